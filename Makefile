@@ -1,0 +1,59 @@
+# `make help` lists what there is. Everything installs itself into .venv; only python3 (3.11 or newer) and make are assumed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Both locks leave out the project itself, which runs from this folder.
+RUN := $(VENV)/.run-$(shell cksum < requirements-run.txt | cut -d' ' -f1)
+DEV := $(VENV)/.dev-$(shell cksum < requirements-dev.txt | cut -d' ' -f1)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock migration clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or on $DATABASE_URL
+	@exec $(BIN)/python -m service run --development
+
+test: $(DEV) ## run the tests on a real PostgreSQL (embedded, or $TEST_DATABASE_URL)
+	@$(BIN)/python -m pytest -n auto
+
+check: $(DEV) ## format, lint, types, imports, drift between models and migrations
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -c "import asyncio, sys; from service.database.migrations import drift; sys.exit('; '.join(map(str, asyncio.run(drift()))) or 0)"
+
+format: $(DEV) ## bring the code into form
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: $(DEV) ## write the requirements files anew from pyproject.toml
+	@$(LOCK) -o requirements.txt
+	@$(LOCK) --extra embedded -o requirements-run.txt
+	@$(LOCK) --extra embedded --extra dev -o requirements-dev.txt
+
+migration: $(DEV) ## make a migration from what changed in the models: make migration NAME=what_changed
+	@$(BIN)/aerich migrate --offline --name "$(NAME)"
+
+clean: ## remove the environment and what the tests left; the data in .data stays
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Doable needs Python 3.11 or newer: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "doable: making the environment in $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN): $(VENV)/bin/python
+	@echo "doable: installing what the service needs (once) …"
+	@$(PIP) $(ROOT_OK) --require-hashes -r $(if $(DATABASE_URL),requirements.txt,requirements-run.txt)
+	@touch $@
+
+$(DEV): $(VENV)/bin/python
+	@echo "doable: installing what the tests need (once) …"
+	@$(PIP) $(ROOT_OK) --require-hashes -r requirements-dev.txt
+	@rm -f $(VENV)/.dev-* && touch $@

@@ -1,0 +1,144 @@
+"""The command line: `doable run`, `migrate`, `token` and `check`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+from service import __version__, database, development, logs, serving
+from service.config import Settings
+from service.database import migrations
+from service.errors import ConfigurationError, DoableError, UnavailableError
+
+WELCOME = """
+  Doable is ready: {address}/docs
+
+  Three lines to paste (the token is for the user '{user}' and lasts a day):
+
+    export TOKEN={token}
+    curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{{"title": "Water the plants"}}' {address}/api/me/tasks
+    curl -H "Authorization: Bearer $TOKEN" {address}/api/me/tasks
+    curl -H "Authorization: Bearer $TOKEN" {address}/api/me/tasks/summary
+
+  Ctrl-C stops everything; the data stays in {folder}.
+"""  # noqa: E501 - lines to paste
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sub-command; return the process's exit code, 1 for what the person can mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except UnavailableError as error:
+        print(f"doable: the database cannot be reached ({error.kind}).", file=sys.stderr)
+    except DoableError as error:
+        print(f"doable: {error.detail}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("doable", description="The task backend that a frontend plugs in.")
+    parser.add_argument("--version", action="version", version=f"doable {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="serve the API", description="Serve the API until SIGTERM or Ctrl-C.")
+    run.add_argument("--development", action="store_true",
+                     help="migrate first, make a secret and a token, and start an embedded PostgreSQL where "
+                          "DATABASE_URL is not set")  # fmt: skip
+    run.set_defaults(command=_run)
+
+    migrate = commands.add_parser("migrate", help="bring the database to the newest schema",
+                                  description="Apply the missing migrations; safe when two run at once.")  # fmt: skip
+    migrate.set_defaults(command=_migrate)
+
+    token = commands.add_parser("token", help="sign a development token",
+                                description="Sign an HS256 token with BETTER_AUTH_SECRET, or with the secret that "
+                                            "`make run` made.")  # fmt: skip
+    token.add_argument("--user", required=True, metavar="ID", help="the user's id, 1 to 255 characters")
+    token.add_argument("--email", help="the e-mail address to claim")
+    token.add_argument("--name", help="the name to claim")
+    token.add_argument("--seconds", type=int, default=3600, help="how long it is valid (default: 3600)")
+    token.set_defaults(command=_token)
+
+    check = commands.add_parser("check", help="print the settings and try the database",
+                                description="Print what the service would run with, secrets masked, and try the "
+                                            "database.")  # fmt: skip
+    check.set_defaults(command=_check)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.development:
+        return _run_for_development()
+    return serving.serve(Settings.from_environ(os.environ))
+
+
+def _run_for_development() -> int:
+    with contextlib.ExitStack() as stack:
+        defaults = {"log_format": "text", "cors_origins": development.FRONTENDS, "host": "127.0.0.1"}
+        if not os.environ.get("BETTER_AUTH_SECRET"):
+            defaults["better_auth_secret"] = development.secret()
+        settings = Settings.from_environ(os.environ, **defaults)
+        if not settings.database_url:
+            print("doable: starting the embedded PostgreSQL …", flush=True)
+            defaults["database_url"] = stack.enter_context(development.embedded_postgres())
+            settings = Settings.from_environ(os.environ, **defaults)
+        applied = asyncio.run(migrations.migrate(settings))
+        print(f"doable: the schema is up to date ({len(applied)} migrations applied).", flush=True)
+        demo = development.token(settings, development.DEMO_USER, seconds=86_400, name="Demo")
+        address = f"http://localhost:{settings.port}"
+        welcome = WELCOME.format(address=address, user=development.DEMO_USER, token=demo, folder=development.DATA)
+        return serving.serve(settings, announce=lambda: print(welcome, flush=True))
+
+
+def _migrate(_options: argparse.Namespace) -> int:
+    settings = Settings.from_environ(os.environ)
+    logs.configure(settings)
+    applied = asyncio.run(migrations.migrate(settings))
+    for name in applied:
+        print(f"doable: applied {name}")
+    print("doable: the schema is up to date.")
+    return 0
+
+
+def _token(options: argparse.Namespace) -> int:
+    defaults = {}
+    if (development.DATA / "secret").is_file():
+        defaults["better_auth_secret"] = development.secret()
+    settings = Settings.from_environ(os.environ, **defaults)
+    print(development.token(settings, options.user, seconds=options.seconds, email=options.email, name=options.name))
+    return 0
+
+
+def _check(_options: argparse.Namespace) -> int:
+    settings = Settings.from_environ(os.environ)
+    width = max(map(len, settings.masked()))
+    for name, value in settings.masked().items():
+        print(f"{name:{width}}  {value}")
+    settings.require_issuer()
+    settings.require_database()
+    version, applied = asyncio.run(_try_database(settings))
+    print(f"\nThe database answers: PostgreSQL {version}.")
+    if applied != migrations.newest():
+        raise ConfigurationError(f"The schema is at {applied or 'no migration'}; run `doable migrate`.")
+    print(f"The schema is at the newest migration, {applied}.")
+    return 0
+
+
+async def _try_database(settings: Settings) -> tuple[str, str | None]:
+    await database.connect(settings)
+    try:
+        row = await database.client().fetch_row("SHOW server_version")
+        return str(row["server_version"]) if row else "?", await migrations.applied()
+    finally:
+        await database.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""From a query string to a `TaskQuery`, and from a page to its headers."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from datetime import date, datetime, time, timezone
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.api import cursors, fields
+from service.api.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, fold_tags, in_utc
+from service.errors import FieldError, InvalidInputError
+from service.models import Page, Position, TaskQuery
+
+MAXIMUM_PAGE = 1_000
+MAXIMUM_TEXT = 200
+NATURALLY_DESCENDING = frozenset({"created", "updated", "priority"})
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+LAST_MOMENT = time(23, 59, 59, 999999, tzinfo=timezone.utc)
+
+
+def _rule(sentence: str, **schema: object) -> Meta:
+    return Meta(extra={"rule": sentence}, extra_json_schema={"description": sentence, **schema})
+
+
+Bound = Annotated[
+    str | UnsetType,
+    _rule("a day, or a moment with its offset", examples=["2026-12-24", "2026-12-24T18:00:00+01:00"]),
+]
+
+
+class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The query of a list, as it comes in."""
+
+    status: Annotated[Literal["all", "pending", "completed"], _rule("all, pending or completed")] = "all"
+    priority: Annotated[
+        list[Literal["none", "low", "medium", "high"]], _rule("none, low, medium or high; repeat it for any of several")
+    ] = []
+    tag: Annotated[list[str], _rule("a tag of 1 to 50 characters; repeat it for all of several")] = []
+    due_before: Bound = UNSET
+    due_after: Bound = UNSET
+    overdue: Annotated[
+        bool, _rule("true or false: whether to keep only pending tasks whose due day (in UTC) or moment has passed")
+    ] = False
+    q: Annotated[str, _rule("a text of at most 200 characters to find in title or description, ignoring case")] = ""
+    sort: Annotated[
+        Literal["created", "updated", "title", "due_date", "priority"],
+        _rule("created, updated, title, due_date or priority"),
+    ] = "created"
+    order: Annotated[
+        Literal["asc", "desc"] | UnsetType,
+        _rule("asc or desc; by default newest first, A to Z, due soonest first, highest priority first"),
+    ] = UNSET
+    limit: Annotated[
+        Annotated[int, Meta(ge=1, le=MAXIMUM_PAGE)] | UnsetType,
+        _rule("a number of tasks from 1 to 1000; without it the list is whole"),
+    ] = UNSET
+    cursor: Annotated[str | UnsetType, _rule("the cursor that the Link header of the page before gave")] = UNSET
+    count: Annotated[bool, _rule("true or false: whether X-Total-Count tells how many tasks match")] = False
+
+
+REPEATABLE = frozenset({"priority", "tag"})
+
+
+def parameters(query_string: str, kind: type[fields.S], repeatable: frozenset[str] = frozenset()) -> fields.S:
+    """The query string as a `kind`; only `repeatable` names may come twice.
+
+    Raises InvalidInputError for an unknown name, a value that breaks its rule, a repetition, or broken UTF-8.
+    """
+    values: dict[str, Any] = {}
+    repeated = []
+    try:
+        pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise InvalidInputError([FieldError("query", "must be percent-encoded UTF-8 of at most 100 parts")]) from None
+    for name, value in pairs:
+        if name in repeatable:
+            values.setdefault(name, []).append(value)
+        elif name in values:
+            repeated.append(FieldError(name, "may be sent only once"))
+        else:
+            values[name] = value
+    if repeated:
+        raise InvalidInputError(repeated)
+    return fields.convert(values, kind, strict=False)
+
+
+def read(query_string: str) -> tuple[TaskQuery, bytes]:
+    """The query to run, and the fingerprint that ties its cursors to it. Raises InvalidInputError."""
+    sent = parameters(query_string, ListParameters, REPEATABLE)
+    descending = sent.order == "desc" if sent.order is not UNSET else sent.sort in NATURALLY_DESCENDING
+    tags = tuple(fold_tags(sent.tag))
+    faulty = []
+    if len(tags) > MAXIMUM_TAGS or not all(1 <= len(tag) <= MAXIMUM_TAG and "\0" not in tag for tag in tags):
+        faulty.append("tag")
+    if len(sent.q) > MAXIMUM_TEXT or "\0" in sent.q:
+        faulty.append("q")
+    due_before, due_after = _bound(sent.due_before, time.min), _bound(sent.due_after, LAST_MOMENT)
+    faulty += [name for name, bound in (("due_before", due_before), ("due_after", due_after)) if bound is False]
+    if faulty:
+        raise InvalidInputError([FieldError(name, fields.rule(ListParameters, name)) for name in faulty])
+    limit = None if sent.limit is UNSET else sent.limit
+    if sent.cursor is not UNSET and limit is None:
+        raise InvalidInputError([FieldError("cursor", "needs a limit; send the one that the page before had")])
+    query = TaskQuery(
+        completed=None if sent.status == "all" else sent.status == "completed",
+        priorities=tuple(sorted({PRIORITIES.index(priority) for priority in sent.priority})),
+        tags=tags,
+        due_before=due_before or None,
+        due_after=due_after or None,
+        overdue=sent.overdue,
+        text=sent.q.strip() or None,
+        sort=sent.sort,
+        descending=descending,
+        limit=limit,
+        count=sent.count,
+    )
+    if limit is None:
+        return query, b""
+    listed = cursors.fingerprint(dataclasses.asdict(query) | {"limit": None, "count": None})
+    if sent.cursor is not UNSET:
+        query = dataclasses.replace(query, after=cursors.read(sent.cursor, listed, query.sort))
+    return query, listed
+
+
+def headers(page: Page, path: str, query_string: str, listed: bytes) -> dict[str, str]:
+    """`Link` to the next page while there is one (RFC 8288), `X-Total-Count` when it was asked for."""
+    found = {}
+    if page.next is not None:
+        found["Link"] = f'<{path}?{_following(query_string, page.next, listed)}>; rel="next"'
+    if page.total is not None:
+        found["X-Total-Count"] = str(page.total)
+    return found
+
+
+def _following(query_string: str, position: Position, listed: bytes) -> str:
+    kept = [pair for pair in parse_qsl(query_string, keep_blank_values=True) if pair[0] != "cursor"]
+    return urlencode([*kept, ("cursor", cursors.write(position, listed))])
+
+
+def _bound(text: str | UnsetType, at: time) -> datetime | bool | None:
+    """A day's moment `at` in UTC, or the moment that `text` says; False when it says neither, None when unset."""
+    if text is UNSET:
+        return None
+    try:
+        if DAY.fullmatch(text):
+            return datetime.combine(date.fromisoformat(text), at, timezone.utc)
+        # An offset's '+' that was not percent-encoded arrives as a space, which no moment holds.
+        moment = msgspec.convert(text.replace(" ", "+"), Annotated[datetime, Meta(tz=True)])
+    except (ValueError, msgspec.ValidationError):
+        return False
+    return in_utc(moment) or False

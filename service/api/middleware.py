@@ -1,0 +1,101 @@
+"""The gate before every handler, and the finishing touch on every answer."""
+
+from __future__ import annotations
+
+import logging
+import re
+from time import perf_counter
+
+from sanic import HTTPResponse
+
+from service.api import cors
+from service.api.requests import ApiRequest
+from service.auth import TokenVerifier
+from service.errors import (
+    CredentialsAmbiguousError,
+    CredentialsMissingError,
+    InvalidTokenError,
+    NotTheOwnerError,
+    TaskNotFoundError,
+)
+
+logger = logging.getLogger("doable.requests")
+
+CALLER = "me"
+TASK_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+MAXIMUM_TASK_ID = 2**63 - 1  # PostgreSQL's bigint
+
+
+async def authenticate(request: ApiRequest) -> HTTPResponse | None:
+    """Let only the owner through, deciding from the token alone; public routes are the exception, and say so.
+
+    A handler behind it gets `task_id` as an integer and never sees the path's user: queries use the token's.
+    """
+    route = request.route
+    if route is None:
+        return None  # the answer is a 404 already
+    if cors.is_preflight(request):
+        return cors.preflight(request)
+    if route.ctx.public:
+        return None
+    verifier: TokenVerifier = request.app.ctx.verifier
+    request.identity = await verifier.verify(bearer_token(request))
+    path = request.match_info
+    if path.pop("user_id", None) not in (request.identity.user_id, CALLER):
+        raise NotTheOwnerError
+    if "task_id" in path:
+        path["task_id"] = task_id(path["task_id"])
+    return None
+
+
+def bearer_token(request: ApiRequest) -> str:
+    """The one bearer token of the request (RFC 6750 section 2.1; the scheme's case does not matter, RFC 9110 11.1).
+
+    Raises CredentialsMissingError, CredentialsAmbiguousError, or InvalidTokenError for bytes that no token has.
+    """
+    sent = request.headers.getall("authorization", ())
+    if len(sent) > 1:
+        raise CredentialsAmbiguousError
+    scheme, _, rest = (sent[0] if sent else "").strip(" \t").partition(" ")
+    token = rest.strip(" \t")
+    if scheme.lower() != "bearer" or not token:
+        raise CredentialsMissingError
+    if not token.isascii():
+        raise InvalidTokenError("not ASCII")
+    if " " in token or "\t" in token or "," in token:
+        raise CredentialsAmbiguousError
+    return token
+
+
+def task_id(text: str) -> int:
+    """The task's id in a path. Raises TaskNotFoundError for what no task can have: it is not there."""
+    if not TASK_ID.fullmatch(text) or int(text) > MAXIMUM_TASK_ID:
+        raise TaskNotFoundError
+    return int(text)
+
+
+async def finish(request: ApiRequest, response: HTTPResponse) -> None:
+    """Put on every answer, errors too, what the contract promises of all of them, and log it."""
+    headers = response.headers
+    headers["X-Request-ID"] = request.request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith("/api/"):
+        headers.setdefault("Cache-Control", "private, no-cache")
+        headers["Vary"] = "Authorization, Origin"
+    headers.update(cors.headers_for(request))
+    fields = {
+        "method": request.method,
+        "route": request.template,
+        "status": response.status,
+        "duration_ms": _elapsed(request),
+        "user_id": request.identity.user_id if request.identity else None,
+        "request_id": request.request_id,
+    }
+    if request.failure:
+        fields["failure"] = request.failure
+    logger.info("request", extra={"fields": fields})
+
+
+def _elapsed(request: ApiRequest) -> float | None:
+    started = getattr(request.stream, "perft0", None)
+    return None if started is None else round((perf_counter() - started) * 1000, 2)

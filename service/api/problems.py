@@ -1,0 +1,147 @@
+"""Every error that leaves this service: one table, one shape, one place (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import NamedTuple
+
+import msgspec
+from sanic import HTTPResponse
+from sanic.exceptions import SanicException
+
+from service import errors
+from service.api.requests import ApiRequest
+
+logger = logging.getLogger("doable.errors")
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(NamedTuple):
+    """One kind of error: its stable code, its status, its title, and when it happens (for the docs)."""
+
+    code: str
+    status: int
+    title: str
+    when: str
+    challenge: str | None = None  # RFC 6750 section 3
+
+
+PROBLEMS = {
+    problem.code: problem
+    for problem in (
+        Problem("malformed_json", 400, "Malformed JSON", "The body is not JSON, not UTF-8, or nested beyond reason."),
+        Problem("bad_request", 400, "Bad request", "The request breaks the rules of HTTP itself."),
+        Problem(
+            "invalid_request", 400, "Ambiguous credentials", "More than one access token was sent.",
+            'Bearer error="invalid_request"',
+        ),
+        Problem("authentication_required", 401, "Authentication required", "No bearer token was sent.", "Bearer"),
+        Problem(
+            "invalid_token", 401, "Invalid token",
+            "The token is expired, not signed by a trusted key, or not in order in any other way.",
+            'Bearer error="invalid_token"',
+        ),
+        Problem("forbidden", 403, "Forbidden", "The path names another user than the token does."),
+        Problem("not_found", 404, "Not found", "There is no such route."),
+        Problem("task_not_found", 404, "Task not found", "You have no task with this id."),
+        Problem("method_not_allowed", 405, "Method not allowed", "The route exists, but not for this method; see Allow."),
+        Problem("request_timeout", 408, "Request timeout", "The request took too long to arrive."),
+        Problem("task_quota_exceeded", 409, "Task quota exceeded", "You hold as many live tasks as one user may."),
+        Problem("payload_too_large", 413, "Payload too large", "The body is over 64 KiB, or the headers over 8 KiB."),
+        Problem("unsupported_media_type", 415, "Unsupported media type", "The body is not sent as application/json."),
+        Problem("expectation_failed", 417, "Expectation failed", "The Expect header asks for more than 100-continue."),
+        Problem("validation_error", 422, "Invalid input", "A field or parameter breaks its rule; `errors` names each."),
+        Problem("internal_error", 500, "Internal error", "A bug of ours; tell us the request_id."),
+        Problem(
+            "service_unavailable", 503, "Service unavailable",
+            "Something behind the service is away for a moment; try again after Retry-After.",
+        ),
+    )
+}  # fmt: skip
+
+# The domain's errors, most specific first.
+CODES: dict[type[errors.DoableError], str] = {
+    errors.MalformedInputError: "malformed_json",
+    errors.CredentialsAmbiguousError: "invalid_request",
+    errors.CredentialsMissingError: "authentication_required",
+    errors.InvalidTokenError: "invalid_token",
+    errors.NotTheOwnerError: "forbidden",
+    errors.TaskNotFoundError: "task_not_found",
+    errors.TaskQuotaError: "task_quota_exceeded",
+    errors.InvalidInputError: "validation_error",
+    errors.UnavailableError: "service_unavailable",
+}
+
+# What Sanic itself raises, by status, with our words: its own may quote the request.
+FRAMEWORK = {
+    400: ("bad_request", "The request is not valid HTTP/1.1, or its framing is ambiguous."),
+    404: ("not_found", "There is no such route; see /docs for those that exist."),
+    405: ("method_not_allowed", "This route does not take this method; see the Allow header."),
+    408: ("request_timeout", "The request took too long to arrive; try again."),
+    413: ("payload_too_large", "The request is too large: a body may have 64 KiB, the headers 8 KiB."),
+    415: ("unsupported_media_type", "Send the body as JSON, with 'Content-Type: application/json'."),
+    417: ("expectation_failed", "Only 'Expect: 100-continue' is understood."),
+    503: ("service_unavailable", errors.UnavailableError.detail),
+}
+CLIENT_CLOSED_REQUEST = 499
+INTERNAL = "Something went wrong on our side; the request_id tells us where to look."
+
+
+class Body(msgspec.Struct, omit_defaults=True):
+    """The body of every error: RFC 9457's members, plus `code`, `errors` and `request_id`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[errors.FieldError] | None = None
+
+
+def response(request: ApiRequest, problem: Problem, detail: str, error: BaseException | None = None) -> HTTPResponse:
+    """The answer for `problem`, with what the HTTP standards ask beside it."""
+    fields = error.errors if isinstance(error, errors.InvalidInputError) else None
+    body = {
+        "type": f"urn:doable:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "code": problem.code,
+    }
+    if fields is not None:
+        body["errors"] = [field._asdict() for field in fields]
+    body["request_id"] = request.request_id
+    headers = {}
+    if problem.challenge:
+        headers["WWW-Authenticate"] = problem.challenge
+    if problem.status == 503:  # noqa: PLR2004 - an HTTP status
+        # Spread over a few seconds, so that everybody who waited does not come back in the same one.
+        headers["Retry-After"] = str(random.randint(1, 3))  # noqa: S311 - no secret
+    if problem.status == 405:  # noqa: PLR2004 - an HTTP status
+        headers["Allow"] = ", ".join(request.allowed_methods)
+    return HTTPResponse(msgspec.json.encode(body), problem.status, headers, MEDIA_TYPE)
+
+
+async def answer(request: ApiRequest, error: Exception) -> HTTPResponse:
+    """Turn any exception into its problem; the full cause of what is not the client's doing goes to the log."""
+    if isinstance(error, errors.DoableError) and type(error) in CODES:
+        problem, detail = PROBLEMS[CODES[type(error)]], error.detail
+        request.failure = getattr(error, "reason", None) or getattr(error, "kind", None) or problem.code
+    elif isinstance(error, SanicException) and error.status_code in FRAMEWORK:
+        code, detail = FRAMEWORK[error.status_code]
+        problem = PROBLEMS[code]
+        request.failure = code
+    elif isinstance(error, SanicException) and error.status_code == CLIENT_CLOSED_REQUEST:
+        request.failure = "client closed the connection"
+        return HTTPResponse(status=CLIENT_CLOSED_REQUEST)
+    else:
+        problem, detail = PROBLEMS["internal_error"], INTERNAL
+        request.failure = type(error).__name__
+    if problem.status >= 500:  # noqa: PLR2004 - an HTTP status
+        level = logging.ERROR if problem.status == 500 else logging.WARNING  # noqa: PLR2004 - an HTTP status
+        fields = {"request_id": request.request_id, "kind": request.failure}
+        logger.log(level, problem.title, exc_info=error, extra={"fields": fields})
+    return response(request, problem, detail, error)

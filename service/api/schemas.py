@@ -1,0 +1,200 @@
+"""What clients send and get, as types: the same ones validate requests and make the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime, timezone
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.api import fields
+from service.errors import FieldError, InvalidInputError
+from service.models import TaskChanges
+
+MAXIMUM_TITLE = 200
+MAXIMUM_DESCRIPTION = 1_000
+MAXIMUM_TAGS = 20
+MAXIMUM_TAG = 50
+PRIORITIES = ("none", "low", "medium", "high")  # the index is what is stored
+
+# NUL cannot be stored by PostgreSQL. Lengths count after trimming, which JSON Schema cannot say.
+WITHOUT_NUL = "^[^\\u0000]*$"
+NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+
+
+def _rule(sentence: str, *, example: object = None, **schema: object) -> Meta:
+    """The sentence that errors and docs give for a field, an example of it, and what its JSON Schema adds."""
+    examples = {} if example is None else {"examples": [example]}
+    return Meta(extra={"rule": sentence}, extra_json_schema={"description": sentence, **examples, **schema})
+
+
+Title = Annotated[
+    str,
+    _rule(
+        "1 to 200 characters after trimming white space",
+        example="Water the plants", minLength=1, maxLength=MAXIMUM_TITLE, pattern=NOT_BLANK,
+    ),
+]  # fmt: skip
+Description = Annotated[
+    str | None | UnsetType,
+    _rule(
+        "at most 1,000 characters after trimming white space, or null; blank becomes null",
+        example="The ones on the balcony too", maxLength=MAXIMUM_DESCRIPTION, pattern=WITHOUT_NUL,
+    ),
+]  # fmt: skip
+Completed = Annotated[bool, _rule("true or false", example=False)]
+Priority = Annotated[
+    Literal["none", "low", "medium", "high"] | None | UnsetType,
+    _rule("none, low, medium or high; null stands for none", example="medium"),
+]
+Tag = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAXIMUM_TAG, "pattern": NOT_BLANK})]
+Tags = Annotated[
+    list[Tag] | None | UnsetType,
+    _rule(
+        "a list of at most 20 tags of 1 to 50 characters; duplicates, ignoring case, are folded; null stands for []",
+        example=["home", "garden"],
+    ),
+]
+DueDate = Annotated[date | None | UnsetType, _rule("a calendar day, YYYY-MM-DD, or null; setting it clears due_at")]
+DueAt = Annotated[
+    Annotated[datetime, Meta(tz=True)] | None | UnsetType,
+    _rule(
+        "a moment with its offset, such as 2026-12-24T18:00:00+01:00, or null; setting it clears due_date",
+        example="2026-12-24T18:00:00+01:00",
+    ),
+]
+ReadOnly = Annotated[Any, _rule("ignored in requests: the service assigns it", readOnly=True)]
+
+
+class TaskPatch(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Any subset of a task. A field left out keeps its value; null sets it to its default (RFC 7396)."""
+
+    title: Title | UnsetType = UNSET
+    description: Description = UNSET
+    completed: Completed | UnsetType = UNSET
+    priority: Priority = UNSET
+    tags: Tags = UNSET
+    due_date: DueDate = UNSET
+    due_at: DueAt = UNSET
+    id: ReadOnly = UNSET
+    user_id: ReadOnly = UNSET
+    completed_at: ReadOnly = UNSET
+    created_at: ReadOnly = UNSET
+    updated_at: ReadOnly = UNSET
+    version: ReadOnly = UNSET
+
+
+class TaskDraft(TaskPatch, kw_only=True, forbid_unknown_fields=True):
+    """A task to be created: only the title is required."""
+
+    title: Title
+
+
+class Completion(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Sets a task's completion to what is given, however often it is sent."""
+
+    completed: Completed
+
+
+class Task(Struct, kw_only=True):
+    """A task, as every answer gives it."""
+
+    id: Annotated[int, Meta(ge=1, description="Assigned; never reused.", examples=[42])]
+    user_id: Annotated[str, Meta(description="The owner.", examples=["dFz1UQm3T0yLbXkA"])]
+    title: Annotated[str, Meta(min_length=1, max_length=MAXIMUM_TITLE, examples=["Water the plants"])]
+    description: Annotated[str, Meta(max_length=MAXIMUM_DESCRIPTION)] | None
+    completed: bool
+    completed_at: Annotated[datetime, Meta(tz=True, description="When it turned completed.")] | None
+    priority: Literal["none", "low", "medium", "high"]
+    tags: Annotated[list[str], Meta(max_length=MAXIMUM_TAGS)]
+    due_date: date | None
+    due_at: Annotated[datetime, Meta(tz=True)] | None
+    created_at: Annotated[datetime, Meta(tz=True)]
+    updated_at: Annotated[datetime, Meta(tz=True, description="Moves on every real change.")]
+    version: Annotated[int, Meta(ge=1, description="The owner's revision at this task's last change.")]
+
+
+class Deleted(Struct):
+    """How many tasks were moved to the trash."""
+
+    deleted: Annotated[int, Meta(ge=0)]
+
+
+class Summary(Struct, kw_only=True):
+    """Counts of live tasks. Overdue and due today count pending tasks alone."""
+
+    total: Annotated[int, Meta(ge=0)]
+    pending: Annotated[int, Meta(ge=0)]
+    completed: Annotated[int, Meta(ge=0)]
+    overdue: Annotated[int, Meta(ge=0)]
+    due_today: Annotated[int, Meta(ge=0)]
+
+
+def read_draft(body: bytes) -> TaskChanges:
+    """The columns of the task to create. Raises MalformedInputError or InvalidInputError."""
+    return _columns(fields.decode(body, TaskDraft))
+
+
+def read_patch(body: bytes) -> TaskChanges:
+    """The columns to change; a day and a moment exclude each other. Raises MalformedInputError or InvalidInputError."""
+    columns = dict(_columns(fields.decode(body, TaskPatch)))
+    if columns.get("due_date") is not None:
+        columns["due_at"] = None
+    elif columns.get("due_at") is not None:
+        columns["due_date"] = None
+    return columns
+
+
+def read_completion(body: bytes) -> TaskChanges | None:
+    """The completion to set, or None for an empty body, which toggles. Raises as `read_patch` does."""
+    return {"completed": fields.decode(body, Completion).completed} if body.strip() else None
+
+
+def fold_tags(tags: Iterable[str]) -> list[str]:
+    """Trim the tags and fold duplicates, ignoring case; the first of them keeps its place and its case."""
+    return list({tag.casefold(): tag for tag in reversed([tag.strip() for tag in tags])}.values())[::-1]
+
+
+def _columns(task: TaskPatch) -> TaskChanges:
+    """Trim, fold and check what the types cannot say; the fields that were left out are left out here too."""
+    columns: dict[str, Any] = {}
+    faulty: list[str] = []
+    if task.title is not UNSET:
+        columns["title"] = task.title.strip()
+        if not 1 <= len(columns["title"]) <= MAXIMUM_TITLE or "\0" in task.title:
+            faulty.append("title")
+    if task.description is not UNSET:
+        columns["description"] = (task.description or "").strip() or None
+        if len(columns["description"] or "") > MAXIMUM_DESCRIPTION or "\0" in (task.description or ""):
+            faulty.append("description")
+    if task.completed is not UNSET:
+        columns["completed"] = task.completed
+    if task.priority is not UNSET:
+        columns["priority"] = PRIORITIES.index(task.priority or "none")
+    if task.tags is not UNSET:
+        columns["tags"] = fold_tags(task.tags or ())
+        if len(columns["tags"]) > MAXIMUM_TAGS or not all(
+            1 <= len(tag) <= MAXIMUM_TAG and "\0" not in tag for tag in columns["tags"]
+        ):
+            faulty.append("tags")
+    if task.due_date is not UNSET:
+        columns["due_date"] = task.due_date
+    if task.due_at is not UNSET:
+        columns["due_at"] = in_utc(task.due_at)
+        if task.due_at is not None and columns["due_at"] is None:
+            faulty.append("due_at")
+    faults = [FieldError(name, fields.rule(type(task), name)) for name in faulty]
+    if columns.get("due_date") is not None and columns.get("due_at") is not None:
+        faults.append(FieldError("due_at", "cannot be set together with due_date; send one of them"))
+    if faults:
+        raise InvalidInputError(faults)
+    return columns
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """The moment in UTC, or None where UTC has no year for it (before 1 or after 9999)."""
+    try:
+        return moment and moment.astimezone(timezone.utc)
+    except OverflowError:
+        return None

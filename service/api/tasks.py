@@ -1,0 +1,107 @@
+"""The routes of a user's tasks. The middleware has let only their owner through."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from msgspec import Meta, Struct
+from sanic import Blueprint, HTTPResponse
+
+from service.api import listing, responses, schemas
+from service.api.requests import ApiRequest
+from service.errors import FieldError, InvalidInputError
+
+blueprint: Blueprint = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
+
+
+class DeleteParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which tasks to delete. There is no default: nothing is mass-deleted by accident."""
+
+    status: Annotated[
+        Literal["completed", "pending", "all"],
+        Meta(extra={"rule": "completed, pending or all"}, description="Which tasks; 'all' must be said."),
+    ]
+
+
+class SummaryParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Whose day counts as today."""
+
+    tz: Annotated[
+        str,
+        Meta(extra={"rule": "an IANA time zone such as Europe/Berlin"}, description="Whose day 'today' is.",
+             extra_json_schema={"examples": ["Europe/Berlin"]}),
+    ] = "UTC"  # fmt: skip
+
+
+@blueprint.get("/", unquote=True)
+async def list_tasks(request: ApiRequest) -> HTTPResponse:
+    """The caller's live tasks: all of them, or a page."""
+    query, listed = listing.read(request.query_string)
+    page = await request.tasks.list(query)
+    headers = listing.headers(page, request.path, request.query_string, listed)
+    return responses.json_document(page.document, headers=headers)
+
+
+@blueprint.post("/", unquote=True)
+async def create_task(request: ApiRequest) -> HTTPResponse:
+    """Create a task."""
+    draft = schemas.read_draft(request.json_body)
+    stored = await request.tasks.create(draft, quota=request.settings.task_quota)
+    return responses.created(stored, request.tasks.user_id)
+
+
+@blueprint.delete("/", unquote=True)
+async def delete_tasks(request: ApiRequest) -> HTTPResponse:
+    """Move many tasks to the trash at once."""
+    sent = listing.parameters(request.query_string, DeleteParameters)
+    completed = None if sent.status == "all" else sent.status == "completed"
+    deleted = await request.tasks.delete_many(completed=completed)
+    return responses.json_value(schemas.Deleted(deleted))
+
+
+@blueprint.get("/summary", unquote=True)
+async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
+    """Count the caller's live tasks by state."""
+    sent = listing.parameters(request.query_string, SummaryParameters)
+    today, starts, ends = _today(sent.tz)
+    summary = await request.tasks.summarise(today.date(), starts, ends)
+    return responses.json_value(schemas.Summary(**summary._asdict()))
+
+
+@blueprint.get("/<task_id:str>", unquote=True)
+async def get_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+    """One task."""
+    return responses.task(await request.tasks.find(task_id))
+
+
+@blueprint.route("/<task_id:str>", methods=["PUT", "PATCH"], unquote=True)
+async def update_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+    """Change the fields that are sent; the others keep their values."""
+    return responses.task(await request.tasks.update(task_id, schemas.read_patch(request.json_body)))
+
+
+@blueprint.route("/<task_id:str>/complete", methods=["PATCH", "POST"], unquote=True)
+async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+    """Toggle a task's completion, or set it when the body says to what."""
+    completion = schemas.read_completion(request.json_body)
+    if completion is None:
+        return responses.task(await request.tasks.toggle(task_id))
+    return responses.task(await request.tasks.update(task_id, completion))
+
+
+@blueprint.delete("/<task_id:str>", unquote=True)
+async def delete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+    """Move a task to the trash."""
+    await request.tasks.delete(task_id)
+    return responses.empty()
+
+
+def _today(zone: str) -> tuple[datetime, datetime, datetime]:
+    """Now, today's first moment and tomorrow's, in an IANA zone. Raises InvalidInputError for an unknown one."""
+    if zone not in available_timezones():
+        raise InvalidInputError([FieldError("tz", "must be an IANA time zone such as Europe/Berlin")])
+    now = datetime.now(ZoneInfo(zone))
+    starts = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return now, starts, starts + timedelta(days=1)

@@ -1,0 +1,62 @@
+"""Composition: what the service is made of, in the order in which it comes together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Sanic
+
+from service import database, logs
+from service.api import documentation, health, methods, middleware, problems, tasks
+from service.api.requests import ApiRequest
+from service.auth import SharedSecret, TokenVerifier
+from service.config import Settings
+
+MAXIMUM_BODY = 64 * 1024  # bytes
+MAXIMUM_HEADERS = 8 * 1024  # bytes, the request line included
+
+SANIC_CONFIG = {
+    "ACCESS_LOG": False,  # ours is structured
+    "AUTO_EXTEND": False,
+    "FALLBACK_ERROR_FORMAT": "json",
+    "GRACEFUL_SHUTDOWN_TIMEOUT": 15.0,
+    "KEEP_ALIVE_TIMEOUT": 75,  # longer than a balancer keeps its idle connections (60 s and less)
+    "MOTD": False,
+    "REQUEST_MAX_HEADER_SIZE": MAXIMUM_HEADERS,
+    "REQUEST_MAX_SIZE": MAXIMUM_BODY,
+    "REQUEST_TIMEOUT": 20,
+    "RESPONSE_TIMEOUT": 25,  # before Heroku's router gives up at 30
+}
+
+
+def create_app(settings: Settings) -> Sanic[Any, Any]:
+    """Put the service together. Raises ConfigurationError for settings that cannot be run with."""
+    settings.require_issuer()
+    database.credentials(settings, settings.require_database())
+    logs.configure(settings)
+
+    app: Sanic[Any, Any] = Sanic("doable", request_class=ApiRequest, configure_logging=False)
+    app.config.update(SANIC_CONFIG)
+    app.ctx.settings = settings
+    app.ctx.verifier = TokenVerifier([SharedSecret(settings.better_auth_secret)], leeway=settings.jwt_leeway)
+
+    app.blueprint(tasks.blueprint)
+    app.blueprint(health.blueprint)
+    app.blueprint(documentation.blueprint)
+    methods.complete(app)
+
+    app.on_request(middleware.authenticate)
+    app.on_response(middleware.finish)
+    app.exception(Exception)(problems.answer)
+
+    app.before_server_start(_open)
+    app.after_server_stop(_close)
+    return app
+
+
+async def _open(app: Sanic[Any, Any]) -> None:
+    await database.connect(app.ctx.settings)
+
+
+async def _close(_app: Sanic[Any, Any]) -> None:
+    await database.close()

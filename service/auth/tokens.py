@@ -1,0 +1,123 @@
+"""A token becomes an identity, or an error whose reason only the log gets to see (RFC 7519, RFC 8725)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jwt
+
+from service.auth.keys import KeySource
+from service.errors import InvalidTokenError
+
+# JWS compact serialisation: three parts of base64url without padding (RFC 7515 section 7.1).
+COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+MAXIMUM_TOKEN_LENGTH = 7_000
+# Headers that would let the token choose its own key, or change what the signature covers (RFC 8725 section 3.10).
+FORBIDDEN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "zip", "enc"})
+# Better Auth's session cookie may be a JWT too, signed with a published key and with the user as its subject; only
+# its type, `better-auth.session-cache+jwt`, tells it apart (RFC 8725 section 3.11; `at+jwt` is RFC 9068's).
+ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+MAXIMUM_KEY_ID_LENGTH = 256
+MAXIMUM_SUBJECT_LENGTH = 255
+MAXIMUM_EMAIL_LENGTH = 320  # RFC 5321 section 4.5.3.1: 64 before the @, 255 behind it
+LATEST_MOMENT = 253_402_300_799  # the last second of the year 9999
+RESERVED_SUBJECT = "me"  # stands for the caller in paths
+
+
+class Identity(NamedTuple):
+    """Who a verified token speaks for, and until when (seconds since the epoch)."""
+
+    user_id: str
+    email: str | None
+    name: str | None
+    expires_at: float
+
+
+class TokenVerifier:
+    """Verifies tokens against the configured key sources."""
+
+    def __init__(self, sources: Iterable[KeySource], *, leeway: float = 10.0) -> None:
+        """Trust `sources`; `leeway` is how many seconds the issuer's clock and ours may differ."""
+        self._sources = {algorithm: source for source in sources for algorithm in source.algorithms}
+        self._leeway = leeway
+
+    async def verify(self, token: str) -> Identity:
+        """The identity that `token` proves.
+
+        Raises InvalidTokenError for every token that is not wholly in order, UnavailableError when the keys to
+        judge it by are not there yet.
+        """
+        algorithm, key_id = read_header(token)
+        source = self._sources.get(algorithm)
+        if source is None:
+            raise InvalidTokenError("algorithm not accepted")
+        key = await source.find(algorithm, key_id)
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                leeway=self._leeway,
+                options={"require": ["exp", "sub"], "verify_aud": False, "enforce_minimum_key_length": True},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            # PyJWT's own messages may quote the token; the class says enough.
+            raise InvalidTokenError(type(error).__name__) from None
+        return read_claims(claims)
+
+
+def read_header(token: str) -> tuple[str, str | None]:
+    """The algorithm and key id that a token asks for. Raises InvalidTokenError for anything but a plain JWS."""
+    if len(token) > MAXIMUM_TOKEN_LENGTH:
+        raise InvalidTokenError("longer than a token is")
+    if not COMPACT.fullmatch(token):
+        raise InvalidTokenError("not a JWT: a session token or cookie may have been sent instead")
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+        raise InvalidTokenError(f"header unreadable: {type(error).__name__}") from None
+    if not FORBIDDEN_HEADERS.isdisjoint(header):
+        raise InvalidTokenError("header parameter not accepted")
+    if str(header.get("typ", "JWT")).lower() not in ACCESS_TOKEN_TYPES:
+        raise InvalidTokenError("not an access token: its type is another one")
+    algorithm, key_id = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str):
+        raise InvalidTokenError("algorithm missing")
+    if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= MAXIMUM_KEY_ID_LENGTH):
+        raise InvalidTokenError("key id not usable")
+    return algorithm, key_id
+
+
+def read_claims(claims: Mapping[str, Any]) -> Identity:
+    """The identity in verified `claims`. Raises InvalidTokenError for what PyJWT lets pass and we do not."""
+    for name in ("exp", "nbf", "iat"):
+        if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], (int, float))):
+            raise InvalidTokenError(f"claim {name} is not a number")
+        if abs(claims.get(name, 0)) > LATEST_MOMENT:
+            raise InvalidTokenError(f"claim {name} is beyond the calendar")
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 1 <= len(subject) <= MAXIMUM_SUBJECT_LENGTH:
+        raise InvalidTokenError("claim sub is not a text of 1 to 255 characters")
+    if not subject.strip() or not _printable(subject):
+        raise InvalidTokenError("claim sub is blank or holds control characters")
+    if subject == RESERVED_SUBJECT:
+        raise InvalidTokenError("claim sub is the reserved word 'me'")
+    return Identity(
+        subject,
+        _profile(claims.get("email"), MAXIMUM_EMAIL_LENGTH),
+        _profile(claims.get("name"), MAXIMUM_SUBJECT_LENGTH),
+        float(claims["exp"]),
+    )
+
+
+def _printable(text: str) -> bool:
+    """Whether `text` has neither control characters nor surrogates, which neither paths nor PostgreSQL can carry."""
+    return not any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
+
+
+def _profile(value: object, longest: int) -> str | None:
+    """A name or e-mail for the user's row; what cannot be kept is left out, since identity does not hang on it."""
+    return value if isinstance(value, str) and 1 <= len(value) <= longest and _printable(value) else None

@@ -1,0 +1,177 @@
+"""The settings: read from the environment once, checked once, and nowhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.errors import ConfigurationError
+
+# Published in Better Auth's source as the fallback that it uses, with a warning, when no secret is configured.
+BETTER_AUTH_DEFAULT_SECRET = "better-auth-secret-12345678901234567890"  # noqa: S105 - a value to refuse, not a secret
+MINIMUM_SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as the hash
+ORIGIN = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", value) or not low <= float(value) <= high:
+            raise ValueError(f"a number of seconds from {low:g} to {high:g}")
+        return float(value)
+
+    return parse
+
+
+def _switch(value: str) -> bool:
+    words = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
+    if value.lower() not in words:
+        raise ValueError("1 or 0")
+    return words[value.lower()]
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.lower() not in choices:
+            raise ValueError(" or ".join(choices))
+        return value.lower()
+
+    return parse
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    if not all(ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("a comma-separated list of origins such as https://app.example.com ('*' is not allowed)")
+    return origins
+
+
+def _secret(value: str) -> str:
+    if len(value.encode()) < MINIMUM_SECRET_BYTES:
+        raise ValueError(f"at least {MINIMUM_SECRET_BYTES} bytes long (try: openssl rand -base64 32)")
+    if value == BETTER_AUTH_DEFAULT_SECRET:
+        raise ValueError("a secret of your own: this one is Better Auth's published default, which everybody knows")
+    return value
+
+
+def _setting(parse: Callable[[str], Any], default: Any, help_text: str, *, secret: bool = False) -> Any:  # noqa: ANN401 - like dataclasses.field
+    """Declare a setting: how it is read, what it is when unset, and the sentence the reference prints."""
+    return dataclasses.field(default=default, metadata={"parse": parse, "help": help_text, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be configured; each field is the environment variable of the same name in capitals."""
+
+    database_url: str = _setting(
+        _text, "", "Where PostgreSQL is: postgres://user:password@host:5432/name, as Heroku and Neon give it.",
+        secret=True,
+    )  # fmt: skip
+    migrations_database_url: str = _setting(
+        _text, "", "A direct URL for migrations, when DATABASE_URL goes through a pooler. Unset: DATABASE_URL.",
+        secret=True,
+    )  # fmt: skip
+    better_auth_secret: str = _setting(
+        _secret, "", "The secret that HS256 tokens are signed with; 32 bytes at least.", secret=True
+    )
+    jwt_leeway: float = _setting(
+        _seconds(0, 120), 10.0, "Seconds by which the issuer's clock and ours may differ when 'exp' and 'nbf' are read."
+    )
+    host: str = _setting(_text, "0.0.0.0", "The address to listen on.")  # noqa: S104 - a container must listen on all
+    port: int = _setting(_integer(1, 65535), 8000, "The TCP port to listen on.")
+    web_concurrency: int = _setting(_integer(1, 64), 1, "Number of worker processes.")
+    cors_origins: tuple[str, ...] = _setting(
+        _origins, (), "Browser origins that may call the API, comma-separated. None by default."
+    )
+    task_quota: int = _setting(
+        _integer(1, 1_000_000), 10_000, "How many live tasks one user may have; one more is answered 409."
+    )
+    db_connections: int = _setting(
+        _integer(2, 10_000), 20,
+        "The database's connection budget for this service: half of it, shared out among the workers, is the size "
+        "of each pool, because two releases overlap during a deploy.",
+    )  # fmt: skip
+    db_pgbouncer: bool = _setting(
+        _switch, False,
+        "1 when DATABASE_URL leads to PgBouncer (or another pooler) in transaction mode. Found by itself when the "
+        "host name holds '-pooler', as Neon's do.",
+    )  # fmt: skip
+    db_acquire_timeout: float = _setting(
+        _seconds(0.1, 60), 5.0, "Seconds a request waits for a free connection before it is answered 503."
+    )
+    db_statement_timeout: float = _setting(
+        _seconds(0.1, 300), 5.0, "Seconds one SQL statement may take before it is cancelled and answered 503."
+    )
+    db_connect_timeout: float = _setting(
+        _seconds(0.1, 60), 10.0, "Seconds that opening a connection to the database may take."
+    )
+    log_level: str = _setting(_one_of("debug", "info", "warning", "error"), "info", "The least level that is logged.")
+    log_format: str = _setting(
+        _one_of("json", "text"), "json", "'json' for machines, one object a line; 'text' for people."
+    )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], **defaults: str) -> Settings:
+        """Read the settings; `defaults` (by field name) stand in for variables that are unset or blank.
+
+        Raises ConfigurationError, with a sentence that names the variable and never prints its value.
+        """
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            name = field.name.upper()
+            text = environ.get(name, "").strip() or defaults.get(field.name, "")
+            if not text:
+                continue
+            try:
+                values[field.name] = field.metadata["parse"](text)
+            except ValueError as error:
+                raise ConfigurationError(f"{name} must be {error}.") from None
+        return cls(**values)
+
+    def require_database(self) -> str:
+        """The database's URL. Raises ConfigurationError when there is none."""
+        if not self.database_url:
+            raise ConfigurationError("DATABASE_URL is not set; give it your PostgreSQL's URL, or try `make run`.")
+        return self.database_url
+
+    def require_issuer(self) -> None:
+        """Raise ConfigurationError when no way to trust a token is configured."""
+        if not self.better_auth_secret:
+            raise ConfigurationError(
+                "BETTER_AUTH_SECRET is not set; give it the secret that your tokens are signed with."
+            )
+
+    @property
+    def pool_size(self) -> int:
+        """Connections one worker may hold: workers x pool x 2 overlapping releases fit in `db_connections`."""
+        return max(1, self.db_connections // (2 * self.web_concurrency))
+
+    def masked(self) -> dict[str, str]:
+        """Every setting by its variable's name, for people to read; secrets show only whether they are set."""
+        return {
+            field.name.upper(): self._show(getattr(self, field.name), secret=field.metadata["secret"])
+            for field in dataclasses.fields(self)
+        }
+
+    @staticmethod
+    def _show(value: Any, *, secret: bool) -> str:  # noqa: ANN401 - whatever a setting may hold
+        if value in ("", ()):
+            return "(not set)"
+        if secret:
+            return "(set)"
+        return ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,39 @@
+"""What the driver's failures mean: the one place that translates them."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from service.errors import UnavailableError
+
+# By SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html; a class stands for all of its codes.
+KINDS = {
+    "08": "connection",
+    "25006": "read_only",
+    "28": "refused",
+    "3D": "refused",
+    "40": "conflict",
+    "42P01": "not_migrated",
+    "42703": "not_migrated",
+    "53": "resources",
+    "55P03": "locked",
+    "57014": "timeout",
+    "57": "shutdown",
+    "58": "system",
+}
+
+
+def translate(error: BaseException) -> UnavailableError | None:
+    """Say that the database cannot answer now, or give None for what is not the database's state but our own bug.
+
+    Everything here may be tried again by the client: nothing of a statement that failed was written.
+    """
+    if isinstance(error, TimeoutError):
+        return UnavailableError("timeout")
+    if isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, EOFError)):
+        return UnavailableError("connection")
+    state = getattr(error, "sqlstate", None)
+    if isinstance(state, str):
+        kind = KINDS.get(state) or KINDS.get(state[:2])
+        return UnavailableError(kind) if kind else None
+    return None

@@ -1,0 +1,110 @@
+"""DATABASE_URL, in the forms that Heroku, Neon and libpq give it, as credentials for asyncpg."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from service.errors import ConfigurationError
+
+logger = logging.getLogger("doable.database")
+
+Credentials = dict[str, Any]
+
+SCHEMES = frozenset({"postgres", "postgresql", "asyncpg"})
+# https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
+UNVERIFIED_SSL_MODES = frozenset({"allow", "prefer", "require"})
+# Parameters that say nothing to asyncpg and whose absence weakens nothing that we promise.
+DROPPED = {
+    "channel_binding": "asyncpg does not do SCRAM channel binding",
+    "gssencmode": "asyncpg does not do GSSAPI encryption",
+    "keepalives": "the operating system's TCP settings apply",
+}
+
+
+def parse(url: str) -> Credentials:
+    """Turn a URL into the keyword arguments of asyncpg's connect, plus `pgbouncer` (bool).
+
+    Raises ConfigurationError, never printing the URL, for what cannot be honoured: an unknown scheme, port or
+    parameter. Source of the parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError("DATABASE_URL cannot be read: check its host and port, and percent-encode the "
+                                 "password's special characters.") from None  # fmt: skip
+    if parts.scheme.split("+")[0] not in SCHEMES:
+        raise ConfigurationError("DATABASE_URL must begin with postgres:// or postgresql://.")
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if "," in parts.netloc.rpartition("@")[2]:
+        raise ConfigurationError("DATABASE_URL names several hosts; name one.")
+    host = unquote(parts.hostname or "") or parameters.pop("host", "localhost")
+    user = unquote(parts.username or "") or parameters.pop("user", "")
+    database = unquote(parts.path.removeprefix("/")) or parameters.pop("dbname", "") or user
+    if not database:
+        raise ConfigurationError("DATABASE_URL must name a database: postgres://user:password@host:5432/name.")
+    credentials: Credentials = {
+        "host": host,
+        "port": port or int(parameters.pop("port", "5432")),
+        "user": user or None,
+        "password": unquote(parts.password) if parts.password else parameters.pop("password", None),
+        "database": database,
+        "pgbouncer": "-pooler" in host or parameters.pop("pgbouncer", "") == "true",
+        "server_settings": {"application_name": parameters.pop("application_name", "doable")},
+    }
+    parameters.pop("pgbouncer", None)
+    _read_ssl(parameters, credentials)
+    _read_timeout(parameters, credentials)
+    _read_options(parameters, credentials)
+    for name in sorted(parameters):
+        if name.split("_idle")[0].split("_interval")[0].split("_count")[0] not in DROPPED:
+            raise ConfigurationError(f"DATABASE_URL has a parameter that is not understood: {name}. Take it out.")
+        logger.info("DATABASE_URL: %s is left out, %s", name, DROPPED.get(name, DROPPED["keepalives"]))
+    return credentials
+
+
+def _read_ssl(parameters: dict[str, str], credentials: Credentials) -> None:
+    mode = parameters.pop("sslmode", "")
+    root = parameters.pop("sslrootcert", "")
+    certificate, key = parameters.pop("sslcert", ""), parameters.pop("sslkey", "")
+    if mode == "disable":
+        credentials["ssl"] = False
+    elif mode in {"verify-ca", "verify-full"} or (mode == "require" and root) or certificate:
+        try:
+            context = ssl.create_default_context(cafile=root if root and root != "system" else None)
+            if certificate:
+                context.load_cert_chain(certificate, key or None)
+        except OSError:
+            raise ConfigurationError("DATABASE_URL names a certificate file that cannot be read.") from None
+        context.check_hostname = mode == "verify-full"
+        credentials["ssl"] = context
+    elif mode in UNVERIFIED_SSL_MODES:
+        credentials["ssl"] = mode
+    elif mode:
+        raise ConfigurationError(
+            "DATABASE_URL: sslmode must be disable, allow, prefer, require, verify-ca or verify-full."
+        )
+
+
+def _read_timeout(parameters: dict[str, str], credentials: Credentials) -> None:
+    seconds = parameters.pop("connect_timeout", "")
+    if seconds and not seconds.isdecimal():
+        raise ConfigurationError("DATABASE_URL: connect_timeout must be a number of seconds.")
+    if seconds and int(seconds):
+        credentials["timeout"] = float(seconds)
+
+
+def _read_options(parameters: dict[str, str], credentials: Credentials) -> None:
+    """Read libpq's `options`: `-c name=value` pairs become server settings; Neon's `endpoint=…` goes by SNI anyway."""
+    words = parameters.pop("options", "").replace("-c ", "-c").split()
+    for word in words:
+        name, equals, value = word.removeprefix("-c").removeprefix("--").partition("=")
+        if word.startswith("-") and equals:
+            credentials["server_settings"][name] = value
+        elif name in {"endpoint", "project"}:
+            logger.info("DATABASE_URL: options %s is left out, TLS server name indication carries it", name)
+        else:
+            raise ConfigurationError("DATABASE_URL: options may hold only '-c name=value'.")

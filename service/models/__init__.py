@@ -1,0 +1,8 @@
+"""The tables and their user-scoped managers. Tortoise and aerich find the models here."""
+
+from service.models.listing import Page, Position, TaskQuery
+from service.models.task import Priority, Task
+from service.models.user import User
+from service.models.user_tasks import StoredTask, TaskChanges, UserTasks
+
+__all__ = ["Page", "Position", "Priority", "StoredTask", "Task", "TaskChanges", "TaskQuery", "User", "UserTasks"]

@@ -1,0 +1,146 @@
+"""Listing one user's tasks: what can be asked, and the one statement that answers it.
+
+Pages follow a keyset, not an offset: the position after a page is its last task's sort key and id, so a page costs
+the same at any depth, and inserting or deleting between two pages repeats nothing and skips nothing. The order is
+always `(sort key, id)` in one direction, which is also the order of an index that begins with the owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from service.models.task_sql import FIELDS
+
+# A calendar day lasts until its last microsecond (in UTC, as it has no zone of its own); a moment is itself. Tasks
+# that are never due come last in both directions.
+DUE = "coalesce(due_at, ((due_date + 1)::timestamp - interval '1 microsecond') AT TIME ZONE 'UTC')"
+DUE_ASCENDING = f"coalesce({DUE}, timestamptz 'infinity')"
+DUE_DESCENDING = f"coalesce({DUE}, timestamptz '-infinity')"
+
+FOLDED_TITLE = 'lower(title) COLLATE "C"'
+
+
+class Sort(NamedTuple):
+    """One order of a list: its key when it ascends and when it descends, the key's type, the natural direction."""
+
+    ascending: str
+    descending: str
+    type: str
+    naturally_descending: bool
+
+
+# `created` is the id and `updated` the version: both follow the same lock as the timestamps they stand for, in the
+# same order, without ties. `tasks.priority` is the number; the bare name would be the word in the answer.
+SORTS = {
+    "created": Sort("id", "id", "bigint", naturally_descending=True),
+    "updated": Sort("version", "version", "bigint", naturally_descending=True),
+    "title": Sort(FOLDED_TITLE, FOLDED_TITLE, "text", naturally_descending=False),
+    "due_date": Sort(DUE_ASCENDING, DUE_DESCENDING, "timestamptz", naturally_descending=False),
+    "priority": Sort("tasks.priority", "tasks.priority", "smallint", naturally_descending=True),
+}
+
+
+class Position(NamedTuple):
+    """A place between two tasks of a list: the sort key, as PostgreSQL writes it, and the id of the one before."""
+
+    key: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskQuery:
+    """Which of a user's live tasks, and in what order. Everything is already valid: the API's edge saw to it."""
+
+    completed: bool | None = None
+    priorities: tuple[int, ...] = ()
+    tags: tuple[str, ...] = ()
+    due_before: datetime | None = None
+    due_after: datetime | None = None
+    overdue: bool = False
+    text: str | None = None
+    sort: str = "created"
+    descending: bool = True
+    limit: int | None = None
+    after: Position | None = None
+    count: bool = False
+
+
+class Page(NamedTuple):
+    """A JSON array of tasks; where the next page begins, if there is one; how many match, if that was asked."""
+
+    document: str
+    next: Position | None
+    total: int | None
+
+
+class Argument(Protocol):
+    """Takes a value and gives the `$n` that stands for it."""
+
+    def __call__(self, value: object, /) -> str:
+        """Register `value`."""
+
+
+def statement(user_id: str, query: TaskQuery) -> tuple[str, list[object]]:
+    """The SQL that answers `query`, and its arguments, the owner first."""
+    arguments: list[object] = [user_id]
+
+    def argument(value: object) -> str:
+        arguments.append(value)
+        return f"${len(arguments)}"
+
+    matching = " AND ".join(["user_id = $1", "deleted_at IS NULL", *_filters(query, argument)])
+    total = f"(SELECT count(*) FROM tasks WHERE {matching})" if query.count else "NULL"  # noqa: S608 - `argument`s only
+    sort = SORTS[query.sort]
+    key, direction, beyond = (
+        (sort.descending, "DESC", "<") if query.descending else (sort.ascending, "ASC", ">")
+    )  # fmt: skip
+    order = f"id {direction}" if key == "id" else f"{key} {direction}, id {direction}"
+    if query.after:
+        position = argument(query.after.id)
+        if key == "id":
+            matching += f" AND id {beyond} {position}"
+        else:
+            matching += f" AND ({key}, id) {beyond} ({argument(query.after.key)}::text::{sort.type}, {position})"
+    if query.limit is None:
+        return (
+            f"SELECT coalesce(json_agg(fields), '[]')::text AS document, NULL AS key, NULL AS id, {total} AS total "  # noqa: S608 - `argument`s only
+            f"FROM (SELECT {FIELDS} FROM tasks WHERE {matching} ORDER BY {order}) AS fields",
+            arguments,
+        )
+    limit = argument(query.limit)
+    # One row more than the page tells whether there is a next one; the page's own last row is where that begins.
+    return (
+        f"WITH page AS (SELECT *, {key} AS key FROM tasks WHERE {matching} ORDER BY {order} LIMIT {limit}::int + 1), "  # noqa: S608 - `argument`s only
+        f"rest AS (SELECT key::text, id FROM page WHERE (SELECT count(*) FROM page) > {limit}::int "
+        f"         OFFSET {limit}::int - 1 LIMIT 1) "
+        f"SELECT coalesce(json_agg(fields), '[]')::text AS document, "
+        f"       (SELECT key FROM rest) AS key, (SELECT id FROM rest) AS id, {total} AS total "
+        f"FROM (SELECT {FIELDS} FROM page LIMIT {limit}::int) AS fields",
+        arguments,
+    )
+
+
+def _filters(query: TaskQuery, argument: Argument) -> list[str]:
+    conditions = []
+    if query.completed is not None:
+        conditions.append(f"completed = {argument(query.completed)}")
+    if query.priorities:
+        conditions.append(f"priority = ANY ({argument(list(query.priorities))}::smallint[])")
+    if query.tags:
+        conditions.append(
+            f"NOT EXISTS (SELECT lower(wanted) FROM unnest({argument(list(query.tags))}::text[]) AS wanted "
+            "EXCEPT SELECT lower(tag) FROM unnest(tags) AS tag)"
+        )
+    if query.due_before:
+        conditions.append(f"{DUE} < {argument(query.due_before)}")
+    if query.due_after:
+        conditions.append(f"{DUE} > {argument(query.due_after)}")
+    if query.overdue:
+        conditions.append(f"NOT completed AND {DUE} < now()")
+    if query.text:
+        text = argument(query.text)
+        # strpos takes the text as it is, so '%' and '_' are only characters.
+        conditions.append(f"(strpos(lower(title), lower({text})) > 0 OR strpos(lower(description), lower({text})) > 0)")
+    return conditions

@@ -1,0 +1,94 @@
+"""The fail-closed manager: without an owner's name, no query starts."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
+
+from tortoise import Tortoise
+from tortoise.manager import Manager
+from tortoise.models import Model
+from tortoise.queryset import QuerySet
+
+from service.errors import UnscopedQueryError
+
+M = TypeVar("M", bound=Model)
+
+
+class Row(Protocol):
+    """One row of an answer, read by column name."""
+
+    def __getitem__(self, column: str) -> Any:  # noqa: ANN401 - a column holds whatever its type says
+        """Give the column's value; raises KeyError for a column that was not selected."""
+
+
+class Database(Protocol):
+    """What the managers ask of a connection: one statement, one row."""
+
+    async def fetch_row(self, statement: str, *arguments: object) -> Row | None:
+        """Run `statement` with its `$n` arguments and return the first row, if any.
+
+        Raises UnavailableError when the database cannot answer now.
+        """
+
+
+def database() -> Database:
+    """The Tortoise connection that the application was started with."""
+    return cast("Database", Tortoise.get_connection("default"))
+
+
+class ScopedManager(Manager, Generic[M]):
+    """Raises at every entry that does not name the owner.
+
+    It must stand as `manager` in the Meta of each model: as a mere attribute it would leave `Model.all()`, which
+    asks Meta, wide open.
+    """
+
+    def get_queryset(self) -> NoReturn:
+        """Raise UnscopedQueryError: `all`, `filter`, `get`, related managers and prefetches all come by here."""
+        raise UnscopedQueryError
+
+    def across_all_users(self) -> QuerySet[M]:
+        """Every row of every user: for upkeep (a purge, a census) and tests, never for a request."""
+        return QuerySet(cast("type[M]", self._model))
+
+
+class OwnedModel(Model):
+    """A model that is written through its scoped manager alone.
+
+    Tortoise's own writers name a primary key, not an owner, so they are closed too.
+    """
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    async def create(cls, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - mirrors Tortoise
+        """Raise UnscopedQueryError."""
+        raise UnscopedQueryError
+
+    @classmethod
+    def bulk_create(cls, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - mirrors Tortoise
+        """Raise UnscopedQueryError."""
+        raise UnscopedQueryError
+
+    @classmethod
+    def bulk_update(cls, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - mirrors Tortoise
+        """Raise UnscopedQueryError."""
+        raise UnscopedQueryError
+
+    @classmethod
+    def raw(cls, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - mirrors Tortoise
+        """Raise UnscopedQueryError."""
+        raise UnscopedQueryError
+
+    async def save(self, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - mirrors Tortoise
+        """Raise UnscopedQueryError."""
+        raise UnscopedQueryError
+
+    async def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - mirrors Tortoise
+        """Raise UnscopedQueryError."""
+        raise UnscopedQueryError
+
+    async def refresh_from_db(self, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - mirrors Tortoise
+        """Raise UnscopedQueryError."""
+        raise UnscopedQueryError

@@ -1,0 +1,65 @@
+"""A task, and `Task.objects.for_user(...)`, the one way to reach it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+from tortoise import fields
+from tortoise.contrib.postgres.fields import ArrayField
+from tortoise.queryset import QuerySet
+
+from service.models.scoping import OwnedModel, ScopedManager
+from service.models.user import User
+from service.models.user_tasks import UserTasks
+
+
+class Priority(IntEnum):
+    """How urgent a task is; stored as a number so that it sorts."""
+
+    NONE = 0
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+
+
+class TaskManager(ScopedManager["Task"]):
+    """Hands out managers that belong to one user."""
+
+    def for_user(self, user_id: str, *, email: str | None = None, name: str | None = None) -> UserTasks:
+        """The tasks of `user_id` (1 to 255 characters); `email` and `name` refresh the user's row at writes."""
+        return UserTasks(user_id, email, name)
+
+    def queryset_for(self, user_id: str) -> QuerySet[Task]:
+        """A Tortoise queryset that begins with the owner, for reads off the hot path. Trash included."""
+        return self.across_all_users().filter(user_id=user_id)
+
+
+class Task(OwnedModel):
+    """One thing to do. The database's primary key is `(user_id, id)`; Tortoise is told of `id` alone."""
+
+    id = fields.BigIntField(primary_key=True, generated=True, description="never reused")
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+        "service.User", related_name="tasks", on_delete=fields.CASCADE
+    )
+    title = fields.CharField(max_length=200)
+    description = fields.CharField(max_length=1000, null=True)
+    completed = fields.BooleanField(default=False)
+    completed_at = fields.DatetimeField(null=True, description="the moment of completion; null while pending")
+    priority = fields.IntEnumField(Priority, default=Priority.NONE)
+    tags: fields.Field[list[str]] = ArrayField("text", default=list)
+    due_date = fields.DateField(null=True, description="a calendar day in no time zone; excludes due_at")
+    due_at = fields.DatetimeField(null=True, description="a moment; excludes due_date")
+    created_at = fields.DatetimeField()
+    updated_at = fields.DatetimeField()
+    version = fields.BigIntField(description="the owner's revision at this task's last change")
+    deleted_at = fields.DatetimeField(null=True, description="since when it lies in the trash; null while live")
+
+    objects: ClassVar[TaskManager]
+
+    class Meta:
+        table = "tasks"
+        manager = TaskManager()
+
+
+Task.objects = TaskManager(Task)

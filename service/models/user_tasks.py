@@ -1,0 +1,107 @@
+"""One user's tasks: every verb is one statement that names the owner and returns what the handler needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import NamedTuple
+
+from service.errors import TaskNotFoundError, TaskQuotaError
+from service.models import task_sql as sql
+from service.models.listing import Page, Position, TaskQuery, statement
+from service.models.scoping import Row, database
+
+# Values by column name: title, description, completed, priority (0 to 3), tags, due_date, due_at. Already valid.
+TaskChanges = Mapping[str, object]
+
+
+class StoredTask(NamedTuple):
+    """A task as the database holds it: its JSON `document` and what the answer's headers are made of."""
+
+    id: int
+    version: int
+    document: str
+
+
+class Summary(NamedTuple):
+    """How many live tasks there are, by state."""
+
+    total: int
+    pending: int
+    completed: int
+    overdue: int
+    due_today: int
+
+
+class UserTasks:
+    """The tasks of one user, and nobody else's.
+
+    Every method raises UnavailableError when the database cannot answer now; nothing is half-written then, though
+    a write whose answer got lost may have been done.
+    """
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, user_id: str, email: str | None = None, name: str | None = None) -> None:
+        """Bind the manager to its owner. `email` and `name` go to the user's row with each write."""
+        self._owner = (user_id, email, name)
+
+    @property
+    def user_id(self) -> str:
+        """Whose tasks these are."""
+        return self._owner[0]
+
+    async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:
+        """Create a task; `values` holds at least a title. Raises TaskQuotaError at `quota` live tasks."""
+        row = await database().fetch_row(
+            sql.CREATE, *self._owner, quota,
+            values["title"], values.get("description"), values.get("completed", False), values.get("priority", 0),
+            values.get("tags", ()), values.get("due_date"), values.get("due_at"),
+        )  # fmt: skip
+        if row is None:
+            raise TaskQuotaError(quota)
+        return _stored(row)
+
+    async def find(self, task_id: int) -> StoredTask:
+        """The task with this id. Raises TaskNotFoundError."""
+        return _stored(await database().fetch_row(sql.FIND, self.user_id, task_id))
+
+    async def update(self, task_id: int, changes: TaskChanges) -> StoredTask:
+        """Set the columns in `changes`; what holds already moves neither version nor time. Raises TaskNotFoundError."""
+        if not changes:
+            return await self.find(task_id)
+        return _stored(await database().fetch_row(sql.update(tuple(changes)), *self._owner, task_id, *changes.values()))
+
+    async def toggle(self, task_id: int) -> StoredTask:
+        """Complete a pending task or reopen a completed one. Raises TaskNotFoundError."""
+        return _stored(await database().fetch_row(sql.TOGGLE, *self._owner, task_id))
+
+    async def delete(self, task_id: int) -> None:
+        """Move the task to the trash. Raises TaskNotFoundError."""
+        if await database().fetch_row(sql.DELETE, *self._owner, task_id) is None:
+            raise TaskNotFoundError
+
+    async def delete_many(self, *, completed: bool | None) -> int:
+        """Move all tasks, or only those with this completion, to the trash; return how many."""
+        row = await database().fetch_row(sql.DELETE_MANY, *self._owner, completed)
+        return int(row["deleted"]) if row else 0
+
+    async def list(self, query: TaskQuery) -> Page:
+        """The live tasks that match `query`, in its order."""
+        text, arguments = statement(self.user_id, query)
+        row = await database().fetch_row(text, *arguments)
+        assert row is not None  # noqa: S101 - an aggregate always has one row
+        position = None if row["id"] is None else Position(row["key"], row["id"])
+        return Page(row["document"], position, row["total"])
+
+    async def summarise(self, today: date, starts: datetime, ends: datetime) -> Summary:
+        """Count the live tasks; `today` runs from `starts` until before `ends`, in the caller's time zone."""
+        row = await database().fetch_row(sql.SUMMARY, self.user_id, today, starts, ends)
+        assert row is not None  # noqa: S101 - an aggregate always has one row
+        return Summary(*(row[column] for column in Summary._fields))
+
+
+def _stored(row: Row | None) -> StoredTask:
+    if row is None:
+        raise TaskNotFoundError
+    return StoredTask(row["id"], row["version"], row["document"])
