@@ -45,8 +45,8 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.blueprint(documentation.blueprint)
     methods.complete(app)
 
-    app.on_request(middleware.authenticate)
-    app.on_response(middleware.finish)
+    app.register_middleware(middleware.authenticate, "request")
+    app.register_middleware(middleware.finish, "response")
     app.exception(Exception)(problems.answer)
 
     app.before_server_start(_open)

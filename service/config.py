@@ -107,7 +107,7 @@ class Settings:
         "of each pool, because two releases overlap during a deploy.",
     )  # fmt: skip
     db_pgbouncer: bool = _setting(
-        _switch, False,
+        _switch, False,  # noqa: FBT003 - the default, which stands second in every setting
         "1 when DATABASE_URL leads to PgBouncer (or another pooler) in transaction mode. Found by itself when the "
         "host name holds '-pooler', as Neon's do.",
     )  # fmt: skip
@@ -152,9 +152,7 @@ class Settings:
     def require_issuer(self) -> None:
         """Raise ConfigurationError when no way to trust a token is configured."""
         if not self.better_auth_secret:
-            raise ConfigurationError(
-                "BETTER_AUTH_SECRET is not set; give it the secret that your tokens are signed with."
-            )
+            raise ConfigurationError("BETTER_AUTH_SECRET is not set; give it the secret that signs your tokens.")
 
     @property
     def pool_size(self) -> int:

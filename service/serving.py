@@ -7,6 +7,7 @@ those that a dying worker had not accepted yet wait for the others.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -15,6 +16,9 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any, NoReturn
+
+from sanic import Sanic
 
 from service.app import create_app
 from service.config import Settings
@@ -23,8 +27,9 @@ from service.errors import ConfigurationError
 logger = logging.getLogger("doable.serving")
 
 BACKLOG = 1024
-# A worker that cannot even start is not started again at once, or a broken database would cost a core.
-RESTART_DELAY = 1.0  # seconds
+# A worker that dies this soon after its start could not start at all; so many in a row, and the platform must know.
+EARLY = 1.0  # seconds
+MAXIMUM_FAILED_STARTS = 10
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -39,7 +44,6 @@ def listen(settings: Settings) -> socket.socket:
         listener.close()
         raise ConfigurationError(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from None
     listener.listen(BACKLOG)
-    listener.setblocking(False)
     listener.set_inheritable(True)
     return listener
 
@@ -49,7 +53,7 @@ def serve(settings: Settings, announce: Callable[[], None] | None = None) -> int
 
     Raises ConfigurationError before anything is served.
     """
-    app = create_app(settings)  # here too, so that bad settings are one sentence and not a crashing worker
+    app = create_app(settings)
     listener = listen(settings)
     logger.info("listening", extra={"fields": {"port": settings.port, "workers": settings.web_concurrency}})
     if announce:
@@ -57,31 +61,33 @@ def serve(settings: Settings, announce: Callable[[], None] | None = None) -> int
     if settings.web_concurrency == 1:
         app.run(sock=listener, single_process=True)
         return 0
-    return Supervisor(settings, listener).run()
+    return Supervisor(app, listener, settings.web_concurrency).run()
 
 
 class Supervisor:
     """The parent of the workers."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        """Prepare to run `settings.web_concurrency` workers on `listener`."""
-        self._settings = settings
+    def __init__(self, app: Sanic[Any, Any], listener: socket.socket, workers: int) -> None:
+        """Prepare to run `app` in so many `workers`, all of them on `listener`."""
+        self._app = app
         self._listener = listener
-        self._workers: dict[int, float] = {}
+        self._wanted = workers
+        self._workers: dict[int, float] = {}  # process id → when it was started
+        self._failed_starts = 0
         self._stopping = False
 
     def run(self) -> int:
-        """Start the workers, replace those that die, and stop them all when told to."""
+        """Start the workers, replace those that die, and stop them all when told to; return the exit code."""
         for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
-        while len(self._workers) < self._settings.web_concurrency and not self._stopping:
+        while len(self._workers) < self._wanted and not self._stopping:
             self._start()
         while self._workers:
             self._reap()
-        return 0
+        return 1 if self._failed_starts >= MAXIMUM_FAILED_STARTS else 0
 
     def _start(self) -> None:
-        # The signals wait while the child is not yet ready to be told, so that none is lost between fork and exec.
+        # Signals wait until the child can be told, and the parent knows whom to tell: none is lost in between.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         process = os.fork()
         if process == 0:
@@ -89,13 +95,13 @@ class Supervisor:
         self._workers[process] = time.monotonic()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
-    def _work(self) -> None:
+    def _work(self) -> NoReturn:
         code = 1
         try:
             for number in STOP_SIGNALS:
-                signal.signal(number, lambda *_: os._exit(0))  # until Sanic takes over there is nothing to finish
+                signal.signal(number, lambda *_: os._exit(0))  # until Sanic takes over, there is nothing to finish
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-            create_app(self._settings).run(sock=self._listener, single_process=True)
+            self._app.run(sock=self._listener, single_process=True)
             code = 0
         except BaseException:
             logger.exception("worker failed")
@@ -104,21 +110,22 @@ class Supervisor:
             os._exit(code)
 
     def _reap(self) -> None:
-        try:
-            process, status = os.waitpid(-1, 0)
-        except ChildProcessError:
-            self._workers.clear()
+        process, status = os.waitpid(-1, 0)
+        started = self._workers.pop(process, None)
+        if started is None or self._stopping:
             return
-        started = self._workers.pop(process, 0.0)
-        if self._stopping:
-            return
-        logger.error("worker died", extra={"fields": {"process": process, "status": os.waitstatus_to_exitcode(status)}})
-        if time.monotonic() - started < RESTART_DELAY:
-            time.sleep(RESTART_DELAY)
-        if not self._stopping:
+        fields = {"process": process, "exit_code": os.waitstatus_to_exitcode(status)}
+        logger.error("worker died", extra={"fields": fields})
+        early = time.monotonic() - started < EARLY
+        self._failed_starts = self._failed_starts + 1 if early else 0
+        if self._failed_starts >= MAXIMUM_FAILED_STARTS:
+            logger.error("workers do not start, giving up")
+            self._stop(signal.SIGTERM, None)
+        else:
             self._start()
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self._stopping = True
-        for process in self._workers:
-            os.kill(process, number)
+        for process in tuple(self._workers):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)

@@ -101,10 +101,10 @@ class FairClient(AsyncpgDBClient):
                 raise unavailable from error
             raise
 
-    async def _translate_exceptions(
+    async def _translate_exceptions(  # type: ignore[override]  # reason: Tortoise annotates it as giving exceptions
         self,
         function: Callable[..., Awaitable[Any]],
-        *arguments: Any,
+        *arguments: Any,  # noqa: ANN401 - Tortoise's own
         **options: Any,  # noqa: ANN401 - Tortoise's own
     ) -> Any:  # noqa: ANN401 - Tortoise's own
         """Translate what Tortoise's query methods raise, before Tortoise gives it names of its own."""

@@ -41,6 +41,12 @@ SORTS = {
     "priority": Sort("tasks.priority", "tasks.priority", "smallint", naturally_descending=True),
 }
 
+# A key as text that reads the same whatever the session's DateStyle and TimeZone are.
+PORTABLE = {
+    "timestamptz": "CASE WHEN isfinite(key) THEN to_char(key AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00') "
+    "ELSE key::text END",
+}
+
 
 class Position(NamedTuple):
     """A place between two tasks of a list: the sort key, as PostgreSQL writes it, and the id of the one before."""
@@ -91,7 +97,7 @@ def statement(user_id: str, query: TaskQuery) -> tuple[str, list[object]]:
         return f"${len(arguments)}"
 
     matching = " AND ".join(["user_id = $1", "deleted_at IS NULL", *_filters(query, argument)])
-    total = f"(SELECT count(*) FROM tasks WHERE {matching})" if query.count else "NULL"  # noqa: S608 - `argument`s only
+    total = f"(SELECT count(*) FROM tasks WHERE {matching})" if query.count else "NULL"  # noqa: S608 - values are arguments
     sort = SORTS[query.sort]
     key, direction, beyond = (
         (sort.descending, "DESC", "<") if query.descending else (sort.ascending, "ASC", ">")
@@ -105,19 +111,27 @@ def statement(user_id: str, query: TaskQuery) -> tuple[str, list[object]]:
             matching += f" AND ({key}, id) {beyond} ({argument(query.after.key)}::text::{sort.type}, {position})"
     if query.limit is None:
         return (
-            f"SELECT coalesce(json_agg(fields), '[]')::text AS document, NULL AS key, NULL AS id, {total} AS total "  # noqa: S608 - `argument`s only
-            f"FROM (SELECT {FIELDS} FROM tasks WHERE {matching} ORDER BY {order}) AS fields",
+            f"""
+            SELECT coalesce(json_agg(fields), '[]')::text AS document, NULL AS key, NULL AS id, {total} AS total
+            FROM (SELECT {FIELDS} FROM tasks WHERE {matching} ORDER BY {order}) AS fields
+            """,  # noqa: S608 - values are arguments, all else is ours
             arguments,
         )
     limit = argument(query.limit)
     # One row more than the page tells whether there is a next one; the page's own last row is where that begins.
     return (
-        f"WITH page AS (SELECT *, {key} AS key FROM tasks WHERE {matching} ORDER BY {order} LIMIT {limit}::int + 1), "  # noqa: S608 - `argument`s only
-        f"rest AS (SELECT key::text, id FROM page WHERE (SELECT count(*) FROM page) > {limit}::int "
-        f"         OFFSET {limit}::int - 1 LIMIT 1) "
-        f"SELECT coalesce(json_agg(fields), '[]')::text AS document, "
-        f"       (SELECT key FROM rest) AS key, (SELECT id FROM rest) AS id, {total} AS total "
-        f"FROM (SELECT {FIELDS} FROM page LIMIT {limit}::int) AS fields",
+        f"""
+        WITH page AS (
+            SELECT *, {key} AS key FROM tasks WHERE {matching} ORDER BY {order} LIMIT {limit}::int + 1
+        ), last AS (
+            SELECT {PORTABLE.get(sort.type, "key::text")} AS key, id FROM page
+            WHERE (SELECT count(*) FROM page) > {limit}::int
+            OFFSET {limit}::int - 1 LIMIT 1
+        )
+        SELECT coalesce(json_agg(fields), '[]')::text AS document,
+               (SELECT key FROM last) AS key, (SELECT id FROM last) AS id, {total} AS total
+        FROM (SELECT {FIELDS} FROM page LIMIT {limit}::int) AS fields
+        """,  # noqa: S608 - values are arguments, all else is ours
         arguments,
     )
 
@@ -130,7 +144,7 @@ def _filters(query: TaskQuery, argument: Argument) -> list[str]:
         conditions.append(f"priority = ANY ({argument(list(query.priorities))}::smallint[])")
     if query.tags:
         conditions.append(
-            f"NOT EXISTS (SELECT lower(wanted) FROM unnest({argument(list(query.tags))}::text[]) AS wanted "
+            f"NOT EXISTS (SELECT lower(wanted) FROM unnest({argument(list(query.tags))}::text[]) AS wanted "  # noqa: S608 - values are arguments
             "EXCEPT SELECT lower(tag) FROM unnest(tags) AS tag)"
         )
     if query.due_before:

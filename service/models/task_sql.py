@@ -55,7 +55,8 @@ WITH owner AS (
 ), task AS (
     INSERT INTO tasks (user_id, title, description, completed, completed_at, priority, tags, due_date, due_at,
                        created_at, updated_at, version)
-    SELECT $1, $5, $6, $7, CASE WHEN $7 THEN owner.written_at END, $8, $9, $10, $11,
+    SELECT $1, $5, $6, $7, CASE WHEN $7 THEN owner.written_at END, $8, $9,
+           $10::text::date, $11::text::timestamptz,
            owner.written_at, owner.written_at, owner.revision
     FROM owner
     RETURNING *
@@ -98,8 +99,8 @@ TYPES = {
     "completed": "boolean",
     "priority": "smallint",
     "tags": "text[]",
-    "due_date": "date",
-    "due_at": "timestamptz",
+    "due_date": "text::date",
+    "due_at": "text::timestamptz",
 }
 
 

@@ -9,6 +9,10 @@ from tortoise import fields
 from service.models.scoping import OwnedModel, ScopedManager
 
 
+class UserManager(ScopedManager["User"]):
+    """Closed to every query; a user's row is written by the statements of `UserTasks`."""
+
+
 class User(OwnedModel):
     """One user of this service. Better Auth keeps its own table, often in another database; this is not it."""
 
@@ -20,11 +24,11 @@ class User(OwnedModel):
     written_at = fields.DatetimeField(description="the last write; strictly increases with the revision")
     task_count = fields.IntField(default=0, description="live tasks, kept exact by each write for the quota")
 
-    objects: ClassVar[ScopedManager[User]]
+    objects: ClassVar[UserManager]
 
     class Meta:
         table = "users"
-        manager = ScopedManager()
+        manager = UserManager()
 
 
-User.objects = ScopedManager(User)
+User.objects = UserManager(User)

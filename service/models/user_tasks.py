@@ -56,7 +56,7 @@ class UserTasks:
         row = await database().fetch_row(
             sql.CREATE, *self._owner, quota,
             values["title"], values.get("description"), values.get("completed", False), values.get("priority", 0),
-            values.get("tags", ()), values.get("due_date"), values.get("due_at"),
+            values.get("tags", ()), _text(values.get("due_date")), _text(values.get("due_at")),
         )  # fmt: skip
         if row is None:
             raise TaskQuotaError(quota)
@@ -70,7 +70,8 @@ class UserTasks:
         """Set the columns in `changes`; what holds already moves neither version nor time. Raises TaskNotFoundError."""
         if not changes:
             return await self.find(task_id)
-        return _stored(await database().fetch_row(sql.update(tuple(changes)), *self._owner, task_id, *changes.values()))
+        values = map(_text, changes.values())
+        return _stored(await database().fetch_row(sql.update(tuple(changes)), *self._owner, task_id, *values))
 
     async def toggle(self, task_id: int) -> StoredTask:
         """Complete a pending task or reopen a completed one. Raises TaskNotFoundError."""
@@ -99,6 +100,11 @@ class UserTasks:
         row = await database().fetch_row(sql.SUMMARY, self.user_id, today, starts, ends)
         assert row is not None  # noqa: S101 - an aggregate always has one row
         return Summary(*(row[column] for column in Summary._fields))
+
+
+def _text(value: object) -> object:
+    """A day or a moment as text: asyncpg takes the calendar's first and last for minus and plus infinity."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _stored(row: Row | None) -> StoredTask:
