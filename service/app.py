@@ -9,8 +9,9 @@ from sanic import Sanic
 from service import database, logs
 from service.api import documentation, health, methods, middleware, problems, tasks
 from service.api.requests import ApiRequest
-from service.auth import SharedSecret, TokenVerifier
+from service.auth import published_keys, token_verifier
 from service.config import Settings
+from service.limiting import rate_limiter
 
 MAXIMUM_BODY = 64 * 1024  # bytes
 MAXIMUM_HEADERS = 8 * 1024  # bytes, the request line included
@@ -24,7 +25,6 @@ SANIC_CONFIG = {
     "MOTD": False,
     "REQUEST_MAX_HEADER_SIZE": MAXIMUM_HEADERS,
     "REQUEST_MAX_SIZE": MAXIMUM_BODY,
-    "REQUEST_TIMEOUT": 20,
     "RESPONSE_TIMEOUT": 25,  # before Heroku's router gives up at 30
 }
 
@@ -37,8 +37,13 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
 
     app: Sanic[Any, Any] = Sanic("doable", request_class=ApiRequest, configure_logging=False)
     app.config.update(SANIC_CONFIG)
+    app.config.READ_TIMEOUT = app.config.REQUEST_TIMEOUT = settings.read_timeout
+    app.config.PROXIES_COUNT = settings.proxies_count
     app.ctx.settings = settings
-    app.ctx.verifier = TokenVerifier([SharedSecret(settings.better_auth_secret)], leeway=settings.jwt_leeway)
+    app.ctx.published_keys = published_keys(settings)
+    app.ctx.verifier = token_verifier(settings, app.ctx.published_keys)
+    app.ctx.requests = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
+    app.ctx.auth_failures = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 
     app.blueprint(tasks.blueprint)
     app.blueprint(health.blueprint)
@@ -56,7 +61,11 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
 
 async def _open(app: Sanic[Any, Any]) -> None:
     await database.connect(app.ctx.settings)
+    if app.ctx.published_keys:
+        app.ctx.published_keys.start()
 
 
-async def _close(_app: Sanic[Any, Any]) -> None:
+async def _close(app: Sanic[Any, Any]) -> None:
+    if app.ctx.published_keys:
+        await app.ctx.published_keys.stop()
     await database.close()

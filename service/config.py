@@ -7,12 +7,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from service.errors import ConfigurationError
 
 # Published in Better Auth's source as the fallback that it uses, with a warning, when no secret is configured.
 BETTER_AUTH_DEFAULT_SECRET = "better-auth-secret-12345678901234567890"  # noqa: S105 - a value to refuse, not a secret
 MINIMUM_SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as the hash
+SHARED_ALGORITHMS = ("HS256",)
+PUBLISHED_ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
+ALGORITHMS = SHARED_ALGORITHMS + PUBLISHED_ALGORITHMS
+LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
+RATE = re.compile(r"(\d{1,7})/(second|minute|hour|day)")
 ORIGIN = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
 
 
@@ -61,6 +67,41 @@ def _origins(value: str) -> tuple[str, ...]:
     return origins
 
 
+def _list(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _algorithms(value: str) -> tuple[str, ...]:
+    if not set(_list(value)) <= set(ALGORITHMS):
+        raise ValueError(f"a comma-separated list of {', '.join(ALGORITHMS)}")
+    return _list(value)
+
+
+def _web_address(value: str) -> str:
+    """An address that keys may be fetched from: nobody on the way may change them, so TLS, or this machine."""
+    try:
+        parts = urlsplit(value)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and LOOPBACK.fullmatch(parts.hostname or ""))
+        usable = bool(parts.hostname) and not ("@" in parts.netloc or parts.query or parts.fragment) and parts.port != 0
+    except ValueError:
+        safe = usable = False
+    if not (safe and usable):
+        raise ValueError("an https:// address (http:// only for localhost), without user, query or fragment")
+    return value.rstrip("/")
+
+
+def _rate(value: str) -> str:
+    if value.lower() != "off" and not (RATE.fullmatch(value.lower()) and int(value.split("/", 1)[0])):
+        raise ValueError("off, or a number of requests per second, minute, hour or day such as 600/minute")
+    return value.lower()
+
+
+def _rate_storage(value: str) -> str:
+    if value != "memory" and not value.startswith(("redis://", "rediss://", "redis+cluster://", "redis+sentinel://")):
+        raise ValueError("memory, or the URL of a Redis such as redis://host:6379/0")
+    return value
+
+
 def _secret(value: str) -> str:
     if len(value.encode()) < MINIMUM_SECRET_BYTES:
         raise ValueError(f"at least {MINIMUM_SECRET_BYTES} bytes long (try: openssl rand -base64 32)")
@@ -88,6 +129,56 @@ class Settings:
     )  # fmt: skip
     better_auth_secret: str = _setting(
         _secret, "", "The secret that HS256 tokens are signed with; 32 bytes at least.", secret=True
+    )
+    better_auth_url: str = _setting(
+        _web_address, "",
+        "Where Better Auth is served, such as https://app.example.com. Its published keys are read from there, and its "
+        "tokens must name its origin as issuer and audience.",
+    )  # fmt: skip
+    jwt_jwks_url: str = _setting(
+        _web_address, "", "Where another issuer publishes its keys (JWKS), in place of BETTER_AUTH_URL's."
+    )
+    jwt_algorithms: tuple[str, ...] = _setting(
+        _algorithms, (),
+        "The algorithms to accept, comma-separated, of HS256, EdDSA, ES256, ES512, RS256 and PS256. Unset: HS256 with "
+        "BETTER_AUTH_SECRET, the others with a key set.",
+    )  # fmt: skip
+    jwt_issuer: tuple[str, ...] = _setting(
+        _list, (), "The issuers (`iss`) to accept, comma-separated. Unset: for key-set tokens the origin of "
+        "BETTER_AUTH_URL, else any.",
+    )  # fmt: skip
+    jwt_audience: tuple[str, ...] = _setting(
+        _list, (), "The audiences (`aud`) to accept, comma-separated. Unset: for key-set tokens the origin of "
+        "BETTER_AUTH_URL, else any.",
+    )  # fmt: skip
+    jwt_user_claim: str = _setting(_text, "sub", "The claim that holds the user's id.")
+    jwks_cooldown: float = _setting(
+        _seconds(1, 3600), 30.0, "Seconds between two fetches of the key set that unknown key ids may cause."
+    )
+    jwks_max_stale: float = _setting(
+        _seconds(60, 999_999), 86_400.0, "Seconds that known keys are trusted while the issuer does not answer."
+    )
+    token_cache_size: int = _setting(
+        _integer(0, 1_000_000), 10_000, "How many verified tokens each worker remembers until they expire; 0 for none."
+    )
+    rate_limit: str = _setting(
+        _rate, "600/minute", "How many requests one user may make, such as 600/minute; 'off' for no limit."
+    )
+    auth_failure_limit: str = _setting(
+        _rate, "100/minute", "How many failed authentications one address may cause; 'off' for no limit."
+    )
+    rate_limit_storage: str = _setting(
+        _rate_storage, "memory",
+        "Where requests are counted: 'memory', each worker for itself, or redis://host:6379/0, all together.",
+        secret=True,
+    )  # fmt: skip
+    proxies_count: int = _setting(
+        _integer(0, 10), 0,
+        "How many proxies of your own stand in front and append to X-Forwarded-For; the client's address is counted "
+        "from its right end. On Heroku it is 1 by itself.",
+    )  # fmt: skip
+    read_timeout: float = _setting(
+        _seconds(1, 300), 10.0, "Seconds that a request may take to arrive, headers and body together."
     )
     jwt_leeway: float = _setting(
         _seconds(0, 120), 10.0, "Seconds by which the issuer's clock and ours may differ when 'exp' and 'nbf' are read."
@@ -131,6 +222,8 @@ class Settings:
 
         Raises ConfigurationError, with a sentence that names the variable and never prints its value.
         """
+        if "DYNO" in environ:  # a Heroku dyno: its router is the one proxy in front
+            defaults.setdefault("proxies_count", "1")
         values: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             name = field.name.upper()
@@ -138,7 +231,10 @@ class Settings:
             if not text:
                 continue
             try:
+                text.encode()
                 values[field.name] = field.metadata["parse"](text)
+            except UnicodeEncodeError:
+                raise ConfigurationError(f"{name} must be text in UTF-8.") from None
             except ValueError as error:
                 raise ConfigurationError(f"{name} must be {error}.") from None
         return cls(**values)
@@ -150,9 +246,33 @@ class Settings:
         return self.database_url
 
     def require_issuer(self) -> None:
-        """Raise ConfigurationError when no way to trust a token is configured."""
-        if not self.better_auth_secret:
-            raise ConfigurationError("BETTER_AUTH_SECRET is not set; give it the secret that signs your tokens.")
+        """Raise ConfigurationError when no way to trust a token is configured, or an algorithm has no key."""
+        if not (self.better_auth_secret or self.key_set_url):
+            raise ConfigurationError(
+                "No token could be trusted: set BETTER_AUTH_URL to where Better Auth is served, or BETTER_AUTH_SECRET "
+                "to the secret that signs your tokens."
+            )
+        for algorithm in self.jwt_algorithms:
+            if algorithm in SHARED_ALGORITHMS and not self.better_auth_secret:
+                raise ConfigurationError(f"JWT_ALGORITHMS names {algorithm}, which needs BETTER_AUTH_SECRET.")
+            if algorithm in PUBLISHED_ALGORITHMS and not self.key_set_url:
+                raise ConfigurationError(
+                    f"JWT_ALGORITHMS names {algorithm}, which needs BETTER_AUTH_URL or JWT_JWKS_URL."
+                )
+
+    @property
+    def key_set_url(self) -> str:
+        """Where the key set is; empty when none is configured. Better Auth's default path is /api/auth/jwks."""
+        if self.jwt_jwks_url or not self.better_auth_url:
+            return self.jwt_jwks_url
+        path = urlsplit(self.better_auth_url).path
+        return self.better_auth_url + ("/jwks" if path else "/api/auth/jwks")
+
+    @property
+    def better_auth_origin(self) -> str:
+        """What Better Auth's tokens name as issuer and audience: its origin, without the path."""
+        parts = urlsplit(self.better_auth_url)
+        return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
     @property
     def pool_size(self) -> int:

@@ -80,6 +80,15 @@ class TaskQuotaError(DoableError):
         super().__init__(f"You already have {quota:,} tasks, the most one user may have; delete some and try again.")
 
 
+class RateLimitedError(DoableError):
+    """The caller, or the caller's address, has done too much of something lately. `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        """Keep how many seconds to wait, at least 1."""
+        super().__init__(f"Too many requests; try again in {retry_after} seconds.")
+        self.retry_after = retry_after
+
+
 class MalformedInputError(DoableError):
     """What was sent is not JSON at all (or not UTF-8, or nested beyond reason)."""
 

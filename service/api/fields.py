@@ -6,7 +6,7 @@ the fields looked at one by one, to tell the client about all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar, get_args
@@ -26,7 +26,8 @@ def decode(body: bytes, kind: type[S]) -> S:
     Raises MalformedInputError for what is not JSON, InvalidInputError naming every field that breaks its rule.
     """
     try:
-        return _decoder(kind).decode(body)
+        decoded: S = _decoder(kind)(body)
+        return decoded
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             value = msgspec.json.decode(body)
@@ -60,8 +61,8 @@ def _sentence(kind: Any) -> str | None:  # noqa: ANN401 - any type that msgspec 
 
 
 @cache
-def _decoder(kind: type[S]) -> msgspec.json.Decoder[S]:
-    return msgspec.json.Decoder(kind)
+def _decoder(kind: type[S]) -> Callable[[bytes], S]:
+    return msgspec.json.Decoder(kind).decode
 
 
 @cache

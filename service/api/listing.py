@@ -6,19 +6,20 @@ import dataclasses
 import re
 from datetime import date, datetime, time, timezone
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.api import cursors, fields
-from service.api.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, fold_tags, in_utc
+from service.api.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, WITHOUT_NUL, Tag, fold_tags, in_utc
 from service.errors import FieldError, InvalidInputError
 from service.models import Page, Position, TaskQuery
 
 MAXIMUM_PAGE = 1_000
 MAXIMUM_TEXT = 200
 NATURALLY_DESCENDING = frozenset({"created", "updated", "priority"})
+WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 LAST_MOMENT = time(23, 59, 59, 999999, tzinfo=timezone.utc)
 
@@ -29,7 +30,11 @@ def _rule(sentence: str, **schema: object) -> Meta:
 
 Bound = Annotated[
     str | UnsetType,
-    _rule("a day, or a moment with its offset", examples=["2026-12-24", "2026-12-24T18:00:00+01:00"]),
+    _rule(
+        "a day, or a moment with its offset",
+        examples=["2026-12-24", "2026-12-24T18:00:00+01:00"],
+        anyOf=[{"format": "date"}, {"format": "date-time"}],
+    ),
 ]
 
 
@@ -40,13 +45,22 @@ class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     priority: Annotated[
         list[Literal["none", "low", "medium", "high"]], _rule("none, low, medium or high; repeat it for any of several")
     ] = []
-    tag: Annotated[list[str], _rule("a tag of 1 to 50 characters; repeat it for all of several")] = []
+    tag: Annotated[
+        list[Tag], _rule("a tag of 1 to 50 characters; repeat it for all of several", maxItems=MAXIMUM_TAGS)
+    ] = []
     due_before: Bound = UNSET
     due_after: Bound = UNSET
     overdue: Annotated[
         bool, _rule("true or false: whether to keep only pending tasks whose due day (in UTC) or moment has passed")
     ] = False
-    q: Annotated[str, _rule("a text of at most 200 characters to find in title or description, ignoring case")] = ""
+    q: Annotated[
+        str,
+        _rule(
+            "a text of at most 200 characters to find in title or description, ignoring case",
+            maxLength=MAXIMUM_TEXT,
+            pattern=WITHOUT_NUL,
+        ),
+    ] = ""
     sort: Annotated[
         Literal["created", "updated", "title", "due_date", "priority"],
         _rule("created, updated, title, due_date or priority"),
@@ -80,6 +94,8 @@ def parameters(query_string: str, kind: type[fields.S], repeatable: frozenset[st
     for name, value in pairs:
         if name in repeatable:
             values.setdefault(name, []).append(value)
+        elif name == "limit" and not WHOLE.fullmatch(value):
+            values[name] = None  # a fault, though msgspec would read '1e3' and '5.0' as whole numbers too
         elif name in values:
             repeated.append(FieldError(name, "may be sent only once"))
         else:
@@ -131,6 +147,8 @@ def headers(page: Page, path: str, query_string: str, listed: bytes) -> dict[str
     """`Link` to the next page while there is one (RFC 8288), `X-Total-Count` when it was asked for."""
     found = {}
     if page.next is not None:
+        # As it came, but for what could end the URL early.
+        path = quote(path, safe="%/:@!$&'()*+,;=~")
         found["Link"] = f'<{path}?{_following(query_string, page.next, listed)}>; rel="next"'
     if page.total is not None:
         found["X-Total-Count"] = str(page.total)
@@ -142,7 +160,7 @@ def _following(query_string: str, position: Position, listed: bytes) -> str:
     return urlencode([*kept, ("cursor", cursors.write(position, listed))])
 
 
-def _bound(text: str | UnsetType, at: time) -> datetime | bool | None:
+def _bound(text: str | UnsetType, at: time) -> datetime | Literal[False] | None:
     """A day's moment `at` in UTC, or the moment that `text` says; False when it says neither, None when unset."""
     if text is UNSET:
         return None

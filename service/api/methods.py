@@ -44,7 +44,7 @@ async def _complete(app: Sanic[Any, Any]) -> None:
     paths: dict[str, list[Route]] = defaultdict(list)
     for route in app.router.routes:
         paths[route.path].append(route)
-    app.router.reset()
+    app.router.reset()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
     for path, routes in paths.items():
         allowed = sorted(method for route in routes for method in route.methods)
         ours = next(route for route in routes if not getattr(route.handler, "__auto_handler__", False))

@@ -7,17 +7,20 @@ import re
 from time import perf_counter
 
 from sanic import HTTPResponse
+from sanic.response import BaseHTTPResponse
 
 from service.api import cors
 from service.api.requests import ApiRequest
-from service.auth import TokenVerifier
+from service.auth import Identity, TokenVerifier
 from service.errors import (
     CredentialsAmbiguousError,
     CredentialsMissingError,
     InvalidTokenError,
     NotTheOwnerError,
+    RateLimitedError,
     TaskNotFoundError,
 )
+from service.limiting import RateLimiter
 
 logger = logging.getLogger("doable.requests")
 
@@ -31,21 +34,52 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
 
     A handler behind it gets `task_id` as an integer and never sees the path's user: queries use the token's.
     """
-    route = request.route
+    route = request.route or request.find_route()
     if route is None:
-        return None  # the answer is a 404 already
+        return None  # the answer is a 404 or a 400 already
     if cors.is_preflight(request):
         return cors.preflight(request)
     if route.ctx.public:
         return None
-    verifier: TokenVerifier = request.app.ctx.verifier
-    request.identity = await verifier.verify(bearer_token(request))
+    identity = await identify(request)
     path = request.match_info
-    if path.pop("user_id", None) not in (request.identity.user_id, CALLER):
+    if path.pop("user_id", None) not in (identity.user_id, CALLER):
         raise NotTheOwnerError
+    await _count_request(request, identity)
     if "task_id" in path:
         path["task_id"] = task_id(path["task_id"])
     return None
+
+
+async def identify(request: ApiRequest) -> Identity:
+    """Verify who is calling. Raises what `bearer_token` and the verifier do.
+
+    An address that has sent too many bad tokens is not listened to for a while: RateLimitedError, before any
+    signature is looked at. A token that was verified before still passes, so that the neighbours behind the same
+    address go on working.
+    """
+    verifier: TokenVerifier = request.app.ctx.verifier
+    failures: RateLimiter | None = request.app.ctx.auth_failures
+    token = bearer_token(request)
+    request.identity = verifier.recall(token)
+    if request.identity is None:
+        if failures and not (seen := await failures.peek(request.client_address)).allowed:
+            raise RateLimitedError(seen.resets_in)
+        try:
+            request.identity = await verifier.verify(token)
+        except InvalidTokenError:
+            if failures:
+                await failures.hit(request.client_address)
+            raise
+    return request.identity
+
+
+async def _count_request(request: ApiRequest, identity: Identity) -> None:
+    limiter: RateLimiter | None = request.app.ctx.requests
+    if limiter:
+        request.allowance = await limiter.hit(identity.user_id)
+        if not request.allowance.allowed:
+            raise RateLimitedError(request.allowance.resets_in)
 
 
 def bearer_token(request: ApiRequest) -> str:
@@ -74,7 +108,7 @@ def task_id(text: str) -> int:
     return int(text)
 
 
-async def finish(request: ApiRequest, response: HTTPResponse) -> None:
+async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
     """Put on every answer, errors too, what the contract promises of all of them, and log it."""
     headers = response.headers
     headers["X-Request-ID"] = request.request_id
@@ -82,6 +116,11 @@ async def finish(request: ApiRequest, response: HTTPResponse) -> None:
     if request.path.startswith("/api/"):
         headers.setdefault("Cache-Control", "private, no-cache")
         headers["Vary"] = "Authorization, Origin"
+    if request.allowance:
+        # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
+        allowance = request.allowance
+        headers["RateLimit-Policy"] = f'"user";q={allowance.quota};w={allowance.window}'
+        headers["RateLimit"] = f'"user";r={allowance.remains};t={allowance.resets_in}'
     headers.update(cors.headers_for(request))
     fields = {
         "method": request.method,

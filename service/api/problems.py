@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse
 from sanic.exceptions import SanicException
 
@@ -46,13 +47,17 @@ PROBLEMS = {
         Problem("forbidden", 403, "Forbidden", "The path names another user than the token does."),
         Problem("not_found", 404, "Not found", "There is no such route."),
         Problem("task_not_found", 404, "Task not found", "You have no task with this id."),
-        Problem("method_not_allowed", 405, "Method not allowed", "The route exists, but not for this method; see Allow."),
+        Problem("method_not_allowed", 405, "Method not allowed", "The route does not take this method; see Allow."),
         Problem("request_timeout", 408, "Request timeout", "The request took too long to arrive."),
         Problem("task_quota_exceeded", 409, "Task quota exceeded", "You hold as many live tasks as one user may."),
         Problem("payload_too_large", 413, "Payload too large", "The body is over 64 KiB, or the headers over 8 KiB."),
         Problem("unsupported_media_type", 415, "Unsupported media type", "The body is not sent as application/json."),
         Problem("expectation_failed", 417, "Expectation failed", "The Expect header asks for more than 100-continue."),
         Problem("validation_error", 422, "Invalid input", "A field or parameter breaks its rule; `errors` names each."),
+        Problem(
+            "rate_limited", 429, "Too many requests",
+            "You, or your address, have sent too many requests lately; try again after Retry-After.",
+        ),
         Problem("internal_error", 500, "Internal error", "A bug of ours; tell us the request_id."),
         Problem(
             "service_unavailable", 503, "Service unavailable",
@@ -70,6 +75,7 @@ CODES: dict[type[errors.DoableError], str] = {
     errors.NotTheOwnerError: "forbidden",
     errors.TaskNotFoundError: "task_not_found",
     errors.TaskQuotaError: "task_quota_exceeded",
+    errors.RateLimitedError: "rate_limited",
     errors.InvalidInputError: "validation_error",
     errors.UnavailableError: "service_unavailable",
 }
@@ -89,40 +95,56 @@ CLIENT_CLOSED_REQUEST = 499
 INTERNAL = "Something went wrong on our side; the request_id tells us where to look."
 
 
-class Body(msgspec.Struct, omit_defaults=True):
+class Fault(msgspec.Struct):
+    """One thing that is wrong, with one field, parameter or line of what was sent."""
+
+    field: Annotated[str, msgspec.Meta(examples=["title"])]
+    message: Annotated[str, msgspec.Meta(examples=["is required"])]
+
+
+class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The body of every error: RFC 9457's members, plus `code`, `errors` and `request_id`."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    errors: list[errors.FieldError] | None = None
+    type: Annotated[str, msgspec.Meta(description="The code as a URN.")]
+    title: Annotated[str, msgspec.Meta(description="The code in a few words.")]
+    status: Annotated[int, msgspec.Meta(ge=400, le=599, description="The HTTP status.")]
+    detail: Annotated[str, msgspec.Meta(description="One sentence for people: what is wrong and what to do.")]
+    code: Annotated[str, msgspec.Meta(description="What programs decide by; it never changes its meaning.")]
+    errors: (
+        Annotated[list[Fault], msgspec.Meta(min_length=1, description="One for each field that breaks its rule.")]
+        | UnsetType
+    ) = UNSET
+    request_id: Annotated[str, msgspec.Meta(description="The X-Request-ID of this answer; it finds the log's lines.")]
+
+
+def details(problem: Problem, detail: str, request_id: str, error: BaseException | None = None) -> ProblemDetails:
+    """The body that tells of `problem`, and of the faults of `error` if it is about input."""
+    faults = [Fault(*fault) for fault in error.errors] if isinstance(error, errors.InvalidInputError) else UNSET
+    return ProblemDetails(
+        type=f"urn:doable:problem:{problem.code}",
+        title=problem.title,
+        status=problem.status,
+        detail=detail,
+        code=problem.code,
+        errors=faults,
+        request_id=request_id,
+    )
 
 
 def response(request: ApiRequest, problem: Problem, detail: str, error: BaseException | None = None) -> HTTPResponse:
     """The answer for `problem`, with what the HTTP standards ask beside it."""
-    fields = error.errors if isinstance(error, errors.InvalidInputError) else None
-    body = {
-        "type": f"urn:doable:problem:{problem.code}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": detail,
-        "code": problem.code,
-    }
-    if fields is not None:
-        body["errors"] = [field._asdict() for field in fields]
-    body["request_id"] = request.request_id
     headers = {}
     if problem.challenge:
         headers["WWW-Authenticate"] = problem.challenge
     if problem.status == 503:  # noqa: PLR2004 - an HTTP status
         # Spread over a few seconds, so that everybody who waited does not come back in the same one.
         headers["Retry-After"] = str(random.randint(1, 3))  # noqa: S311 - no secret
+    if isinstance(error, errors.RateLimitedError):
+        headers["Retry-After"] = str(error.retry_after)
     if problem.status == 405:  # noqa: PLR2004 - an HTTP status
         headers["Allow"] = ", ".join(request.allowed_methods)
-    return HTTPResponse(msgspec.json.encode(body), problem.status, headers, MEDIA_TYPE)
+    body = msgspec.json.encode(details(problem, detail, request.request_id, error))
+    return HTTPResponse(body, problem.status, headers, MEDIA_TYPE)
 
 
 async def answer(request: ApiRequest, error: Exception) -> HTTPResponse:
@@ -134,6 +156,9 @@ async def answer(request: ApiRequest, error: Exception) -> HTTPResponse:
         code, detail = FRAMEWORK[error.status_code]
         problem = PROBLEMS[code]
         request.failure = code
+    elif isinstance(error, RecursionError) and request.route is None:
+        problem, detail = PROBLEMS["not_found"], FRAMEWORK[404][1]  # Sanic's router recurses over trailing slashes
+        request.failure = problem.code
     elif isinstance(error, SanicException) and error.status_code == CLIENT_CLOSED_REQUEST:
         request.failure = "client closed the connection"
         return HTTPResponse(status=CLIENT_CLOSED_REQUEST)

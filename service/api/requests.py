@@ -9,14 +9,17 @@ from itertools import count
 from typing import Any
 
 from sanic import Request
-from sanic.exceptions import SanicException
+from sanic.exceptions import BadURL, SanicException
+from sanic_routing import Route
 
 from service.auth import Identity
 from service.config import Settings
+from service.limiting import Allowance
 from service.models import Task, UserTasks
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 PLAIN = frozenset({"application/json"})
+STAND_IN = "NONE"  # the method that Sanic gives to its stand-in for a request that it could not read
 MERGEABLE = PLAIN | {"application/merge-patch+json"}
 _prefix = os.urandom(8).hex()
 _number = count(1)
@@ -27,8 +30,19 @@ class ApiRequest(Request[Any, Any]):
     """A request that knows its caller, once the middleware has verified who that is."""
 
     identity: Identity | None = None
+    # What the caller may still do in this window, where requests are limited.
+    allowance: Allowance | None = None
     # Why the answer is what it is, in words for the log alone.
     failure: str | None = None
+
+    def __init__(self, url_bytes: bytes, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Sanic's own
+        """Make the request; Sanic's stand-in for one that it could not read must not fail over the same URL again."""
+        try:
+            super().__init__(url_bytes, *arguments, **options)
+        except BadURL:
+            if options.get("method") != STAND_IN:
+                raise
+            super().__init__(b"*", *arguments, **options)
 
     @cached_property
     def request_id(self) -> str:
@@ -37,16 +51,29 @@ class ApiRequest(Request[Any, Any]):
         # A process's random prefix and a counter are as unique as a UUID, at a fraction of its cost.
         return sent if sent and REQUEST_ID.fullmatch(sent) else f"{_prefix}-{next(_number):x}"
 
+    def find_route(self) -> Route | None:
+        """The route of this path, also for a method that Sanic does not know; None where there is no such path.
+
+        Nor has a request a route that could not be read: nobody can say who sent it.
+        """
+        if self.route is None and self.head:
+            try:
+                self.route, _, path = self.app.router.get(self.path, "OPTIONS", None)
+            except (SanicException, RecursionError):
+                return None
+            self._match_info = {**path}
+        return self.route
+
+    @property
+    def client_address(self) -> str:
+        """The client's address, believing X-Forwarded-For only for as many proxies as PROXIES_COUNT says."""
+        return str(self.remote_addr or self.ip)
+
     @property
     def allowed_methods(self) -> tuple[str, ...]:
         """The methods that this path answers; empty where there is no such path."""
-        route = self.route
-        if route is None:  # a method that HTTP itself does not know, or no such path
-            try:
-                route = self.app.router.get(self.path, "OPTIONS", None)[0]
-            except SanicException:
-                return ()
-        return tuple(route.ctx.allow)
+        route = self.find_route()
+        return tuple(route.ctx.allow) if route else ()
 
     @property
     def template(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, timezone
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,8 @@ PRIORITIES = ("none", "low", "medium", "high")  # the index is what is stored
 
 # NUL cannot be stored by PostgreSQL. Lengths count after trimming, which JSON Schema cannot say.
 WITHOUT_NUL = "^[^\\u0000]*$"
-NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+# What Python strips as white space is more than what \s is to ECMAScript.
+NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000\\u001c-\\u001f\\u0085][^\\u0000]*$"
 
 
 def _rule(sentence: str, *, example: object = None, **schema: object) -> Meta:
@@ -37,7 +38,7 @@ Title = Annotated[
     ),
 ]  # fmt: skip
 Description = Annotated[
-    str | None | UnsetType,
+    str | UnsetType | None,
     _rule(
         "at most 1,000 characters after trimming white space, or null; blank becomes null",
         example="The ones on the balcony too", maxLength=MAXIMUM_DESCRIPTION, pattern=WITHOUT_NUL,
@@ -45,20 +46,20 @@ Description = Annotated[
 ]  # fmt: skip
 Completed = Annotated[bool, _rule("true or false", example=False)]
 Priority = Annotated[
-    Literal["none", "low", "medium", "high"] | None | UnsetType,
+    Literal["none", "low", "medium", "high"] | UnsetType | None,
     _rule("none, low, medium or high; null stands for none", example="medium"),
 ]
 Tag = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAXIMUM_TAG, "pattern": NOT_BLANK})]
 Tags = Annotated[
-    list[Tag] | None | UnsetType,
+    Annotated[list[Tag], Meta(extra_json_schema={"maxItems": MAXIMUM_TAGS})] | UnsetType | None,
     _rule(
         "a list of at most 20 tags of 1 to 50 characters; duplicates, ignoring case, are folded; null stands for []",
         example=["home", "garden"],
     ),
 ]
-DueDate = Annotated[date | None | UnsetType, _rule("a calendar day, YYYY-MM-DD, or null; setting it clears due_at")]
+DueDate = Annotated[date | UnsetType | None, _rule("a calendar day, YYYY-MM-DD, or null; setting it clears due_at")]
 DueAt = Annotated[
-    Annotated[datetime, Meta(tz=True)] | None | UnsetType,
+    Annotated[datetime, Meta(tz=True)] | UnsetType | None,
     _rule(
         "a moment with its offset, such as 2026-12-24T18:00:00+01:00, or null; setting it clears due_date",
         example="2026-12-24T18:00:00+01:00",
@@ -95,6 +96,12 @@ class Completion(Struct, kw_only=True, forbid_unknown_fields=True):
     """Sets a task's completion to what is given, however often it is sent."""
 
     completed: Completed
+    id: ReadOnly = UNSET
+    user_id: ReadOnly = UNSET
+    completed_at: ReadOnly = UNSET
+    created_at: ReadOnly = UNSET
+    updated_at: ReadOnly = UNSET
+    version: ReadOnly = UNSET
 
 
 class Task(Struct, kw_only=True):
@@ -153,43 +160,63 @@ def read_completion(body: bytes) -> TaskChanges | None:
 
 def fold_tags(tags: Iterable[str]) -> list[str]:
     """Trim the tags and fold duplicates, ignoring case; the first of them keeps its place and its case."""
-    return list({tag.casefold(): tag for tag in reversed([tag.strip() for tag in tags])}.values())[::-1]
+    folded: dict[str, str] = {}
+    for tag in tags:
+        trimmed = tag.strip()
+        folded.setdefault(trimmed.casefold(), trimmed)
+    return list(folded.values())
 
 
 def _columns(task: TaskPatch) -> TaskChanges:
     """Trim, fold and check what the types cannot say; the fields that were left out are left out here too."""
     columns: dict[str, Any] = {}
-    faulty: list[str] = []
-    if task.title is not UNSET:
-        columns["title"] = task.title.strip()
-        if not 1 <= len(columns["title"]) <= MAXIMUM_TITLE or "\0" in task.title:
-            faulty.append("title")
-    if task.description is not UNSET:
-        columns["description"] = (task.description or "").strip() or None
-        if len(columns["description"] or "") > MAXIMUM_DESCRIPTION or "\0" in (task.description or ""):
-            faulty.append("description")
-    if task.completed is not UNSET:
-        columns["completed"] = task.completed
-    if task.priority is not UNSET:
-        columns["priority"] = PRIORITIES.index(task.priority or "none")
-    if task.tags is not UNSET:
-        columns["tags"] = fold_tags(task.tags or ())
-        if len(columns["tags"]) > MAXIMUM_TAGS or not all(
-            1 <= len(tag) <= MAXIMUM_TAG and "\0" not in tag for tag in columns["tags"]
-        ):
-            faulty.append("tags")
-    if task.due_date is not UNSET:
-        columns["due_date"] = task.due_date
-    if task.due_at is not UNSET:
-        columns["due_at"] = in_utc(task.due_at)
-        if task.due_at is not None and columns["due_at"] is None:
-            faulty.append("due_at")
-    faults = [FieldError(name, fields.rule(type(task), name)) for name in faulty]
+    faults: list[FieldError] = []
+    for name, clean in CLEANERS.items():
+        sent = getattr(task, name)
+        if sent is UNSET:
+            continue
+        try:
+            columns[name] = clean(sent)
+        except ValueError:
+            faults.append(FieldError(name, fields.rule(type(task), name)))
     if columns.get("due_date") is not None and columns.get("due_at") is not None:
         faults.append(FieldError("due_at", "cannot be set together with due_date; send one of them"))
     if faults:
         raise InvalidInputError(faults)
     return columns
+
+
+def _text(sent: str, shortest: int, longest: int) -> str:
+    text = sent.strip()
+    if not shortest <= len(text) <= longest or "\0" in sent:
+        raise ValueError
+    return text
+
+
+def _tags(sent: list[str] | None) -> list[str]:
+    tags = [_text(tag, 1, MAXIMUM_TAG) for tag in fold_tags(sent or ())]
+    if len(tags) > MAXIMUM_TAGS:
+        raise ValueError
+    return tags
+
+
+def _moment(sent: datetime | None) -> datetime | None:
+    moment = in_utc(sent)
+    if sent is not None and moment is None:
+        raise ValueError
+    return moment
+
+
+# Each takes what a type let through to what is stored, or raises ValueError.
+CLEANERS: dict[str, Callable[[Any], Any]] = {
+    "title": lambda sent: _text(sent, 1, MAXIMUM_TITLE),
+    "description": lambda sent: _text(sent or "", 0, MAXIMUM_DESCRIPTION) or None,
+    "completed": bool,
+    "priority": lambda sent: PRIORITIES.index(sent or "none"),
+    "tags": _tags,
+    "due_date": lambda sent: sent,
+    "due_at": _moment,
+}
 
 
 def in_utc(moment: datetime | None) -> datetime | None:

@@ -1,6 +1,7 @@
 """Who is calling: a token becomes an identity here, with no knowledge of the web framework or the database."""
 
-from service.auth.keys import KeySource, SharedSecret
+from service.auth.published import PublishedKeys
 from service.auth.tokens import Identity, TokenVerifier
+from service.auth.trust import published_keys, token_verifier
 
-__all__ = ["Identity", "KeySource", "SharedSecret", "TokenVerifier"]
+__all__ = ["Identity", "PublishedKeys", "TokenVerifier", "published_keys", "token_verifier"]

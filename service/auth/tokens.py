@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import jwt
@@ -36,13 +39,30 @@ class Identity(NamedTuple):
     expires_at: float
 
 
-class TokenVerifier:
-    """Verifies tokens against the configured key sources."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """A source of keys, and whose tokens signed with them are meant for us."""
 
-    def __init__(self, sources: Iterable[KeySource], *, leeway: float = 10.0) -> None:
-        """Trust `sources`; `leeway` is how many seconds the issuer's clock and ours may differ."""
-        self._sources = {algorithm: source for source in sources for algorithm in source.algorithms}
+    source: KeySource
+    issuers: tuple[str, ...] = ()  # empty: any
+    audiences: tuple[str, ...] = ()  # empty: any; else one of a token's must be among them
+
+
+class TokenVerifier:
+    """Verifies tokens against everything that is trusted, and remembers those that passed until they expire."""
+
+    def __init__(
+        self, trusted: Iterable[Trust], *, leeway: float = 10.0, user_claim: str = "sub", remembered: int = 10_000
+    ) -> None:
+        """Trust `trusted`; `leeway` is how many seconds the issuer's clock and ours may differ.
+
+        `remembered` bounds the cache of verified tokens; 0 is none.
+        """
+        self._trusted = {algorithm: trust for trust in trusted for algorithm in trust.source.algorithms}
         self._leeway = leeway
+        self._user_claim = user_claim
+        self._remembered = remembered
+        self._verified: dict[bytes, Identity] = {}
 
     async def verify(self, token: str) -> Identity:
         """The identity that `token` proves.
@@ -50,23 +70,57 @@ class TokenVerifier:
         Raises InvalidTokenError for every token that is not wholly in order, UnavailableError when the keys to
         judge it by are not there yet.
         """
+        identity = self.recall(token)
+        if identity is None:
+            identity = await self._verify(token)
+            self._remember(token, identity)
+        return identity
+
+    def recall(self, token: str) -> Identity | None:
+        """The identity of a token that was verified before and has not expired; None for any other."""
+        digest = _digest(token)
+        identity = self._verified.get(digest)
+        if identity is not None and identity.expires_at + self._leeway <= time.time():
+            del self._verified[digest]
+            return None
+        return identity
+
+    def forget(self) -> None:
+        """Verify every token anew: the keys have changed."""
+        self._verified.clear()
+
+    def _remember(self, token: str, identity: Identity) -> None:
+        if self._remembered:
+            if len(self._verified) >= self._remembered:
+                del self._verified[next(iter(self._verified))]  # the oldest
+            self._verified[_digest(token)] = identity
+
+    async def _verify(self, token: str) -> Identity:
         algorithm, key_id = read_header(token)
-        source = self._sources.get(algorithm)
-        if source is None:
+        trust = self._trusted.get(algorithm)
+        if trust is None:
             raise InvalidTokenError("algorithm not accepted")
-        key = await source.find(algorithm, key_id)
+        key = await trust.source.find(algorithm, key_id)
         try:
             claims = jwt.decode(
                 token,
                 key,
                 algorithms=[algorithm],
                 leeway=self._leeway,
-                options={"require": ["exp", "sub"], "verify_aud": False, "enforce_minimum_key_length": True},
+                issuer=trust.issuers or None,
+                audience=trust.audiences or None,
+                options={
+                    "require": ["exp", self._user_claim, *(["iss"] if trust.issuers else [])],
+                    "verify_aud": bool(trust.audiences),
+                    "verify_sub": False,  # the user's claim is checked below, more strictly, whatever its name
+                    "verify_jti": False,
+                    "enforce_minimum_key_length": True,
+                },
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             # PyJWT's own messages may quote the token; the class says enough.
             raise InvalidTokenError(type(error).__name__) from None
-        return read_claims(claims)
+        return read_claims(claims, self._user_claim)
 
 
 def read_header(token: str) -> tuple[str, str | None]:
@@ -91,26 +145,31 @@ def read_header(token: str) -> tuple[str, str | None]:
     return algorithm, key_id
 
 
-def read_claims(claims: Mapping[str, Any]) -> Identity:
+def read_claims(claims: Mapping[str, Any], user_claim: str = "sub") -> Identity:
     """The identity in verified `claims`. Raises InvalidTokenError for what PyJWT lets pass and we do not."""
     for name in ("exp", "nbf", "iat"):
         if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], (int, float))):
             raise InvalidTokenError(f"claim {name} is not a number")
         if abs(claims.get(name, 0)) > LATEST_MOMENT:
             raise InvalidTokenError(f"claim {name} is beyond the calendar")
-    subject = claims["sub"]
+    subject = claims[user_claim]
     if not isinstance(subject, str) or not 1 <= len(subject) <= MAXIMUM_SUBJECT_LENGTH:
-        raise InvalidTokenError("claim sub is not a text of 1 to 255 characters")
+        raise InvalidTokenError(f"claim {user_claim} is not a text of 1 to 255 characters")
     if not subject.strip() or not _printable(subject):
-        raise InvalidTokenError("claim sub is blank or holds control characters")
+        raise InvalidTokenError(f"claim {user_claim} is blank or holds control characters")
     if subject == RESERVED_SUBJECT:
-        raise InvalidTokenError("claim sub is the reserved word 'me'")
+        raise InvalidTokenError(f"claim {user_claim} is the reserved word 'me'")
     return Identity(
         subject,
         _profile(claims.get("email"), MAXIMUM_EMAIL_LENGTH),
         _profile(claims.get("name"), MAXIMUM_SUBJECT_LENGTH),
         float(claims["exp"]),
     )
+
+
+def _digest(token: str) -> bytes:
+    """What the cache knows a token by: whoever reads its memory finds no token."""
+    return blake2b(token.encode(), digest_size=16).digest()
 
 
 def _printable(text: str) -> bool:

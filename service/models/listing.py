@@ -147,10 +147,11 @@ def _filters(query: TaskQuery, argument: Argument) -> list[str]:
             f"NOT EXISTS (SELECT lower(wanted) FROM unnest({argument(list(query.tags))}::text[]) AS wanted "  # noqa: S608 - values are arguments
             "EXCEPT SELECT lower(tag) FROM unnest(tags) AS tag)"
         )
+    # As text: asyncpg takes the calendar's first and last moment for minus and plus infinity.
     if query.due_before:
-        conditions.append(f"{DUE} < {argument(query.due_before)}")
+        conditions.append(f"{DUE} < {argument(query.due_before.isoformat())}::text::timestamptz")
     if query.due_after:
-        conditions.append(f"{DUE} > {argument(query.due_after)}")
+        conditions.append(f"{DUE} > {argument(query.due_after.isoformat())}::text::timestamptz")
     if query.overdue:
         conditions.append(f"NOT completed AND {DUE} < now()")
     if query.text:

@@ -1,13 +1,219 @@
-"""Creating, reading, changing and deleting tasks."""
+"""Creating, reading and changing tasks."""
 
 from __future__ import annotations
 
+import asyncio
+import re
+from itertools import pairwise
 
-async def test_a_created_task_is_answered_whole_with_its_location_and_etag(alice):
+import pytest
+
+MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z")
+FIELDS = [
+    "id", "user_id", "title", "description", "completed", "completed_at", "priority", "tags", "due_date", "due_at",
+    "created_at", "updated_at", "version",
+]  # fmt: skip
+VERBS = [("GET", ""), ("PUT", ""), ("PATCH", ""), ("DELETE", ""), ("PATCH", "/complete"), ("POST", "/complete")]
+FULL = {
+    "title": "Water the plants",
+    "description": "The ones on the balcony too",
+    "completed": True,
+    "priority": "high",
+    "tags": ["home", "Garden"],
+    "due_date": "2026-12-24",
+}
+
+
+@pytest.mark.parametrize(("method", "tail"), VERBS)
+async def test_without_a_token_a_task_is_neither_shown_nor_changed(alice, http, refusal, method, tail):
+    task = await alice.make()
+    response = await http.request(method, f"{alice.path}/{task['id']}{tail}", json={"title": "Mine now"})
+    refusal(response, 401, "authentication_required")
+    assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
+
+
+@pytest.mark.parametrize(("method", "tail"), VERBS)
+async def test_with_a_strangers_token_a_task_is_neither_shown_nor_changed(alice, bob, refusal, method, tail):
+    task = await alice.make()
+    response = await bob.request(method, f"{alice.path}/{task['id']}{tail}", json={"title": "Mine now"})
+    refusal(response, 403, "forbidden")
+    refusal(
+        await bob.request(method, f"{bob.path}/{task['id']}{tail}", json={"completed": True}), 404, "task_not_found"
+    )
+    assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
+
+
+async def test_a_created_task_is_answered_whole_with_its_location_and_etag(alice, private):
     response = await alice.post(alice.path, json={"title": "  Water the plants "})
     task = response.json()
     assert response.status_code == 201
+    assert response.headers["content-type"] == "application/json"
     assert response.headers["location"] == f"/api/alice/tasks/{task['id']}"
     assert response.headers["etag"] == f'"{task["version"]}"'
+    private(response)
+    assert list(task) == FIELDS
     assert task["title"] == "Water the plants"
-    assert (await alice.get(response.headers["location"])).json() == task
+    found = await alice.get(response.headers["location"])
+    assert found.json() == task
+    assert found.headers["etag"] == response.headers["etag"]
+
+
+async def test_a_title_is_enough_and_every_other_field_has_its_default(alice):
+    task = await alice.make("Water the plants")
+    assert task == {
+        "id": task["id"],
+        "user_id": "alice",
+        "title": "Water the plants",
+        "description": None,
+        "completed": False,
+        "completed_at": None,
+        "priority": "none",
+        "tags": [],
+        "due_date": None,
+        "due_at": None,
+        "created_at": task["updated_at"],
+        "updated_at": task["updated_at"],
+        "version": 1,
+    }
+    assert type(task["id"]) is int
+    assert MOMENT.fullmatch(task["created_at"])
+
+
+async def test_a_task_may_be_created_with_every_field_at_once(alice):
+    task = await alice.make(**FULL)
+    assert task | FULL == task
+    assert task["completed_at"] == task["created_at"]
+
+
+async def test_without_a_title_nothing_is_created(alice, refusal):
+    refusal(await alice.post(alice.path, json={"description": "Which?"}), 422, "validation_error", "title")
+    assert (await alice.get(alice.path)).json() == []
+
+
+async def test_me_stands_for_the_caller_and_the_location_names_the_real_id(alice):
+    response = await alice.post("/api/me/tasks", json={"title": "Mine"})
+    assert response.headers["location"] == f"/api/alice/tasks/{response.json()['id']}"
+    assert (await alice.get("/api/me/tasks")).json() == (await alice.get(alice.path)).json() == [response.json()]
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        "dFz1UQm3T0yLbXkA", "auth0|123", "a/b", "a..b", "100%", "%41", "ada@example.com", "a b+c", 'a>b<"c', "üñí😀",
+        "x" * 255, "Me",
+    ],
+)  # fmt: skip
+async def test_a_users_id_may_be_any_text_and_its_location_leads_back(caller, user_id):
+    ada = caller(user_id)
+    response = await ada.post(ada.path, json={"title": "Mine"})
+    assert response.status_code == 201, response.text
+    assert response.json()["user_id"] == user_id
+    assert response.headers["location"].startswith(ada.path + "/")
+    assert (await ada.get(response.headers["location"])).json() == response.json()
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    ["0", "-1", "+1", "1.0", "1e3", "01", "٣", "9223372036854775808", "9" * 40, "abc", "%201", "1%00", "1%2F", "null"],
+)
+async def test_an_id_that_no_task_can_have_is_a_task_that_is_not_there(alice, refusal, statements, task_id):
+    with statements() as seen:
+        response = await alice.get(f"{alice.path}/{task_id}")
+    refusal(response, 404, "task_not_found")
+    assert seen == []
+
+
+@pytest.mark.parametrize("task_id", ["1", "9223372036854775807"])
+async def test_an_id_that_no_task_has_is_not_found(alice, refusal, task_id):
+    refusal(await alice.get(f"{alice.path}/{task_id}"), 404, "task_not_found")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+class TestUpdating:
+    async def test_a_task_that_is_not_there_cannot_be_changed(self, alice, refusal, method):
+        refusal(await alice.request(method, f"{alice.path}/1", json={"title": "A"}), 404, "task_not_found")
+
+    async def test_a_field_left_out_keeps_its_value(self, alice, private, method):
+        task = await alice.make(**FULL)
+        response = await alice.request(method, f"{alice.path}/{task['id']}", json={"title": "Feed the cat"})
+        changed = response.json()
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["etag"] == f'"{changed["version"]}"'
+        assert "location" not in response.headers
+        private(response)
+        assert changed == task | {
+            "title": "Feed the cat",
+            "updated_at": changed["updated_at"],
+            "version": task["version"] + 1,
+        }
+        assert changed["updated_at"] > task["updated_at"]
+        assert list(changed) == FIELDS
+        assert (await alice.get(f"{alice.path}/{task['id']}")).json() == changed
+
+    async def test_null_clears(self, alice, method):
+        task = await alice.make(**FULL)
+        cleared = {"description": None, "priority": None, "tags": None, "due_date": None}
+        changed = (await alice.request(method, f"{alice.path}/{task['id']}", json=cleared)).json()
+        assert [changed[field] for field in cleared] == [None, "none", [], None]
+        assert changed["title"] == task["title"]
+        assert changed["version"] == task["version"] + 1
+
+    async def test_an_empty_object_changes_nothing(self, alice, method):
+        task = await alice.make(**FULL)
+        response = await alice.request(method, f"{alice.path}/{task['id']}", json={})
+        assert response.status_code == 200
+        assert response.json() == task
+        assert response.headers["etag"] == f'"{task["version"]}"'
+
+    async def test_what_was_read_may_be_sent_back_and_changes_nothing(self, alice, method):
+        for fields in (FULL, {"due_at": "2026-12-24T18:00:00+01:00"}, {}):
+            task = await alice.make(**fields)
+            response = await alice.request(method, f"{alice.path}/{task['id']}", json=task)
+            assert response.status_code == 200
+            assert response.json() == task
+
+    async def test_a_value_written_otherwise_but_the_same_changes_nothing(self, alice, method):
+        task = await alice.make(tags=["home"], due_at="2026-12-24T18:00:00+01:00")
+        same = {"title": " A task\n", "description": "  ", "tags": ["home", " HOME"], "due_at": "2026-12-24T17:00:00Z"}
+        assert (await alice.request(method, f"{alice.path}/{task['id']}", json=same)).json() == task
+
+    async def test_read_only_fields_are_taken_and_ignored(self, alice, method):
+        task = await alice.make()
+        sent = {
+            "id": task["id"] + 1, "user_id": "bob", "created_at": "never", "updated_at": 5, "completed_at": [],
+            "version": {"a": None},
+        }  # fmt: skip
+        assert (await alice.request(method, f"{alice.path}/{task['id']}", json=sent)).json() == task
+        changed = (await alice.request(method, f"{alice.path}/{task['id']}", json={**sent, "title": "B"})).json()
+        assert changed == task | {"title": "B", "updated_at": changed["updated_at"], "version": task["version"] + 1}
+
+    async def test_every_change_takes_the_owners_next_revision_and_a_later_time(self, alice, method):
+        seen = [await alice.make()]
+        other = await alice.make("Another one takes the revision in between")
+        for number in range(5):
+            path = f"{alice.path}/{seen[0]['id']}"
+            seen.append((await alice.request(method, path, json={"title": f"Title {number}"})).json())
+        assert [task["version"] for task in seen] == [1, 3, 4, 5, 6, 7]
+        assert other["version"] == 2
+        assert all(before["updated_at"] < after["updated_at"] for before, after in pairwise(seen))
+        assert {task["created_at"] for task in seen} == {seen[0]["created_at"]}
+
+    async def test_a_bad_change_changes_nothing_at_all(self, alice, refusal, method):
+        task = await alice.make()
+        sent = {"title": "Good", "priority": "urgent", "completed": None}
+        response = await alice.request(method, f"{alice.path}/{task['id']}", json=sent)
+        refusal(response, 422, "validation_error", "priority", "completed")
+        assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
+
+
+async def test_changes_of_different_fields_at_once_are_all_kept(alice):
+    task = await alice.make()
+    changes = [{"title": "B"}, {"description": "C"}, {"priority": "low"}, {"tags": ["d"]}, {"due_date": "2026-12-24"}]
+    answers = await asyncio.gather(
+        *(alice.patch(f"{alice.path}/{task['id']}", json=change) for change in changes)
+    )  # fmt: skip
+    assert sorted(answer.json()["version"] for answer in answers) == [2, 3, 4, 5, 6]
+    found = (await alice.get(f"{alice.path}/{task['id']}")).json()
+    for change in changes:
+        assert found | change == found

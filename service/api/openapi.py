@@ -1,2 +1,0 @@
-def document():
-    return {}

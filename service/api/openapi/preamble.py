@@ -1,0 +1,105 @@
+"""What the description says once: the preamble, the path's parameters and the headers of answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service import __version__
+from service.api.openapi import refusals
+
+DESCRIPTION = f"""
+Tasks of many users, each of whom sees only their own.
+
+**Who you are.** Send the token of your auth server as `Authorization: Bearer <token>`. In a path, `{{user_id}}` is the
+token's own user; `me` stands for it.
+
+**Every answer** carries `X-Request-ID`: yours, if you sent one of at most 128 letters, digits, `.`, `_` and `-`.
+`HEAD` and `OPTIONS` work wherever `GET` does. Moments leave in UTC, `2026-12-24T17:00:00.000000Z`, and enter with any
+offset. Lengths count Unicode code points after trimming. A field or parameter that is not known is refused by name;
+fields that only the service sets are ignored in requests, so you may send back what you read.
+
+**Every error** is a problem (RFC 9457) in `application/problem+json`. Decide by its `code`.
+
+<details><summary>All codes</summary>
+
+{refusals.table()}
+
+</details>
+"""
+
+INFO = {
+    "title": "Doable",
+    "summary": "The task backend that a frontend plugs in.",
+    "description": DESCRIPTION.strip(),
+    "version": __version__,
+    "license": {"name": "MIT", "identifier": "MIT"},
+}
+
+TAGS = [
+    {"name": "tasks", "description": "What a user has to do."},
+    {"name": "health", "description": "For balancers and platforms; no token needed."},
+    {"name": "documentation", "description": "This description; no token needed."},
+]
+
+IN_PATH: dict[str, dict[str, Any]] = {
+    "user_id": {
+        "description": "The token's own user, or `me`. Any other is answered 403.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "example": "me",
+    },
+    "task_id": {
+        "description": "The task's id. What cannot be an id is answered as a task that does not exist.",
+        "schema": {"type": "integer", "format": "int64", "minimum": 1},
+        "example": 42,
+    },
+    "name": {"description": "The file's name.", "schema": {"type": "string"}, "example": "start.js"},
+}
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-ID": {
+        "description": "The request's id, in the service's log too: the client's own, if it is fit for that.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+    },
+    "ETag": {
+        "description": "The task's version in quotes (RFC 9110 section 8.8.3).",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'},
+    },
+    "Location": {
+        "description": "The path of the new task.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
+    "Link": {
+        "description": 'The next page, `<…>; rel="next"` (RFC 8288). Left out on the last one.',
+        "schema": {"type": "string"},
+    },
+    "X-Total-Count": {
+        "description": "How many tasks match in all. Sent for `count=true`.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "WWW-Authenticate": {
+        "description": "How to authenticate (RFC 6750 section 3).",
+        "schema": {"type": "string"},
+    },
+    "Retry-After": {
+        "description": "After how many seconds to try again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "Allow": {
+        "description": "The methods that this path takes.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+}
+
+SECURITY_SCHEMES = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The token that your auth server gives a signed-in user.",
+    },
+}

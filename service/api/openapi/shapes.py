@@ -1,0 +1,54 @@
+"""The words that the tables of operations are written in, and the problems that many operations share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+# What every route can answer, and what every route behind a token can.
+ANYWHERE = ("bad_request", "request_timeout", "payload_too_large", "expectation_failed", "internal_error")
+OWNED = (
+    *ANYWHERE, "invalid_request", "authentication_required", "invalid_token", "forbidden", "rate_limited",
+    "service_unavailable",
+)  # fmt: skip
+WITH_BODY = (*OWNED, "malformed_json", "unsupported_media_type", "validation_error")
+
+
+class Answer(NamedTuple):
+    """An answer that is no problem: its body's type (None for no body), an example, and the names of its headers.
+
+    With `links` it tells which operations take what it holds (OpenAPI's Link Objects).
+    """
+
+    description: str
+    kind: Any = None
+    example: object = None
+    headers: tuple[str, ...] = ()
+    media_types: tuple[str, ...] = ("application/json",)
+    links: bool = False
+
+
+class Body(NamedTuple):
+    """What a request's body must be, with examples by what they do."""
+
+    kind: type[Struct]
+    examples: dict[str, object]
+    required: bool = True
+
+
+class Operation(NamedTuple):
+    """One method of one path; `problems` are codes of `service.api.problems.PROBLEMS`."""
+
+    id: str
+    tag: str
+    summary: str
+    description: str
+    answers: dict[int, Answer]
+    problems: tuple[str, ...]
+    query: type[Struct] | None = None
+    body: Body | None = None
+    public: bool = False
+
+
+Operations = dict[tuple[str, str], Operation]

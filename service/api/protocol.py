@@ -1,0 +1,62 @@
+"""Reading a request must come to an end: the deadline that Sanic does not have."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from sanic.exceptions import RequestTimeout
+from sanic.http import Stage
+from sanic.server.protocols.http_protocol import HttpProtocol
+
+
+class DeadlineProtocol(HttpProtocol):
+    """Ends a request that takes longer than READ_TIMEOUT seconds to arrive, headers and body together.
+
+    Sanic's own REQUEST_TIMEOUT begins anew with every byte, so a client that sends one a second holds a connection
+    for as long as it likes ("Slowloris"). One timer a connection is enough: it looks again only when it fires.
+    """
+
+    __slots__ = ("_reading_since", "_reading_timer")
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Sanic's own
+        """Take Sanic's options."""
+        super().__init__(**options)
+        self._reading_since = 0.0
+        self._reading_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Note when a request begins to arrive."""
+        if not self._is_reading:
+            self._reading_since = self.loop.time()
+            if self._reading_timer is None:
+                self._arm(self.app.config.READ_TIMEOUT)
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer with the connection."""
+        if self._reading_timer is not None:
+            self._reading_timer.cancel()
+            self._reading_timer = None
+        super().connection_lost(exc)  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+
+    @property
+    def _is_reading(self) -> bool:
+        http = self.http
+        if http is None:
+            return False
+        return http.stage is Stage.REQUEST or (http.stage is Stage.HANDLER and bool(http.request_body))
+
+    def _arm(self, seconds: float) -> None:
+        self._reading_timer = self.loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._reading_timer = None
+        if not self._is_reading:
+            return
+        left = self._reading_since + self.app.config.READ_TIMEOUT - self.loop.time()
+        if left > 0:
+            self._arm(left)
+        elif self._task:
+            self._http.exception = RequestTimeout("the request did not arrive in time")
+            self._task.cancel()

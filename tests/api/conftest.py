@@ -1,0 +1,110 @@
+"""What the tests of the API share: the one shape of errors, and bytes on a socket for what no client would send."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
+CHALLENGES = {
+    "authentication_required": "Bearer",
+    "invalid_token": 'Bearer error="invalid_token"',
+    "invalid_request": 'Bearer error="invalid_request"',
+}
+
+
+class Answer(NamedTuple):
+    """What came back over a socket, in the words that httpx has for it."""
+
+    status_code: int
+    headers: httpx.Headers
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode()
+
+    def json(self) -> dict:
+        return httpx.Response(200, content=self.content).json()
+
+
+@pytest.fixture(scope="session")
+def refusal() -> Callable[..., dict]:
+    """`refusal(response, 422, "validation_error", "title")` holds an error to its whole shape, and gives its body.
+
+    What follows the code are the fields that `errors` must name, in this order.
+    """
+
+    def check(response: httpx.Response | Answer, status: int, code: str, *fields: str) -> dict:
+        assert response.status_code == status, response.text
+        headers = response.headers
+        assert headers["content-type"] == "application/problem+json"
+        assert headers["x-content-type-options"] == "nosniff"
+        body = response.json()
+        assert set(body) == (MEMBERS | {"errors"} if fields else MEMBERS)
+        assert body["type"] == f"urn:doable:problem:{code}"
+        assert body["code"] == code
+        assert body["status"] == status
+        assert body["request_id"] == headers["x-request-id"]
+        assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", body["request_id"])
+        assert body["title"]
+        assert re.fullmatch(r"\S.*\.", body["detail"], re.DOTALL)
+        assert [error["field"] for error in body.get("errors", ())] == list(fields)
+        assert all(error["message"] for error in body.get("errors", ()))
+        assert headers.get("www-authenticate") == CHALLENGES.get(code)
+        assert ("allow" in headers) == (status == 405)
+        assert ("retry-after" in headers) == (status == 503)
+        assert not {"etag", "location", "link", "server"} & set(headers)
+        if isinstance(response, httpx.Response):
+            is_private(response)
+        return body
+
+    return check
+
+
+def is_private(response: httpx.Response) -> None:
+    """Hold an answer under /api to the headers that keep it out of shared caches; elsewhere to none of them."""
+    private = urlsplit(str(response.request.url)).path.startswith("/api/")
+    assert (response.headers.get("cache-control") == "private, no-cache") == private
+    assert (response.headers.get("vary") == "Authorization, Origin") == private
+
+
+@pytest.fixture(scope="session")
+def private() -> Callable[[httpx.Response], None]:
+    return is_private
+
+
+@pytest.fixture(scope="session")
+def exchange(server) -> Callable[[bytes], Awaitable[list[Answer]]]:
+    """Sends bytes as they are, reads until the service closes the connection, and gives its answers in order."""
+
+    async def send(sent: bytes) -> list[Answer]:
+        address = urlsplit(server)
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            writer.write(sent)
+            try:
+                received = await reader.read()
+            finally:
+                writer.close()
+        return _answers(received)
+
+    return send
+
+
+def _answers(received: bytes) -> list[Answer]:
+    answers = []
+    while received:
+        head, _, received = received.partition(b"\r\n\r\n")
+        line, *lines = head.decode("latin-1").split("\r\n")
+        headers = httpx.Headers([tuple(line.split(": ", 1)) for line in lines])
+        length = int(headers.get("content-length", 0))
+        answers.append(Answer(int(line.split(" ")[1]), headers, received[:length]))
+        received = received[length:]
+    return answers

@@ -1,0 +1,139 @@
+"""Bodies as bytes: what is JSON, what is an object, and under which Content-Type."""
+
+from __future__ import annotations
+
+import pytest
+
+MALFORMED = {
+    "empty": b"",
+    "blank": b" \n",
+    "not JSON": b"title=A",
+    "cut off": b'{"title": "A',
+    "a comma too many": b'{"title": "A",}',
+    "two values": b'{"title": "A"} {}',
+    "single quotes": b"{'title': 'A'}",
+    "a comment": b'{"title": "A"} // b',
+    "NaN": b'{"title": "A", "id": NaN}',
+    "Infinity": b'{"title": "A", "id": Infinity}',
+    "-Infinity": b'{"title": Infinity}',
+    "1e400": b'{"title": "A", "id": 1e400}',
+    "a byte order mark": b'\xef\xbb\xbf{"title": "A"}',
+    "UTF-16": '{"title": "A"}'.encode("utf-16"),
+    "not UTF-8": b'{"title": "\xff"}',
+    "not UTF-8 in a name": b'{"\xff": 1, "title": "A"}',
+    "not UTF-8 where it is ignored": b'{"title": "A", "id": "\xff"}',
+    "overlong UTF-8": b'{"title": "\xc0\xaf"}',
+    "a surrogate in UTF-8": b'{"title": "\xed\xa0\x80"}',
+    "a lone high surrogate": b'{"title": "\\ud800"}',
+    "a lone low surrogate": b'{"title": "\\udc00"}',
+    "surrogates the wrong way round": b'{"title": "\\ude00\\ud83d"}',
+    "a lone surrogate in a name": b'{"\\ud800": 1, "title": "A"}',
+    "a lone surrogate where it is ignored": b'{"title": "A", "id": "\\ud800"}',
+    "a raw NUL": b'{"title": "a\x00"}',
+    "a raw line break": b'{"title": "a\nb"}',
+    "20k arrays": b"[" * 20_000 + b"]" * 20_000,
+    "20k arrays where they are ignored": b'{"title": "A", "id": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    "6k objects": b'{"title":' * 6_000 + b"1" + b"}" * 6_000,
+}
+NO_OBJECT = [b"[]", b'[{"title": "A"}]', b'"title"', b"1", b"true", b"null", b"1e5"]
+WRITES = [("POST", ""), ("PUT", "/{id}"), ("PATCH", "/{id}"), ("PATCH", "/{id}/complete"), ("POST", "/{id}/complete")]
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+async def send(alice):
+    """Sends bytes to each route that takes a body, and gives the answers; the one task must stay as it was."""
+    task = await alice.make()
+
+    async def send(body: bytes, headers: dict[str, str], writes=WRITES) -> list:
+        answers = [
+            await alice.request(method, alice.path + tail.format(**task), content=body, headers=headers)
+            for method, tail in writes
+        ]
+        assert (await alice.get(alice.path)).json() == [task]
+        return answers
+
+    return send
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
+async def test_what_is_not_json_is_malformed(send, refusal, body):
+    writes = WRITES if body.strip() else WRITES[:3]  # to complete needs no body
+    for response in await send(body, JSON, writes):
+        refusal(response, 400, "malformed_json")
+
+
+@pytest.mark.parametrize("body", NO_OBJECT)
+async def test_json_that_is_no_object_is_invalid(send, refusal, body):
+    for response in await send(body, JSON):
+        refusal(response, 422, "validation_error", "body")
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/problem+json",
+        "application/jsonx", "application/json; charset=latin-1", "application/json; charset=utf-16", "json", "*/*",
+    ],
+)  # fmt: skip
+async def test_a_body_that_is_not_declared_as_json_is_not_read(send, refusal, media_type):
+    headers = {} if media_type is None else {"Content-Type": media_type}
+    for response in await send(b'{"title": "A", "completed": true}', headers):
+        refusal(response, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip"])
+async def test_a_coded_body_is_not_read(send, refusal, coding):
+    for response in await send(b'{"title": "A"}', {**JSON, "Content-Encoding": coding}):
+        refusal(response, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/json", "APPLICATION/JSON", "application/json;", "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+    ],
+)  # fmt: skip
+async def test_json_may_be_declared_in_any_case_and_with_its_charset(alice, media_type):
+    body = '{"title": "Grüße"}'.encode()
+    response = await alice.post(alice.path, content=body, headers={"Content-Type": media_type})
+    assert response.status_code == 201
+    assert response.json()["title"] == "Grüße"
+
+
+async def test_a_merge_patch_is_for_put_and_patch_alone(alice, refusal):
+    headers = {"Content-Type": "application/merge-patch+json"}
+    task = await alice.make()
+    for method, title in (("PUT", "B"), ("PATCH", "C")):
+        response = await alice.request(
+            method, f"{alice.path}/{task['id']}", content=f'{{"title": "{title}"}}', headers=headers
+        )
+        assert response.status_code == 200
+        assert response.json()["title"] == title
+    response = await alice.post(alice.path, content='{"title": "D"}', headers=headers)
+    refusal(response, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    ("body", "title"),
+    [
+        (b'{"title": "A", "title": "B"}', "B"),
+        (b'{"title": "\\ud83d\\ude00"}', "😀"),
+        (b'{"title": "A", "id": 1e300, "version": -0.0}', "A"),
+        (b'\n{"title"\t:\r"A"}  ', "A"),
+        (b'{"\\u0074itle": "A"}', "A"),
+    ],
+)
+async def test_unusual_json_is_still_json_and_of_a_name_sent_twice_the_last_counts(alice, body, title):
+    response = await alice.post(alice.path, content=body, headers=JSON)
+    assert response.status_code == 201
+    assert response.json()["title"] == title
+
+
+async def test_a_body_where_none_is_read_is_passed_over(alice):
+    task = await alice.make()
+    for method, path in (("GET", alice.path), ("GET", f"{alice.path}/{task['id']}")):
+        assert (await alice.request(method, path, content=b"{", headers={"Content-Type": "x/y"})).status_code == 200
+    response = await alice.request("DELETE", f"{alice.path}/{task['id']}", json={"reason": "done"})
+    assert response.status_code == 204

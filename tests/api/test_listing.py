@@ -1,0 +1,277 @@
+"""What a list holds: filters, search, counting, and the questions that are refused."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+ALLOWED = "status, priority, tag, due_before, due_after, overdue, q, sort, order, limit, cursor, count"
+
+REFUSED = [
+    ("foo=1", "foo", ALLOWED),
+    ("Status=all", "Status", "did you mean 'status'?"),
+    ("page=2", "page", ALLOWED),
+    ("offset=20", "offset", ALLOWED),
+    ("tags=home", "tags", "did you mean 'tag'?"),
+    ("=", "", ALLOWED),
+    ("%00=1", "\0", ALLOWED),
+    ("status=done", "status", "all, pending or completed"),
+    ("status=", "status", "all, pending or completed"),
+    ("status=All", "status", "all, pending or completed"),
+    ("status=all&status=all", "status", "only once"),
+    ("priority=urgent", "priority", "none, low, medium or high"),
+    ("priority=high,low", "priority", "none, low, medium or high"),
+    ("priority=", "priority", "none, low, medium or high"),
+    ("tag=", "tag", "1 to 50 characters"),
+    ("tag=%20", "tag", "1 to 50 characters"),
+    ("tag=a%00", "tag", "1 to 50 characters"),
+    ("tag=" + "t" * 51, "tag", "1 to 50 characters"),
+    ("&".join(f"tag=t{number}" for number in range(21)), "tag", "1 to 50 characters"),
+    ("due_before=tomorrow", "due_before", "a day, or a moment with its offset"),
+    ("due_before=2026-02-29", "due_before", "a day, or a moment with its offset"),
+    ("due_before=2026-12-24T12:00:00", "due_before", "a day, or a moment with its offset"),
+    ("due_after=1798135200", "due_after", "a day, or a moment with its offset"),
+    ("due_after=", "due_after", "a day, or a moment with its offset"),
+    ("due_after=0001-01-01T00:00:00%2B00:01", "due_after", "a day, or a moment with its offset"),
+    ("due_after=infinity", "due_after", "a day, or a moment with its offset"),
+    ("due_after=2026-01-01&due_after=2026-01-02", "due_after", "only once"),
+    ("overdue=yes", "overdue", "true or false"),
+    ("overdue=", "overdue", "true or false"),
+    ("count=2", "count", "true or false"),
+    ("q=" + "m" * 201, "q", "at most 200 characters"),
+    ("q=a%00b", "q", "at most 200 characters"),
+    ("q=a&q=b", "q", "only once"),
+    ("sort=name", "sort", "created, updated, title, due_date or priority"),
+    ("sort=-created", "sort", "created, updated, title, due_date or priority"),
+    ("sort=", "sort", "created, updated, title, due_date or priority"),
+    ("order=down", "order", "asc or desc"),
+    ("order=", "order", "asc or desc"),
+    *(
+        (f"limit={limit}", "limit", "from 1 to 1000")
+        for limit in (
+            "0", "-1", "1001", "5000", "", "1e3", "5.0", "%2B5", "+5", "%205", "5%20", "0x10", "1_0", "true",
+            "null", "%D9%A3", "99999999999999999999", "9" * 5000, "Infinity", "ten",
+        )
+    ),
+    ("limit=5&limit=5", "limit", "only once"),
+    ("q=%ff", "query", "percent-encoded UTF-8"),
+    ("q=%C3", "query", "percent-encoded UTF-8"),
+    ("q=%ED%A0%80", "query", "percent-encoded UTF-8"),
+    ("%ff=1", "query", "percent-encoded UTF-8"),
+    ("&".join(["tag=a"] * 101), "query", "at most 100 parts"),
+]  # fmt: skip
+
+
+async def titles(caller, query: str = "") -> list[str]:
+    response = await caller.get(f"{caller.path}?{query}")
+    assert response.status_code == 200, response.text
+    return sorted(task["title"] for task in response.json())
+
+
+async def test_without_a_token_there_is_no_list(alice, http, refusal):
+    await alice.make()
+    refusal(await http.get(alice.path), 401, "authentication_required")
+
+
+async def test_a_stranger_gets_no_list(alice, bob, refusal):
+    await alice.make()
+    refusal(await bob.get(alice.path), 403, "forbidden")
+    assert (await bob.get(bob.path)).json() == []
+
+
+async def test_a_list_is_a_bare_array_of_whole_tasks_the_newest_first(alice, private):
+    made = [await alice.make(title) for title in "abc"]
+    response = await alice.get(alice.path)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert not {"link", "x-total-count"} & set(response.headers)
+    private(response)
+    assert response.json() == made[::-1]
+
+
+async def test_an_empty_list_is_an_empty_array(alice):
+    response = await alice.get(alice.path)
+    assert (response.status_code, response.content) == (200, b"[]")
+    assert (await alice.get(alice.path, params={"q": "nothing", "limit": 1})).content == b"[]"
+
+
+async def test_without_a_limit_the_list_is_whole(alice, connection):
+    await alice.make()
+    await connection.execute(
+        "INSERT INTO tasks (user_id, title, completed, priority, tags, created_at, updated_at, version) "
+        "SELECT 'alice', 'Task ' || n, false, 0, '{}', now(), now(), n FROM generate_series(2, 1500) AS n"
+    )
+    response = await alice.get(alice.path)
+    assert len(response.json()) == 1500
+    assert "link" not in response.headers
+
+
+class TestFilters:
+    @pytest.fixture(autouse=True)
+    async def tasks(self, alice):
+        await alice.make("nothing")
+        await alice.make("low", priority="low", tags=["home"])
+        await alice.make("high", priority="high", tags=["Home", "Garden", "Straße"], completed=True)
+        await alice.make("medium", priority="medium", tags=["ÉCOLE", "garden"])
+        deleted = await alice.make("deleted", priority="high", tags=["home", "garden"])
+        await alice.delete(f"{alice.path}/{deleted['id']}")
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("status=all", ["high", "low", "medium", "nothing"]),
+            ("status=pending", ["low", "medium", "nothing"]),
+            ("status=completed", ["high"]),
+            ("priority=none", ["nothing"]),
+            ("priority=high&priority=low", ["high", "low"]),
+            ("priority=low&priority=low", ["low"]),
+            ("priority=none&priority=low&priority=medium&priority=high", ["high", "low", "medium", "nothing"]),
+            ("tag=home", ["high", "low"]),
+            ("tag=%20HOME%20", ["high", "low"]),
+            ("tag=garden&tag=home", ["high"]),
+            ("tag=GARDEN&tag=garden", ["high", "medium"]),
+            ("tag=%C3%A9cole", ["medium"]),
+            ("tag=stra%C3%9Fe", ["high"]),
+            ("tag=gard", []),
+            ("tag=%25", []),
+            ("status=pending&tag=garden&priority=medium", ["medium"]),
+            ("status=completed&tag=garden&priority=medium", []),
+            ("overdue=false&q=", ["high", "low", "medium", "nothing"]),
+            ("&&status=completed&", ["high"]),
+        ],
+    )
+    async def test_filters_narrow_together_and_the_count_knows(self, alice, query, expected):
+        assert await titles(alice, query) == expected
+        counted = await alice.get(f"{alice.path}?{query}&count=true&limit=1")
+        assert counted.headers["x-total-count"] == str(len(expected))
+        assert len(counted.json()) == min(1, len(expected))
+        whole = await alice.get(f"{alice.path}?{query}&count=true")
+        assert whole.headers["x-total-count"] == str(len(whole.json()))
+        assert "x-total-count" not in (await alice.get(f"{alice.path}?{query}&count=false")).headers
+
+
+class TestSearch:
+    @pytest.fixture(autouse=True)
+    async def tasks(self, alice):
+        await alice.make("Buy MILK")
+        await alice.make("Call Zoë", description="about the milk\nand ÄPFEL")
+        await alice.make("100% sure_thing \\ 'quoted'")
+        await alice.make("1000 sure things")
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("milk", ["Buy MILK", "Call Zoë"]),
+            ("  Milk ", ["Buy MILK", "Call Zoë"]),
+            ("y m", ["Buy MILK"]),
+            ("milk\nand", ["Call Zoë"]),
+            ("ZOË", ["Call Zoë"]),
+            ("äpfel", ["Call Zoë"]),
+            ("%", ["100% sure_thing \\ 'quoted'"]),
+            ("100%", ["100% sure_thing \\ 'quoted'"]),
+            ("sure_", ["100% sure_thing \\ 'quoted'"]),
+            ("\\ 'q", ["100% sure_thing \\ 'quoted'"]),
+            ("sure", ["100% sure_thing \\ 'quoted'", "1000 sure things"]),
+            (".*", []),
+            ("tea", []),
+            ("m" * 200, []),
+            ("", ["100% sure_thing \\ 'quoted'", "1000 sure things", "Buy MILK", "Call Zoë"]),
+        ],
+    )
+    async def test_a_text_is_found_in_title_or_description_as_it_is_but_for_its_case(self, alice, text, expected):
+        response = await alice.get(alice.path, params={"q": text})
+        assert response.status_code == 200
+        assert sorted(task["title"] for task in response.json()) == expected
+
+
+class TestDue:
+    @pytest.fixture(autouse=True)
+    async def tasks(self, alice):
+        await alice.make("never")
+        await alice.make("day 23", due_date="2026-12-23")
+        await alice.make("day 24", due_date="2026-12-24")
+        await alice.make("day 25", due_date="2026-12-25")
+        await alice.make("24 at 00:00", due_at="2026-12-24T00:00:00Z")
+        await alice.make("24 at 12:00", due_at="2026-12-24T12:00:00Z")
+        await alice.make("25 at 00:00", due_at="2026-12-25T00:00:00Z")
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("due_before=2026-12-24", ["day 23"]),
+            ("due_after=2026-12-24", ["25 at 00:00", "day 25"]),
+            ("due_after=2026-12-23&due_before=2026-12-25", ["24 at 00:00", "24 at 12:00", "day 24"]),
+            ("due_before=2026-12-24T12:00:00Z", ["24 at 00:00", "day 23"]),
+            ("due_after=2026-12-24T12:00:00Z", ["25 at 00:00", "day 24", "day 25"]),
+            ("due_before=2026-12-24T13:00:00.000001%2B01:00", ["24 at 00:00", "24 at 12:00", "day 23"]),
+            ("due_before=2026-12-24T13:00:00.000001+01:00", ["24 at 00:00", "24 at 12:00", "day 23"]),
+            ("due_before=2026-12-24T06:00:00-06:00", ["24 at 00:00", "day 23"]),
+            ("due_after=9999-12-31", []),
+            ("due_before=0001-01-01", []),
+            ("due_after=2027-01-01&due_before=2026-01-01", []),
+        ],
+    )
+    async def test_a_day_or_a_moment_bounds_what_is_due(self, alice, query, expected):
+        assert await titles(alice, query) == expected
+
+    @pytest.mark.parametrize(
+        "query", ["due_after=0001-01-01T00:00:00Z", "due_before=9999-12-31T23:59:59.999999Z", "due_before=9999-12-31"]
+    )
+    async def test_what_is_never_due_is_within_no_bounds(self, alice, query):
+        assert len(await titles(alice, query)) == 6
+
+
+async def test_the_ends_of_the_calendar_are_bounds_like_any_other(alice):
+    await alice.make("first", due_at="0001-01-01T00:00:00Z")
+    await alice.make("last", due_at="9999-12-31T23:59:59.999999Z")
+    await alice.make("last day", due_date="9999-12-31")
+    assert await titles(alice, "due_after=0001-01-01T00:00:00Z") == ["last", "last day"]
+    assert await titles(alice, "due_before=9999-12-31T23:59:59.999999Z") == ["first"]
+    assert await titles(alice, "due_before=9999-12-31") == ["first"]
+    assert await titles(alice, "due_after=0001-01-01") == ["last", "last day"]
+
+
+async def test_overdue_is_what_is_pending_and_past_its_day_in_utc_or_its_moment(alice):
+    now = datetime.now(timezone.utc)
+    await alice.make("never")
+    await alice.make("long ago", due_date="2020-01-01")
+    await alice.make("long ago but done", due_date="2020-01-01", completed=True)
+    await alice.make("two days ago", due_date=str((now - timedelta(days=2)).date()))
+    await alice.make("tomorrow", due_date=str((now + timedelta(days=1)).date()))
+    await alice.make("a minute ago", due_at=(now - timedelta(minutes=1)).isoformat())
+    await alice.make("in an hour", due_at=(now + timedelta(hours=1)).isoformat())
+    assert await titles(alice, "overdue=true") == ["a minute ago", "long ago", "two days ago"]
+    assert await titles(alice, "overdue=true&status=completed") == []
+    assert len(await titles(alice, "overdue=false")) == 7
+
+
+@pytest.mark.parametrize(
+    ("query", "fault"), [(query, fault) for query, *fault in REFUSED], ids=[query[:40] for query, *_ in REFUSED]
+)  # fmt: skip
+async def test_a_question_that_is_not_understood_is_refused_with_what_is(
+    alice, refusal, statements, query, fault
+):  # fmt: skip
+    field, hint = fault
+    with statements() as seen:
+        response = await alice.get(f"{alice.path}?{query}")
+    body = refusal(response, 422, "validation_error", field)
+    assert hint in body["errors"][0]["message"]
+    assert seen == []
+
+
+async def test_every_fault_of_a_question_is_named_at_once(alice, refusal):
+    response = await alice.get(f"{alice.path}?status=done&foo=1&limit=0")
+    refusal(response, 422, "validation_error", "status", "foo", "limit")
+
+
+async def test_a_percent_sign_that_encodes_nothing_stands_for_itself(alice):
+    await alice.make("100%zz")
+    assert await titles(alice, "q=%zz") == ["100%zz"]
+    assert await titles(alice, "q=100%") == ["100%zz"]
+
+
+async def test_a_plus_in_a_text_is_a_blank(alice):
+    await alice.make("two words")
+    assert await titles(alice, "q=two+words") == ["two words"]
+    assert await titles(alice, "q=two%2Bwords") == []

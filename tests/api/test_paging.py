@@ -1,0 +1,283 @@
+"""The order of lists, and walking through them page by page."""
+
+from __future__ import annotations
+
+import base64
+import re
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import msgspec
+import pytest
+
+NEXT = re.compile(r'<([^<>"\s]+)>; rel="next"')
+SORTS = ["created", "updated", "title", "due_date", "priority"]
+# Ties and nulls in every column; what is last in one order is somewhere in the middle of another.
+TASKS = [
+    {"title": "beta", "due_date": "2026-12-24", "priority": "low"},
+    {"title": "Alpha", "priority": "high"},
+    {"title": "alpha", "due_at": "2026-12-24T18:00:00Z", "priority": "high"},
+    {"title": "Émile", "due_date": "0001-01-01"},
+    {"title": "zeta", "due_date": "9999-12-31", "priority": "medium"},
+    {"title": "ALPHA", "due_at": "9999-12-31T23:59:59.999999Z"},
+    {"title": 'a"\\\n%_', "due_at": "0001-01-01T00:00:00Z", "priority": "low"},
+    {"title": "İ" * 200, "due_date": "2026-12-24", "priority": "low"},
+    {"title": "😀", "completed": True},
+    {"title": "beta", "due_at": "2026-12-24T23:59:59.999999Z", "priority": "low"},
+    {"title": "10", "due_at": "2026-12-24T18:00:00.000001Z"},
+    {"title": "9", "tags": ["home"]},
+]
+
+
+@pytest.fixture
+async def tasks(alice):
+    made = [await alice.make(**fields) for fields in TASKS]
+    return [(await alice.patch(f"{alice.path}/{made[4]['id']}", json={"tags": ["x"]})).json(), *made[:4], *made[5:]]
+
+
+async def walk(caller, url: str) -> list[dict]:
+    """All the tasks of a list, by following its links."""
+    found = []
+    while url:
+        response = await caller.get(url)
+        assert response.status_code == 200, response.text
+        found += response.json()
+        link = response.headers.get("link")
+        assert link is None or response.json()
+        url = NEXT.fullmatch(link)[1] if link else ""
+    return found
+
+
+def due(task: dict) -> str | None:
+    """A day lasts until its last microsecond."""
+    return task["due_at"] or (task["due_date"] and f"{task['due_date']}T23:59:59.999999Z")
+
+
+def expected(tasks: list[dict], sort: str, *, descending: bool) -> list[int]:
+    """The ids in order, worked out without a database; what is never due comes last both ways."""
+    keys = {
+        "created": lambda task: task["id"],
+        "updated": lambda task: task["version"],
+        "title": lambda task: task["title"].replace("İ", "i").lower(),
+        "due_date": due,
+        "priority": lambda task: ["none", "low", "medium", "high"].index(task["priority"]),
+    }
+    key = keys[sort]
+    ordered = sorted((task for task in tasks if key(task) is not None), key=lambda task: (key(task), task["id"]))
+    never = sorted((task for task in tasks if key(task) is None), key=lambda task: task["id"])
+    if descending:
+        ordered, never = ordered[::-1], never[::-1]
+    return [task["id"] for task in ordered + never]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("sort", SORTS)
+async def test_each_order_is_total_and_its_pages_are_the_whole_list(alice, tasks, sort, order):
+    whole = (await alice.get(alice.path, params={"sort": sort, "order": order})).json()
+    assert [task["id"] for task in whole] == expected(tasks, sort, descending=order == "desc")
+    for limit in (1, 2, 5, 11, 12, 13):
+        assert await walk(alice, f"{alice.path}?sort={sort}&order={order}&limit={limit}") == whole
+
+
+@pytest.mark.parametrize(
+    ("sort", "natural"),
+    [("created", "desc"), ("updated", "desc"), ("title", "asc"), ("due_date", "asc"), ("priority", "desc")],
+)
+async def test_each_sort_has_a_natural_order(alice, tasks, sort, natural):
+    whole = (await alice.get(alice.path, params={"sort": sort, "order": natural})).json()
+    assert (await alice.get(alice.path, params={"sort": sort})).json() == whole
+    assert await walk(alice, f"{alice.path}?sort={sort}&limit=5") == whole
+    if sort == "created":
+        assert (await alice.get(alice.path)).json() == whole
+
+
+@pytest.mark.parametrize("sort", SORTS)
+async def test_filters_hold_on_every_page(alice, tasks, sort):
+    query = f"sort={sort}&status=pending&priority=low&priority=none&q=a&due_before=9999-12-31"
+    whole = (await alice.get(f"{alice.path}?{query}")).json()
+    assert {task["title"] for task in whole} == {"beta", 'a"\\\n%_'}
+    assert await walk(alice, f"{alice.path}?{query}&limit=1") == whole
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("sort", SORTS)
+async def test_what_is_there_all_along_comes_once_whatever_is_made_and_deleted_between_pages(alice, tasks, sort, order):
+    kept = {task["id"] for task in tasks}
+    extra = [await alice.make(**fields) for fields in TASKS]
+    url, seen = f"{alice.path}?sort={sort}&order={order}&limit=3", []
+    while url:
+        response = await alice.get(url)
+        page = response.json()
+        seen += [task["id"] for task in page if task["id"] in kept]
+        # The page's last task, on which the cursor stands, goes first if it may.
+        for task in [*(task for task in page[::-1] if task["id"] not in kept), *extra[:1]]:
+            await alice.delete(f"{alice.path}/{task['id']}")
+        extra = extra[1:]
+        for fields in (TASKS[0], TASKS[1], TASKS[3]) if len(seen) < 9 else ():
+            await alice.make(**fields)
+        link = response.headers.get("link")
+        url = NEXT.fullmatch(link)[1] if link else ""
+    assert sorted(seen) == sorted(kept)
+    assert seen == expected(tasks, sort, descending=order == "desc")
+
+
+class TestLink:
+    @pytest.mark.parametrize("user_id", ["alice", "auth0|a b", "a/b%2F", 'a>b<"c', "ü😀"])
+    async def test_it_is_relative_and_leads_on_for_any_users_id(self, caller, user_id):
+        ada = caller(user_id)
+        made = [await ada.make(title) for title in "abc"]
+        response = await ada.get(ada.path, params={"limit": 2})
+        url = NEXT.fullmatch(response.headers["link"])[1]
+        assert unquote(urlsplit(url).path) == unquote(ada.path)
+        assert (await ada.get(url)).json() == made[:1]
+
+    async def test_it_keeps_the_question_but_for_the_cursor(self, alice, tasks):
+        query = "q=a+%25%26&tag=%C3%89%2B&tag=b&count=true&limit=1&status=all"
+        for task in tasks[:3]:
+            await alice.patch(
+                f"{alice.path}/{task['id']}", json={"title": f"a %& {task['id']}", "tags": ["é+", "B"]}
+            )  # fmt: skip
+        first = await alice.get(f"{alice.path}?{query}")
+        second = await alice.get(NEXT.fullmatch(first.headers["link"])[1])
+        assert first.headers["x-total-count"] == second.headers["x-total-count"] == "3"
+        for response in (first, second):
+            asked = parse_qs(urlsplit(NEXT.fullmatch(response.headers["link"])[1]).query)
+            assert len(asked.pop("cursor")) == 1
+            assert asked == parse_qs(query)
+
+    async def test_me_stays_me(self, alice, tasks):
+        response = await alice.get("/api/me/tasks?limit=5")
+        assert response.headers["link"].startswith("</api/me/tasks?")
+        assert len(await walk(alice, "/api/me/tasks?limit=5")) == 12
+
+    @pytest.mark.parametrize(("limit", "more"), [(11, True), (12, False), (1000, False)])
+    async def test_it_is_there_only_while_there_is_more(self, alice, tasks, limit, more):
+        response = await alice.get(alice.path, params={"limit": limit})
+        assert ("link" in response.headers) == more
+
+    async def test_the_page_size_may_change_on_the_way(self, alice, tasks):
+        whole = (await alice.get(alice.path, params={"sort": "title"})).json()
+        response = await alice.get(f"{alice.path}?sort=title&limit=2")
+        url = NEXT.fullmatch(response.headers["link"])[1]
+        assert (await alice.get(url.replace("limit=2", "limit=1000&count=true"))).json() == whole[2:]
+
+    async def test_a_raw_bracket_in_the_path_cannot_end_the_url_early(self, caller, exchange, sign):
+        ada = caller("a>b")
+        made = [await ada.make(title) for title in "abc"]
+        head = f"Host: x\r\nConnection: close\r\nAuthorization: Bearer {sign('a>b')}\r\n\r\n"
+        (answer,) = await exchange(f"GET /api/a>b/tasks?limit=2 HTTP/1.1\r\n{head}".encode())
+        assert answer.status_code == 200
+        assert (await ada.get(NEXT.fullmatch(answer.headers["link"])[1])).json() == made[:1]
+
+
+class TestCursor:
+    @pytest.fixture
+    async def cursor(self, alice):
+        """A cursor of each sort between two tasks, by that sort's name."""
+        for title in "ab":
+            await alice.make(title)
+        found = {}
+        for sort in SORTS:
+            response = await alice.get(alice.path, params={"sort": sort, "limit": 1})
+            found[sort] = parse_qs(urlsplit(NEXT.fullmatch(response.headers["link"])[1]).query)["cursor"][0]
+        return found
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "sort=updated", "order=asc", "sort=title", "status=pending", "status=completed", "priority=low", "tag=home",
+            "q=a", "overdue=true", "due_before=2026-12-24", "due_after=2026-12-24",
+        ],
+    )  # fmt: skip
+    async def test_with_other_filters_or_another_order_it_is_refused(self, alice, cursor, refusal, statements, query):
+        with statements() as seen:
+            response = await alice.get(f"{alice.path}?limit=1&{query}&cursor={cursor['created']}")
+        body = refusal(response, 422, "validation_error", "cursor")
+        assert "another list" in body["detail"]
+        assert seen == []
+
+    @pytest.mark.parametrize(
+        "query", ["status=all", "order=desc", "sort=created", "overdue=false", "q=+", "count=true"]
+    )
+    async def test_the_same_list_asked_for_in_other_words_takes_it(self, alice, cursor, query):
+        response = await alice.get(f"{alice.path}?limit=1&{query}&cursor={cursor['created']}")
+        assert [task["title"] for task in response.json()] == ["a"]
+
+    async def test_without_a_limit_it_is_refused(self, alice, cursor, refusal):
+        response = await alice.get(f"{alice.path}?cursor={cursor['created']}")
+        body = refusal(response, 422, "validation_error", "cursor")
+        assert "limit" in body["detail"]
+
+    async def test_sent_twice_it_is_refused(self, alice, cursor, refusal):
+        response = await alice.get(f"{alice.path}?limit=1&cursor={cursor['created']}&cursor={cursor['created']}")
+        refusal(response, 422, "validation_error", "cursor")
+
+    async def test_another_users_shows_nothing_but_ones_own(self, alice, bob, cursor):
+        own = await bob.make("Bob's")
+        response = await bob.get(f"{bob.path}?limit=1&sort=title&cursor={cursor['title']}")
+        assert response.json() in ([], [own])
+
+    @pytest.mark.parametrize(
+        "garbage",
+        ["", "abc", "=", "====", "AAAA", "%00", "😀", "null", "../../etc", "k8Q", "3////w", "a b", "x" * 3000],
+    )
+    async def test_garbage_is_refused(self, alice, refusal, statements, garbage):
+        with statements() as seen:
+            response = await alice.get(f"{alice.path}?limit=1&cursor={quote(garbage, safe='%')}")
+        refusal(response, 422, "validation_error", "cursor")
+        assert seen == []
+
+    async def test_cut_anywhere_it_is_refused(self, alice, cursor, refusal):
+        for length in range(0, len(cursor["title"]), 3):
+            response = await alice.get(f"{alice.path}?limit=1&sort=title&cursor={cursor['title'][:length]}")
+            refusal(response, 422, "validation_error", "cursor")
+
+    @pytest.mark.parametrize(
+        "position",
+        [
+            *(("created", key) for key in ("-1", "x", "", "9223372036854775808", "1e3")),
+            *(("updated", key) for key in ("-1", "x", "", "9223372036854775808", "9" * 19, "9" * 40, "1 OR 1", "٣")),
+            *(("title", key) for key in ("", "\0", "a\0", "t" * 601)),
+            *(("priority", key) for key in ("-1", "4", "high", "", "32768")),
+            *(
+                ("due_date", key)
+                for key in (
+                    "", "now", "Infinity", "2026-12-24", "2026-02-30 00:00:00+00", "9999-99-99 99:99:99+00",
+                    "0000-01-01 00:00:00+00", "2026-12-24 24:00:01+00", "2026-12-24 00:00:60+00",
+                    "2026-12-24 00:00:00.0000001+00", "2026-12-24 00:00:00+01", "10000-01-01 00:00:00+00",
+                )
+            ),
+        ],
+    )  # fmt: skip
+    async def test_a_forged_position_that_cannot_be_is_refused(self, alice, cursor, refusal, statements, position):
+        with statements() as seen:
+            response = await alice.get(self.forge(alice, cursor, *position, 1))
+        refusal(response, 422, "validation_error", "cursor")
+        assert seen == []
+
+    @pytest.mark.parametrize("identifier", [-1, 2**63, 2**64 - 1, "1", None, 1.0, [1], {"a": 1}, True])
+    async def test_a_forged_id_that_cannot_be_is_refused(self, alice, cursor, refusal, identifier):
+        refusal(
+            await alice.get(self.forge(alice, cursor, "updated", "5", identifier)), 422, "validation_error", "cursor"
+        )
+
+    @pytest.mark.parametrize(
+        ("sort", "key"),
+        [
+            ("created", "0"), ("updated", "9223372036854775807"), ("title", "\U0010ffff'; --"), ("title", "T" * 600),
+            ("priority", "0"), ("due_date", "infinity"), ("due_date", "-infinity"),
+            ("due_date", "0001-01-01 00:00:00+00"), ("due_date", "9999-12-31 23:59:59.999999+00"),
+        ],
+    )  # fmt: skip
+    async def test_a_forged_position_that_could_be_shows_ones_own_tasks_alone(self, alice, bob, cursor, sort, key):
+        await bob.make("Bob's")
+        for identifier in (0, 2**63 - 1):
+            response = await alice.get(self.forge(alice, cursor, sort, key, identifier))
+            assert response.status_code == 200
+            assert all(task["user_id"] == "alice" for task in response.json())
+
+    @staticmethod
+    def forge(caller, cursor: dict, sort: str, key: object, identifier: object) -> str:
+        """The URL of a page that begins at a position of one's own making."""
+        packed = msgspec.msgpack.decode(base64.urlsafe_b64decode(cursor[sort] + "=="))
+        forged = base64.urlsafe_b64encode(msgspec.msgpack.encode([packed[0], key, identifier])).decode().rstrip("=")
+        return f"{caller.path}?limit=1&sort={sort}&cursor={forged}"

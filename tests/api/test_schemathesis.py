@@ -1,0 +1,55 @@
+"""The service against its own description: Schemathesis makes requests up and holds the answers to what is promised."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+# The seed makes the same requests for the same description. A warning (nothing but refusals, no data to work on) is a
+# failure too: with one of those it would not test what it seems to.
+CONFIGURATION = """
+seed = 20261224
+continue-on-failure = true
+hooks = {hooks}
+warnings = {{ fail-on = true }}
+
+[cache]
+enabled = false
+
+[generation]
+max-examples = 60
+database = "none"
+
+[dictionaries]
+zones = {{ values = ["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Chatham"] }}
+tasks = {{ values = {tasks} }}
+
+# Other users in the path are tested by name elsewhere; made up ones would be answered 403 and nothing else.
+[parameters]
+"path.user_id" = "alice"
+"path.task_id" = {{ dictionary = "tasks", probability = 0.7 }}
+"query.tz" = {{ dictionary = "zones" }}
+"""
+
+
+async def test_the_service_keeps_to_its_description_whatever_is_sent(alice, server, tmp_path):
+    tasks = [(await alice.make(f"Task {number}"))["id"] for number in range(100)]
+    hooks = Path(__file__).with_name("schemathesis_hooks.py")
+    configuration = tmp_path / "schemathesis.toml"
+    configuration.write_text(CONFIGURATION.format(hooks=json.dumps(str(hooks)), tasks=tasks))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration),
+        "run", f"{server}/openapi.json", "--checks", "all", "--no-color",
+        "--header", f"Authorization: {alice.headers['authorization']}",
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    async with asyncio.timeout(120):
+        report, _ = await process.communicate()
+    assert process.returncode == 0, report.decode()
+    assert b"No issues found" in report

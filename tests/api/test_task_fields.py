@@ -1,0 +1,181 @@
+"""What each field of a task takes, how it comes back, and what is refused; the same in creating and in changing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+ACCEPTED = [
+    # sent, answered
+    ("title", " Water\tthe\nplants \r\n", "Water\tthe\nplants"),
+    ("title", "\u3000\u00a0x\u2003", "x"),
+    ("title", "t" * 200, "t" * 200),
+    ("title", " " + "t" * 200 + "\n", "t" * 200),
+    ("title", "😀" * 200, "😀" * 200),
+    ("title", "e\u0301" * 100, "e\u0301" * 100),
+    ("title", "\u00e9 \ufb01 \u212b", "\u00e9 \ufb01 \u212b"),
+    ("title", "👩\u200d👩\u200d👧\u200d👦 \u202eabc", "👩\u200d👩\u200d👧\u200d👦 \u202eabc"),
+    ("title", "\U0010ffff\uffff\ufeff\u0001\x7f", "\U0010ffff\uffff\ufeff\u0001\x7f"),
+    ("title", "'; DROP TABLE tasks; -- \\ %s $1 <b>\"", "'; DROP TABLE tasks; -- \\ %s $1 <b>\""),
+    ("description", " two\n lines ", "two\n lines"),
+    ("description", "", None),
+    ("description", " \t\n\u00a0", None),
+    ("description", None, None),
+    ("description", "d" * 1000, "d" * 1000),
+    ("description", "😀" * 1000, "😀" * 1000),
+    ("completed", True, True),
+    ("completed", False, False),
+    ("priority", "none", "none"),
+    ("priority", "low", "low"),
+    ("priority", "medium", "medium"),
+    ("priority", "high", "high"),
+    ("priority", None, "none"),
+    ("tags", [], []),
+    ("tags", None, []),
+    ("tags", [" home ", "garden"], ["home", "garden"]),
+    ("tags", ["b", "A", "a", "B", "c", " b"], ["b", "A", "c"]),
+    ("tags", ["Straße", "STRASSE", "É", "é"], ["Straße", "É"]),
+    ("tags", ["e\u0301", "\u00e9"], ["e\u0301", "\u00e9"]),
+    ("tags", [f"t{number}" for number in range(20)] + ["T0"], [f"t{number}" for number in range(20)]),
+    ("tags", ["😀" * 50, "t" * 50], ["😀" * 50, "t" * 50]),
+    ("tags", ['"', "{", ",", "\\", "NULL", "a b"], ['"', "{", ",", "\\", "NULL", "a b"]),
+    ("due_date", "2026-12-24", "2026-12-24"),
+    ("due_date", "2024-02-29", "2024-02-29"),
+    ("due_date", "0001-01-01", "0001-01-01"),
+    ("due_date", "9999-12-31", "9999-12-31"),
+    ("due_date", None, None),
+    ("due_at", "2026-12-24T18:00:00Z", "2026-12-24T18:00:00.000000Z"),
+    ("due_at", "2026-12-24T18:00:00.5Z", "2026-12-24T18:00:00.500000Z"),
+    ("due_at", "2026-12-24T18:00:00.123456+01:00", "2026-12-24T17:00:00.123456Z"),
+    ("due_at", "2026-12-24T18:00:00-11:30", "2026-12-25T05:30:00.000000Z"),
+    ("due_at", "2026-12-24T18:00:00+14:00", "2026-12-24T04:00:00.000000Z"),
+    ("due_at", "2026-12-24T18:00:00-00:00", "2026-12-24T18:00:00.000000Z"),
+    ("due_at", "2026-12-24t18:00:00z", "2026-12-24T18:00:00.000000Z"),
+    ("due_at", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
+    ("due_at", "0001-01-01T00:00:00-01:00", "0001-01-01T01:00:00.000000Z"),
+    ("due_at", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+    ("due_at", None, None),
+]
+
+REFUSED = [
+    ("title", ["", " ", "\u3000\n", "t" * 201, "😀" * 201, "e\u0301" * 100 + "t", "a\0b", "\0", 5, True, None, [], {}]),
+    ("description", ["d" * 1001, "😀" * 1001, "a\0b", "\0", 7, False, [], {}]),
+    ("completed", ["yes", "true", "false", "", 0, 1, 1.0, None, [], {}]),
+    ("priority", ["High", "urgent", "", " low", 0, 3, True, [], {}]),
+    ("tags", [
+        [f"t{number}" for number in range(21)], [""], ["a", "  "], ["t" * 51], ["😀" * 51], ["a\0"], [1], [None],
+        [["a"]], "a", {"a": 1}, 1, False,
+    ]),
+    ("due_date", [
+        "2026-02-29", "2026-2-3", "24.12.2026", "20261224", "2026-12-24T00:00:00Z", " 2026-12-24", "", "0000-01-01",
+        "10000-01-01", "-001-01-01", "tomorrow", "infinity", 20261224, 0, True, [], {},
+    ]),
+    ("due_at", [
+        "2026-12-24T18:00:00", "2026-12-24", "2026-12-24T18:00Z", "2026-12-24T24:00:00Z", "2026-12-24T23:59:60Z",
+        "2026-02-29T00:00:00Z", "2026-12-24T18:00:00+24:00", "2026-12-24T18:00:00 Europe/Berlin", "", "now", "infinity",
+        "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59.999999-00:01", "9999-12-31T23:59:59.9999999Z",
+        "10000-01-01T00:00:00Z", 1798135200, 1798135200.5, True, [], {},
+    ]),
+]  # fmt: skip
+
+UNKNOWN = [
+    ("titel", "title"),
+    ("Title", "title"),
+    ("dueDate", "due_date"),
+    ("due", "due_at"),
+    ("tag", "tags"),
+    ("isCompleted", "completed"),
+    ("userId", "user_id"),
+    ("createdAt", "created_at"),
+    ("xyz", None),
+    ("", None),
+    ("a\0b\n\"'", None),
+    ("😀" * 300, None),
+]
+
+
+def _named(value: object) -> str:
+    return json.dumps(value)[:40]
+
+
+@pytest.mark.parametrize(("field", "sent", "answered"), ACCEPTED, ids=_named)
+async def test_a_good_value_is_taken_and_comes_back(alice, field, sent, answered):
+    created = await alice.make(**{"title": "A task", field: sent})
+    assert created[field] == answered
+    changed = (await alice.patch(f"{alice.path}/{(await alice.make())['id']}", json={field: sent})).json()
+    assert changed[field] == answered
+    assert (await alice.get(alice.path)).json() == [changed, created]
+    assert (await alice.patch(f"{alice.path}/{created['id']}", json={field: answered})).json() == created
+
+
+@pytest.mark.parametrize(
+    ("field", "sent"), [(field, value) for field, values in REFUSED for value in values], ids=_named
+)  # fmt: skip
+async def test_a_bad_value_is_refused_by_the_fields_name(alice, refusal, statements, field, sent):
+    task = await alice.make()
+    with statements() as seen:
+        created = await alice.post(alice.path, json={"title": "A task", field: sent})
+        changed = await alice.patch(f"{alice.path}/{task['id']}", json={field: sent})
+    body = refusal(created, 422, "validation_error", field)
+    assert body["errors"] == refusal(changed, 422, "validation_error", field)["errors"]
+    assert body["errors"][0]["message"] in body["detail"]
+    assert seen == []
+
+
+@pytest.mark.parametrize(("name", "nearest"), UNKNOWN, ids=_named)
+async def test_an_unknown_field_is_refused_with_the_nearest_name_that_is_known(alice, refusal, name, nearest):
+    task = await alice.make()
+    for response in (
+        await alice.post(alice.path, json={"title": "A task", name: None}),
+        await alice.patch(f"{alice.path}/{task['id']}", json={name: None}),
+    ):
+        message = refusal(response, 422, "validation_error", name)["errors"][0]["message"]
+        assert ("did you mean" in message) == (nearest is not None)
+        assert nearest is None or f"did you mean '{nearest}'?" in message
+        assert "title, description, completed, priority, tags, due_date, due_at" in message
+
+
+async def test_every_fault_is_named_at_once_and_in_the_order_of_sending(alice, refusal):
+    sent = {"priority": "urgent", "titel": "A", "completed": "yes", "due_at": "soon"}
+    body = refusal(
+        await alice.post(alice.path, json=sent), 422, "validation_error",
+        "priority", "titel", "completed", "due_at", "title",
+    )  # fmt: skip
+    assert body["errors"][-1] == {"field": "title", "message": "is required"}
+    sent = {"title": " ", "description": "d" * 1001, "tags": [" "]}
+    refusal(await alice.post(alice.path, json=sent), 422, "validation_error", "title", "description", "tags")
+
+
+class TestDueDateAndDueAt:
+    DAY = "2026-12-24"
+    MOMENT = "2026-12-24T18:00:00.000000Z"
+
+    async def test_both_at_once_are_refused(self, alice, refusal):
+        sent = {"title": "A task", "due_date": self.DAY, "due_at": self.MOMENT}
+        body = refusal(await alice.post(alice.path, json=sent), 422, "validation_error", "due_at")
+        assert "due_date" in body["detail"]
+        task = await alice.make()
+        refusal(await alice.patch(f"{alice.path}/{task['id']}", json=sent), 422, "validation_error", "due_at")
+
+    @pytest.mark.parametrize(
+        ("before", "sent", "after"),
+        [
+            ((DAY, None), {"due_at": MOMENT}, (None, MOMENT)),
+            ((None, MOMENT), {"due_date": DAY}, (DAY, None)),
+            ((DAY, None), {"due_at": MOMENT, "due_date": None}, (None, MOMENT)),
+            ((None, MOMENT), {"due_date": DAY, "due_at": None}, (DAY, None)),
+            ((DAY, None), {"due_at": None}, (DAY, None)),
+            ((None, MOMENT), {"due_date": None}, (None, MOMENT)),
+            ((DAY, None), {"due_date": None}, (None, None)),
+            ((None, MOMENT), {"due_at": None}, (None, None)),
+            ((None, MOMENT), {"due_at": None, "due_date": None}, (None, None)),
+            ((None, MOMENT), {"title": "B"}, (None, MOMENT)),
+        ],
+    )
+    async def test_setting_one_clears_the_other_and_null_clears_only_its_own(self, alice, before, sent, after):
+        task = await alice.make(due_date=before[0], due_at=before[1])
+        assert (task["due_date"], task["due_at"]) == before
+        changed = (await alice.patch(f"{alice.path}/{task['id']}", json=sent)).json()
+        assert (changed["due_date"], changed["due_at"]) == after
+        assert (changed["version"] == task["version"]) == (before == after and "title" not in sent)
