@@ -27,13 +27,16 @@ def decode(body: bytes, kind: type[S]) -> S:
     """
     try:
         decoded: S = _decoder(kind)(body)
-        return decoded
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        try:
-            value = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise MalformedInputError from None
-        return convert(value, kind, strict=True)
+        return convert(_parse(body), kind, strict=True)
+    return decoded
+
+
+def _parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedInputError from None
 
 
 def convert(value: object, kind: type[S], *, strict: bool) -> S:

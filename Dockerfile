@@ -1,0 +1,21 @@
+# syntax=docker/dockerfile:1
+# One stage installs, the other runs: no compiler and no package cache in the image.
+FROM python:3.13-slim AS build
+WORKDIR /build
+RUN python -m venv /venv
+COPY requirements.txt .
+RUN /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+
+FROM python:3.13-slim
+RUN useradd --system --no-create-home doable
+COPY --from=build /venv /venv
+WORKDIR /app
+COPY service service
+COPY aerich aerich
+USER doable
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+EXPOSE 8000
+# `python -c` because the slim image has no curl.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+  CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://localhost:{os.environ.get(\"PORT\", 8000)}/health/live')"]
+CMD ["python", "-m", "service", "run"]
