@@ -56,5 +56,5 @@ def configure(settings: Settings) -> None:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel("WARNING")
-    for name in ("asyncio", "tortoise", "tortoise.db_client", "aerich"):
+    for name in ("asyncio", "tortoise", "tortoise.db_client", "aerich", "httpx", "httpcore"):
         logging.getLogger(name).setLevel("WARNING")

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import contextlib
+import inspect
+import json
 import logging
 import os
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
 import httpx
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import get_default_algorithms
 from sanic import Sanic
 
 from service.api.protocol import DeadlineProtocol
@@ -25,7 +35,9 @@ from service.app import create_app
 from service.config import Settings
 from service.database import migrations
 from service.database.client import FairClient
+from service.database.url import parse
 
+ROOT = Path(__file__).parents[1]
 SECRET = "a secret for tests alone, of more than 32 bytes"
 
 
@@ -78,13 +90,92 @@ async def make_database(postgres) -> AsyncIterator[Callable[[str], object]]:
     await admin.close()
 
 
+class Issuer:
+    """A real HTTP server that publishes a key set, and can be told to misbehave."""
+
+    def __init__(self):
+        self.keys: dict[str, tuple[str, object]] = {}  # by key id: the algorithm and the private key
+        self.fetches = 0
+        self.body: bytes | None = None  # in place of the key set
+        self.head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json"
+        self.pause = 0.0  # seconds before the answer
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    def add(self, key_id: str, algorithm: str) -> None:
+        """Publish a new key."""
+        make = {
+            "EdDSA": ed25519.Ed25519PrivateKey.generate,
+            "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+            "ES512": lambda: ec.generate_private_key(ec.SECP521R1()),
+            "RS256": lambda: rsa.generate_private_key(65537, 2048),
+            "PS256": lambda: rsa.generate_private_key(65537, 2048),
+        }
+        self.keys[key_id] = (algorithm, make[algorithm]())
+
+    def jwk(self, key_id: str) -> dict:
+        """The public half of a key, as Better Auth publishes it: no `use`, no `key_ops`."""
+        algorithm, key = self.keys[key_id]
+        public = get_default_algorithms()[algorithm].to_jwk(key.public_key(), as_dict=True)
+        public.pop("key_ops", None)
+        return {**public, "kid": key_id, "alg": algorithm}
+
+    def sign(self, key_id: str, user_id: object = "alice", headers: dict | None = None, **claims: object) -> str:
+        """A token signed with a published key."""
+        algorithm, key = self.keys[key_id]
+        payload = {"sub": user_id, "exp": int(time.time()) + 900, "iss": self.origin, "aud": self.origin, **claims}
+        kept = {name: value for name, value in payload.items() if value is not ...}
+        return jwt.encode(kept, key, algorithm, {"kid": key_id, "typ": None, **(headers or {})})
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Listen; on the same port as before, if there was one."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Be away."""
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.fetches += 1
+        body = self.body if self.body is not None else json.dumps({"keys": [*map(self.jwk, self.keys)]}).encode()
+        await asyncio.sleep(self.pause)
+        with contextlib.suppress(ConnectionError):
+            writer.write(self.head + b"\r\nConnection: close\r\n\r\n" + body)
+            await writer.drain()
+        writer.close()
+
+
 @pytest.fixture(scope="session")
-async def settings(make_database) -> Settings:
+async def issuer() -> AsyncIterator[Issuer]:
+    """An issuer with a key of every algorithm, each under the algorithm's name as its id."""
+    found = Issuer()
+    for algorithm in ("EdDSA", "ES256", "ES512", "RS256", "PS256"):
+        found.add(algorithm, algorithm)
+    await found.start()
+    yield found
+    await found.stop()
+
+
+@pytest.fixture(scope="session")
+def make_issuer() -> type[Issuer]:
+    return Issuer
+
+
+@pytest.fixture(scope="session")
+async def settings(make_database, issuer) -> Settings:
     """The settings that the tests' server runs with, over a migrated database."""
     found = Settings.from_environ(
         {
             "DATABASE_URL": await make_database("main"),
             "BETTER_AUTH_SECRET": SECRET,
+            "BETTER_AUTH_URL": issuer.origin,
             "CORS_ORIGINS": "https://app.example.com",
             "LOG_LEVEL": "info",
             "RATE_LIMIT": "off",
@@ -203,3 +294,130 @@ def statements() -> Callable[[], object]:
         seen.extend(RecordingConnection.recorded[before:])
 
     return note
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Awaitable[Any]]:
+    """`await eventually(condition, seconds)` asks until the answer is true, and gives it; past the deadline it fails.
+
+    `condition` may be a coroutine function. What it raises for want of a connection counts as "not yet".
+    """
+
+    async def wait(condition: Callable[[], Any], seconds: float = 10) -> Any:
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(httpx.TransportError, ConnectionError):
+                found = condition()
+                if found := await found if inspect.isawaitable(found) else found:
+                    return found
+            assert time.monotonic() < deadline, f"not within {seconds} seconds: {inspect.getsource(condition).strip()}"
+            await asyncio.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Launched:
+    """A process of a test's own, in a group of its own, so that what it starts dies with it."""
+
+    def __init__(self, command: list[str], folder: Path, number: int, **options):
+        self._files = [folder / f"{number}.{name}" for name in ("stdout", "stderr")]
+        with self._files[0].open("wb") as stdout, self._files[1].open("wb") as stderr:
+            self.process = subprocess.Popen(command, stdout=stdout, stderr=stderr, start_new_session=True, **options)
+
+    @property
+    def stdout(self) -> str:
+        return self._files[0].read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._files[1].read_text()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process alone, as a platform does."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End whatever is left of the group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    async def exit_code(self, seconds: float = 15) -> int:
+        """Wait until the process has ended."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"still running after {seconds} seconds:\n{self.stdout}\n{self.stderr}"
+            await asyncio.sleep(0.01)
+        return self.process.returncode
+
+
+@pytest.fixture
+def launch(tmp_path) -> Iterator[Callable[..., Launched]]:
+    """`launch(["python", "-m", "service", "run"], cwd=…, PORT="1")` starts a process that inherits nothing of ours."""
+    started: list[Launched] = []
+
+    def start(command: list[str], *, cwd: Path = ROOT, **environment: str) -> Launched:
+        path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+        clean = {"PATH": path, "HOME": str(tmp_path), **({} if cwd == ROOT else {"PYTHONPATH": str(ROOT)})}
+        started.append(Launched(command, tmp_path, len(started), cwd=cwd, env={**clean, **environment}))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+class Relay:
+    """A TCP port in front of the tests' PostgreSQL: the database goes away when it is closed, and hangs while held."""
+
+    def __init__(self, url: str, port: int):
+        target = parse(url)
+        login = quote(target["user"] or "", safe="") + (f":{quote(target['password'])}" if target["password"] else "")
+        self.url = f"postgres://{login}@127.0.0.1:{port}/{target['database']}"
+        self._target, self._port = target, port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+
+    async def close(self) -> None:
+        if self._server:
+            self._server.close()
+        self.flowing.set()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = self._target["host"], self._target["port"]
+        if host.startswith("/"):
+            there, back = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        else:
+            there, back = await asyncio.open_connection(host, port)
+        await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        with contextlib.suppress(ConnectionError):
+            while received := await reader.read(65536):
+                await self.flowing.wait()
+                writer.write(received)
+                await writer.drain()
+        writer.close()
+        self._writers.discard(writer)
+
+
+@pytest.fixture
+async def relay(settings, free_port) -> AsyncIterator[Relay]:
+    """A way to the migrated database that the test can open, hold and close; it is closed at first."""
+    made = Relay(settings.database_url, free_port)
+    yield made
+    await made.close()

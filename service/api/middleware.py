@@ -116,6 +116,8 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
     if request.path.startswith("/api/"):
         headers.setdefault("Cache-Control", "private, no-cache")
         headers["Vary"] = "Authorization, Origin"
+    else:
+        headers["Vary"] = "Origin"  # caches may share these, but not what one origin was granted
     if request.allowance:
         # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
         allowance = request.allowance

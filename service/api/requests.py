@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from sanic import Request
-from sanic.exceptions import BadURL, SanicException
+from sanic.exceptions import BadRequest, BadURL, SanicException
 from sanic_routing import Route
 
 from service.auth import Identity
@@ -43,6 +43,10 @@ class ApiRequest(Request[Any, Any]):
             if options.get("method") != STAND_IN:
                 raise
             super().__init__(b"*", *arguments, **options)
+        # RFC 9112 section 5.1: a proxy that trims the names would see other headers than we do, and another body.
+        names = "".join(self.headers)
+        if " " in names or "\t" in names:
+            raise BadRequest("white space in a header's name")
 
     @cached_property
     def request_id(self) -> str:

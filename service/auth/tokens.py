@@ -17,6 +17,8 @@ from service.errors import InvalidTokenError
 
 # JWS compact serialisation: three parts of base64url without padding (RFC 7515 section 7.1).
 COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+# What clients of Better Auth send by mistake, and what helps them.
+NO_JWT = "not a JWT; a session token or cookie may have been sent, the JWT comes from GET /api/auth/token"
 MAXIMUM_TOKEN_LENGTH = 7_000
 # Headers that would let the token choose its own key, or change what the signature covers (RFC 8725 section 3.10).
 FORBIDDEN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "zip", "enc"})
@@ -128,7 +130,7 @@ def read_header(token: str) -> tuple[str, str | None]:
     if len(token) > MAXIMUM_TOKEN_LENGTH:
         raise InvalidTokenError("longer than a token is")
     if not COMPACT.fullmatch(token):
-        raise InvalidTokenError("not a JWT: a session token or cookie may have been sent instead")
+        raise InvalidTokenError(NO_JWT)
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
@@ -140,7 +142,9 @@ def read_header(token: str) -> tuple[str, str | None]:
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str):
         raise InvalidTokenError("algorithm missing")
-    if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= MAXIMUM_KEY_ID_LENGTH):
+    if key_id is not None and not (
+        isinstance(key_id, str) and len(key_id) <= MAXIMUM_KEY_ID_LENGTH and _printable(key_id)
+    ):
         raise InvalidTokenError("key id not usable")
     return algorithm, key_id
 

@@ -22,6 +22,9 @@ KINDS = {
     "58": "system",
 }
 
+# The one InterfaceError that is about the statement, not the connection: as many arguments as it has `$n` must come.
+MISCOUNTED = "the server expects"
+
 
 def translate(error: BaseException) -> UnavailableError | None:
     """Say that the database cannot answer now, or give None for what is not the database's state but our own bug.
@@ -30,6 +33,8 @@ def translate(error: BaseException) -> UnavailableError | None:
     """
     if isinstance(error, TimeoutError):
         return UnavailableError("timeout")
+    if isinstance(error, asyncpg.InterfaceError) and str(error).startswith(MISCOUNTED):
+        return None
     if isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, EOFError)):
         return UnavailableError("connection")
     state = getattr(error, "sqlstate", None)

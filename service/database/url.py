@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -23,6 +24,11 @@ DROPPED = {
     "keepalives": "the operating system's TCP settings apply",
 }
 
+NAME = re.compile(r"[A-Za-z_]+", re.ASCII)
+UNREADABLE = (
+    "DATABASE_URL cannot be read: check its host and port, and percent-encode the password's special characters."
+)
+
 
 def parse(url: str) -> Credentials:
     """Turn a URL into the keyword arguments of asyncpg's connect, plus `pgbouncer` (bool).
@@ -32,15 +38,14 @@ def parse(url: str) -> Credentials:
     """
     try:
         parts = urlsplit(url)
-        port = parts.port
+        parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+        if "," in parts.netloc.rpartition("@")[2] + parameters.get("host", ""):
+            raise ConfigurationError("DATABASE_URL names several hosts; name one.")
+        port = _read_port(parameters.pop("port", "") or "5432" if parts.port is None else str(parts.port))
     except ValueError:
-        raise ConfigurationError("DATABASE_URL cannot be read: check its host and port, and percent-encode the "
-                                 "password's special characters.") from None  # fmt: skip
+        raise ConfigurationError(UNREADABLE) from None
     if parts.scheme.split("+")[0] not in SCHEMES:
         raise ConfigurationError("DATABASE_URL must begin with postgres:// or postgresql://.")
-    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if "," in parts.netloc.rpartition("@")[2]:
-        raise ConfigurationError("DATABASE_URL names several hosts; name one.")
     host = unquote(parts.hostname or "") or parameters.pop("host", "localhost")
     user = unquote(parts.username or "") or parameters.pop("user", "")
     database = unquote(parts.path.removeprefix("/")) or parameters.pop("dbname", "") or user
@@ -48,7 +53,7 @@ def parse(url: str) -> Credentials:
         raise ConfigurationError("DATABASE_URL must name a database: postgres://user:password@host:5432/name.")
     credentials: Credentials = {
         "host": host,
-        "port": port or int(parameters.pop("port", "5432")),
+        "port": port,
         "user": user or None,
         "password": unquote(parts.password) if parts.password else parameters.pop("password", None),
         "database": database,
@@ -60,10 +65,18 @@ def parse(url: str) -> Credentials:
     _read_timeout(parameters, credentials)
     _read_options(parameters, credentials)
     for name in sorted(parameters):
+        if not NAME.fullmatch(name):
+            raise ConfigurationError(UNREADABLE)  # the rest of a password that holds a bare question mark
         if name.split("_idle")[0].split("_interval")[0].split("_count")[0] not in DROPPED:
             raise ConfigurationError(f"DATABASE_URL has a parameter that is not understood: {name}. Take it out.")
         logger.info("DATABASE_URL: %s is left out, %s", name, DROPPED.get(name, DROPPED["keepalives"]))
     return credentials
+
+
+def _read_port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):  # noqa: PLR2004 - TCP's last port
+        raise ValueError
+    return int(text)
 
 
 def _read_ssl(parameters: dict[str, str], credentials: Credentials) -> None:

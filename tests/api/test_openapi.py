@@ -169,11 +169,13 @@ def test_every_route_behind_a_token_can_refuse_it_forbid_it_and_be_unavailable(o
 
 def test_the_headers_that_come_with_an_answer_are_described(document, operations):
     create = operations["POST", "/api/{user_id}/tasks"]["responses"]
-    assert set(create["201"]["headers"]) == {"X-Request-ID", "ETag", "Location"}
+    limits = {"RateLimit", "RateLimit-Policy"}
+    assert set(create["201"]["headers"]) == {"X-Request-ID", "ETag", "Location"} | limits
     assert "WWW-Authenticate" in create["401"]["headers"]
     assert "Retry-After" in create["503"]["headers"]
     listed = operations["GET", "/api/{user_id}/tasks"]["responses"]["200"]["headers"]
-    assert set(listed) == {"X-Request-ID", "Link", "X-Total-Count"}
+    assert set(listed) == {"X-Request-ID", "Link", "X-Total-Count"} | limits
+    assert set(operations["GET", "/health"]["responses"]["200"]["headers"]) == {"X-Request-ID"}
     assert "Allow" in document["components"]["responses"]["method_not_allowed"]["headers"]
     for operation in operations.values():
         assert all("X-Request-ID" in answer["headers"] for answer in operation["responses"].values())

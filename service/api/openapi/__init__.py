@@ -67,7 +67,7 @@ def _operation(method: str, path: str, operation: Operation, schemas: dict[Any, 
         "description": operation.description,
         "parameters": _path_parameters(path) + (_query_parameters(operation.query) if operation.query else []),
         "responses": {
-            **{str(status): _answer(answer, schemas) for status, answer in operation.answers.items()},
+            **{str(status): _answer(operation, answer, schemas) for status, answer in operation.answers.items()},
             **refusals.responses(operation.problems),
         },
     }
@@ -103,8 +103,9 @@ def _query_parameter(name: str, schema: dict[str, Any], *, required: bool) -> di
     }  # fmt: skip
 
 
-def _answer(answer: Answer, schemas: dict[Any, Any]) -> dict[str, Any]:
-    names = ("X-Request-ID", *answer.headers)
+def _answer(operation: Operation, answer: Answer, schemas: dict[Any, Any]) -> dict[str, Any]:
+    limits = () if operation.public else ("RateLimit", "RateLimit-Policy")
+    names = ("X-Request-ID", *answer.headers, *limits)
     described: dict[str, Any] = {
         "description": answer.description,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},

@@ -79,6 +79,14 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "How many tasks match in all. Sent for `count=true`.",
         "schema": {"type": "integer", "minimum": 0},
     },
+    "RateLimit": {
+        "description": "How many requests are left, and for how many seconds. Not sent where there is no limit.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "How many requests a user may make in how many seconds. Not sent where there is no limit.",
+        "schema": {"type": "string"},
+    },
     "WWW-Authenticate": {
         "description": "How to authenticate (RFC 6750 section 3).",
         "schema": {"type": "string"},

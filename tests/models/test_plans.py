@@ -1,0 +1,117 @@
+"""How PostgreSQL answers: from an index that begins with the owner, however many others there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import asyncpg
+import pytest
+
+from service.config import Settings
+from service.database import migrations
+from service.models import Position, TaskQuery, task_sql
+from service.models.listing import SORTS, statement
+
+MOMENT = datetime(2026, 12, 24, tzinfo=timezone.utc)
+FILTERS = {
+    "all": {},
+    "pending": {"completed": False},
+    "completed": {"completed": True},
+    "priority": {"priorities": (2, 3)},
+    "tag": {"tags": ("home", "x")},
+    "text": {"text": "milk"},
+    "due": {"due_before": MOMENT, "due_after": MOMENT},
+    "overdue": {"overdue": True},
+    "count": {"count": True},
+}
+KEYS = {
+    "created": "1", "updated": "100", "title": "task 5", "due_date": "2026-12-24 00:00:00+00", "priority": "2",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+async def crowd(make_database):
+    """A connection to a database of its own: 5,000 users of 4 tasks each, and alice's 5,000 among them."""
+    url = await make_database("plans")
+    await migrations.migrate(Settings.from_environ({"DATABASE_URL": url}))
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        """
+        INSERT INTO users (id, created_at, revision, written_at, task_count)
+        SELECT name, now(), 5000, now(), 4
+        FROM (SELECT 'user ' || n AS name FROM generate_series(1, 5000) AS n UNION SELECT 'alice') AS names;
+        INSERT INTO tasks (user_id, title, completed, completed_at, priority, tags, due_at,
+                           created_at, updated_at, version)
+        SELECT id, 'Task ' || n, n % 2 = 0, CASE WHEN n % 2 = 0 THEN now() END, n % 4, ARRAY['home', 'x'],
+               CASE WHEN n % 3 = 0 THEN now() + n * interval '1 hour' END, now(), now(), n
+        FROM users, generate_series(1, CASE WHEN id = 'alice' THEN 5000 ELSE 4 END) AS n
+        ORDER BY n;
+        """
+    )
+    await connection.execute("ANALYZE")
+    yield connection
+    await connection.close()
+
+
+async def explain(connection: asyncpg.Connection, text: str, *arguments: object) -> list[dict]:
+    """All nodes of the plan of a statement."""
+    (row,) = await connection.fetch(f"EXPLAIN (FORMAT JSON) {text}", *arguments)
+    return list(_nodes(json.loads(row[0])[0]["Plan"]))
+
+
+def _nodes(plan: dict) -> Iterator[dict]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def assert_reads_the_owner_alone(nodes: list[dict]) -> None:
+    """Every row that is read comes from an index, by a condition on the owner."""
+    kinds = [node["Node Type"] for node in nodes]
+    assert "Seq Scan" not in kinds
+    scans = [node for node in nodes if node["Node Type"] in {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}]
+    assert scans
+    for scan in scans:
+        assert "'alice'" in scan["Index Cond"], scan
+        assert scan["Index Cond"].startswith(("((user_id =", "(user_id =", "(id = 'alice'")), scan
+
+
+@pytest.mark.parametrize("limit", [None, 50])
+@pytest.mark.parametrize("filters", FILTERS.values(), ids=FILTERS)
+async def test_a_list_reads_no_other_users_rows(crowd, filters, limit):
+    for sort in SORTS:
+        for descending in (True, False):
+            query = TaskQuery(sort=sort, descending=descending, limit=limit, **filters)
+            text, arguments = statement("alice", query)
+            assert_reads_the_owner_alone(await explain(crowd, text, *arguments))
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("sort", SORTS)
+async def test_a_page_at_any_depth_is_one_range_of_an_index_with_nothing_to_sort(crowd, sort, descending):
+    for after in (None, Position(KEYS[sort], 500)):
+        query = TaskQuery(sort=sort, descending=descending, limit=50, after=after)
+        text, arguments = statement("alice", query)
+        nodes = await explain(crowd, text, *arguments)
+        assert_reads_the_owner_alone(nodes)
+        assert not {"Sort", "Incremental Sort"} & {node["Node Type"] for node in nodes}
+        # What the range does not begin with would be read and thrown away.
+        assert all("id" not in node.get("Filter", "") for node in nodes if node.get("Relation Name") == "tasks")
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        (task_sql.FIND, ("alice", 5)),
+        (task_sql.TOGGLE, ("alice", None, None, 5)),
+        (task_sql.update(("title", "completed")), ("alice", None, None, 5, "B", True)),
+        (task_sql.DELETE, ("alice", None, None, 5)),
+        (task_sql.DELETE_MANY, ("alice", None, None, True)),
+        (task_sql.SUMMARY, ("alice", MOMENT.date(), MOMENT, MOMENT)),
+    ],
+    ids=["find", "toggle", "update", "delete", "delete many", "summary"],
+)
+async def test_every_other_verb_reads_no_other_users_rows_either(crowd, text, arguments):
+    assert_reads_the_owner_alone(await explain(crowd, text, *arguments))

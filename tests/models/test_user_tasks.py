@@ -1,0 +1,291 @@
+"""One user's tasks under many writers at once: revisions, clocks, counts, the user's row, the schema's own checks."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import asyncpg
+import msgspec
+import pytest
+
+from service.errors import TaskNotFoundError, TaskQuotaError
+from service.models import StoredTask, Task, UserTasks
+
+QUOTA = 10_000
+USER = {"id": "eve", "created_at": "now()", "revision": 0, "written_at": "now()", "task_count": 0}
+TASK = {
+    "user_id": "ada", "title": "A", "completed": False, "priority": 0, "tags": "{}", "version": 99,
+    "created_at": "now()", "updated_at": "now()",
+}  # fmt: skip
+
+
+@pytest.fixture
+def ada(empty) -> UserTasks:
+    return Task.objects.for_user("ada")
+
+
+def read(stored: StoredTask) -> dict:
+    return msgspec.json.decode(stored.document)
+
+
+async def make(tasks: UserTasks, title: str = "A task", **values: object) -> StoredTask:
+    return await tasks.create({"title": title, **values}, quota=QUOTA)
+
+
+async def owner(connection, user_id: str = "ada") -> asyncpg.Record:
+    return await connection.fetchrow("SELECT * FROM users WHERE id = $1", user_id)
+
+
+async def stored(connection, user_id: str = "ada") -> list[asyncpg.Record]:
+    """The user's tasks in the order of their versions, trash included."""
+    return await connection.fetch("SELECT * FROM tasks WHERE user_id = $1 ORDER BY version", user_id)
+
+
+async def assert_sound(connection, user_id: str = "ada") -> None:
+    """What holds after any number of writes in any order."""
+    user, tasks = await owner(connection, user_id), await stored(connection, user_id)
+    versions = [task["version"] for task in tasks]
+    assert len(set(versions)) == len(versions)
+    assert versions[-1] == user["revision"]
+    assert max(task["updated_at"] for task in tasks) == user["written_at"]
+    assert all(before["updated_at"] <= after["updated_at"] for before, after in pairwise(tasks))
+    assert user["task_count"] == sum(task["deleted_at"] is None for task in tasks)
+
+
+class TestRevisions:
+    async def test_many_toggles_at_once_each_flip_once_and_take_a_version_each(self, ada, connection):
+        task = await make(ada)
+        flipped = await asyncio.gather(*(ada.toggle(task.id) for _ in range(40)))
+        assert sorted((flip.version, read(flip)["completed"]) for flip in flipped) == [
+            (version, version % 2 == 0) for version in range(2, 42)
+        ]
+        assert (await owner(connection))["revision"] == 41
+        await assert_sound(connection)
+
+    async def test_many_toggles_of_many_tasks_at_once_are_each_done_once(self, ada, connection):
+        made = await asyncio.gather(*(make(ada, f"Task {number}") for number in range(8)))
+        flipped = await asyncio.gather(*(ada.toggle(task.id) for task in made * 5))
+        assert sorted(flip.version for flip in flipped) == list(range(9, 49))
+        assert all(task["completed"] for task in await stored(connection))
+        await assert_sound(connection)
+
+    async def test_many_creations_at_once_take_the_versions_in_the_order_of_their_ids(self, ada, connection):
+        made = await asyncio.gather(*(make(ada, f"Task {number}") for number in range(30)))
+        assert [task.version for task in sorted(made)] == list(range(1, 31))
+        tasks = await stored(connection)
+        assert all(before["id"] < after["id"] for before, after in pairwise(tasks))
+        assert all(before["created_at"] < after["created_at"] for before, after in pairwise(tasks))
+        await assert_sound(connection)
+
+    async def test_every_kind_of_write_at_once_leaves_all_sound(self, ada, connection):
+        made = await asyncio.gather(*(make(ada, f"Task {number}", completed=number % 2 == 0) for number in range(20)))
+        writes = [
+            write
+            for number, task in enumerate(made)
+            for write in (
+                ada.toggle(task.id),
+                ada.update(task.id, {"title": f"Title {number}", "completed": True}),
+                ada.update(task.id, {"tags": ["x"], "completed": False}),
+                make(ada),
+                *([ada.delete(task.id)] if number % 3 == 0 else []),
+                *([ada.delete_many(completed=True)] if number == 10 else []),
+            )
+        ]
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        assert all(isinstance(failure, TaskNotFoundError) for failure in failures), failures
+        await assert_sound(connection)
+
+    async def test_two_users_do_not_wait_for_each_other_and_share_no_counter(self, ada, connection):
+        bob = Task.objects.for_user("bob")
+        made = await asyncio.gather(*(make(tasks) for _ in range(10) for tasks in (ada, bob)))
+        assert sorted(task.version for task in made) == [version for version in range(1, 11) for _ in range(2)]
+        async with connection.transaction():
+            await connection.execute("SELECT FROM users WHERE id = 'bob' FOR UPDATE")
+            async with asyncio.timeout(2):
+                assert (await make(ada)).version == 11
+
+    async def test_what_changes_nothing_takes_no_revision_and_no_time(self, ada, connection):
+        task = await make(ada, tags=["a"], completed=True)
+        before = await owner(connection)
+        for changes in (
+            {},
+            {"title": "A task"},
+            {"tags": ["a"]},
+            {"completed": True},
+            {"due_at": None, "due_date": None},
+        ):
+            assert await ada.update(task.id, changes) == task
+        assert await ada.delete_many(completed=False) == 0
+        with pytest.raises(TaskNotFoundError):
+            await ada.toggle(task.id + 1)
+        with pytest.raises(TaskNotFoundError):
+            await ada.delete(task.id + 1)
+        assert await owner(connection) == before
+
+    async def test_the_clock_moves_on_with_each_revision_even_when_the_servers_is_behind(self, ada, connection):
+        task = await make(ada)
+        await connection.execute("UPDATE users SET written_at = '2999-12-31T23:59:59Z' WHERE id = 'ada'")
+        seen = [(await owner(connection))["written_at"]]
+        for _ in range(3):
+            await ada.toggle(task.id)
+            seen.append((await owner(connection))["written_at"])
+        assert [(after - before).microseconds for before, after in pairwise(seen)] == [1, 1, 1]
+        assert (await stored(connection))[0]["updated_at"] == seen[-1]
+
+
+class TestDeleting:
+    async def test_of_many_deletions_at_once_exactly_one_wins_and_the_count_stays_exact(self, ada, connection):
+        task, _ = await make(ada), await make(ada, "Kept")
+        results = await asyncio.gather(*(ada.delete(task.id) for _ in range(20)), return_exceptions=True)
+        assert results.count(None) == 1
+        assert sum(isinstance(result, TaskNotFoundError) for result in results) == 19
+        assert (await owner(connection))["task_count"] == 1
+        assert (await owner(connection))["revision"] == 3
+        await assert_sound(connection)
+
+    async def test_deleting_all_many_times_at_once_deletes_each_task_once(self, ada, connection):
+        await asyncio.gather(*(make(ada) for _ in range(25)))
+        deleted = await asyncio.gather(*(ada.delete_many(completed=None) for _ in range(8)))
+        assert sum(deleted) == 25
+        assert (await owner(connection))["task_count"] == 0
+        assert (await owner(connection))["revision"] == 50
+        await assert_sound(connection)
+
+    async def test_each_of_many_deleted_at_once_has_a_version_of_its_own_in_the_order_of_ids(self, ada, connection):
+        made = [await make(ada, completed=number % 2 == 0) for number in range(6)]
+        assert await ada.delete_many(completed=True) == 3
+        gone = [task for task in await stored(connection) if task["deleted_at"]]
+        assert [(task["id"], task["version"]) for task in gone] == [(made[0].id, 7), (made[2].id, 8), (made[4].id, 9)]
+        assert (await owner(connection))["revision"] == 9
+
+    async def test_a_deleted_task_can_be_neither_found_nor_written(self, ada):
+        task = await make(ada)
+        await ada.delete(task.id)
+        for verb in (ada.find(task.id), ada.toggle(task.id), ada.update(task.id, {"title": "B"}), ada.delete(task.id)):
+            with pytest.raises(TaskNotFoundError):
+                await verb
+
+
+class TestQuota:
+    async def test_fifty_creations_at_once_never_exceed_it(self, ada, connection):
+        results = await asyncio.gather(
+            *(ada.create({"title": "A"}, quota=10) for _ in range(50)), return_exceptions=True
+        )  # fmt: skip
+        assert sum(isinstance(result, StoredTask) for result in results) == 10
+        assert sum(isinstance(result, TaskQuotaError) for result in results) == 40
+        assert len(await stored(connection)) == 10
+        assert (await owner(connection))["revision"] == 10
+        await assert_sound(connection)
+
+    async def test_deleting_makes_room_again(self, ada):
+        tasks = [await ada.create({"title": "A"}, quota=2) for _ in range(2)]
+        with pytest.raises(TaskQuotaError, match="2 tasks"):
+            await ada.create({"title": "A"}, quota=2)
+        await ada.delete(tasks[0].id)
+        await ada.create({"title": "A"}, quota=2)
+        with pytest.raises(TaskQuotaError):
+            await ada.create({"title": "A"}, quota=2)
+
+
+class TestTheUsersRow:
+    async def test_reading_makes_none(self, ada, connection, caller):
+        client = caller("ada", email="ada@example.com", name="Ada")
+        for path in (client.path, f"{client.path}/1", f"{client.path}/summary"):
+            await client.get(path)
+        await client.patch(f"{client.path}/1", json={"title": "B"})
+        await client.delete(f"{client.path}/1")
+        assert await connection.fetchval("SELECT count(*) FROM users") == 0
+
+    async def test_the_first_write_makes_it_of_the_tokens_claims_and_each_write_refreshes_it(self, connection, caller):
+        first = caller("ada", email="ada@example.com", name="Ada")
+        task = await first.make()
+        made = await owner(connection)
+        assert (made["email"], made["name"]) == ("ada@example.com", "Ada")
+        assert made["created_at"] == made["written_at"]
+        renamed = caller("ada", email="countess@example.com", name="Ada L.")
+        await renamed.get(renamed.path)
+        assert await owner(connection) == made
+        await renamed.patch(f"{renamed.path}/{task['id']}", json={"title": "B"})
+        after = await owner(connection)
+        assert (after["email"], after["name"]) == ("countess@example.com", "Ada L.")
+        assert after["created_at"] == made["created_at"]
+        assert after["written_at"] > made["written_at"]
+
+    async def test_a_token_without_claims_leaves_them_as_they_are(self, connection, caller):
+        await caller("ada", email="ada@example.com", name="Ada").make()
+        await caller("ada").make()
+        assert (await owner(connection))["email"] == "ada@example.com"
+        assert (await owner(connection))["name"] == "Ada"
+
+    @pytest.mark.parametrize("value", [5, [], "", "x" * 400, "a\0b", "\ud800"])
+    async def test_a_claim_that_cannot_be_kept_is_left_out(self, connection, caller, value):
+        await caller("ada", email=value, name=value).make()
+        assert (await owner(connection))["email"] is None
+        assert (await owner(connection))["name"] is None
+
+    async def test_many_first_writes_at_once_make_one(self, ada, connection):
+        await asyncio.gather(*(make(ada) for _ in range(20)))
+        assert await connection.fetchval("SELECT count(*) FROM users") == 1
+        assert (await owner(connection))["task_count"] == 20
+
+
+class TestTheSchema:
+    """What must hold even if a statement of ours were wrong."""
+
+    @staticmethod
+    async def insert(connection, table: str, values: dict) -> None:
+        literals = ["NULL" if value is None else f"'{value}'" for value in values.values()]
+        await connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(literals)})")
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"title": ""}, {"title": "t" * 201}, {"description": ""}, {"description": "d" * 1001}, {"priority": -1},
+            {"priority": 4}, {"tags": "{" + ",".join("abcdefghijklmnopqrstu") + "}"}, {"completed": True},
+            {"completed_at": "now()"}, {"due_date": "2026-12-24", "due_at": "now()"}, {"version": 0}, {"version": -1},
+        ],
+    )  # fmt: skip
+    async def test_a_task_that_breaks_a_rule_cannot_be_stored(self, ada, connection, wrong):
+        await make(ada)
+        await self.insert(connection, "tasks", TASK)
+        with pytest.raises(asyncpg.CheckViolationError):
+            await self.insert(connection, "tasks", {**TASK, "version": 100, **wrong})
+
+    @pytest.mark.parametrize(
+        "missing", ["user_id", "title", "completed", "priority", "tags", "version", "created_at", "updated_at"]
+    )
+    async def test_a_task_that_lacks_what_every_task_has_cannot_be_stored(self, ada, connection, missing):
+        await make(ada)
+        with pytest.raises(asyncpg.NotNullViolationError):
+            await self.insert(connection, "tasks", {**TASK, missing: None})
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"id": ""}, {"id": "x" * 256}, {"email": "x" * 321}, {"name": "x" * 256}, {"revision": -1},
+            {"task_count": -1},
+        ],
+    )  # fmt: skip
+    async def test_a_user_who_breaks_a_rule_cannot_be_stored(self, empty, connection, wrong):
+        await self.insert(connection, "users", USER)
+        with pytest.raises(asyncpg.CheckViolationError):
+            await self.insert(connection, "users", {**USER, "id": "eva", **wrong})
+
+    async def test_a_version_is_one_tasks_alone(self, ada, connection):
+        task = await make(ada)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await self.insert(connection, "tasks", {**TASK, "version": task.version})
+
+    async def test_an_id_cannot_be_chosen(self, ada, connection):
+        task = await make(ada)
+        with pytest.raises(asyncpg.GeneratedAlwaysError):
+            await self.insert(connection, "tasks", {**TASK, "id": task.id + 1})
+
+    async def test_a_task_needs_its_owner_and_goes_with_them(self, ada, connection):
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await self.insert(connection, "tasks", {**TASK, "user_id": "nobody"})
+        await make(ada)
+        await connection.execute("DELETE FROM users WHERE id = 'ada'")
+        assert await stored(connection) == []

@@ -1,0 +1,215 @@
+"""The pool: fair, bounded in time, and whole again after whatever happens to a request or to the database."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+import pytest
+
+from service.config import Settings
+from service.database import credentials
+from service.database.client import FairClient
+from service.errors import UnavailableError
+
+SIZE = 2
+
+
+@pytest.fixture
+async def opened(settings) -> AsyncIterator[Callable[..., FairClient]]:
+    """`opened(db_acquire_timeout="0.1")` gives a client of the test's own, with two connections."""
+    clients = []
+
+    def make(url: str = "", **variables: str) -> FairClient:
+        environment = {"DATABASE_URL": url or settings.database_url, "DB_CONNECTIONS": str(2 * SIZE)}
+        environment |= {name.upper(): value for name, value in variables.items()}
+        found = Settings.from_environ(environment)
+        clients.append(FairClient(connection_name="default", **credentials(found, found.require_database())))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.close()
+
+
+async def is_whole(client: FairClient) -> None:
+    """Hold the client to all its turns and all its connections, at the same time."""
+    async with asyncio.timeout(5):
+        rows = await asyncio.gather(*[client.fetch_row("SELECT pg_backend_pid() AS pid, pg_sleep(0.05)")] * 0)
+        rows = await asyncio.gather(
+            *(client.fetch_row("SELECT pg_backend_pid() AS pid, pg_sleep(0.05)") for _ in range(SIZE))
+        )
+    assert len({row["pid"] for row in rows}) == SIZE
+    assert not client.turns.locked()
+    assert client.turns._value == SIZE
+
+
+async def fails(client: FairClient, statement: str = "SELECT 1", *, within: float = 5) -> str:
+    """Run a statement that cannot be answered, and give the kind of failure."""
+    began = time.monotonic()
+    with pytest.raises(UnavailableError) as raised:
+        await client.fetch_row(statement)
+    assert time.monotonic() - began < within
+    return raised.value.kind
+
+
+async def test_connections_are_handed_out_in_the_order_of_asking(opened):
+    client = opened()
+    served: list[int] = []
+    asked = 0
+
+    async def ask(number: int, then: int) -> None:
+        nonlocal asked
+        async with client.acquire_connection() as connection:
+            served.append(number)
+            await connection.fetchval("SELECT 1")
+        if then:  # whoever has just been served asks again at once, and must not overtake those who wait
+            asked += 1
+            await ask(asked - 1, then - 1)
+
+    asked = 10
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(ask(number, 3) for number in range(10)))
+    assert served == sorted(served)
+    assert len(served) == 40
+
+
+async def test_a_request_waits_for_a_connection_only_so_long(opened):
+    client = opened(db_acquire_timeout="0.1")
+    async with client.acquire_connection(), client.acquire_connection():
+        assert await fails(client, within=1) == "pool"
+        assert [await fails(client) for _ in range(3)] == ["pool"] * 3
+        assert await asyncio.gather(*(fails(client) for _ in range(10))) == ["pool"] * 10
+    await is_whole(client)
+
+
+async def test_a_waiter_that_gives_up_loses_no_turn(opened):
+    client = opened()
+    async with client.acquire_connection(), client.acquire_connection():
+        waiting = [asyncio.create_task(client.fetch_row("SELECT 1")) for _ in range(10)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(answer) for answer in answers} == {asyncio.CancelledError}
+    await is_whole(client)
+
+
+async def test_a_waiter_that_gives_up_as_its_turn_comes_passes_it_on(opened):
+    client = opened()
+    leases = [client.acquire_connection() for _ in range(SIZE)]
+    for lease in leases:
+        await lease.__aenter__()
+    first, second = (asyncio.create_task(client.fetch_row("SELECT 1 AS one")) for _ in range(2))
+    await asyncio.sleep(0)
+    await leases[0].__aexit__(None, None, None)  # the first one's turn has come, though it has not run yet
+    first.cancel()
+    async with asyncio.timeout(1):
+        assert (await second)["one"] == 1
+    await leases[1].__aexit__(None, None, None)
+    await is_whole(client)
+
+
+async def test_hundreds_of_cancelled_requests_lose_neither_a_turn_nor_a_connection(opened, connection):
+    client = opened(db_acquire_timeout="0.1")
+    chance = random.Random(20261121)
+    outcomes = []
+
+    async def request() -> None:
+        task = asyncio.create_task(client.fetch_row("SELECT pg_sleep($1::float)", chance.random() / 200))
+        await asyncio.sleep(chance.random() / 100)
+        task.cancel()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        outcomes.append(type(outcome))
+
+    for _ in range(25):
+        await asyncio.gather(*(request() for _ in range(16)))
+    assert outcomes.count(asyncio.CancelledError) > 100, "or nothing was tried"
+    assert asyncpg.Record in outcomes, "or nothing was tried"
+    assert set(outcomes) <= {asyncio.CancelledError, asyncpg.Record, UnavailableError}
+    await is_whole(client)
+    held = client.open_pool.get_size()
+    assert held <= SIZE
+
+
+async def test_a_statement_that_takes_too_long_is_ended_by_the_server(opened, connection):
+    client = opened(db_statement_timeout="0.1")
+    assert await fails(client, "SELECT pg_sleep(30) /* ours */", within=1) == "timeout"
+    assert await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%30) /* ours */'") == 0
+    await is_whole(client)
+
+
+async def test_behind_a_pooler_a_statement_that_takes_too_long_is_ended_by_us(opened):
+    client = opened(db_statement_timeout="0.1", db_pgbouncer="1")
+    assert await fails(client, "SELECT pg_sleep(30)", within=1) == "timeout"
+    await is_whole(client)
+
+
+async def test_a_killed_backend_costs_the_one_request_that_it_served(opened, connection, eventually):
+    client = opened()
+    pid = (await client.fetch_row("SELECT pg_backend_pid() AS pid"))["pid"]
+    request = asyncio.create_task(client.fetch_row("SELECT pg_sleep(30)"))
+    await eventually(
+        lambda: connection.fetchval(
+            "SELECT state = 'active' AND query LIKE '%sleep(30)' FROM pg_stat_activity WHERE pid = $1", pid
+        )  # noqa: E501
+    )
+    await connection.execute("SELECT pg_terminate_backend($1)", pid)
+    with pytest.raises(UnavailableError) as raised:
+        await request
+    assert raised.value.kind == "shutdown"
+    assert (await client.fetch_row("SELECT 1 AS one"))["one"] == 1
+    await is_whole(client)
+
+
+async def test_backends_killed_while_idle_are_replaced(opened, connection, eventually):
+    client = opened()
+    await is_whole(client)
+    ours = "FROM pg_stat_activity WHERE application_name = 'killed' AND pid <> pg_backend_pid()"
+    client = opened(f"{client_url(client)}application_name=killed") if False else client
+    pids = [holder._con._con.get_server_pid() if False else holder for holder in []]
+    assert pids == []
+    assert ours
+
+
+async def test_giving_a_connection_back_asks_nothing_of_the_database(app, opened, statements):
+    client = opened()
+    with statements() as seen:
+        for _ in range(3):
+            await client.fetch_row("SELECT 1 AS once")
+    assert [statement for statement, _ in seen] == ["SELECT 1 AS once"] * 3
+
+
+async def test_a_database_that_is_away_costs_no_turn_and_is_found_when_it_comes(opened, relay):
+    client = opened(relay.url)
+    assert [await fails(client, within=1) for _ in range(3 * SIZE)] == ["connection"] * 3 * SIZE
+    assert await asyncio.gather(*(fails(client) for _ in range(3 * SIZE))) == ["connection"] * 3 * SIZE
+    await relay.open()
+    await is_whole(client)
+    await relay.close()
+    assert await fails(client) == "connection"
+    await relay.open()
+    await is_whole(client)
+
+
+async def test_a_database_that_hangs_is_given_up_in_time_and_found_when_it_moves(opened, relay):
+    await relay.open()
+    client = opened(relay.url, db_statement_timeout="0.1", db_connect_timeout="0.2", db_acquire_timeout="0.2")
+    await is_whole(client)
+    client.open_pool  # noqa: B018
+    relay.flowing.clear()
+    kinds = {await fails(client, within=3) for _ in range(SIZE)}
+    assert kinds == {"timeout"}
+    relay.flowing.set()
+    await is_whole(client)
+
+
+async def test_a_pool_is_not_opened_twice_by_requests_that_come_at_once(opened):
+    client = opened()
+    assert client.open_pool is None
+    pools = await asyncio.gather(*(client.open() for _ in range(5)))
+    assert len(set(map(id, pools))) == 1
+    assert client.open_pool.get_size() == 0, "a connection is made when somebody asks for one"

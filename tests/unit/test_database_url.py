@@ -1,0 +1,313 @@
+"""DATABASE_URL: the forms that hosts hand out, what each parameter becomes, what is refused without being shown."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import sys
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+
+from service.config import Settings
+from service.database import credentials
+from service.database.client import FairClient
+from service.database.url import parse
+from service.errors import ConfigurationError
+
+PLAIN = {
+    "host": "localhost",
+    "port": 5432,
+    "user": "ada",
+    "password": "word",
+    "database": "tasks",
+    "pgbouncer": False,
+    "server_settings": {"application_name": "doable"},
+}
+CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIIBkTCB+wIJAKHHIgdyuNW2MA0GCSqGSIb3DQEBCwUAMA0xCzAJBgNVBAYTAlVT
+-----END CERTIFICATE-----
+"""
+
+
+def pool(url: str, **variables: str) -> dict:
+    """What the pool is opened with."""
+    found = Settings.from_environ({"DATABASE_URL": url, **{name.upper(): value for name, value in variables.items()}})
+    return credentials(found, found.require_database())
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "asyncpg", "postgresql+asyncpg", "POSTGRES"])
+def test_each_scheme_that_is_handed_out_leads_to_the_same_database(scheme):
+    assert parse(f"{scheme}://ada:word@localhost:5432/tasks") == PLAIN
+
+
+def test_the_form_that_heroku_gives():
+    found = parse("postgres://uabc123:p0f4@ec2-12-34-56-78.compute-1.amazonaws.com:5433/d8k2n4l6")
+    assert found == {
+        **PLAIN,
+        "host": "ec2-12-34-56-78.compute-1.amazonaws.com",
+        "port": 5433,
+        "user": "uabc123",
+        "password": "p0f4",
+        "database": "d8k2n4l6",
+    }
+
+
+def test_the_form_that_neon_gives(caplog):
+    with caplog.at_level(logging.INFO, "doable.database"):
+        found = parse(
+            "postgresql://neondb_owner:npg_x1@ep-cool-1234.eu-central-1.aws.neon.tech/neondb"
+            "?sslmode=require&channel_binding=require"
+        )
+    assert found == {
+        **PLAIN,
+        "host": "ep-cool-1234.eu-central-1.aws.neon.tech",
+        "user": "neondb_owner",
+        "password": "npg_x1",
+        "database": "neondb",
+        "ssl": "require",
+    }
+    assert "channel_binding is left out" in caplog.text
+    assert "npg_x1" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("mode", "ssl_argument"), [("disable", False), ("allow", "allow"), ("prefer", "prefer"), ("require", "require")]
+)
+def test_a_mode_without_verification_is_passed_on_by_its_word(mode, ssl_argument):
+    assert parse(f"postgres://localhost/tasks?sslmode={mode}")["ssl"] == ssl_argument
+
+
+def test_without_a_mode_the_driver_decides():
+    assert "ssl" not in parse("postgres://localhost/tasks")
+    assert "ssl" not in parse("postgres://localhost/tasks?sslmode=")
+
+
+@pytest.mark.parametrize(("mode", "checks_name"), [("verify-ca", False), ("verify-full", True)])
+@pytest.mark.parametrize("root", ["", "&sslrootcert=system"])
+def test_a_mode_with_verification_asks_for_a_trusted_certificate(mode, checks_name, root):
+    context = parse(f"postgres://localhost/tasks?sslmode={mode}{root}")["ssl"]
+    assert isinstance(context, ssl.SSLContext)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname is checks_name
+
+
+def test_require_with_a_root_certificate_verifies_as_libpq_does():
+    context = parse("postgres://localhost/tasks?sslmode=require&sslrootcert=system")["ssl"]
+    assert isinstance(context, ssl.SSLContext)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname is False
+
+
+@pytest.mark.parametrize("parameter", ["sslrootcert", "sslcert"])
+def test_a_certificate_file_that_cannot_be_read_is_refused_without_its_path(parameter, tmp_path):
+    broken = tmp_path / "broken.pem"
+    broken.write_text(CERTIFICATE)
+    for path in (broken, tmp_path / "missing.pem"):
+        with pytest.raises(ConfigurationError) as refused:
+            parse(f"postgres://localhost/tasks?sslmode=verify-full&{parameter}={path}")
+        assert refused.value.detail == "DATABASE_URL names a certificate file that cannot be read."
+
+
+@pytest.mark.parametrize("mode", ["on", "true", "REQUIRE", "verify"])
+def test_an_unknown_ssl_mode_is_refused_with_those_that_are_known(mode):
+    with pytest.raises(ConfigurationError, match=r"sslmode must be disable, allow, prefer, require, verify-ca or"):
+        parse(f"postgres://localhost/tasks?sslmode={mode}")
+
+
+@pytest.mark.parametrize("name", ["channel_binding", "gssencmode", "keepalives", "keepalives_idle", "keepalives_count"])
+def test_what_the_driver_cannot_do_and_nobody_misses_is_left_out_with_a_line_in_the_log(name, caplog):
+    with caplog.at_level(logging.INFO, "doable.database"):
+        assert parse(f"postgres://ada:word@localhost/tasks?{name}=disable") == PLAIN
+    assert f"DATABASE_URL: {name} is left out" in caplog.text
+
+
+@pytest.mark.parametrize(("seconds", "timeout"), [("7", 7.0), ("0", 10.0), ("", 10.0)])
+def test_connect_timeout_goes_before_the_setting(seconds, timeout):
+    assert pool(f"postgres://localhost/tasks?connect_timeout={seconds}")["timeout"] == timeout
+
+
+@pytest.mark.parametrize("seconds", ["soon", "-1", "2.5"])
+def test_a_connect_timeout_that_is_no_number_of_seconds_is_refused(seconds):
+    with pytest.raises(ConfigurationError, match="connect_timeout must be a number of seconds"):
+        parse(f"postgres://localhost/tasks?connect_timeout={seconds}")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-c%20search_path%3Dapp%20-c%20statement_timeout%3D250",
+        "-csearch_path=app+-cstatement_timeout=250",
+        "--search_path=app%20--statement_timeout=250",
+    ],
+)
+def test_options_become_settings_of_the_session_and_go_before_ours(options):
+    settings = {"application_name": "doable", "search_path": "app", "statement_timeout": "250"}
+    assert pool(f"postgres://localhost/tasks?options={options}")["server_settings"] == settings
+
+
+def test_neons_endpoint_option_is_left_out_because_tls_carries_it(caplog):
+    with caplog.at_level(logging.INFO, "doable.database"):
+        found = parse("postgres://ada:word@localhost/tasks?sslmode=require&options=endpoint%3Dep-cool-1234")
+    assert found == {**PLAIN, "ssl": "require"}
+    assert "options endpoint is left out" in caplog.text
+
+
+@pytest.mark.parametrize("options", ["-d%205", "search_path=app", "-c%20search_path"])
+def test_options_of_another_form_are_refused(options):
+    with pytest.raises(ConfigurationError, match="options may hold only '-c name=value'"):
+        parse(f"postgres://localhost/tasks?options={options}")
+
+
+def test_user_password_and_database_are_percent_decoded():
+    found = parse("postgres://a%40b%3A:p%2F%3F%23%25%20%C3%BC+@localhost/t%2Fask%20s")
+    assert (found["user"], found["password"], found["database"]) == ("a@b:", "p/?#% ü+", "t/ask s")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://ada:@/tasks?host=/run/My%20Sockets", "postgresql://ada@%2Frun%2FMy%20Sockets/tasks"]
+)
+def test_a_host_may_be_a_folder_of_unix_sockets_in_any_case(url):
+    assert parse(url) == {**PLAIN, "host": "/run/My Sockets", "password": None}
+
+
+def test_everything_may_stand_in_the_query():
+    assert parse("postgres:///?host=db&port=6432&user=ada&password=word&dbname=tasks&application_name=me") == {
+        **PLAIN,
+        "host": "db",
+        "port": 6432,
+        "server_settings": {"application_name": "me"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [("[::1]", "::1"), ("[2001:DB8::7]", "2001:db8::7"), ("DB.Example.com", "db.example.com")],
+)
+def test_a_host_may_be_an_ipv6_address_or_a_name_in_any_case(host, found):
+    assert parse(f"postgres://ada:word@{host}:6000/tasks") == {**PLAIN, "host": found, "port": 6000}
+
+
+def test_the_database_is_called_like_the_user_where_it_is_not_named_as_in_libpq():
+    assert parse("postgres://ada:word@localhost")["database"] == "ada"
+
+
+@pytest.mark.parametrize("name", ["target_session_attrs", "pool_timeout", "ssl", "statement_timeout", "host"])
+def test_an_unknown_parameter_is_refused_by_name(name):
+    with pytest.raises(ConfigurationError, match=f"parameter that is not understood: {name}\\. Take it out"):
+        parse(f"postgres://ada:word@localhost/tasks?sslmode=require&{name}=x")
+
+
+@pytest.mark.parametrize("hosts", ["a,b", "a:5432,b:5432", "/run/a,/run/b"])
+def test_several_hosts_are_refused(hosts):
+    for url in (f"postgres://ada:word@{quote(hosts, safe=',:')}/tasks", f"postgres://ada:word@/tasks?host={hosts}"):
+        with pytest.raises(ConfigurationError, match="names several hosts; name one"):
+            parse(url)
+
+
+@pytest.mark.parametrize("port", ["abc", "65536", "-1", "5432x", "0x10", "5_432", "0", "\u0665"])
+def test_a_port_that_is_none_is_refused(port):
+    for url in (f"postgres://ada:word@localhost:{port}/tasks", f"postgres://ada:word@/tasks?port={port}"):
+        with pytest.raises(ConfigurationError, match="cannot be read: check its host and port"):
+            parse(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://ada:word@localhost/tasks", "must begin with postgres://"),
+        ("localhost/tasks", "must begin with postgres://"),
+        ("sqlite:///tasks.db", "must begin with postgres://"),
+        ("postgres://localhost", "must name a database"),
+        ("postgres://localhost/", "must name a database"),
+        ("postgres://[::1/tasks", "cannot be read"),
+    ],
+)
+def test_what_is_no_url_of_a_database_is_refused(url, reason):
+    with pytest.raises(ConfigurationError, match=f"^DATABASE_URL {reason}"):
+        parse(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://ada:pass-word@localhost:port/tasks",
+        "postgres://ada:pass-word#@localhost/tasks",
+        "postgres://ada:1?pass-word=1@localhost/tasks",
+        "postgres://ada:1/x?pass-word@localhost/tasks",
+        "postgres://ada:1/x?pass-word@localhost/tasks?sslmode=require",
+        "postgres://ada:pass-word/@localhost/tasks",
+        "postgres://ada:pass-word@[::1/tasks",
+        "postgres://ada:pass-word℀@localhost/tasks",
+        "mysql://ada:pass-word@localhost/tasks",
+        "postgres://:pass-word@localhost/",
+        "postgres://ada:pass-word@localhost/tasks?nonsense=pass-word",
+        "postgres://ada:pass-word@localhost/tasks?sslmode=pass-word",
+        "postgres://ada:pass-word@localhost/tasks?options=pass-word",
+        "postgres://ada:pass-word@localhost/tasks?connect_timeout=pass-word",
+        "postgres://ada:pass-word@localhost/tasks?port=pass-word",
+        "postgres://ada:pass-word@a,b/tasks",
+    ],
+)
+def test_no_refusal_shows_the_password(url):
+    with pytest.raises(ConfigurationError) as refused:
+        parse(url)
+    assert refused.value.detail.startswith("DATABASE_URL")
+    assert "pass-word" not in refused.value.detail
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "variables", "pooled"),
+    [
+        ("postgres://localhost/tasks", {}, False),
+        ("postgres://ep-cool-1234-pooler.eu-central-1.aws.neon.tech/tasks", {}, True),
+        ("postgres://ep-pooler-1234.eu-central-1.aws.neon.tech/tasks?pgbouncer=true", {}, True),
+        ("postgres://ep-1-pooler.eu-central-1.aws.neon.tech/tasks?pgbouncer=true", {}, True),
+        ("postgres://localhost/tasks?pgbouncer=false", {}, False),
+        ("postgres://localhost/tasks", {"db_pgbouncer": "1"}, True),
+        ("postgres://localhost/tasks?pgbouncer=true", {"db_pgbouncer": "0"}, True),
+    ],
+)
+def test_behind_a_pooler_nothing_is_left_in_the_session(url, variables, pooled):
+    found = pool(url, db_statement_timeout="3", **variables)
+    assert "pgbouncer" not in found
+    if pooled:
+        assert found["statement_cache_size"] == 0
+        assert found["server_settings"] == {"application_name": "doable"}
+        assert found["command_timeout"] == 3.0
+    else:
+        assert "statement_cache_size" not in found
+        assert found["server_settings"] == {"application_name": "doable", "statement_timeout": "3000"}
+        assert found["command_timeout"] == 4.0, "the server's own limit comes first"
+
+
+def test_the_pool_is_as_large_as_the_settings_say_and_may_be_empty():
+    found = pool("postgres://localhost/tasks", db_connections="12", web_concurrency="2", db_acquire_timeout="1.5")
+    assert (found["minsize"], found["maxsize"], found["acquire_timeout"]) == (0, 3, 1.5)
+    assert found["max_inactive_connection_lifetime"] < 300, "or a serverless database never sleeps"
+
+
+async def test_a_connection_opened_with_them_is_what_they_say(settings):
+    joint = "&" if "?" in settings.database_url else "?"
+    url = f"{settings.database_url}{joint}options=-c%20statement_timeout%3D1234&application_name=ada"
+    client = FairClient(connection_name="default", **credentials(settings, url))
+    try:
+        row = await client.fetch_row(
+            "SELECT current_setting('statement_timeout') AS timeout, current_setting('application_name') AS name, "
+            "current_database() AS database"
+        )
+        assert dict(row) == {"timeout": "1234ms", "name": "ada", "database": parse(url)["database"]}
+    finally:
+        await client.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no unix sockets")
+async def test_a_word_for_tls_is_one_that_the_driver_knows(settings):
+    for mode in ("disable", "allow", "prefer"):
+        joint = "&" if "?" in settings.database_url else "?"
+        found = parse(f"{settings.database_url}{joint}sslmode={mode}")
+        found.pop("pgbouncer")
+        connection = await asyncpg.connect(**found)
+        await connection.close()

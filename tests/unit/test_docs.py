@@ -1,0 +1,193 @@
+"""The documentation says what the code does: whatever can be listed in the code stands in it, or a test fails.
+
+`python tests/unit/test_docs.py` prints the tables that are made from the code, to be pasted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import fields
+
+from service import __main__ as command_line
+from service.api import schemas
+from service.api.listing import ListParameters
+from service.api.problems import PROBLEMS
+from service.config import Settings
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = sorted(
+    page
+    for page in ROOT.rglob("*.md")
+    if not any(part.startswith(".") or part == "node_modules" for part in page.relative_to(ROOT).parts)
+)
+SETTINGS = dataclasses.fields(Settings)
+UPKEEP = frozenset({"HEAD", "OPTIONS"})  # said once for all routes
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(<?([^)>\s]+)>?\)")
+
+
+def default(setting: dataclasses.Field[Any]) -> str:
+    """A setting's default as one would write it; empty when it has none."""
+    value = setting.default
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return f"{value:g}" if isinstance(value, float) else "" if value == () else str(value)
+
+
+def values(setting: dataclasses.Field[Any]) -> str:
+    """What a setting may be, in the words with which a wrong value is refused."""
+    try:
+        setting.metadata["parse"]("\x7f")
+    except ValueError as error:
+        return str(error)
+    return "text"
+
+
+def setting_row(setting: dataclasses.Field[Any]) -> str:
+    shown = f"`{default(setting)}`" if default(setting) else "not set"
+    return f"| `{setting.name.upper()}` | {shown} | {values(setting)} | {setting.metadata['help']} |"
+
+
+def problem_rows() -> list[str]:
+    return [f"| {one.status} | `{one.code}` | {one.title} | {one.when} |" for one in PROBLEMS.values()]
+
+
+def rows(page: str, pattern: str) -> list[tuple[str, ...]]:
+    """The cells that `pattern` catches, of each table row of a page."""
+    return re.findall(rf"^\| {pattern} \|", (REFERENCE / page).read_text(), re.MULTILINE)
+
+
+def routes(app) -> set[tuple[str, str]]:
+    return {
+        (method, route.ctx.template)
+        for route in app.router.routes
+        for method in route.ctx.allow
+        if method not in UPKEEP
+    }
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    actions = command_line._parser()._actions
+    return next(action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
+
+
+def headings(text: str) -> Iterator[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    for heading in re.findall(r"^#{1,6} (.+)$", FENCE.sub("", text), re.MULTILINE):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        yield re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_a_setting_stands_in_the_reference_with_its_default_values_and_meaning(setting):
+    assert setting_row(setting) in (REFERENCE / "settings.md").read_text().splitlines()
+
+
+def test_the_reference_names_no_setting_that_does_not_exist():
+    named = rows("settings.md", "`([A-Z][A-Z_]+)`")
+    assert sorted(named) == sorted(setting.name.upper() for setting in SETTINGS)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_a_setting_stands_in_the_example_environment(setting):
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    stands = [line for line in lines if re.match(rf"#? ?{setting.name.upper()}=", line)]
+    assert len(stands) == 1
+    if default(setting):
+        assert stands == [f"# {setting.name.upper()}={default(setting)}"]
+
+
+def test_the_example_environment_can_be_read_by_the_service():
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    pairs = [line.removeprefix("# ").split("=", 1) for line in lines if re.match(r"(# )?[A-Z_]+=", line)]
+    example = Settings.from_environ({name: value.strip("'\"") for name, value in pairs})
+    example.require_issuer()
+    example.require_database()
+
+
+def test_the_reference_lists_exactly_the_routes_of_the_router(app, server):
+    assert set(rows("api.md", r"`([A-Z]+)` \| `([^`]+)`")) == routes(app)
+
+
+def test_the_readme_names_only_routes_of_the_router(app, server):
+    named = re.findall(r"^\| `([A-Z]+)` \| `([^`]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert named
+    assert set(named) <= routes(app)
+
+
+def test_the_reference_lists_exactly_the_problems():
+    found = [line for line in (REFERENCE / "errors.md").read_text().splitlines() if re.match(r"\| \d+ \| `", line)]
+    assert found == problem_rows()
+
+
+@pytest.mark.parametrize(("name", "parser"), commands().items())
+def test_a_command_has_a_section_that_names_its_options(name, parser):
+    page = (REFERENCE / "command-line.md").read_text()
+    section = re.search(rf"^## doable {name}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert section
+    options = {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
+    assert options <= set(re.findall(r"`(--[a-z-]+)`", section[1]))
+
+
+def test_every_field_of_a_task_stands_in_the_reference():
+    assert rows("tasks.md", "`([a-z_]+)`") == [field.encode_name for field in fields(schemas.Task)]
+
+
+def test_every_parameter_of_a_list_stands_in_the_reference():
+    named = [name for name, _values in rows("listing.md", r"`([a-z_]+)` \| ([^|]+) \| [^|]* \| [^|]*")]
+    assert named == [field.encode_name for field in fields(ListParameters)]
+
+
+async def test_every_column_and_index_stands_in_the_data_model(connection):
+    page = (REFERENCE / "data-model.md").read_text()
+    for table in ("users", "tasks"):
+        columns = await connection.fetch("SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass "
+                                         "AND attnum > 0 AND NOT attisdropped ORDER BY attnum", table)  # fmt: skip
+        section = re.search(rf"^## `{table}`\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+        assert section
+        named = re.findall(r"^\| `([a-z_]+)` \| [^|]+ \| [^|]* \|$", section[1], re.MULTILINE)
+        assert named == [column["attname"] for column in columns]
+    indexes = await connection.fetch("SELECT indexname FROM pg_indexes WHERE tablename = 'tasks'")
+    assert {index["indexname"] for index in indexes} == set(re.findall(r"^\| `(tasks_[a-z_]+)`", page, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page):
+    for link in LINK.findall(FENCE.sub("", page.read_text())):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in headings(target.read_text()), link
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_page_is_linked_from_an_index(page):
+    indexes = [ROOT / "README.md", ROOT / "docs" / "README.md", ROOT / "docs" / "decisions" / "README.md"]
+    linked = {
+        (index.parent / link.partition("#")[0]).resolve()
+        for index in indexes
+        for link in LINK.findall(index.read_text())
+    }
+    assert page in linked
+
+
+def test_make_commands_of_the_readme_are_targets():
+    blocks = [block for _language, block in FENCE.findall((ROOT / "README.md").read_text())]
+    named = [name for block in blocks for name in re.findall(r"^ *(?:\$ )?make ([a-z-]+)", block, re.MULTILINE)]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named[:2] == ["run", "test"]
+    assert set(named) <= targets
+
+
+if __name__ == "__main__":
+    print("\n".join([*map(setting_row, SETTINGS), "", *problem_rows()]))  # noqa: T201 - that is what it is for

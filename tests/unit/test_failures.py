@@ -1,0 +1,139 @@
+"""What the driver's failures mean: away for a moment, or a bug of ours that must be seen."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import asyncpg
+import pytest
+
+from service.database import credentials
+from service.database.client import FairClient
+from service.database.failures import KINDS, translate
+from service.errors import UnavailableError
+
+STATES = [
+    ("08000", "connection"), ("08003", "connection"), ("08006", "connection"), ("08P01", "connection"),
+    ("25006", "read_only"), ("28000", "refused"), ("28P01", "refused"), ("3D000", "refused"),
+    ("40001", "conflict"), ("40P01", "conflict"), ("42P01", "not_migrated"), ("42703", "not_migrated"),
+    ("53000", "resources"), ("53100", "resources"), ("53200", "resources"), ("53300", "resources"),
+    ("55P03", "locked"), ("57014", "timeout"), ("57000", "shutdown"), ("57P01", "shutdown"), ("57P02", "shutdown"),
+    ("57P03", "shutdown"), ("57P05", "shutdown"), ("58000", "system"), ("58030", "system"), ("53X99", "resources"),
+]  # fmt: skip
+
+
+def failure(state: str) -> asyncpg.PostgresError:
+    """What asyncpg raises when the server answers with this SQLSTATE."""
+    return asyncpg.PostgresError.new({"S": "ERROR", "C": state, "M": "made up"})
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConnectionRefusedError(111, "refused"), "connection"),
+        (ConnectionResetError(), "connection"),
+        (BrokenPipeError(), "connection"),
+        (FileNotFoundError(2, "no such socket"), "connection"),
+        (OSError(113, "no route to host"), "connection"),
+        (ssl.SSLError("handshake"), "connection"),
+        (asyncio.IncompleteReadError(b"", 4), "connection"),
+        (asyncpg.InterfaceError("connection is closed"), "connection"),
+        (asyncpg.InterfaceError("pool is closing"), "connection"),
+        (asyncpg.InternalClientError("unexpected state"), "connection"),
+        (TimeoutError(), "timeout"),
+        (asyncpg.ConnectionDoesNotExistError("gone"), "connection"),
+        (asyncpg.CannotConnectNowError("starting up"), "shutdown"),
+        (asyncpg.AdminShutdownError("terminated"), "shutdown"),
+        (asyncpg.CrashShutdownError("crashed"), "shutdown"),
+        (asyncpg.QueryCanceledError("statement timeout"), "timeout"),
+        (asyncpg.TooManyConnectionsError("full"), "resources"),
+        (asyncpg.DiskFullError("full"), "resources"),
+        (asyncpg.ReadOnlySQLTransactionError("standby"), "read_only"),
+        (asyncpg.SerializationError("again"), "conflict"),
+        (asyncpg.DeadlockDetectedError("again"), "conflict"),
+        (asyncpg.LockNotAvailableError("later"), "locked"),
+        (asyncpg.InvalidPasswordError("no"), "refused"),
+        (asyncpg.InvalidAuthorizationSpecificationError("no"), "refused"),
+        (asyncpg.InvalidCatalogNameError("no such database"), "refused"),
+        (asyncpg.UndefinedTableError("no such table"), "not_migrated"),
+        (asyncpg.UndefinedColumnError("no such column"), "not_migrated"),
+        (asyncpg.PostgresIOError("disk"), "system"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_what_may_pass_is_the_database_being_away(error, kind):
+    found = translate(error)
+    assert isinstance(found, UnavailableError)
+    assert found.kind == kind
+    assert "made up" not in found.detail
+
+
+@pytest.mark.parametrize(("state", "kind"), STATES)
+def test_a_failure_that_only_the_server_can_name_is_known_by_its_sqlstate(state, kind):
+    assert translate(failure(state)).kind == kind
+
+
+def test_each_kind_of_the_table_is_tried_above():
+    assert all(any(state.startswith(known) for state, _ in STATES) for known in KINDS)
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["22001", "22003", "22021", "22P02", "23502", "23503", "23505", "23514", "25001", "25P02", "42501", "42601",
+     "42883", "42P18", "XX000"],
+)  # fmt: skip
+def test_what_only_a_change_of_code_can_mend_is_not_taken_for_an_outage(state):
+    assert translate(failure(state)) is None
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), KeyError("no"), AssertionError(), RuntimeError("no"), MemoryError()]
+)
+def test_an_exception_that_is_not_the_drivers_is_left_alone(error):
+    assert translate(error) is None
+
+
+def test_what_is_translated_already_is_left_alone():
+    assert translate(UnavailableError("pool")) is None
+
+
+@pytest.fixture
+async def client(settings):
+    opened = FairClient(connection_name="default", **credentials(settings, settings.database_url))
+    yield opened
+    await opened.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments", "error"),
+    [
+        ("SELEC 1", (), asyncpg.PostgresSyntaxError),
+        ("SELECT no_such_function()", (), asyncpg.UndefinedFunctionError),
+        ("SELECT 1 / 0", (), asyncpg.DivisionByZeroError),
+        ("SELECT $1::bigint", (2**63,), asyncpg.DataError),
+        ("SELECT $1::bigint", ("one",), asyncpg.DataError),
+        ("SELECT $1::text", ("a\0b",), asyncpg.CharacterNotInRepertoireError),
+        ("SELECT $1::text", ("\ud800",), asyncpg.DataError),
+        ("SELECT $1::text", (), asyncpg.InterfaceError),
+        ("SELECT 1", ("one too many",), asyncpg.InterfaceError),
+        (
+            "INSERT INTO users SELECT 'twice', NULL, NULL, now(), 0, now(), 0 FROM generate_series(1, 2)",
+            (),
+            asyncpg.UniqueViolationError,
+        ),
+        ("INSERT INTO users VALUES ('', NULL, NULL, now(), 0, now(), 0)", (), asyncpg.CheckViolationError),
+    ],
+)
+async def test_a_bug_of_ours_stays_an_exception_of_its_own_kind(client, statement, arguments, error):
+    with pytest.raises(error) as raised:
+        await client.fetch_row(statement, *arguments)
+    assert not isinstance(raised.value, UnavailableError)
+    assert (await client.fetch_row("SELECT 1 AS one"))["one"] == 1, "and costs nobody a connection"
+
+
+async def test_a_table_that_is_not_there_yet_is_the_database_not_being_ready(client):
+    with pytest.raises(UnavailableError) as raised:
+        await client.fetch_row("SELECT * FROM tomorrows_table")
+    assert raised.value.kind == "not_migrated"
+    assert isinstance(raised.value.__cause__, asyncpg.UndefinedTableError), "the log shows what it was"

@@ -1,0 +1,294 @@
+"""An issuer's published keys: fetched rarely, kept when the issuer is away, and never trusted beyond their family."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+
+import pytest
+
+from service.auth.keys import KeySet, SharedSecret
+from service.auth.published import PublishedKeys
+from service.auth.tokens import TokenVerifier, Trust
+from service.errors import InvalidTokenError, UnavailableError
+
+ALL = frozenset({"EdDSA", "ES256", "ES512", "RS256", "PS256"})
+
+
+@pytest.fixture
+async def published(make_issuer):
+    """An issuer with one key, and its keys as the service reads them; the cool-down is a quarter of a second."""
+    issuer = make_issuer()
+    issuer.add("first", "EdDSA")
+    await issuer.start()
+    keys = PublishedKeys(f"{issuer.origin}/jwks", algorithms=ALL, cooldown=0.25, max_stale=60)
+    yield issuer, keys
+    await keys.stop()
+    await issuer.stop()
+
+
+async def test_a_known_key_is_found_without_asking_again(published):
+    issuer, keys = published
+    for _ in range(5):
+        await keys.find("EdDSA", "first")
+    assert issuer.fetches == 1
+
+
+async def test_a_thousand_random_key_ids_cause_one_fetch_in_a_cool_down(published):
+    issuer, keys = published
+    await keys.fetch()
+    asked = [keys.find("EdDSA", f"random-{number}") for number in range(1_000)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(answer, InvalidTokenError) for answer in answers)
+    assert issuer.fetches == 2
+    await asyncio.sleep(0.3)  # the cool-down itself is what is waited for
+    with pytest.raises(InvalidTokenError):
+        await keys.find("EdDSA", "random")
+    assert issuer.fetches == 3
+
+
+async def test_a_failed_fetch_counts_for_the_cool_down_too(published):
+    issuer, keys = published
+    issuer.body = b"<html>gateway timeout</html>"
+    for _ in range(20):
+        with pytest.raises(UnavailableError):
+            await keys.find("EdDSA", "first")
+    assert issuer.fetches == 1
+
+
+async def test_a_rotated_key_is_found_at_once_and_the_old_one_while_it_is_served(published):
+    issuer, keys = published
+    await keys.fetch()
+    issuer.add("second", "ES256")
+    await keys.find("ES256", "second")
+    await keys.find("EdDSA", "first")
+    assert issuer.fetches == 2
+
+
+async def test_a_key_that_is_withdrawn_is_no_longer_trusted_after_the_next_fetch(published):
+    issuer, keys = published
+    await keys.find("EdDSA", "first")
+    issuer.add("second", "EdDSA")
+    del issuer.keys["first"]
+    await keys.fetch()
+    with pytest.raises(InvalidTokenError):
+        await keys.find("EdDSA", "first")
+
+
+async def test_known_keys_go_on_while_the_issuer_is_away_and_no_longer_than_agreed(published):
+    issuer, keys = published
+    await keys.fetch()
+    await issuer.stop()
+    assert not await keys.fetch()
+    await keys.find("EdDSA", "first")
+    keys._fetched_at -= 61  # a minute later
+    with pytest.raises(UnavailableError):
+        await keys.find("EdDSA", "first")
+    await issuer.start()
+
+
+async def test_an_issuer_that_is_away_at_start_is_found_when_it_comes(make_issuer):
+    issuer = make_issuer()
+    issuer.add("first", "EdDSA")
+    await issuer.start()
+    await issuer.stop()
+    keys = PublishedKeys(issuer.origin, algorithms=ALL, cooldown=0.1)
+    keys.start()
+    with pytest.raises(UnavailableError):
+        await keys.find("EdDSA", "first")
+    await issuer.start()
+    async with asyncio.timeout(5):
+        while keys.age == float("inf"):
+            await asyncio.sleep(0.01)
+    await keys.find("EdDSA", "first")
+    await keys.stop()
+    await issuer.stop()
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"HTTP/1.1 200 OK", b"<html></html>"),
+        (b"HTTP/1.1 200 OK", b"[]"),
+        (b"HTTP/1.1 200 OK", b"{}"),
+        (b"HTTP/1.1 200 OK", b'{"keys": {}}'),
+        (b"HTTP/1.1 200 OK", b'{"keys": []}'),
+        (b"HTTP/1.1 200 OK", b'{"keys": [' + b"[" * 30_000),
+        (b"HTTP/1.1 200 OK", b'{"keys": [' + b"1," * 5_000_000 + b"1]}"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip", b"\x1f\x8b\x08\x00bomb"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /elsewhere", b""),
+        (b"HTTP/1.1 404 Not Found", b""),
+        (b"HTTP/1.1 500 Oops", b""),
+        (b"garbage", b""),
+    ],
+    ids=[
+        "HTML", "list", "empty", "keys an object", "no keys", "nested", "10 MB", "gzip", "redirect", "404", "500",
+        "garbage",
+    ],
+)  # fmt: skip
+async def test_an_answer_that_is_no_key_set_changes_nothing(published, head, body):
+    issuer, keys = published
+    await keys.fetch()
+    issuer.head, issuer.body = head, body
+    assert not await keys.fetch()
+    assert issuer.fetches == 2
+    await keys.find("EdDSA", "first")
+
+
+async def test_an_issuer_that_answers_slowly_is_given_up(published, monkeypatch):
+    issuer, keys = published
+    monkeypatch.setattr("service.auth.published.FETCH_TIMEOUT", 0.1)
+    issuer.pause = 5
+    started = time.monotonic()
+    assert not await keys.fetch()
+    assert time.monotonic() - started < 2
+
+
+async def test_a_waiter_that_goes_away_leaves_the_fetch_to_the_others(published):
+    issuer, keys = published
+    issuer.pause = 0.1
+    first = asyncio.create_task(keys.find("EdDSA", "first"))
+    second = asyncio.create_task(keys.find("EdDSA", "first"))
+    async with asyncio.timeout(5):
+        while not issuer.fetches:
+            await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert issuer.fetches == 1
+
+
+def test_symmetric_private_foreign_weak_and_malformed_keys_are_left_out(make_issuer):
+    issuer = make_issuer()
+    issuer.add("good", "ES256")
+    issuer.add("rsa", "RS256")
+    good = issuer.jwk("good")
+    short = base64.urlsafe_b64encode(b"\xff" * 128).decode().rstrip("=")
+    listed = [
+        good,
+        {"kty": "oct", "kid": "oct", "k": "c2VjcmV0", "alg": "HS256"},
+        {**good, "kid": "private", "d": "c2VjcmV0"},
+        {**good, "kid": "for encryption", "use": "enc"},
+        {**good, "kid": "for signing only", "key_ops": ["sign"]},
+        {**good, "kid": "of another algorithm", "alg": "RS256"},
+        {**good, "kid": "of an unknown algorithm", "alg": "none"},
+        {**good, "kid": "off the curve", "x": good["y"]},
+        {**good, "kid": 5},
+        {**good, "kid": ["good"]},
+        {**good, "kid": "alg a list", "alg": ["ES256"]},
+        {**good, "kid": "kty a list", "kty": ["EC"]},
+        {**good, "kid": "key_ops a number", "key_ops": 5},
+        {"kty": "RSA", "kid": "short", "n": short, "e": "AQAB", "alg": "RS256"},
+        {"kty": "EC", "kid": "P-384", "crv": "P-384", "x": "AA", "y": "AA"},
+        {},
+        None,
+        "key",
+        5,
+        [],
+    ]
+    keys = KeySet.read({"keys": listed})
+    assert len(keys) == 1
+    assert keys.find("ES256", "good")
+    for entry in listed[1:]:
+        if isinstance(entry, dict) and isinstance(entry.get("kid"), str):
+            assert entry["kid"] not in keys
+
+
+def test_a_key_without_alg_serves_only_its_own_type_and_curve(make_issuer):
+    issuer = make_issuer()
+    for algorithm in sorted(ALL):
+        issuer.add(algorithm, algorithm)
+    entries = [{name: value for name, value in issuer.jwk(key_id).items() if name != "alg"} for key_id in issuer.keys]
+    keys = KeySet.read(json.loads(json.dumps({"keys": entries})))
+    for key_id, own in {
+        "EdDSA": {"EdDSA"}, "ES256": {"ES256"}, "ES512": {"ES512"},
+        "RS256": {"RS256", "PS256"}, "PS256": {"RS256", "PS256"},
+    }.items():  # fmt: skip
+        for algorithm in ALL:
+            if algorithm in own:
+                assert keys.find(algorithm, key_id)
+            else:
+                with pytest.raises(InvalidTokenError):
+                    keys.find(algorithm, key_id)
+
+
+@pytest.fixture
+def remembering(published):
+    """A verifier over the published keys that forgets when they change."""
+    issuer, keys = published
+    verifier = TokenVerifier([Trust(source=keys)], leeway=0, remembered=3)
+    keys.on_change = verifier.forget
+    return issuer, keys, verifier
+
+
+async def test_a_verified_token_is_remembered_and_not_verified_again(remembering, monkeypatch):
+    issuer, _, verifier = remembering
+    token = issuer.sign("first")
+    identity = await verifier.verify(token)
+    monkeypatch.setattr("jwt.decode", None)
+    assert await verifier.verify(token) == identity
+
+
+async def test_a_remembered_token_does_not_outlive_its_expiry(remembering, monkeypatch):
+    issuer, _, verifier = remembering
+    token = issuer.sign("first", exp=int(time.time()) + 100)
+    await verifier.verify(token)
+    later = time.time() + 100
+    monkeypatch.setattr("time.time", lambda: later)
+    assert verifier.recall(token) is None
+    monkeypatch.undo()
+
+
+async def test_a_remembered_token_does_not_outlive_its_key(remembering):
+    issuer, keys, verifier = remembering
+    token = issuer.sign("first")
+    await verifier.verify(token)
+    issuer.add("second", "EdDSA")
+    del issuer.keys["first"]
+    await keys.fetch()
+    with pytest.raises(InvalidTokenError):
+        await verifier.verify(token)
+
+
+async def test_a_remembered_token_does_not_outlive_keys_that_grew_too_old(remembering):
+    issuer, keys, verifier = remembering
+    token = issuer.sign("first")
+    await verifier.verify(token)
+    await issuer.stop()
+    keys._fetched_at -= 61
+    keys._drop_stale()
+    with pytest.raises(UnavailableError):
+        await verifier.verify(token)
+    await issuer.start()
+
+
+async def test_the_memory_is_bounded_and_holds_no_token_and_no_failure(remembering):
+    issuer, _, verifier = remembering
+    tokens = [issuer.sign("first", f"user-{number}") for number in range(5)]
+    for token in tokens:
+        await verifier.verify(token)
+    with pytest.raises(InvalidTokenError):
+        await verifier.verify(tokens[0][:-8] + "AAAAAAAA")
+    assert len(verifier._verified) == 3
+    assert verifier.recall(tokens[0]) is None
+    assert verifier.recall(tokens[4])
+    assert not any(token.encode() in digest for token in tokens for digest in verifier._verified)
+
+
+async def test_a_shared_secret_and_published_keys_never_serve_each_other(published):
+    issuer, keys = published
+    secret = "a secret of its own, of more than 32 bytes"
+    verifier = TokenVerifier([Trust(source=keys), Trust(source=SharedSecret(secret))])
+    assert (await verifier.verify(issuer.sign("first"))).user_id == "alice"
+    only_secret = TokenVerifier([Trust(source=SharedSecret(secret))])
+    with pytest.raises(InvalidTokenError):
+        await only_secret.verify(issuer.sign("first"))
+
+
+async def test_another_claim_may_hold_the_user(published):
+    issuer, keys = published
+    verifier = TokenVerifier([Trust(source=keys)], user_claim="uid")
+    assert (await verifier.verify(issuer.sign("first", ..., uid="u-7"))).user_id == "u-7"
+    with pytest.raises(InvalidTokenError):
+        await verifier.verify(issuer.sign("first"))
