@@ -19,7 +19,7 @@ run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or on 
 	@exec $(BIN)/python -m service run --development
 
 test: $(DEV) ## run the tests on a real PostgreSQL (embedded, or $TEST_DATABASE_URL)
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: $(DEV) ## format, lint, types, imports, drift between models and migrations
 	@$(BIN)/ruff format --check .

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 
-from service import __version__, database, development, logs, serving
+from service import __version__, auth, database, development, logs, serving
 from service.config import Settings
 from service.database import migrations
 from service.errors import ConfigurationError, DoableError, UnavailableError
@@ -30,6 +31,9 @@ WELCOME = """
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; return the process's exit code, 1 for what the person can mend."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no character is worth failing over, whatever the locale
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
@@ -123,12 +127,25 @@ def _check(_options: argparse.Namespace) -> int:
         print(f"{name:{width}}  {value}")
     settings.require_issuer()
     settings.require_database()
+    print("\nAccepted are tokens signed with")
+    for line in auth.accepted(settings):
+        print(f"  - {line}")
+    print(asyncio.run(_try_key_set(settings)))
     version, applied = asyncio.run(_try_database(settings))
-    print(f"\nThe database answers: PostgreSQL {version}.")
+    print(f"The database answers: PostgreSQL {version}.")
     if applied != migrations.newest():
         raise ConfigurationError(f"The schema is at {applied or 'no migration'}; run `doable migrate`.")
     print(f"The schema is at the newest migration, {applied}.")
     return 0
+
+
+async def _try_key_set(settings: Settings) -> str:
+    keys = auth.published_keys(settings)
+    if keys is None:
+        return "No key set is asked for."
+    if not await keys.fetch():
+        raise ConfigurationError(f"The key set at {keys.url} cannot be read; the service would start, and wait for it.")
+    return f"The key set at {keys.url} answers with {keys.count} usable keys."
 
 
 async def _try_database(settings: Settings) -> tuple[str, str | None]:

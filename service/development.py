@@ -44,7 +44,15 @@ def token(settings: Settings, user_id: str, *, seconds: int, email: str | None =
     if not settings.better_auth_secret:
         raise ConfigurationError("BETTER_AUTH_SECRET is not set; development tokens are signed with it.")
     now = int(time.time())
-    claims = {"sub": user_id, "iat": now, "exp": now + seconds, "email": email, "name": name}
+    claims = {
+        settings.jwt_user_claim: user_id,
+        "iat": now,
+        "exp": now + seconds,
+        "email": email,
+        "name": name,
+        "iss": next(iter(settings.jwt_issuer), None),
+        "aud": next(iter(settings.jwt_audience), None),
+    }
     kept = {claim: value for claim, value in claims.items() if value is not None}
     return jwt.encode(kept, settings.better_auth_secret, algorithm="HS256")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from datetime import datetime, timezone
@@ -12,6 +13,7 @@ from service.config import Settings
 
 # What a log record may carry beyond its message; `extra={"fields": {...}}` puts it there.
 FIELDS = "fields"
+ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
 class JsonFormatter(logging.Formatter):
@@ -28,7 +30,10 @@ class JsonFormatter(logging.Formatter):
         line.update(getattr(record, FIELDS, {}))
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        try:
+            return ENCODER.encode(line).decode()
+        except UnicodeEncodeError:  # a lone surrogate in an exception's words, say, which must not cost us the line
+            return json.dumps(line, default=str)
 
 
 class TextFormatter(logging.Formatter):

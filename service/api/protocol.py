@@ -42,10 +42,9 @@ class DeadlineProtocol(HttpProtocol):
 
     @property
     def _is_reading(self) -> bool:
+        """Whether a head or a body is under way; the body of a request that is answered already counts too."""
         http = self.http
-        if http is None:
-            return False
-        return http.stage is Stage.REQUEST or (http.stage is Stage.HANDLER and bool(http.request_body))
+        return http is not None and (http.stage is Stage.REQUEST or bool(http.request_body))
 
     def _arm(self, seconds: float) -> None:
         self._reading_timer = self.loop.call_later(seconds, self._look)
@@ -59,4 +58,5 @@ class DeadlineProtocol(HttpProtocol):
             self._arm(left)
         elif self._task:
             self._http.exception = RequestTimeout("the request did not arrive in time")
+            self._http.request_body = None  # else Sanic would answer, and go on reading what is still to come
             self._task.cancel()

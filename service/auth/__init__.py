@@ -2,6 +2,6 @@
 
 from service.auth.published import PublishedKeys
 from service.auth.tokens import Identity, TokenVerifier
-from service.auth.trust import published_keys, token_verifier
+from service.auth.trust import accepted, published_keys, token_verifier
 
-__all__ = ["Identity", "PublishedKeys", "TokenVerifier", "published_keys", "token_verifier"]
+__all__ = ["Identity", "PublishedKeys", "TokenVerifier", "accepted", "published_keys", "token_verifier"]

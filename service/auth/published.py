@@ -63,6 +63,11 @@ class PublishedKeys:
                     await task
 
     @property
+    def count(self) -> int:
+        """How many keys there are now."""
+        return len(self._keys)
+
+    @property
     def age(self) -> float:
         """Seconds since the issuer last answered with keys; infinite before it first did."""
         return monotonic() - self._fetched_at

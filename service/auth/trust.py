@@ -21,8 +21,33 @@ def published_keys(settings: Settings) -> PublishedKeys | None:
     )
 
 
+def accepted(settings: Settings) -> list[str]:
+    """Which tokens `settings` accept, a line for each family, for people to read."""
+    lines = []
+    for trust in trusted_sources(settings, published_keys(settings)):
+        names = ", ".join(sorted(trust.source.algorithms))
+        key = "BETTER_AUTH_SECRET" if isinstance(trust.source, SharedSecret) else f"the keys at {settings.key_set_url}"
+        issuers = " or ".join(trust.issuers) or "anybody"
+        audiences = " or ".join(trust.audiences) or "anybody"
+        lines.append(f"{names} with {key}, issued by {issuers}, meant for {audiences}")
+    return lines
+
+
 def token_verifier(settings: Settings, published: PublishedKeys | None) -> TokenVerifier:
     """What verifies tokens under `settings`, with the issuer's keys if there are any."""
+    verifier = TokenVerifier(
+        trusted_sources(settings, published),
+        leeway=settings.jwt_leeway,
+        user_claim=settings.jwt_user_claim,
+        remembered=settings.token_cache_size,
+    )
+    if published:
+        published.on_change = verifier.forget
+    return verifier
+
+
+def trusted_sources(settings: Settings, published: PublishedKeys | None) -> list[Trust]:
+    """The families of keys that `settings` trust, each with the issuers and audiences it is trusted for."""
     origin = (settings.better_auth_origin,) if settings.better_auth_origin else ()
     trusted = []
     if settings.better_auth_secret and (not settings.jwt_algorithms or "HS256" in settings.jwt_algorithms):
@@ -31,12 +56,4 @@ def token_verifier(settings: Settings, published: PublishedKeys | None) -> Token
     if published:
         issuers, audiences = settings.jwt_issuer or origin, settings.jwt_audience or origin
         trusted.append(Trust(source=published, issuers=issuers, audiences=audiences))
-    verifier = TokenVerifier(
-        trusted,
-        leeway=settings.jwt_leeway,
-        user_claim=settings.jwt_user_claim,
-        remembered=settings.token_cache_size,
-    )
-    if published:
-        published.on_change = verifier.forget
-    return verifier
+    return trusted

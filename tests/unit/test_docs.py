@@ -124,16 +124,18 @@ def test_the_readme_names_only_routes_of_the_router(app, server):
 
 
 def test_the_reference_lists_exactly_the_problems():
-    found = [line for line in (REFERENCE / "errors.md").read_text().splitlines() if re.match(r"\| \d+ \| `", line)]
+    found = [
+        line for line in (REFERENCE / "errors.md").read_text().splitlines() if re.match(r"\| \d+ \| `[a-z_]+` \|", line)
+    ]
     assert found == problem_rows()
 
 
-@pytest.mark.parametrize(("name", "parser"), commands().items())
-def test_a_command_has_a_section_that_names_its_options(name, parser):
+@pytest.mark.parametrize("name", commands())
+def test_a_command_has_a_section_that_names_its_options(name):
     page = (REFERENCE / "command-line.md").read_text()
     section = re.search(rf"^## doable {name}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     assert section
-    options = {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
+    options = {option for action in commands()[name]._actions for option in action.option_strings} - {"-h", "--help"}
     assert options <= set(re.findall(r"`(--[a-z-]+)`", section[1]))
 
 
@@ -142,7 +144,8 @@ def test_every_field_of_a_task_stands_in_the_reference():
 
 
 def test_every_parameter_of_a_list_stands_in_the_reference():
-    named = [name for name, _values in rows("listing.md", r"`([a-z_]+)` \| ([^|]+) \| [^|]* \| [^|]*")]
+    first_table = (REFERENCE / "listing.md").read_text().partition("\n## ")[0]
+    named = re.findall(r"^\| `([a-z_]+)` \|", first_table, re.MULTILINE)
     assert named == [field.encode_name for field in fields(ListParameters)]
 
 
@@ -153,7 +156,7 @@ async def test_every_column_and_index_stands_in_the_data_model(connection):
                                          "AND attnum > 0 AND NOT attisdropped ORDER BY attnum", table)  # fmt: skip
         section = re.search(rf"^## `{table}`\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
         assert section
-        named = re.findall(r"^\| `([a-z_]+)` \| [^|]+ \| [^|]* \|$", section[1], re.MULTILINE)
+        named = re.findall(r"^\| `([a-z_]+)` \|", section[1], re.MULTILINE)
         assert named == [column["attname"] for column in columns]
     indexes = await connection.fetch("SELECT indexname FROM pg_indexes WHERE tablename = 'tasks'")
     assert {index["indexname"] for index in indexes} == set(re.findall(r"^\| `(tasks_[a-z_]+)`", page, re.MULTILINE))

@@ -1,0 +1,161 @@
+"""Doable beside a real Better Auth server: its tokens are let in, in every algorithm and through every rotation."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from contextlib import aclosing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import SECRET
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "better-auth"
+NODE, NPM = shutil.which("node"), shutil.which("npm")
+
+pytestmark = [
+    pytest.mark.xdist_group("better-auth"),  # one process installs and runs it
+    pytest.mark.skipif(not (NODE and NPM), reason="LOUD: node is not installed, so Better Auth is NOT tested"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    """Install the example's packages, once."""
+    if not (EXAMPLE / "node_modules" / "better-auth").is_dir():
+        subprocess.run(
+            [NPM, "ci", "--no-audit", "--no-fund"], cwd=EXAMPLE, check=True, timeout=300, capture_output=True
+        )
+
+
+@pytest.fixture
+def better_auth(launch, eventually, tmp_path):
+    """`await better_auth(port, JWT_ALG="ES256")` starts a Better Auth server."""
+
+    async def start(port: int, **environment: str) -> str:
+        address = f"http://localhost:{port}"
+        process = launch(
+            [NODE, "server.mjs"], cwd=EXAMPLE, PORT=str(port), BETTER_AUTH_URL=address, BETTER_AUTH_SECRET=SECRET,
+            DEV_ENDPOINTS="1", **environment,
+        )  # fmt: skip
+        await eventually(lambda: "listening on" in process.stdout, 30)
+        return process
+
+    return start
+
+
+async def sign_up(port: int) -> httpx.AsyncClient:
+    """A client with the session of a new user."""
+    origin = f"http://localhost:{port}"
+    client = httpx.AsyncClient(base_url=origin, headers={"Origin": origin}, timeout=20)
+    account = {"email": f"{id(client)}@example.com", "password": "correct horse battery", "name": "Ada"}
+    response = await client.post("/api/auth/sign-up/email", json=account)
+    assert response.status_code == 200, response.text
+    return client
+
+
+async def jwt_of(session: httpx.AsyncClient) -> str:
+    response = await session.get("/api/auth/token")
+    assert response.status_code == 200, response.text
+    return response.json()["token"]
+
+
+@pytest.fixture
+def doable(launch, eventually, settings):
+    """`await doable(port, BETTER_AUTH_URL=…)` starts a service, and gives a client for it."""
+
+    async def start(port: int, **environment: str) -> httpx.AsyncClient:
+        launch(["python", "-m", "service", "run"], DATABASE_URL=settings.database_url, PORT=str(port), **environment)
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20)
+        await eventually(lambda: client.get("/health/live"), 15)
+        return client
+
+    return start
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "RS256", "PS256", "ES512"])
+async def test_with_only_better_auth_url_set_its_tokens_are_let_in(better_auth, doable, unused_port, algorithm):
+    auth_port, port = unused_port(), unused_port()
+    await better_auth(auth_port, JWT_ALG=algorithm)
+    client = await doable(port, BETTER_AUTH_URL=f"http://localhost:{auth_port}")
+    async with aclosing(await sign_up(auth_port)) as session, aclosing(client):
+        token = await jwt_of(session)
+        created = await client.post("/api/me/tasks", json={"title": "From Better Auth"}, headers=bearer(token))
+        assert created.status_code == 201, created.text
+        me = (await session.get("/api/auth/get-session")).json()["user"]["id"]
+        assert created.json()["user_id"] == me
+        listed = await client.get(f"/api/{me}/tasks", headers=bearer(token))
+        assert listed.json() == [created.json()]
+        async with aclosing(await sign_up(auth_port)) as stranger:
+            refused = await client.get(f"/api/{me}/tasks", headers=bearer(await jwt_of(stranger)))
+            assert refused.status_code == 403
+        session_token = session.cookies.get("better-auth.session_token")
+        for mistake in (session_token, session_token.split(".")[0]):
+            response = await client.get("/api/me/tasks", headers=bearer(mistake))
+            assert response.status_code == 401
+
+
+async def test_hs256_tokens_signed_with_the_shared_secret_are_let_in(better_auth, doable, unused_port):
+    auth_port, port = unused_port(), unused_port()
+    await better_auth(auth_port, JWT_ALG="HS256")
+    client = await doable(port, BETTER_AUTH_SECRET=SECRET)
+    async with aclosing(await sign_up(auth_port)) as session, aclosing(client):
+        response = await client.get("/api/me/tasks", headers=bearer(await jwt_of(session)))
+        assert response.status_code == 200, response.text
+
+
+async def test_keys_may_rotate_and_the_issuer_may_be_away_at_start_and_later(
+    better_auth, doable, unused_port, eventually
+):
+    auth_port, port = unused_port(), unused_port()
+    client = await doable(port, BETTER_AUTH_URL=f"http://localhost:{auth_port}", JWKS_COOLDOWN="1")
+    await eventually(lambda: client.get("/health/live"), 5)
+    server = await better_auth(auth_port)
+    async with aclosing(await sign_up(auth_port)) as session, aclosing(client):
+        first = await jwt_of(session)
+
+        async def let_in(token: str) -> bool:
+            response = await client.get("/api/me/tasks", headers=bearer(token))
+            assert response.status_code in {200, 503}, response.text
+            if response.status_code == 503:
+                assert int(response.headers["retry-after"]) >= 1
+            return response.status_code == 200
+
+        await eventually(lambda: let_in(first), 20)
+        rotated = await session.post("/api/auth/dev/rotate-keys")
+        assert rotated.status_code == 200, rotated.text
+        second = await jwt_of(session)
+        assert second.split(".")[0] != first.split(".")[0]
+        await eventually(lambda: accepted(client, second), 5)
+        assert await let_in(first)
+        server.kill()
+        assert await let_in(first)
+        assert await let_in(second)
+
+
+async def accepted(client: httpx.AsyncClient, token: str) -> bool:
+    return (await client.get("/api/me/tasks", headers=bearer(token))).status_code == 200
+
+
+async def test_the_examples_own_demo_runs(better_auth, doable, unused_port):
+    auth_port, port = unused_port(), unused_port()
+    await better_auth(auth_port)
+    client = await doable(port, BETTER_AUTH_URL=f"http://localhost:{auth_port}")
+    environment = {
+        "PATH": str(Path(NODE).parent), "BETTER_AUTH_URL": f"http://localhost:{auth_port}",
+        "DOABLE_URL": f"http://127.0.0.1:{port}",
+    }  # fmt: skip
+    demo = await asyncio.create_subprocess_exec(
+        NODE, "demo.mjs", cwd=EXAMPLE, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    said, complained = await asyncio.wait_for(demo.communicate(), 30)
+    assert demo.returncode == 0, complained.decode()
+    assert b"EdDSA" in said
+    await client.aclose()

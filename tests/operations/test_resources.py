@@ -1,0 +1,201 @@
+"""Nobody can take more than their share: rates per user and per address, and requests that never finish arriving."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.conftest import SECRET, token
+
+PYTHON = ["python", "-m", "service", "run"]
+REDIS = shutil.which("redis-server")
+
+
+@pytest.fixture
+async def serve(settings, launch, eventually) -> AsyncIterator[Callable[..., Awaitable[httpx.AsyncClient]]]:
+    """`await serve(RATE_LIMIT="5/minute")` starts a service of its own and gives a client for it."""
+    clients: list[httpx.AsyncClient] = []
+
+    async def start(**environment: str) -> httpx.AsyncClient:
+        launch(PYTHON, DATABASE_URL=settings.database_url, BETTER_AUTH_SECRET=SECRET, **environment)
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{environment['PORT']}", timeout=10)
+        clients.append(client)
+        await eventually(lambda: client.get("/health/live"), 15)
+        return client
+
+    yield start
+    for client in clients:
+        await client.aclose()
+
+
+def bearer(sent: str, **headers: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {sent}", **headers}
+
+
+async def test_a_user_beyond_the_rate_is_told_when_to_come_back_and_others_are_not_touched(serve, free_port):
+    client = await serve(PORT=str(free_port), RATE_LIMIT="3/minute")
+    mine = bearer(token("alice"))
+    for left in (2, 1, 0):
+        response = await client.get("/api/me/tasks/summary", headers=mine)
+        assert response.status_code == 200
+        assert response.headers["ratelimit-policy"] == '"user";q=3;w=60'
+        assert response.headers["ratelimit"].startswith(f'"user";r={left};t=')
+    refused = await client.get("/api/me/tasks/summary", headers=mine)
+    assert refused.status_code == 429
+    assert refused.json()["code"] == "rate_limited"
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert refused.headers["ratelimit"].startswith('"user";r=0;t=')
+    assert "x-request-id" in refused.headers
+    assert (await client.get("/api/me/tasks/summary", headers=bearer(token("bob")))).status_code == 200
+    # A stranger's path is refused for what it is, and costs the caller nothing.
+    assert (await client.get("/api/alice/tasks", headers=bearer(token("bob")))).status_code == 403
+
+
+async def test_an_address_that_guesses_tokens_is_no_longer_listened_to_but_known_tokens_pass(serve, free_port):
+    client = await serve(PORT=str(free_port), AUTH_FAILURE_LIMIT="3/minute")
+    known = bearer(token("alice"))
+    assert (await client.get("/api/me/tasks", headers=known)).status_code == 200
+    for _ in range(3):
+        assert (await client.get("/api/me/tasks", headers=bearer(token("alice")[:-3] + "AAA"))).status_code == 401
+    refused = await client.get("/api/me/tasks", headers=bearer(token("alice")[:-3] + "AAA"))
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+    assert (await client.get("/api/me/tasks", headers=bearer(token("bob", name="unseen")))).status_code == 429
+    assert (await client.get("/api/me/tasks", headers=known)).status_code == 200
+    assert (await client.get("/api/me/tasks")).status_code == 401  # no token is no guess
+
+
+async def test_the_address_is_believed_from_as_many_proxies_as_are_ours_and_no_more(serve, free_port):
+    client = await serve(PORT=str(free_port), AUTH_FAILURE_LIMIT="1/minute", PROXIES_COUNT="1")
+    bad = token("alice")[:-3] + "AAA"
+
+    async def guess(forwarded: str) -> int:
+        return (await client.get("/api/me/tasks", headers=bearer(bad, **{"X-Forwarded-For": forwarded}))).status_code
+
+    assert await guess("203.0.113.7") == 401
+    assert await guess("203.0.113.7") == 429
+    assert await guess("198.51.100.1, 203.0.113.7") == 429  # what the client itself wrote in front is not believed
+    assert await guess("203.0.113.8") == 401
+
+
+async def test_without_proxies_of_ours_x_forwarded_for_says_nothing(serve, free_port):
+    client = await serve(PORT=str(free_port), AUTH_FAILURE_LIMIT="1/minute")
+    bad = token("alice")[:-3] + "AAA"
+    headers = [bearer(bad, **{"X-Forwarded-For": f"203.0.113.{number}"}) for number in (1, 2)]
+    assert [(await client.get("/api/me/tasks", headers=one)).status_code for one in headers] == [401, 429]
+
+
+@pytest.mark.skipif(REDIS is None, reason="LOUD: redis-server is not installed, so shared rate limits are NOT tested")
+async def test_two_services_count_together_in_redis_and_go_on_alone_when_it_dies(
+    serve, launch, eventually, tmp_path, unused_port
+):
+    port, first_port, second_port = unused_port(), unused_port(), unused_port()
+    redis = launch([REDIS, "--port", str(port), "--save", "", "--dir", str(tmp_path), "--bind", "127.0.0.1"])
+    cli = shutil.which("redis-cli")
+    await eventually(
+        lambda: subprocess.run([cli, "-p", str(port), "ping"], capture_output=True, check=False).returncode == 0
+    )
+    shared = {"RATE_LIMIT": "4/minute", "RATE_LIMIT_STORAGE": f"redis://127.0.0.1:{port}/0"}
+    first = await serve(PORT=str(first_port), **shared)
+    second = await serve(PORT=str(second_port), **shared)
+    mine = bearer(token("alice"))
+    for client in (first, second, first, second):
+        assert (await client.get("/api/me/tasks", headers=mine)).status_code == 200
+    assert (await first.get("/api/me/tasks", headers=mine)).status_code == 429
+    assert (await second.get("/api/me/tasks", headers=mine)).status_code == 429
+    redis.kill()
+    started = time.monotonic()
+    assert (await first.get("/api/me/tasks", headers=mine)).status_code == 200
+    assert time.monotonic() - started < 2
+
+
+SLOW_HEAD = b"GET /api/me/tasks HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"x" * 10_000
+SLOW_BODY_HEAD = (
+    b"POST /api/me/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50000\r\n"
+    b"Authorization: Bearer %s\r\n\r\n"
+)
+
+
+async def drip(address: str, at_once: bytes, slowly: bytes, pause: float) -> tuple[float, bytes]:
+    """Send some bytes at once and the rest one by one; give how long the service bore it, and what it said."""
+    place = urlsplit(address)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    started = time.monotonic()
+    said = bytearray()
+
+    async def listen() -> None:
+        with contextlib.suppress(ConnectionError):  # the service may hang up on what it did not want to read
+            while received := await reader.read(65536):
+                said.extend(received)
+
+    answer = asyncio.create_task(listen())
+    try:
+        writer.write(at_once)
+        for byte in slowly:
+            if answer.done():
+                break
+            writer.write(bytes([byte]))
+            await asyncio.sleep(pause)
+    except ConnectionError:
+        pass
+    await asyncio.wait_for(answer, 20)
+    writer.close()
+    return time.monotonic() - started, bytes(said)
+
+
+@pytest.mark.parametrize("kind", ["head", "body"])
+async def test_a_request_that_trickles_in_is_ended_by_a_total_deadline(serve, free_port, kind):
+    client = await serve(PORT=str(free_port), READ_TIMEOUT="1")
+    at_once = b"" if kind == "head" else SLOW_BODY_HEAD % token("alice").encode()
+    borne, said = await drip(str(client.base_url), at_once, SLOW_HEAD, 0.05)
+    assert 0.9 < borne < 3
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"request_timeout"' in said
+    assert b"application/problem+json" in said
+
+
+async def test_a_client_that_stops_in_the_middle_is_ended_too(serve, free_port):
+    client = await serve(PORT=str(free_port), READ_TIMEOUT="1")
+    for at_once in (b"GET /api/me/ta", SLOW_BODY_HEAD % token("alice").encode() + b'{"title'):
+        borne, said = await drip(str(client.base_url), at_once, b"", 0)
+        assert 0.9 < borne < 3
+        assert said.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_body_that_trickles_in_behind_its_own_answer_is_ended_too(serve, free_port):
+    client = await serve(PORT=str(free_port), READ_TIMEOUT="1")
+    at_once = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
+    borne, said = await drip(str(client.base_url), at_once, SLOW_HEAD, 0.05)
+    assert borne < 3
+    assert said.startswith(b"HTTP/1.1 404 ")
+
+
+async def test_a_keep_alive_connection_in_use_is_not_mistaken_for_a_slow_one(serve, free_port):
+    client = await serve(PORT=str(free_port), READ_TIMEOUT="1")
+    mine = bearer(token("alice"))
+    ends = time.monotonic() + 2.5
+    while time.monotonic() < ends:
+        assert (await client.get("/api/me/tasks/summary", headers=mine)).status_code == 200
+        await asyncio.sleep(0.2)  # idle in between, as a browser is
+
+
+async def test_500_slow_clients_at_once_are_ended_and_keep_nobody_else_waiting(serve, free_port):
+    client = await serve(PORT=str(free_port), READ_TIMEOUT="2")
+    slow = [asyncio.create_task(drip(str(client.base_url), b"", SLOW_HEAD, 1.0)) for _ in range(500)]
+    await asyncio.sleep(0.5)
+    mine = bearer(token("alice"))
+    started = time.monotonic()
+    for _ in range(20):
+        assert (await client.get("/api/me/tasks/summary", headers=mine)).status_code == 200
+    assert time.monotonic() - started < 2
+    borne = sorted(seconds for seconds, _ in await asyncio.gather(*slow))
+    print(f"500 slow clients were borne for {borne[0]:.1f} to {borne[-1]:.1f} s with READ_TIMEOUT=2")
+    assert borne[-1] < 5

@@ -1,0 +1,127 @@
+"""The log: one line for one event, in a form that a machine or a person can read, whatever is in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import datetime, timedelta
+
+import pytest
+
+from service import logs
+from service.config import Settings
+
+
+def record(message: str = "request", *arguments: object, level: int = logging.INFO, error=None, **fields: object):
+    stack = None if error is None else (type(error), error, error.__traceback__)
+    made = logging.LogRecord("doable.requests", level, __file__, 1, message, arguments, stack)
+    if fields:
+        made.fields = fields
+    return made
+
+
+def raised(error: Exception) -> Exception:
+    """The same exception, with a stack."""
+    try:
+        raise error
+    except type(error):
+        return error
+
+
+def as_json(made: logging.LogRecord) -> dict:
+    text = logs.JsonFormatter().format(made)
+    assert "\n" not in text
+    return json.loads(text)
+
+
+@pytest.fixture
+def logging_as_it_was():
+    """Logging belongs to the process; what a test configures must not outlive it."""
+    names = [None, "sanic.root", "sanic.error", "sanic.access", "sanic.server", "asyncio", "tortoise", "aerich"]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.level, logger.propagate = handlers, level, propagate
+        logger.manager._clear_cache()
+
+
+def test_a_line_is_an_object_with_time_level_logger_and_message_before_its_own_fields():
+    line = as_json(record("%s of %d", "one", 2, method="GET", status=200, user_id=None))
+    assert list(line) == ["time", "level", "logger", "message", "method", "status", "user_id"]
+    assert (line["level"], line["logger"], line["message"]) == ("info", "doable.requests", "one of 2")
+    assert (line["method"], line["status"], line["user_id"]) == ("GET", 200, None)
+
+
+def test_the_time_is_a_moment_in_utc_with_milliseconds():
+    made = record()
+    time = datetime.fromisoformat(as_json(made)["time"])
+    assert time.utcoffset() == timedelta(0)
+    assert abs(time.timestamp() - made.created) < 0.001
+
+
+def test_a_message_of_several_lines_stays_one_line():
+    assert as_json(record("first\nsecond\r\u2028third"))["message"] == "first\nsecond\r\u2028third"
+
+
+def test_an_error_brings_its_stack_in_the_same_line():
+    line = as_json(record(level=logging.ERROR, error=raised(ValueError("told"))))
+    assert line["level"] == "error"
+    assert line["stack"].startswith("Traceback (most recent call last):")
+    assert line["stack"].endswith("ValueError: told")
+    assert "stack" not in as_json(record())
+
+
+def test_a_line_that_is_no_valid_unicode_is_written_all_the_same():
+    line = as_json(record("\ud800", error=raised(ValueError("\ud800")), route="ü"))
+    assert line["message"] == "\ud800"
+    assert line["route"] == "ü"
+    assert line["stack"].endswith("ValueError: \ud800")
+
+
+def test_a_field_of_any_kind_is_written_as_its_text():
+    assert as_json(record(reason=ValueError("no"), limits={"a": complex(1, 2)}))["reason"] == "no"
+
+
+def test_people_read_time_level_message_and_the_fields_that_are_set():
+    time = datetime.now().astimezone().strftime("%H:")
+    line = logs.TextFormatter().format(record("request", method="GET", user_id=None, status=404))
+    assert line.startswith(time)
+    assert line[8:] == " info    request method=GET status=404"
+
+
+def test_people_read_the_stack_below():
+    lines = logs.TextFormatter().format(record(level=logging.WARNING, error=raised(ValueError("told")))).splitlines()
+    assert lines[0].endswith(" warning request")
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[-1] == "ValueError: told"
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+@pytest.mark.parametrize(("level", "seen"), [("info", True), ("warning", False)])
+def test_everything_goes_to_stdout_in_the_configured_form_from_the_configured_level(
+    logging_as_it_was, capsys, form, level, seen
+):
+    settings = Settings.from_environ({"LOG_FORMAT": form, "LOG_LEVEL": level})
+    logs.configure(settings)
+    logs.configure(settings)
+    logging.getLogger("doable.requests").info("told", extra={"fields": {"status": 200}})
+    logging.getLogger("sanic.root").info("Goin' Fast")
+    logging.getLogger("httpx").info("HTTP Request: GET https://issuer.example.com")
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = captured.out.splitlines()
+    assert len(lines) == int(seen), "once, however often it is configured, and nothing of Sanic's chatter"
+    if seen:
+        assert ('"status":200' in lines[0]) == (form == "json")
+        assert ("status=200" in lines[0]) == (form == "text")
+
+
+def test_what_sanic_has_to_complain_of_is_told_in_our_form(logging_as_it_was, capsys):
+    logging.getLogger("sanic.error").addHandler(logging.StreamHandler(sys.stderr))
+    logs.configure(Settings())
+    logging.getLogger("sanic.error").error("broken")
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert json.loads(captured.out)["message"] == "broken"
