@@ -2,10 +2,10 @@
 
 Imports go downward only, and a test keeps it so.
 
-- ground: `errors` (what can go wrong, in the domain's words) and `config` (the settings, from the
-  environment alone).
-- floor 1: `auth` (a token becomes an identity; knows no ORM and no web framework) and `models` (the tables
-  and their fail-closed, user-scoped managers; knows no web framework).
+- ground: `errors` (what can go wrong, in the domain's words), `config` (the settings, from the environment
+  alone) and `logs` (one line for each thing that happened).
+- floor 1: `auth` (a token becomes an identity; knows no ORM and no web framework), `models` (the tables and
+  their fail-closed, user-scoped managers; knows no web framework) and `limiting` (how often anyone may ask).
 - floor 2: `database` (where the database is, how a connection is borrowed, what its failures mean).
 - floor 3: `api` (the only floor that speaks HTTP).
 - roof: `app` (composition), `serving` (processes), `development` (the embedded database and the secret of

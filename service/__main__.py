@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from service.errors import ConfigurationError, DoableError, UnavailableError
 WELCOME = """
   Doable is ready: {address}/docs
 
-  Three lines to paste (the token is for the user '{user}' and lasts a day):
+  To paste (the token is for the user '{user}' and lasts a day):
 
     export TOKEN={token}
     curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{{"title": "Water the plants"}}' {address}/api/me/tasks
@@ -27,6 +28,12 @@ WELCOME = """
 
   Ctrl-C stops everything; the data stays in {folder}.
 """  # noqa: E501 - lines to paste
+
+FAILURES = {
+    "connection": "the database cannot be reached; check DATABASE_URL's host and port, and its TLS settings",
+    "refused": "the database refuses us; check DATABASE_URL's user, password and database name",
+    "timeout": "the database does not answer in time",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except UnavailableError as error:
-        print(f"doable: the database cannot be reached ({error.kind}).", file=sys.stderr)
+        print(f"doable: {FAILURES.get(error.kind, FAILURES['connection'])} ({error.kind}).", file=sys.stderr)
     except DoableError as error:
         print(f"doable: {error.detail}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -84,6 +91,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_for_development() -> int:
+    # Until the server takes over, a SIGTERM must take the database along that is being started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.ExitStack() as stack:
         defaults = {"log_format": "text", "cors_origins": development.FRONTENDS, "host": "127.0.0.1"}
         if not os.environ.get("BETTER_AUTH_SECRET"):
@@ -94,7 +103,7 @@ def _run_for_development() -> int:
             defaults["database_url"] = stack.enter_context(development.embedded_postgres())
             settings = Settings.from_environ(os.environ, **defaults)
         applied = asyncio.run(migrations.migrate(settings))
-        print(f"doable: the schema is up to date ({len(applied)} migrations applied).", flush=True)
+        print(f"doable: the schema is up to date ({', '.join(applied) or 'nothing to apply'}).", flush=True)
         demo = development.token(settings, development.DEMO_USER, seconds=86_400, name="Demo")
         address = f"http://localhost:{settings.port}"
         welcome = WELCOME.format(address=address, user=development.DEMO_USER, token=demo, folder=development.DATA)
@@ -132,9 +141,14 @@ def _check(_options: argparse.Namespace) -> int:
         print(f"  - {line}")
     print(asyncio.run(_try_key_set(settings)))
     version, applied = asyncio.run(_try_database(settings))
-    print(f"The database answers: PostgreSQL {version}.")
+    pooled = " through a pooler in transaction mode" if database.is_pooled(settings) else ""
+    print(
+        f"The database answers{pooled}: PostgreSQL {version}. A worker's pool holds {settings.pool_size} connections."
+    )
     if applied != migrations.newest():
-        raise ConfigurationError(f"The schema is at {applied or 'no migration'}; run `doable migrate`.")
+        raise ConfigurationError(
+            f"The schema is at {applied or 'no migration'}; run `doable migrate`, or `python -m service migrate`."
+        )
     print(f"The schema is at the newest migration, {applied}.")
     return 0
 

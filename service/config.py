@@ -282,8 +282,9 @@ class Settings:
     def masked(self) -> dict[str, str]:
         """Every setting by its variable's name, for people to read; secrets show only whether they are set."""
         return {
-            field.name.upper(): self._show(getattr(self, field.name), secret=field.metadata["secret"])
+            field.name.upper(): self._show(value, secret=field.metadata["secret"] and value != field.default)
             for field in dataclasses.fields(self)
+            for value in (getattr(self, field.name),)
         }
 
     @staticmethod

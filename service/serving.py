@@ -90,10 +90,11 @@ class Supervisor:
     def _start(self) -> None:
         # Signals wait until the child can be told, and the parent knows whom to tell: none is lost in between.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        process = os.fork()
-        if process == 0:
-            self._work()
-        self._workers[process] = time.monotonic()
+        if not self._stopping:  # a signal may have come since the caller looked
+            process = os.fork()
+            if process == 0:
+                self._work()
+            self._workers[process] = time.monotonic()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _work(self) -> NoReturn:

@@ -84,7 +84,9 @@ def _faults(value: object, kind: type[msgspec.Struct], *, strict: bool) -> list[
         elif not _fits(content, known[name].type, strict=strict):
             faults.append(FieldError(name, rule(kind, name)))
     faults.extend(
-        FieldError(name, "is required") for name, field in known.items() if field.required and name not in value
+        FieldError(name, f"is required: {_sentence(field.type)}")
+        for name, field in known.items()
+        if field.required and name not in value
     )
     return faults or [FieldError("body", "is not valid")]
 

@@ -63,6 +63,6 @@ async def _check() -> Ready:
         unknown = Part("unknown", "the database could not be asked")
         return Ready("unavailable", Part("unavailable", f"no answer ({error.kind})"), unknown)
     if applied != migrations.newest():
-        behind = Part("behind", "the schema is not at the newest migration; run `doable migrate`")
+        behind = Part("behind", "the schema is not at the newest migration; run the migrations")
         return Ready("unavailable", Part("ok"), behind)
     return Ready("ok", Part("ok"), Part("ok", applied))

@@ -177,8 +177,8 @@ def _columns(task: TaskPatch) -> TaskChanges:
             continue
         try:
             columns[name] = clean(sent)
-        except ValueError:
-            faults.append(FieldError(name, fields.rule(type(task), name)))
+        except ValueError as error:
+            faults.append(FieldError(name, str(error) or fields.rule(type(task), name)))
     if columns.get("due_date") is not None and columns.get("due_at") is not None:
         faults.append(FieldError("due_at", "cannot be set together with due_date; send one of them"))
     if faults:
@@ -187,8 +187,10 @@ def _columns(task: TaskPatch) -> TaskChanges:
 
 
 def _text(sent: str, shortest: int, longest: int) -> str:
+    if "\0" in sent:
+        raise ValueError("must not hold the NUL character")
     text = sent.strip()
-    if not shortest <= len(text) <= longest or "\0" in sent:
+    if not shortest <= len(text) <= longest:
         raise ValueError
     return text
 

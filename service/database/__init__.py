@@ -16,7 +16,8 @@ APP = "service"  # the label of our models: aerich keeps their migrations in aer
 def credentials(settings: Settings, url: str) -> Credentials:
     """What the pool is opened with, for `url` under `settings`. Raises ConfigurationError for a bad URL."""
     found = parse(url)
-    pooled = found.pop("pgbouncer") or settings.db_pgbouncer
+    pooled = is_pooled(settings, url)
+    del found["pgbouncer"]
     if pooled:
         # A pooler in transaction mode gives each transaction another session: prepared statements and settings
         # belong to sessions, so neither may be used.
@@ -37,6 +38,11 @@ def credentials(settings: Settings, url: str) -> Credentials:
         "max_inactive_connection_lifetime": 240.0,
         **found,
     }
+
+
+def is_pooled(settings: Settings, url: str | None = None) -> bool:
+    """Whether a transaction pooler stands before the database (at `url`, by default DATABASE_URL)."""
+    return settings.db_pgbouncer or bool(parse(url or settings.require_database())["pgbouncer"])
 
 
 def orm_config(connection: Credentials) -> dict[str, Any]:

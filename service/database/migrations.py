@@ -12,9 +12,12 @@ from aerich import Command
 from service.config import Settings
 from service.database import APP, client, credentials, orm_config
 from service.database.failures import translate
+from service.errors import ConfigurationError
 
 # Any constant does, as long as nobody else in the same database takes the same one: "doable" in ASCII.
 LOCK = 0x646F61626C65
+
+FORBIDDEN = "The database's user may not change its schema; set MIGRATIONS_DATABASE_URL, with a user who may."
 
 SOURCE = Path(__file__).parents[2] / "aerich"
 INSTALLED = Path(__file__).parents[1] / "_migrations"  # where the wheel puts them
@@ -36,7 +39,7 @@ async def migrate(settings: Settings) -> list[str]:
     Two releases may run this at once: the second waits, then finds nothing to do. The lock belongs to a transaction,
     not to a session, because behind a transaction pooler a session is not ours to hold.
 
-    Raises UnavailableError when the database cannot be reached, ConfigurationError for a bad URL.
+    Raises UnavailableError when the database cannot be reached, ConfigurationError for a bad URL or a user who may not.
     """
     found = credentials(settings, settings.migrations_database_url or settings.require_database())
     # A migration may take as long as it needs; only requests are bound in time.
@@ -55,6 +58,8 @@ async def migrate(settings: Settings) -> list[str]:
         finally:
             await keeper.close()
     except Exception as error:
+        if isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
+            raise ConfigurationError(FORBIDDEN) from error
         if unavailable := translate(error):
             raise unavailable from error
         raise

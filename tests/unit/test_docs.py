@@ -193,4 +193,4 @@ def test_make_commands_of_the_readme_are_targets():
 
 
 if __name__ == "__main__":
-    print("\n".join([*map(setting_row, SETTINGS), "", *problem_rows()]))  # noqa: T201 - that is what it is for
+    print("\n".join([*map(setting_row, SETTINGS), "", *problem_rows()]))

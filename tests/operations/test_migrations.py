@@ -1,0 +1,309 @@
+"""Migrations: from nothing to the newest schema, once, however many releases start at once, and back again.
+
+They run in processes of their own, as `doable migrate` does: aerich closes the connections of the process it runs in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from service.config import Settings
+from service.database import credentials, migrations
+from service.database.client import FairClient
+from service.database.url import parse
+from service.models import Task, User
+
+VERSIONS = sorted(path.name for path in (migrations.SOURCE / "service").glob("[0-9]*_*.py"))
+MIGRATE = """
+import asyncio, os
+from service.config import Settings
+from service.database import migrations
+print(*asyncio.run(migrations.migrate(Settings.from_environ(os.environ))))
+"""
+DRIFT = """
+import asyncio
+from tortoise import fields
+from service.database import migrations
+from service.models import Task
+{change}
+print(*asyncio.run(migrations.drift()), sep="\\n")
+"""
+DOWN = """
+import asyncio, os
+from aerich import Command
+from aerich.models import Aerich
+from service.config import Settings
+from service.database import APP, credentials, migrations, orm_config
+
+async def down():
+    settings = Settings.from_environ(os.environ)
+    found = credentials(settings, settings.require_database())
+    async with Command(orm_config(found), app=APP, location=str(migrations.folder())) as command:
+        await command.init()
+        while await Aerich.exists(app=APP):
+            print(*await command.downgrade(version=-1, delete=False))
+
+asyncio.run(down())
+"""
+CONSTRAINTS = {
+    "tasks_completed_at_check": "CHECK ((completed = (completed_at IS NOT NULL)))",
+    "tasks_description_check": "CHECK (((char_length(description) >= 1) AND (char_length(description) <= 1000)))",
+    "tasks_due_check": "CHECK (((due_date IS NULL) OR (due_at IS NULL)))",
+    "tasks_pkey": "PRIMARY KEY (user_id, id)",
+    "tasks_priority_check": "CHECK (((priority >= 0) AND (priority <= 3)))",
+    "tasks_tags_check": "CHECK ((cardinality(tags) <= 20))",
+    "tasks_title_check": "CHECK (((char_length(title) >= 1) AND (char_length(title) <= 200)))",
+    "tasks_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
+    "tasks_version_check": "CHECK ((version > 0))",
+    "users_email_check": "CHECK ((char_length(email) <= 320))",
+    "users_id_check": "CHECK (((char_length(id) >= 1) AND (char_length(id) <= 255)))",
+    "users_name_check": "CHECK ((char_length(name) <= 255))",
+    "users_pkey": "PRIMARY KEY (id)",
+    "users_revision_check": "CHECK ((revision >= 0))",
+    "users_task_count_check": "CHECK ((task_count >= 0))",
+}
+LIVE = "WHERE (deleted_at IS NULL)"
+DUE = (
+    "COALESCE(COALESCE(due_at, ((((due_date + 1))::timestamp without time zone - '00:00:00.000001'::interval) "
+    "AT TIME ZONE 'UTC'::text)), '{}'::timestamp with time zone)"
+)
+INDEXES = {
+    "tasks_completed": f"INDEX (user_id, completed, id) {LIVE}",
+    "tasks_due_ascending": f"INDEX (user_id, {DUE.format('infinity')}, id) {LIVE}",
+    "tasks_due_descending": f"INDEX (user_id, {DUE.format('-infinity')}, id) {LIVE}",
+    "tasks_pkey": "UNIQUE INDEX (user_id, id)",
+    "tasks_priority": f"INDEX (user_id, priority, id) {LIVE}",
+    "tasks_title": f'INDEX (user_id, lower(title) COLLATE "C", id) {LIVE}',
+    "tasks_version": "UNIQUE INDEX (user_id, version)",
+    "users_pkey": "UNIQUE INDEX (id)",
+}
+EMPTY = {"constraints": {}, "indexes": {}, "columns": set(), "applied": []}
+
+
+async def schema(url: str) -> dict:
+    """What a database really holds, aerich's own table aside."""
+    connection = await asyncpg.connect(url)
+    try:
+        constraints = await connection.fetch(
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace "
+            "AND contype IN ('p', 'u', 'f', 'c', 'x') AND conrelid::regclass::text <> 'aerich'"
+        )
+        indexes = await connection.fetch(
+            r"SELECT indexname, regexp_replace(indexdef, '^CREATE (.*INDEX) .* USING btree ', '\1 ') FROM pg_indexes "
+            "WHERE schemaname = 'public' AND tablename <> 'aerich'"
+        )
+        columns = await connection.fetch(
+            "SELECT table_name, column_name, is_nullable = 'YES' FROM information_schema.columns "
+            "WHERE table_schema = 'public' AND table_name <> 'aerich'"
+        )
+        migrated = await connection.fetchval("SELECT to_regclass('aerich') IS NOT NULL")
+        applied = await connection.fetch("SELECT version FROM aerich ORDER BY id") if migrated else []
+    finally:
+        await connection.close()
+    return {
+        "constraints": dict(constraints),
+        "indexes": dict(indexes),
+        "columns": set(map(tuple, columns)),
+        "applied": [version for (version,) in applied],
+    }
+
+
+@pytest.fixture
+def python(launch) -> Callable[..., Awaitable[list[str]]]:
+    """Runs a program to its good end and gives the lines that it wrote."""
+
+    async def run(program: str, **environment: str) -> list[str]:
+        process = launch([sys.executable, "-W", "error", "-c", program], **environment)
+        assert await process.exit_code() == 0, process.stderr
+        return process.stdout.splitlines()
+
+    return run
+
+
+@pytest.fixture
+async def newest(settings) -> dict:
+    return await schema(settings.database_url)
+
+
+async def test_an_empty_database_comes_to_the_newest_schema_and_stays_there(make_database, python, newest):
+    url = await make_database("migrated")
+    assert await schema(url) == EMPTY
+    assert await python(MIGRATE, DATABASE_URL=url) == [" ".join(VERSIONS)]
+    assert await schema(url) == newest
+    assert newest["applied"] == VERSIONS
+    assert await python(MIGRATE, DATABASE_URL=url) == [""], "there is nothing left to do"
+    assert await schema(url) == newest
+
+
+async def test_migrations_have_a_url_of_their_own_if_one_is_set(make_database, python, newest):
+    url = await make_database("direct")
+    nowhere = "postgres://ada@127.0.0.1:1/tasks"
+    assert await python(MIGRATE, DATABASE_URL=nowhere, MIGRATIONS_DATABASE_URL=url) == [" ".join(VERSIONS)]
+    assert await schema(url) == newest
+
+
+@pytest.mark.parametrize("releases", [2, 4])
+async def test_releases_that_migrate_at_once_apply_everything_once(make_database, launch, eventually, newest, releases):
+    url = await make_database(f"contended{releases}")
+    keeper = await asyncpg.connect(url)
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = $1"
+    database = await keeper.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
+    async with keeper.transaction():  # while it holds the lock they all come as far as they can
+        await keeper.execute(f"SELECT pg_advisory_xact_lock({migrations.LOCK})")
+        processes = [launch([sys.executable, "-W", "error", "-c", MIGRATE], DATABASE_URL=url) for _ in range(releases)]
+        watcher = await asyncpg.connect(url)
+
+        async def all_wait() -> bool:
+            return await watcher.fetchval(waiting, database) == releases
+
+        await eventually(all_wait)
+        assert await watcher.fetchval("SELECT to_regclass('tasks') IS NULL")
+        await watcher.close()
+    await keeper.close()
+    assert [await process.exit_code() for process in processes] == [0] * releases, processes[0].stderr
+    assert sorted(process.stdout.strip() for process in processes) == [""] * (releases - 1) + [" ".join(VERSIONS)]
+    assert await schema(url) == newest
+
+
+async def test_what_is_migrated_can_be_taken_back_and_migrated_again(make_database, python, newest):
+    url = await make_database("reverted")
+    await python(MIGRATE, DATABASE_URL=url)
+    assert await python(DOWN, DATABASE_URL=url) == VERSIONS[::-1]
+    assert await schema(url) == EMPTY
+    assert await python(MIGRATE, DATABASE_URL=url) == [" ".join(VERSIONS)]
+    assert await schema(url) == newest
+
+
+async def test_a_migration_that_fails_leaves_the_database_as_it_was(make_database, launch):
+    url = await make_database("obstructed")
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE TABLE tasks (in_the_way boolean)")
+    await connection.close()
+    before = await schema(url)
+    process = launch([sys.executable, "-W", "error", "-c", MIGRATE], DATABASE_URL=url)
+    assert await process.exit_code() == 1
+    assert 'relation "tasks" already exists' in process.stderr
+    assert await schema(url) == before
+
+
+async def test_a_database_user_who_may_not_create_tables_is_told_so_in_one_sentence(make_database, launch):
+    url = await make_database("forbidden")
+    found = parse(url)
+    role = f"doable_reader_{os.getpid()}"
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reading'")
+        await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        theirs = f"postgres://{role}:reading@:{found['port']}/{found['database']}?host={found['host']}"
+        process = launch([sys.executable, "-m", "service", "migrate"], DATABASE_URL=theirs)
+        assert await process.exit_code() == 1
+        assert process.stderr == f"doable: {migrations.FORBIDDEN}\n"
+    finally:
+        await connection.execute(f"DROP ROLE IF EXISTS {role}")
+        await connection.close()
+
+
+async def test_models_and_migrations_say_the_same(python):
+    assert await python(DRIFT.format(change="")) == [""]
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        ('Task._meta.add_field("colour", fields.TextField(null=True))', "colour"),
+        ('Task._meta.fields_map["description"].null = False', "description"),
+    ],
+)
+async def test_a_model_that_moves_on_without_a_migration_is_noticed(python, change, column):
+    (found,) = await python(DRIFT.format(change=change))
+    assert column in found
+
+
+async def test_the_tables_have_the_columns_of_the_models(newest):
+    models = {
+        (model._meta.db_table, column, model._meta.fields_map[field].null)
+        for model in (Task, User)
+        for field, column in model._meta.fields_db_projection.items()
+    }
+    assert models == newest["columns"]
+
+
+async def test_the_constraints_are_those_that_the_migrations_say(newest):
+    assert newest["constraints"] == CONSTRAINTS
+
+
+async def test_the_indexes_are_those_that_the_migrations_say(newest):
+    assert newest["indexes"] == INDEXES
+
+
+def test_every_index_of_tasks_is_led_by_the_owner():
+    assert all("INDEX (user_id, " in index for name, index in INDEXES.items() if name.startswith("tasks_"))
+
+
+@pytest.fixture
+def folder_for_anyone() -> Iterator[Path]:
+    """A folder that another user can read, as pytest's own are not."""
+    folder = Path(tempfile.mkdtemp(prefix="doable-pgbouncer-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def pgbouncer(relay, launch, folder_for_anyone, unused_port, eventually) -> AsyncIterator[Callable[[str], str]]:
+    """Gives a database's URL through a real PgBouncer in transaction mode."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.skip("PgBouncer IS NOT INSTALLED, so nothing was tried behind a pooler: apt-get install pgbouncer")
+    await relay.open()
+    there, port = parse(relay.url), unused_port()
+    password = f"password={there['password']}" if there["password"] else ""
+    configuration = folder_for_anyone / "pgbouncer.ini"
+    configuration.write_text(f"""
+[databases]
+* = host={there["host"]} port={there["port"]} user={there["user"]} {password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 8
+server_idle_timeout = 1
+""")
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    process = launch([program, *user, str(configuration)])
+    await eventually(lambda: process.process.poll() is not None or f"listening on 127.0.0.1:{port}" in process.stderr)
+    assert process.process.poll() is None, process.stderr
+    yield lambda url: f"postgres://anybody@127.0.0.1:{port}/{parse(url)['database']}?pgbouncer=true"
+    process.kill()
+
+
+async def test_releases_migrate_at_once_through_a_pooler_too(make_database, launch, pgbouncer, newest):
+    url = await make_database("pooled")
+    command = [sys.executable, "-W", "error", "-c", MIGRATE]
+    processes = [launch(command, DATABASE_URL=pgbouncer(url)) for _ in range(3)]
+    assert [await process.exit_code() for process in processes] == [0] * 3, [one.stderr for one in processes]
+    assert sorted(process.stdout.strip() for process in processes) == ["", "", " ".join(VERSIONS)]
+    assert await schema(url) == newest
+
+
+async def test_hundreds_of_statements_are_answered_right_through_a_pooler(settings, pgbouncer):
+    found = Settings.from_environ({"DATABASE_URL": pgbouncer(settings.database_url), "DB_CONNECTIONS": "32"})
+    client = FairClient(connection_name="default", **credentials(found, found.require_database()))
+    try:
+        statements = [f"SELECT $1::int + {addend} AS sum, pg_backend_pid() AS backend" for addend in range(5)]
+        rows = await asyncio.gather(*(client.fetch_row(statements[number % 5], number) for number in range(500)))
+    finally:
+        await client.close()
+    assert [row["sum"] for row in rows] == [number + number % 5 for number in range(500)]
+    assert len({row["backend"] for row in rows}) > 1, "or there was no other session to be confused with"

