@@ -94,4 +94,4 @@ async def test_behind_the_newest_migration_it_is_not_ready(http, monkeypatch, ve
     assert response.json()["status"] == "unavailable"
     assert response.json()["database"] == {"status": "ok"}
     assert response.json()["migrations"]["status"] == "behind"
-    assert "doable migrate" in response.json()["migrations"]["detail"]
+    assert "run the migrations" in response.json()["migrations"]["detail"]

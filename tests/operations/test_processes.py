@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
+import re
 import signal
 import sys
 import time
@@ -22,7 +21,6 @@ from service import serving
 
 ROOT = Path(__file__).parents[2]
 PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-SECRET = "a secret for processes alone, of 32 bytes or more"
 FAILING = """
 import sys
 from service import database
@@ -38,50 +36,62 @@ sys.exit(main(["run"]))
 
 @pytest.fixture
 def start(launch, settings, free_port, eventually) -> Callable[..., Awaitable[object]]:
-    """`await start(2)` runs the Procfile's line with two workers, and waits until it serves."""
+    """`await start(2)` runs the Procfile's line with two workers and nothing else set, and waits until it serves."""
 
-    async def run(workers: int = 1, *, url: str = "", ready: bool = True):
+    async def run(workers: int = 1, *, url: str = "", command: list[str] | None = None):
         process = launch(
-            ["bash", "-c", PROCFILE["web"]],
+            command or ["bash", "-c", PROCFILE["web"]],
             DATABASE_URL=url or settings.database_url,
             PORT=str(free_port),
             WEB_CONCURRENCY=str(workers),
-            BETTER_AUTH_SECRET=SECRET,
+            BETTER_AUTH_SECRET=settings.better_auth_secret,
         )
-        if ready:
-            await eventually(lambda: serves(free_port))
+        if command is None:
+            await eventually(lambda: lives(free_port))
         return process
 
     return run
 
 
-async def serves(port: int) -> bool:
+async def lives(port: int) -> bool:
+    """Whether a new connection is answered."""
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=False) as client:
         return (await client.get("/health/live")).status_code == 200
 
 
 @pytest.fixture
 async def user(free_port, sign) -> AsyncIterator[httpx.AsyncClient]:
-    """A user of the started service, new to each test."""
-    headers = {"Authorization": f"Bearer {sign(f'user-{free_port}', secret=SECRET)}"}
+    """A user of the started service, and of no other test."""
+    headers = {"Authorization": f"Bearer {sign(f'user-{free_port}')}"}
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{free_port}", headers=headers, timeout=15, verify=False
     ) as client:
         yield client
 
 
-def logged(process) -> list[dict]:
+@pytest.fixture
+async def watcher(settings) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that looks on while another one holds a lock."""
+    opened = await asyncpg.connect(settings.database_url)
+    yield opened
+    await opened.close()
+
+
+def lines(process) -> list[dict]:
     """Everything that a process wrote: JSON objects, one a line, and nothing else."""
     assert process.stderr == ""
     return [json.loads(line) for line in process.stdout.splitlines()]
 
 
-async def test_the_procfiles_release_line_migrates_what_its_web_line_then_serves(
-    launch, make_database, start, user, eventually
-):
+def workers_of(process) -> set[int]:
+    return {child.pid for child in psutil.Process(process.process.pid).children()}
+
+
+async def test_the_release_line_migrates_what_the_web_line_then_serves(launch, settings, make_database, start, user):
     url = await make_database("released")
-    only = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
-    release = launch(["bash", "-c", PROCFILE["release"]], **only)
+    release = launch(
+        ["bash", "-c", PROCFILE["release"]], DATABASE_URL=url, BETTER_AUTH_SECRET=settings.better_auth_secret
+    )
     assert await release.exit_code() == 0, release.stderr
     assert release.stdout.splitlines()[-1] == "doable: the schema is up to date."
     process = await start(url=url)
@@ -92,33 +102,146 @@ async def test_the_procfiles_release_line_migrates_what_its_web_line_then_serves
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("signals", [1, 2])
 async def test_a_stop_lets_requests_in_flight_be_answered_first(
-    start, user, connection, eventually, free_port, workers, times
+    start, user, connection, watcher, eventually, free_port, workers, signals
 ):
     process = await start(workers)
     tasks = [(await user.post("/api/me/tasks", json={"title": "In flight"})).json() for _ in range(3)]
     owner = tasks[0]["user_id"]
     idle, writer = await asyncio.open_connection("127.0.0.1", free_port)
-    writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await idle.readuntil(b"}")
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    held = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    async def all_are_held() -> bool:
+        return await watcher.fetchval(held) == len(tasks)
+
     async with connection.transaction():
         await connection.execute("SELECT FROM tasks WHERE user_id = $1 FOR UPDATE", owner)
         requests = [asyncio.create_task(user.patch(f"/api/me/tasks/{task['id']}/complete")) for task in tasks]
-        watcher = await watch(connection)
-        async with contextlib.aclosing(watcher):
-            await eventually(lambda: still(watcher, waiting, len(tasks)))
-        for _ in range(times):
+        await eventually(all_are_held)
+        for _ in range(signals):
             process.signal(signal.SIGTERM)
             async with asyncio.timeout(5):
-                assert await idle.read() == b"", "an idle connection is closed as soon as the stop is heard"
+                assert await idle.read() == b"", "an idle connection is closed once the stop is heard"
         assert process.process.poll() is None
     began = time.monotonic()
     answers = await asyncio.gather(*requests)
     assert [(answer.status_code, answer.json()["completed"]) for answer in answers] == [(200, True)] * len(tasks)
     assert await process.exit_code() == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5
     assert await connection.fetchval("SELECT bool_and(completed) FROM tasks WHERE user_id = $1", owner)
-    assert not [line for line in logged(process) if line["level"] != "info"]
+    assert {line["level"] for line in lines(process)} == {"info"}
     writer.close()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_a_stop_during_the_start_is_heard_too(start, eventually, workers):
+    process = await start(workers, command=["bash", "-c", PROCFILE["web"]])
+    await eventually(lambda: "listening" in process.stdout)
+    process.signal(signal.SIGTERM)
+    assert await process.exit_code(5) in {0, -signal.SIGTERM}
+    assert [line["message"] for line in lines(process)] == ["listening"]
+    assert not psutil.pid_exists(process.process.pid)
+
+
+def test_a_stop_between_two_starts_starts_no_more(monkeypatch):
+    supervisor = serving.Supervisor(None, None, 2)
+    monkeypatch.setattr("os.fork", lambda: pytest.fail("a worker was started that nobody will stop"))
+    supervisor._stop(signal.SIGTERM, None)
+    supervisor._start()
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(serving.STOP_SIGNALS), "and the next is heard"
+
+
+async def test_ctrl_c_stops_as_sigterm_does(start):
+    process = await start(2)
+    process.signal(signal.SIGINT)
+    assert await process.exit_code() == 0
+    assert {line["level"] for line in lines(process)} == {"info"}
+
+
+async def test_a_killed_worker_is_replaced_while_the_other_serves(start, eventually, free_port):
+    process = await start(2)
+    before = await eventually(lambda: (found := workers_of(process)) if len(workers_of(process)) == 2 else None)
+    killed = min(before)
+    psutil.Process(killed).kill()
+    assert all([await lives(free_port) for _ in range(20)])
+    after = await eventually(lambda: found if len(found := workers_of(process) - {killed}) == 2 else None)
+    assert before - {killed} < after
+    assert [line["exit_code"] for line in lines(process) if line["message"] == "worker died"] == [-signal.SIGKILL]
+    process.signal(signal.SIGTERM)
+    assert await process.exit_code() == 0
+    assert not any(psutil.pid_exists(worker) for worker in before | after)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_workers_that_cannot_start_are_given_up_and_the_platform_is_told(start, workers):
+    process = await start(workers, command=[sys.executable, "-c", FAILING])
+    assert await process.exit_code() == 1
+    written = process.stdout + process.stderr
+    assert "this worker cannot start" in written
+    assert written.count("this worker cannot start") <= 3 * serving.MAXIMUM_FAILED_STARTS
+
+
+async def test_each_request_is_one_line_that_names_what_and_who_and_holds_no_secret(
+    start, user, free_port, settings, sign
+):
+    process = await start()
+    task = (await user.post("/api/me/tasks", json={"title": "Logged"}, headers={"X-Request-ID": "first"})).json()
+    await user.get(f"/api/{task['user_id']}/tasks/{task['id']}", headers={"X-Request-ID": "second"})
+    stale, theirs = sign("ada", seconds=-600), user.headers["authorization"].removeprefix("Bearer ")
+    await user.get("/api/me/tasks", headers={"Authorization": f"Bearer {stale}", "X-Request-ID": "third"})
+    await user.get(f"/api/somebody/tasks?access_token={theirs}", headers={"X-Request-ID": "fourth"})
+    await user.get(f"/nowhere/{theirs}", headers={"X-Request-ID": "fifth"})
+    process.signal(signal.SIGTERM)
+    assert await process.exit_code() == 0
+
+    found = {line["request_id"]: line for line in lines(process) if line["message"] == "request"}
+    seen = [(found[name]["method"], found[name]["route"], found[name]["status"], found[name]["user_id"])
+            for name in ("first", "second", "third", "fourth", "fifth")]  # fmt: skip
+    owner, one = task["user_id"], "/api/{user_id}/tasks/{task_id}"
+    assert seen == [
+        ("POST", "/api/{user_id}/tasks", 201, owner),
+        ("GET", one, 200, owner),
+        ("GET", "/api/{user_id}/tasks", 401, None),
+        ("GET", "/api/{user_id}/tasks", 403, owner),
+        ("GET", None, 404, None),
+    ]
+    for line in found.values():
+        assert 0 <= line["duration_ms"] < 10_000
+        assert datetime.fromisoformat(line["time"]).utcoffset().total_seconds() == 0
+        assert line["level"] == "info"
+    for secret in (theirs, stale, settings.better_auth_secret, settings.database_url):
+        assert secret not in process.stdout
+        assert secret.rsplit(".", 1)[-1] not in process.stdout
+
+
+async def test_it_starts_while_the_database_is_away_and_serves_when_it_comes(start, relay, user, eventually):
+    process = await start(url=relay.url)
+    ready = await user.get("/health/ready")
+    assert (ready.status_code, ready.json()["database"]["status"]) == (503, "unavailable")
+    assert "127.0.0.1" not in ready.text
+    for answer in (await user.get("/api/me/tasks"), await user.post("/api/me/tasks", json={"title": "Not yet"})):
+        assert answer.status_code == 503
+        assert re.fullmatch(r"[1-9]\d?", answer.headers["retry-after"])
+        assert answer.json()["code"] == "service_unavailable"
+    assert (await user.get("/health/live")).status_code == 200
+
+    await relay.open()
+
+    async def answers() -> bool:
+        return (await user.get("/api/me/tasks")).status_code == 200
+
+    await eventually(answers, 2)
+    assert (await user.post("/api/me/tasks", json={"title": "Now"})).status_code == 201
+    await eventually(lambda: is_ready(user), 3)
+    await relay.close()
+    assert (await user.get("/api/me/tasks")).status_code == 503
+    assert process.process.poll() is None
+    process.signal(signal.SIGTERM)
+    assert await process.exit_code() == 0
+
+
+async def is_ready(user: httpx.AsyncClient) -> bool:
+    return (await user.get("/health/ready")).status_code == 200
