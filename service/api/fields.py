@@ -1,7 +1,7 @@
 """Reading what clients send into typed fields: strict, and with every fault named at once.
 
 The types are msgspec's, and OpenAPI is made from the same ones. The fast path is one decode. Only when that fails are
-the fields looked at one by one, to tell the client about all of them.
+the fields looked at one by one, to tell the client about all of them (up to twenty).
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from msgspec.structs import FieldInfo, fields
 from service.errors import FieldError, InvalidInputError, MalformedInputError
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+# A body of 64 KiB may hold 6,000 unknown fields; to name them all took 0.1 s and an answer of 2 MB.
+MAXIMUM_FAULTS = 20
 
 
 def decode(body: bytes, kind: type[S]) -> S:
@@ -77,8 +80,10 @@ def _faults(value: object, kind: type[msgspec.Struct], *, strict: bool) -> list[
     if not isinstance(value, dict):
         return [FieldError("body", "must be a JSON object")]
     known = _known(kind)
-    faults = []
+    faults: list[FieldError] = []
     for name, content in value.items():
+        if len(faults) == MAXIMUM_FAULTS:
+            return faults
         if name not in known:
             faults.append(FieldError(name, _unknown(name, known)))
         elif not _fits(content, known[name].type, strict=strict):

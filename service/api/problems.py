@@ -156,9 +156,6 @@ async def answer(request: ApiRequest, error: Exception) -> HTTPResponse:
         code, detail = FRAMEWORK[error.status_code]
         problem = PROBLEMS[code]
         request.failure = code
-    elif isinstance(error, RecursionError) and request.route is None:
-        problem, detail = PROBLEMS["not_found"], FRAMEWORK[404][1]  # Sanic's router recurses over trailing slashes
-        request.failure = problem.code
     elif isinstance(error, SanicException) and error.status_code == CLIENT_CLOSED_REQUEST:
         request.failure = "client closed the connection"
         return HTTPResponse(status=CLIENT_CLOSED_REQUEST)

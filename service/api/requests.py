@@ -48,6 +48,12 @@ class ApiRequest(Request[Any, Any]):
         if " " in names or "\t" in names:
             raise BadRequest("white space in a header's name")
 
+    @property
+    def path(self) -> str:
+        """The path, ending in one slash at most: Sanic's router takes a third of a second for the 7,000 that fit."""
+        path: str = super().path
+        return f"{path.rstrip('/')}/" if path.endswith("//") else path
+
     @cached_property
     def request_id(self) -> str:
         """The client's X-Request-ID, if it is fit to be logged and echoed, else one of ours."""
@@ -63,7 +69,7 @@ class ApiRequest(Request[Any, Any]):
         if self.route is None and self.head:
             try:
                 self.route, _, path = self.app.router.get(self.path, "OPTIONS", None)
-            except (SanicException, RecursionError):
+            except SanicException:
                 return None
             self._match_info = {**path}
         return self.route

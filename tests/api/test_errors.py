@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -286,10 +287,13 @@ class TestRawHttp:
         refusal(await send(line), 404, "not_found")
 
     @pytest.mark.parametrize("count", [1, 2, 100, 900, 2000, 7000])
-    async def test_however_many_slashes_trail_it_is_no_bug_of_ours(self, send, count):
+    async def test_however_many_slashes_trail_they_are_one_and_cost_nothing(self, send, refusal, count):
+        """Sanic's router calls itself for each of them: to 7,000 it would answer 500, after a third of a second."""
+        began = time.thread_time()
         answer = await send(f"GET /health/live{'/' * count} HTTP/1.1", anonymous=True)
-        assert answer.status_code in {200, 404}
-        assert answer.status_code == 200 or count > 1
+        assert answer.status_code == 200
+        refusal(await send(f"GET /nothing{'/' * count} HTTP/1.1", anonymous=True), 404, "not_found")
+        assert time.thread_time() - began < 0.1
 
     async def test_an_expectation_that_is_not_understood_fails(self, send, refusal):
         answer = await send(self.POST, "Expect: the unexpected", "Content-Length: 2", body=b"{}")

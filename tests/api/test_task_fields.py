@@ -150,6 +150,11 @@ async def test_every_fault_is_named_at_once_and_in_the_order_of_sending(alice, r
     refusal(await alice.post(alice.path, json=sent), 422, "validation_error", "title", "description", "tags")
 
 
+async def test_of_thousands_of_faults_only_the_first_are_named(alice, refusal):
+    sent = {f"t{number}": 0 for number in range(5000)}
+    refusal(await alice.post(alice.path, json=sent), 422, "validation_error", *(f"t{number}" for number in range(20)))
+
+
 class TestDueDateAndDueAt:
     DAY = "2026-12-24"
     MOMENT = "2026-12-24T18:00:00.000000Z"
