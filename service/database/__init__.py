@@ -9,6 +9,7 @@ from tortoise import Tortoise
 from service.config import Settings
 from service.database.client import FairClient
 from service.database.url import Credentials, parse
+from service.models.scoping import bind
 
 APP = "service"  # the label of our models: aerich keeps their migrations in aerich/service/
 
@@ -66,10 +67,12 @@ async def connect(settings: Settings) -> None:
         config=orm_config(credentials(settings, settings.require_database())), _enable_global_fallback=True
     )
     await client().open()
+    bind(client())
 
 
 async def close() -> None:
     """Close the pool, waiting for what is under way."""
+    bind(None)
     await Tortoise.close_connections()
 
 

@@ -29,8 +29,8 @@ MISCOUNTED = "the server expects"
 def translate(error: BaseException) -> UnavailableError | None:
     """Say that the database cannot answer now, or give None for what is not the database's state but our own bug.
 
-    All of it may be tried again. A statement that failed has written nothing, though one whose connection broke may have
-    been done before its answer got lost.
+    All of it may be tried again. A statement that failed has written nothing, though one whose connection broke may
+    have been done before its answer got lost.
     """
     if isinstance(error, TimeoutError):
         return UnavailableError("timeout")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 
-from tortoise import Tortoise
 from tortoise.manager import Manager
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
@@ -31,9 +30,21 @@ class Database(Protocol):
         """
 
 
+class _Bound:
+    """Where the managers find the database; asking Tortoise for its connection at each statement would cost 4 µs."""
+
+    database: Database | None = None
+
+
+def bind(database: Database | None) -> None:
+    """Tell the managers which database to speak to; None when it closes."""
+    _Bound.database = database
+
+
 def database() -> Database:
-    """The Tortoise connection that the application was started with."""
-    return cast("Database", Tortoise.get_connection("default"))
+    """The database that the application was started with."""
+    assert _Bound.database is not None, "the database is not open"  # noqa: S101 - the application opens it at start
+    return _Bound.database
 
 
 class ScopedManager(Manager, Generic[M]):
