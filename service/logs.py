@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
 from datetime import datetime, timezone
+from typing import TextIO
 
 import msgspec
 
@@ -13,6 +15,7 @@ from service.config import Settings
 
 # What a log record may carry beyond its message; `extra={"fields": {...}}` puts it there.
 FIELDS = "fields"
+FLUSH_AFTER = 0.1  # seconds
 ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -48,10 +51,39 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class GatheringHandler(logging.StreamHandler[TextIO]):
+    """Writes to its stream, and sends what it wrote on its way a tenth of a second later, or at once if it is urgent.
+
+    A system call for each line would cost the event loop more than the line does.
+    """
+
+    _due: asyncio.TimerHandle | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        try:
+            self.stream.write(self.format(record) + self.terminator)
+            if record.levelno >= logging.WARNING:
+                self.flush()
+            elif self._due is None:
+                self._due = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._flush)
+        except RuntimeError:  # no loop runs, so nobody waits for us
+            self.flush()
+        except Exception:  # noqa: BLE001 - logging must not fail a request; this is how the base class does it
+            self.handleError(record)
+
+    def _flush(self) -> None:
+        self._due = None
+        self.flush()
+
+
 def configure(settings: Settings) -> None:
     """Send every logger of this process to stdout in the configured form."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = GatheringHandler(sys.stdout)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
+    # What no line of ours tells need not be found out for each: https://docs.python.org/3/howto/logging.html#optimization
+    logging._srcfile = None  # noqa: SLF001 - the documented switch for who called
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())

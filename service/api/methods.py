@@ -54,6 +54,7 @@ async def _complete(app: Sanic[Any, Any]) -> None:
             app.add_route(_refuse, f"/{path}", methods=refused, name=f"{ours.name}_refuse", unquote=ours.unquote)
         for route in app.router.routes:
             if route.path == path:
+                route.extra.ignore_body = False  # what a client sends with a GET is read, and then of no interest
                 route.ctx.allow = allowed
                 route.ctx.template = template
                 route.ctx.public = getattr(ours.ctx, "public", False)

@@ -47,6 +47,8 @@ class ApiRequest(Request[Any, Any]):
         names = "".join(self.headers)
         if " " in names or "\t" in names:
             raise BadRequest("white space in a header's name")
+        if "host" not in self.headers and self.version == "1.1" and self.method != STAND_IN:
+            raise BadRequest("no Host header")  # RFC 9112 section 3.2
 
     @property
     def path(self) -> str:

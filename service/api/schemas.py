@@ -93,9 +93,9 @@ class TaskDraft(TaskPatch, kw_only=True, forbid_unknown_fields=True):
 
 
 class Completion(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Sets a task's completion to what is given, however often it is sent."""
+    """Sets a task's completion to what is given, however often it is sent; toggles it when nothing is given."""
 
-    completed: Completed
+    completed: Completed | UnsetType = UNSET
     id: ReadOnly = UNSET
     user_id: ReadOnly = UNSET
     completed_at: ReadOnly = UNSET
@@ -154,8 +154,9 @@ def read_patch(body: bytes) -> TaskChanges:
 
 
 def read_completion(body: bytes) -> TaskChanges | None:
-    """The completion to set, or None for an empty body, which toggles. Raises as `read_patch` does."""
-    return {"completed": fields.decode(body, Completion).completed} if body.strip() else None
+    """The completion to set, or None for an empty body or object, which toggles. Raises as `read_patch` does."""
+    completed = fields.decode(body, Completion).completed if body.strip() else UNSET
+    return None if completed is UNSET else {"completed": completed}
 
 
 def fold_tags(tags: Iterable[str]) -> list[str]:
