@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --extra redis --universal --python-
 ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock migration clean
+.PHONY: help run test test-pgbouncer trials check format lock migration clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or on 
 
 test: $(DEV) ## run the tests on a real PostgreSQL (embedded, or $TEST_DATABASE_URL)
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+trials: $(DEV) ## stop, kill, hang and lock everything under load, a line of figures for each (TRIAL_MINUTES=60: an hour of churn)
+	@$(BIN)/python -m pytest tests/trials -m trial -q
+
+test-pgbouncer: $(DEV) ## run the tests of API and models through a real PgBouncer in transaction mode
+	@TEST_PGBOUNCER=1 $(BIN)/python -m pytest -n auto --dist loadgroup tests/api tests/models
 
 check: $(DEV) ## format, lint, types, imports, drift between models and migrations
 	@$(BIN)/ruff format --check .

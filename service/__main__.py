@@ -1,4 +1,4 @@
-"""The command line: `doable run`, `migrate`, `token` and `check`."""
+"""The command line: `doable run`, `migrate`, `purge`, `token` and `check`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from service import __version__, auth, database, development, logs, serving
 from service.config import Settings
-from service.database import migrations
+from service.database import migrations, upkeep
 from service.errors import ConfigurationError, DoableError, UnavailableError
 
 WELCOME = """
@@ -68,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
                                   description="Apply the missing migrations; safe when two run at once.")  # fmt: skip
     migrate.set_defaults(command=_migrate)
 
+    purge = commands.add_parser("purge", help="remove old tasks from the trash for good",
+                                description="Remove what has lain in the trash for more than TRASH_RETENTION_DAYS. "
+                                            "The service does so by itself once a day.")  # fmt: skip
+    purge.set_defaults(command=_purge)
+
     token = commands.add_parser("token", help="sign a development token",
                                 description="Sign an HS256 token with BETTER_AUTH_SECRET, or with the secret that "
                                             "`make run` made.")  # fmt: skip
@@ -95,7 +100,7 @@ def _run_for_development() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.ExitStack() as stack:
         defaults = {"log_format": "text", "cors_origins": development.FRONTENDS, "host": "127.0.0.1"}
-        if not os.environ.get("BETTER_AUTH_SECRET"):
+        if not os.environ.get("BETTER_AUTH_SECRET", "").strip():
             defaults["better_auth_secret"] = development.secret()
         settings = Settings.from_environ(os.environ, **defaults)
         if not settings.database_url:
@@ -118,6 +123,26 @@ def _migrate(_options: argparse.Namespace) -> int:
         print(f"doable: applied {name}")
     print("doable: the schema is up to date.")
     return 0
+
+
+def _purge(_options: argparse.Namespace) -> int:
+    settings = Settings.from_environ(os.environ)
+    logs.configure(settings)
+    purged = asyncio.run(_empty_trash(settings))
+    if purged is None:
+        print("doable: another process empties the trash at this moment.")
+    else:
+        print(f"doable: purged {purged:,} {'task' if purged == 1 else 'tasks'} deleted more than "
+              f"{settings.trash_retention_days} days ago.")  # fmt: skip
+    return 0
+
+
+async def _empty_trash(settings: Settings) -> int | None:
+    await database.connect(settings)
+    try:
+        return await upkeep.purge(database.client(), settings)
+    finally:
+        await database.close()
 
 
 def _token(options: argparse.Namespace) -> int:

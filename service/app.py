@@ -7,10 +7,12 @@ from typing import Any
 from sanic import Sanic
 
 from service import database, logs
-from service.api import documentation, health, methods, middleware, problems, tasks
+from service.api import documentation, health, methods, metrics, middleware, problems, tasks
+from service.api.readiness import Readiness
 from service.api.requests import ApiRequest
 from service.auth import published_keys, token_verifier
 from service.config import Settings
+from service.database.upkeep import DailyPurge
 from service.limiting import rate_limiter
 
 MAXIMUM_BODY = 64 * 1024  # bytes
@@ -40,13 +42,18 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.config.READ_TIMEOUT = app.config.REQUEST_TIMEOUT = settings.read_timeout
     app.config.PROXIES_COUNT = settings.proxies_count
     app.ctx.settings = settings
+    app.ctx.daily_purge = DailyPurge(settings)
     app.ctx.published_keys = published_keys(settings)
     app.ctx.verifier = token_verifier(settings, app.ctx.published_keys)
+    app.ctx.readiness = Readiness(app.ctx.published_keys)
+    app.ctx.draining = False  # true from the first signal to stop on
+    app.ctx.seat = None  # where a worker that has neighbours publishes its figures
     app.ctx.requests = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
     app.ctx.auth_failures = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 
     app.blueprint(tasks.blueprint)
     app.blueprint(health.blueprint)
+    app.blueprint(metrics.blueprint)
     app.blueprint(documentation.blueprint)
     methods.complete(app)
 
@@ -61,11 +68,15 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
 
 async def _open(app: Sanic[Any, Any]) -> None:
     await database.connect(app.ctx.settings)
+    app.ctx.daily_purge.start(database.client())
+    await metrics.open_board(app)
     if app.ctx.published_keys:
         app.ctx.published_keys.start()
 
 
 async def _close(app: Sanic[Any, Any]) -> None:
+    await metrics.close_board(app)
     if app.ctx.published_keys:
         await app.ctx.published_keys.stop()
+    await app.ctx.daily_purge.stop()
     await database.close()

@@ -3,111 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from service import parsing
 from service.errors import ConfigurationError
-
-# Published in Better Auth's source as the fallback that it uses, with a warning, when no secret is configured.
-BETTER_AUTH_DEFAULT_SECRET = "better-auth-secret-12345678901234567890"  # noqa: S105 - a value to refuse, not a secret
-MINIMUM_SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as the hash
-SHARED_ALGORITHMS = ("HS256",)
-PUBLISHED_ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
-ALGORITHMS = SHARED_ALGORITHMS + PUBLISHED_ALGORITHMS
-LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
-RATE = re.compile(r"(\d{1,7})/(second|minute|hour|day)")
-ORIGIN = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(value)
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(value: str) -> float:
-        if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", value) or not low <= float(value) <= high:
-            raise ValueError(f"a number of seconds from {low:g} to {high:g}")
-        return float(value)
-
-    return parse
-
-
-def _switch(value: str) -> bool:
-    words = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
-    if value.lower() not in words:
-        raise ValueError("1 or 0")
-    return words[value.lower()]
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value.lower() not in choices:
-            raise ValueError(" or ".join(choices))
-        return value.lower()
-
-    return parse
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
-    if not all(ORIGIN.fullmatch(origin) for origin in origins):
-        raise ValueError("a comma-separated list of origins such as https://app.example.com ('*' is not allowed)")
-    return origins
-
-
-def _list(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _algorithms(value: str) -> tuple[str, ...]:
-    if not set(_list(value)) <= set(ALGORITHMS):
-        raise ValueError(f"a comma-separated list of {', '.join(ALGORITHMS)}")
-    return _list(value)
-
-
-def _web_address(value: str) -> str:
-    """An address that keys may be fetched from: nobody on the way may change them, so TLS, or this machine."""
-    try:
-        parts = urlsplit(value)
-        safe = parts.scheme == "https" or (parts.scheme == "http" and LOOPBACK.fullmatch(parts.hostname or ""))
-        usable = bool(parts.hostname) and not ("@" in parts.netloc or parts.query or parts.fragment) and parts.port != 0
-    except ValueError:
-        safe = usable = False
-    if not (safe and usable):
-        raise ValueError("an https:// address (http:// only for localhost), without user, query or fragment")
-    return value.rstrip("/")
-
-
-def _rate(value: str) -> str:
-    if value.lower() != "off" and not (RATE.fullmatch(value.lower()) and int(value.split("/", 1)[0])):
-        raise ValueError("off, or a number of requests per second, minute, hour or day such as 600/minute")
-    return value.lower()
-
-
-def _rate_storage(value: str) -> str:
-    if value != "memory" and not value.startswith(("redis://", "rediss://", "redis+cluster://", "redis+sentinel://")):
-        raise ValueError("memory, or the URL of a Redis such as redis://host:6379/0")
-    return value
-
-
-def _secret(value: str) -> str:
-    if len(value.encode()) < MINIMUM_SECRET_BYTES:
-        raise ValueError(f"at least {MINIMUM_SECRET_BYTES} bytes long (try: openssl rand -base64 32)")
-    if value == BETTER_AUTH_DEFAULT_SECRET:
-        raise ValueError("a secret of your own: this one is Better Auth's published default, which everybody knows")
-    return value
+from service.parsing import PUBLISHED_ALGORITHMS, SHARED_ALGORITHMS
 
 
 def _setting(parse: Callable[[str], Any], default: Any, help_text: str, *, secret: bool = False) -> Any:  # noqa: ANN401 - like dataclasses.field
@@ -120,100 +23,124 @@ class Settings:
     """Everything that can be configured; each field is the environment variable of the same name in capitals."""
 
     database_url: str = _setting(
-        _text, "", "Where PostgreSQL is: postgres://user:password@host:5432/name, as Heroku and Neon give it.",
+        parsing.text, "", "Where PostgreSQL is: postgres://user:password@host:5432/name, as Heroku and Neon give it.",
         secret=True,
     )  # fmt: skip
     migrations_database_url: str = _setting(
-        _text, "", "A direct URL for migrations, when DATABASE_URL goes through a pooler. Unset: DATABASE_URL.",
+        parsing.text, "", "A direct URL for migrations, when DATABASE_URL goes through a pooler. Unset: DATABASE_URL.",
         secret=True,
     )  # fmt: skip
     better_auth_secret: str = _setting(
-        _secret, "", "The secret that HS256 tokens are signed with; 32 bytes at least.", secret=True
+        parsing.secret, "", "The secret that HS256 tokens are signed with; 32 bytes at least.", secret=True
     )
     better_auth_url: str = _setting(
-        _web_address, "",
+        parsing.web_address, "",
         "Where Better Auth is served, such as https://app.example.com. Its published keys are read from there, and its "
         "tokens must name its origin as issuer and audience.",
     )  # fmt: skip
     jwt_jwks_url: str = _setting(
-        _web_address, "", "Where another issuer publishes its keys (JWKS), in place of BETTER_AUTH_URL's."
+        parsing.web_address, "", "Where another issuer publishes its keys (JWKS), in place of BETTER_AUTH_URL's."
     )
     jwt_algorithms: tuple[str, ...] = _setting(
-        _algorithms, (),
+        parsing.algorithms, (),
         "The algorithms to accept, comma-separated, of HS256, EdDSA, ES256, ES512, RS256 and PS256. Unset: HS256 with "
         "BETTER_AUTH_SECRET, the others with a key set.",
     )  # fmt: skip
     jwt_issuer: tuple[str, ...] = _setting(
-        _list, (), "The issuers (`iss`) to accept, comma-separated. Unset: for key-set tokens the origin of "
+        parsing.words, (), "The issuers (`iss`) to accept, comma-separated. Unset: for key-set tokens the origin of "
         "BETTER_AUTH_URL, else any.",
     )  # fmt: skip
     jwt_audience: tuple[str, ...] = _setting(
-        _list, (), "The audiences (`aud`) to accept, comma-separated. Unset: for key-set tokens the origin of "
+        parsing.words, (), "The audiences (`aud`) to accept, comma-separated. Unset: for key-set tokens the origin of "
         "BETTER_AUTH_URL, else any.",
     )  # fmt: skip
-    jwt_user_claim: str = _setting(_text, "sub", "The claim that holds the user's id.")
+    jwt_user_claim: str = _setting(parsing.text, "sub", "The claim that holds the user's id.")
     jwks_cooldown: float = _setting(
-        _seconds(1, 3600), 30.0, "Seconds between two fetches of the key set that unknown key ids may cause."
+        parsing.seconds(1, 3600), 30.0, "Seconds between two fetches of the key set that unknown key ids may cause."
     )
     jwks_max_stale: float = _setting(
-        _seconds(60, 999_999), 86_400.0, "Seconds that known keys are trusted while the issuer does not answer."
+        parsing.seconds(60, 999_999), 86_400.0, "Seconds that known keys are trusted while the issuer does not answer."
     )
     token_cache_size: int = _setting(
-        _integer(0, 1_000_000), 10_000, "How many verified tokens each worker remembers until they expire; 0 for none."
+        parsing.integer(0, 1_000_000),
+        10_000,
+        "How many verified tokens each worker remembers until they expire; 0 for none.",
     )
     rate_limit: str = _setting(
-        _rate, "600/minute", "How many requests one user may make, such as 600/minute; 'off' for no limit."
+        parsing.rate, "600/minute", "How many requests one user may make, such as 600/minute; 'off' for no limit."
     )
     auth_failure_limit: str = _setting(
-        _rate, "100/minute", "How many failed authentications one address may cause; 'off' for no limit."
+        parsing.rate, "100/minute", "How many failed authentications one address may cause; 'off' for no limit."
     )
     rate_limit_storage: str = _setting(
-        _rate_storage, "memory",
+        parsing.rate_storage, "memory",
         "Where requests are counted: 'memory', each worker for itself, or redis://host:6379/0, all together.",
         secret=True,
     )  # fmt: skip
     proxies_count: int = _setting(
-        _integer(0, 10), 0,
+        parsing.integer(0, 10), 0,
         "How many proxies of your own stand in front and append to X-Forwarded-For; the client's address is counted "
         "from its right end. On Heroku it is 1 by itself.",
     )  # fmt: skip
     read_timeout: float = _setting(
-        _seconds(1, 300), 10.0, "Seconds that a request may take to arrive, headers and body together."
+        parsing.seconds(1, 300), 10.0, "Seconds that a request may take to arrive, headers and body together."
     )
+    drain_delay: float = _setting(
+        parsing.seconds(0, 60), 0.0,
+        "Seconds after the signal to stop in which requests are still taken while /health/ready already fails, so that "
+        "a balancer that probes it looks elsewhere first.",
+    )  # fmt: skip
+    metrics_token: str = _setting(
+        parsing.token, "",
+        "What Prometheus sends as a bearer token to read /metrics. Unset: only this machine itself may read them.",
+        secret=True,
+    )  # fmt: skip
     jwt_leeway: float = _setting(
-        _seconds(0, 120), 10.0, "Seconds by which the issuer's clock and ours may differ when 'exp' and 'nbf' are read."
+        parsing.seconds(0, 120),
+        10.0,
+        "Seconds by which the issuer's clock and ours may differ when 'exp' and 'nbf' are read.",
     )
-    host: str = _setting(_text, "0.0.0.0", "The address to listen on.")  # noqa: S104 - a container must listen on all
-    port: int = _setting(_integer(1, 65535), 8000, "The TCP port to listen on.")
-    web_concurrency: int = _setting(_integer(1, 64), 1, "Number of worker processes.")
+    host: str = _setting(parsing.text, "0.0.0.0", "The address to listen on.")  # noqa: S104 - a container must listen on all
+    port: int = _setting(parsing.integer(1, 65535), 8000, "The TCP port to listen on.")
+    web_concurrency: int = _setting(parsing.integer(1, 64), 1, "Number of worker processes.")
     cors_origins: tuple[str, ...] = _setting(
-        _origins, (), "Browser origins that may call the API, comma-separated. None by default."
+        parsing.origins, (), "Browser origins that may call the API, comma-separated. None by default."
     )
     task_quota: int = _setting(
-        _integer(1, 1_000_000), 10_000, "How many live tasks one user may have; one more is answered 409."
+        parsing.integer(1, 1_000_000), 10_000, "How many live tasks one user may have; one more is answered 409."
+    )
+    trash_retention_days: int = _setting(
+        parsing.integer(1, 3650), 30, "Days that a deleted task stays in the trash before it is removed for good."
     )
     db_connections: int = _setting(
-        _integer(2, 10_000), 20,
+        parsing.integer(2, 10_000), 20,
         "The database's connection budget for this service: half of it, shared out among the workers, is the size "
         "of each pool, because two releases overlap during a deploy.",
     )  # fmt: skip
     db_pgbouncer: bool = _setting(
-        _switch, False,  # noqa: FBT003 - the default, which stands second in every setting
+        parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
         "1 when DATABASE_URL leads to PgBouncer (or another pooler) in transaction mode. Found by itself when the "
         "host name holds '-pooler', as Neon's do.",
     )  # fmt: skip
     db_acquire_timeout: float = _setting(
-        _seconds(0.1, 60), 5.0, "Seconds a request waits for a free connection before it is answered 503."
+        parsing.seconds(0.1, 60), 5.0, "Seconds a request waits for a free connection before it is answered 503."
     )
     db_statement_timeout: float = _setting(
-        _seconds(0.1, 300), 5.0, "Seconds one SQL statement may take before it is cancelled and answered 503."
+        parsing.seconds(0.1, 300), 5.0, "Seconds one SQL statement may take before it is cancelled and answered 503."
     )
     db_connect_timeout: float = _setting(
-        _seconds(0.1, 60), 10.0, "Seconds that opening a connection to the database may take."
+        parsing.seconds(0.1, 60), 10.0, "Seconds that opening a connection to the database may take."
     )
-    log_level: str = _setting(_one_of("debug", "info", "warning", "error"), "info", "The least level that is logged.")
+    migration_lock_timeout: float = _setting(
+        parsing.seconds(0.1, 300), 5.0,
+        "Seconds a migration waits for a table before it steps back, so that requests do not queue behind it; it tries "
+        "four times.",
+    )  # fmt: skip
+    log_level: str = _setting(
+        parsing.one_of("debug", "info", "warning", "error"), "info", "The least level that is logged."
+    )
     log_format: str = _setting(
-        _one_of("json", "text"), "json", "'json' for machines, one object a line; 'text' for people."
+        parsing.one_of("json", "text"), "json", "'json' for machines, one object a line; 'text' for people."
     )
 
     @classmethod

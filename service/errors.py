@@ -31,6 +31,17 @@ class ConfigurationError(DoableError):
     """The environment's settings cannot be run with; raised before anything is served."""
 
 
+class SchemaLockedError(DoableError):
+    """A migration could not lock its table, because somebody else's transaction holds it; nothing of it stays."""
+
+    def __init__(self, tries: int, seconds: float) -> None:
+        """Say how many `tries` there were, and for how many `seconds` each of them waited."""
+        super().__init__(
+            f"A migration needs a table that a long transaction holds, and gave up after {tries} tries of {seconds:g} "
+            "seconds; nothing of it stays. End that transaction (pg_stat_activity shows it), or migrate again later."
+        )
+
+
 class UnscopedQueryError(DoableError):
     """A query was started without naming its owner: always a bug of ours, never let through."""
 

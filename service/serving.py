@@ -7,6 +7,7 @@ those that a dying worker had not accepted yet wait for the others.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -24,6 +25,7 @@ from service.api.protocol import DeadlineProtocol
 from service.app import create_app
 from service.config import Settings
 from service.errors import ConfigurationError
+from service.metrics import Board, Seat
 
 logger = logging.getLogger("doable.serving")
 
@@ -60,9 +62,44 @@ def serve(settings: Settings, announce: Callable[[], None] | None = None) -> int
     if announce:
         announce()
     if settings.web_concurrency == 1:
-        app.run(sock=listener, single_process=True, protocol=DeadlineProtocol)
+        work(app, listener)
         return 0
     return Supervisor(app, listener, settings.web_concurrency).run()
+
+
+def work(app: Sanic[Any, Any], listener: socket.socket) -> None:
+    """Serve in this process until told to stop, then answer what is in flight and return."""
+    app.after_server_start(_listen_for_signals)
+    app.run(sock=listener, single_process=True, protocol=StoppingProtocol)
+
+
+async def _listen_for_signals(app: Sanic[Any, Any]) -> None:
+    def stop() -> None:
+        # Once Sanic stops, a second signal would cut off what is in flight, and platforms send theirs to every process
+        # while the supervisor passes on its own: from the first one on they wait for ever.
+        if not signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS) & set(STOP_SIGNALS):
+            app.ctx.draining = True
+            loop.call_later(app.ctx.settings.drain_delay, lambda: app.stop(terminate=False))
+
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop)
+
+
+class StoppingProtocol(DeadlineProtocol):
+    """Lets a busy connection answer with `Connection: close` when the process stops.
+
+    Sanic would keep it open for the next request, and wait GRACEFUL_SHUTDOWN_TIMEOUT seconds for that.
+    """
+
+    __slots__ = ()
+
+    def close_if_idle(self) -> bool:
+        """Close the connection now or after its answer; whether it was now. Sanic asks once, as it stops."""
+        closed = super().close_if_idle()
+        if not closed:
+            self.http.keep_alive = False
+        return closed
 
 
 class Supervisor:
@@ -74,6 +111,8 @@ class Supervisor:
         self._listener = listener
         self._wanted = workers
         self._workers: dict[int, float] = {}  # process id → when it was started
+        self._board = Board(workers)
+        self._seats: dict[int, Seat] = {}  # process id → where its figures are
         self._failed_starts = 0
         self._stopping = False
 
@@ -91,9 +130,12 @@ class Supervisor:
         # Signals wait until the child can be told, and the parent knows whom to tell: none is lost in between.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         if not self._stopping:  # a signal may have come since the caller looked
+            seat = self._board.seat()
             process = os.fork()
             if process == 0:
+                self._app.ctx.seat = seat
                 self._work()
+            self._seats[process] = seat
             self._workers[process] = time.monotonic()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
@@ -103,7 +145,7 @@ class Supervisor:
             for number in STOP_SIGNALS:
                 signal.signal(number, lambda *_: os._exit(0))  # until Sanic takes over, there is nothing to finish
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-            self._app.run(sock=self._listener, single_process=True, protocol=DeadlineProtocol)
+            work(self._app, self._listener)
             code = 0
         except BaseException:
             logger.exception("worker failed")
@@ -116,6 +158,7 @@ class Supervisor:
         started = self._workers.pop(process, None)
         if started is None or self._stopping:
             return
+        self._board.vacate(self._seats.pop(process))
         fields = {"process": process, "exit_code": os.waitstatus_to_exitcode(status)}
         logger.error("worker died", extra={"fields": fields})
         early = time.monotonic() - started < EARLY

@@ -6,9 +6,12 @@ import asyncio
 import atexit
 import contextlib
 import inspect
+import itertools
 import json
 import logging
 import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,6 +41,8 @@ from service.database.client import FairClient
 from service.database.url import parse
 
 ROOT = Path(__file__).parents[1]
+# By test process: pytest-xdist's workers are gw0, gw1, …
+PORTS = itertools.count(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
 SECRET = "a secret for tests alone, of more than 32 bytes"
 
 
@@ -174,11 +179,48 @@ def make_issuer() -> type[Issuer]:
 
 
 @pytest.fixture(scope="session")
-async def settings(make_database, issuer) -> Settings:
-    """The settings that the tests' server runs with, over a migrated database."""
+async def through_pooler() -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+    """Gives a database's URL through a real PgBouncer in transaction mode, with fewer sessions than callers."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="doable-pgbouncer-")))
+        folder.chmod(0o755)  # noqa: ASYNC240 - nobody else waits yet; PgBouncer, which refuses to be root, must read it as somebody else
+
+        async def start(url: str) -> str:
+            assert program, "TEST_PGBOUNCER is set, and there is no PgBouncer: apt-get install pgbouncer"
+            relay = Relay(url, next(PORTS))  # the embedded database's socket lies where nobody else may look
+            await relay.open()
+            stack.push_async_callback(relay.close)
+            there, port = parse(relay.url), next(PORTS)
+            password = f"password={there['password']}" if there["password"] else ""
+            (folder / "pgbouncer.ini").write_text(
+                f"[databases]\n* = host={there['host']} port={there['port']} user={there['user']} {password}\n"
+                f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+                "pool_mode = transaction\ndefault_pool_size = 4\n"
+            )
+            user = ["-u", "nobody"] if os.geteuid() == 0 else []
+            command = [program, *user, "-q", str(folder / "pgbouncer.ini")]
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - nobody else waits yet
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            for _ in range(500):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    return f"postgres://anybody@127.0.0.1:{port}/{there['database']}?pgbouncer=true"
+                await asyncio.sleep(0.01)
+            raise AssertionError("PgBouncer did not start")
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+async def settings(make_database, issuer, through_pooler) -> Settings:
+    """The settings that the tests' server runs with, over a migrated database; TEST_PGBOUNCER=1 puts one between."""
+    url = await make_database("main")
+    pooled = os.environ.get("TEST_PGBOUNCER") == "1"
     found = Settings.from_environ(
         {
-            "DATABASE_URL": await make_database("main"),
+            "DATABASE_URL": await through_pooler(url) if pooled else url,
+            "MIGRATIONS_DATABASE_URL": url if pooled else "",
             "BETTER_AUTH_SECRET": SECRET,
             "BETTER_AUTH_URL": issuer.origin,
             "CORS_ORIGINS": "https://app.example.com",
@@ -276,7 +318,7 @@ def sign() -> Callable[..., str]:
 @pytest.fixture
 async def connection(settings) -> AsyncIterator[asyncpg.Connection]:
     """A connection of the test's own, to look at what is really stored."""
-    opened = await asyncpg.connect(settings.database_url)
+    opened = await asyncpg.connect(settings.migrations_database_url or settings.database_url)
     yield opened
     await opened.close()
 
@@ -323,11 +365,16 @@ def eventually() -> Callable[..., Awaitable[Any]]:
 
 @pytest.fixture
 def unused_port() -> Callable[[], int]:
-    """Gives a port that nothing listens on, another one each time."""
+    """Gives a port that nothing listens on, another one each time.
+
+    It lies below those that the system gives to outgoing connections, and each test process has a range of its own:
+    nobody takes it before the test does.
+    """
 
     def find() -> int:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            return listener.getsockname()[1]
+        while True:
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", next(PORTS))) as listener:
+                return listener.getsockname()[1]
 
     return find
 
@@ -377,10 +424,12 @@ def launch(tmp_path) -> Iterator[Callable[..., Launched]]:
     """`launch(["python", "-m", "service", "run"], cwd=…, PORT="1")` starts a process that inherits nothing of ours."""
     started: list[Launched] = []
 
-    def start(command: list[str], *, cwd: Path = ROOT, **environment: str) -> Launched:
+    def start(command: list[str], *, cwd: Path = ROOT, user: str | None = None, **environment: str) -> Launched:
         path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
         clean = {"PATH": path, "HOME": str(tmp_path), **({} if cwd == ROOT else {"PYTHONPATH": str(ROOT)})}
-        started.append(Launched(command, tmp_path, len(started), cwd=cwd, env={**clean, **environment}))
+        environment = {**clean, **environment}
+        identity = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+        started.append(Launched(command, tmp_path, len(started), cwd=cwd, env=environment, **identity))
         return started[-1]
 
     yield start
@@ -431,8 +480,8 @@ class Relay:
 
 
 @pytest.fixture
-async def relay(settings, free_port) -> AsyncIterator[Relay]:
+async def relay(settings, unused_port) -> AsyncIterator[Relay]:
     """A way to the migrated database that the test can open, hold and close; it is closed at first."""
-    made = Relay(settings.database_url, free_port)
+    made = Relay(settings.database_url, unused_port())
     yield made
     await made.close()

@@ -9,7 +9,7 @@ from time import perf_counter
 from sanic import HTTPResponse
 from sanic.response import BaseHTTPResponse
 
-from service.api import cors
+from service.api import cors, probes
 from service.api.requests import ApiRequest
 from service.auth import Identity, TokenVerifier
 from service.errors import (
@@ -21,6 +21,7 @@ from service.errors import (
     TaskNotFoundError,
 )
 from service.limiting import RateLimiter
+from service.metrics import figures
 
 logger = logging.getLogger("doable.requests")
 
@@ -123,12 +124,17 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
         allowance = request.allowance
         headers["RateLimit-Policy"] = f'"user";q={allowance.quota};w={allowance.window}'
         headers["RateLimit"] = f'"user";r={allowance.remains};t={allowance.resets_in}'
-    headers.update(cors.headers_for(request))
+    if "origin" in request.headers:
+        headers.update(cors.headers_for(request))
+    elapsed = _elapsed(request)
+    figures.request_ended(request.method, request.template, response.status, elapsed)
+    if not probes.is_worth_a_line(request.template, response.status):
+        return
     fields = {
         "method": request.method,
         "route": request.template,
         "status": response.status,
-        "duration_ms": _elapsed(request),
+        "duration_ms": elapsed,
         "user_id": request.identity.user_id if request.identity else None,
         "request_id": request.request_id,
     }

@@ -13,6 +13,7 @@ from sanic.exceptions import SanicException
 
 from service import errors
 from service.api.requests import ApiRequest
+from service.metrics import figures
 
 logger = logging.getLogger("doable.errors")
 
@@ -152,6 +153,8 @@ async def answer(request: ApiRequest, error: Exception) -> HTTPResponse:
     if isinstance(error, errors.DoableError) and type(error) in CODES:
         problem, detail = PROBLEMS[CODES[type(error)]], error.detail
         request.failure = getattr(error, "reason", None) or getattr(error, "kind", None) or problem.code
+        if problem.code == "rate_limited":
+            figures.refused_by_rate("user" if request.identity else "address")
     elif isinstance(error, SanicException) and error.status_code in FRAMEWORK:
         code, detail = FRAMEWORK[error.status_code]
         problem = PROBLEMS[code]

@@ -21,7 +21,7 @@ COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII
 NO_JWT = "not a JWT; a session token or cookie may have been sent, the JWT comes from GET /api/auth/token"
 MAXIMUM_TOKEN_LENGTH = 7_000
 # Headers that would let the token choose its own key, or change what the signature covers (RFC 8725 section 3.10).
-FORBIDDEN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "zip", "enc"})
+FORBIDDEN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "enc"})
 # Better Auth's session cookie may be a JWT too, signed with a published key and with the user as its subject; only
 # its type, `better-auth.session-cache+jwt`, tells it apart (RFC 8725 section 3.11; `at+jwt` is RFC 9068's).
 ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
@@ -63,7 +63,7 @@ class TokenVerifier:
         self._trusted = {algorithm: trust for trust in trusted for algorithm in trust.source.algorithms}
         self._leeway = leeway
         self._user_claim = user_claim
-        self._remembered = remembered
+        self._maximum = remembered
         self._verified: dict[bytes, Identity] = {}
 
     async def verify(self, token: str) -> Identity:
@@ -87,13 +87,18 @@ class TokenVerifier:
             return None
         return identity
 
+    @property
+    def remembered(self) -> int:
+        """How many verified tokens are remembered."""
+        return len(self._verified)
+
     def forget(self) -> None:
         """Verify every token anew: the keys have changed."""
         self._verified.clear()
 
     def _remember(self, token: str, identity: Identity) -> None:
-        if self._remembered:
-            if len(self._verified) >= self._remembered:
+        if self._maximum:
+            if len(self._verified) >= self._maximum:
                 del self._verified[next(iter(self._verified))]  # the oldest
             self._verified[_digest(token)] = identity
 

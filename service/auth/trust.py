@@ -5,7 +5,8 @@ from __future__ import annotations
 from service.auth.keys import SharedSecret
 from service.auth.published import PublishedKeys
 from service.auth.tokens import TokenVerifier, Trust
-from service.config import PUBLISHED_ALGORITHMS, Settings
+from service.config import Settings
+from service.parsing import PUBLISHED_ALGORITHMS
 
 
 def published_keys(settings: Settings) -> PublishedKeys | None:

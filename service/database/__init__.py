@@ -36,7 +36,8 @@ def credentials(settings: Settings, url: str) -> Credentials:
         # serverless database may fall asleep.
         "minsize": 0,
         "maxsize": settings.pool_size,
-        "max_inactive_connection_lifetime": 240.0,
+        # `handover` keeps what is in use; what it gives up is not to lie in asyncpg's pool for as long again.
+        "max_inactive_connection_lifetime": 1.0,
         **found,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from service.errors import UnavailableError
+from service.metrics import figures
 
 # By SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html; a class stands for all of its codes.
 KINDS = {
@@ -29,17 +30,22 @@ MISCOUNTED = "the server expects"
 def translate(error: BaseException) -> UnavailableError | None:
     """Say that the database cannot answer now, or give None for what is not the database's state but our own bug.
 
-    All of it may be tried again. A statement that failed has written nothing, though one whose connection broke may
-    have been done before its answer got lost.
+    What it says is counted. All of it may be tried again. A statement that failed has written nothing, though one whose
+    connection broke may have been done before its answer got lost.
     """
+    kind = _kind(error)
+    if kind is None:
+        return None
+    figures.database_failed(kind)
+    return UnavailableError(kind)
+
+
+def _kind(error: BaseException) -> str | None:
     if isinstance(error, TimeoutError):
-        return UnavailableError("timeout")
+        return "timeout"
     if isinstance(error, asyncpg.InterfaceError) and str(error).startswith(MISCOUNTED):
         return None
     if isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, EOFError)):
-        return UnavailableError("connection")
+        return "connection"
     state = getattr(error, "sqlstate", None)
-    if isinstance(state, str):
-        kind = KINDS.get(state) or KINDS.get(state[:2])
-        return UnavailableError(kind) if kind else None
-    return None
+    return KINDS.get(state) or KINDS.get(state[:2]) if isinstance(state, str) else None

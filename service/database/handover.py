@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 
 from service.errors import UnavailableError
+from service.metrics import figures
 
 KEPT = 240.0  # seconds; less than the five minutes after which a serverless database falls asleep if it is let
 
@@ -52,6 +53,7 @@ class Handover:
         while self._idle:
             _, connection = self._idle.pop()
             if _is_usable(connection):
+                figures.acquired_at_once += 1
                 return connection
             self.give_up(connection)
         return None
@@ -61,12 +63,13 @@ class Handover:
 
         Raises UnavailableError when the turn does not come in time, and whatever asyncpg raises when it cannot connect.
         """
-        connection = self.take_now()
-        if connection is None and self._places >= self._size:
-            connection = await self._wait_for_turn()
-        elif connection is None:
+        if connection := self.take_now():
+            return connection
+        with figures.acquiring():
+            if self._places >= self._size:
+                return await self._wait_for_turn() or await self._open()
             self._places += 1
-        return connection or await self._open()
+            return await self._open()
 
     def give_back(self, connection: Connection) -> None:
         """Hand a connection that is in order to whoever has waited longest, or keep it at hand."""

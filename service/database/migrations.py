@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 from aerich.migrate import Migrate
@@ -12,12 +15,20 @@ from aerich import Command
 from service.config import Settings
 from service.database import APP, client, credentials, orm_config
 from service.database.failures import translate
-from service.errors import ConfigurationError
+from service.database.url import Credentials
+from service.errors import ConfigurationError, SchemaLockedError, UnavailableError
+
+logger = logging.getLogger("doable.migrations")
 
 # Any constant does, as long as nobody else in the same database takes the same one: "doable" in ASCII.
 LOCK = 0x646F61626C65
 
 FORBIDDEN = "The database's user may not change its schema; set MIGRATIONS_DATABASE_URL, with a user who may."
+
+# Seconds between two looks at the lock that another release holds.
+POLL = 0.2
+# Seconds after a migration that could not lock its table, before the next try: requests that piled up behind it drain.
+PAUSES = (1.0, 2.0, 4.0)
 
 SOURCE = Path(__file__).parents[2] / "aerich"
 INSTALLED = Path(__file__).parents[1] / "_migrations"  # where the wheel puts them
@@ -39,7 +50,8 @@ async def migrate(settings: Settings) -> list[str]:
     Two releases may run this at once: the second waits, then finds nothing to do. The lock belongs to a transaction,
     not to a session, because behind a transaction pooler a session is not ours to hold.
 
-    Raises UnavailableError when the database cannot be reached, ConfigurationError for a bad URL or a user who may not.
+    Raises UnavailableError when the database cannot be reached, SchemaLockedError when a table stays locked,
+    ConfigurationError for a bad URL or a user who may not.
     """
     found = credentials(settings, settings.migrations_database_url or settings.require_database())
     # A migration may take as long as it needs; only requests are bound in time.
@@ -52,9 +64,9 @@ async def migrate(settings: Settings) -> list[str]:
         )
         try:
             async with keeper.transaction():
-                await keeper.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
-                async with Command(orm_config(found), app=APP, location=str(folder())) as command:
-                    return await command.upgrade(run_in_transaction=True)
+                while not await _take_lock(keeper):  # noqa: ASYNC110 - who holds it is another process
+                    await asyncio.sleep(POLL)
+                return await _upgrade(found, settings.migration_lock_timeout)
         finally:
             await keeper.close()
     except Exception as error:
@@ -65,15 +77,71 @@ async def migrate(settings: Settings) -> list[str]:
         raise
 
 
+async def _take_lock(keeper: asyncpg.Connection) -> bool:
+    """Take the lock for the length of `keeper`'s transaction, unless another release holds it.
+
+    To ask again and again, not to wait in the server: who waits there holds a snapshot, for which CREATE INDEX
+    CONCURRENTLY of the one that has the lock would wait in turn, both of them for ever.
+    """
+    (row,) = await keeper.fetch(f"SELECT pg_try_advisory_xact_lock({LOCK}) AS taken")
+    # The question's own snapshot lives as long as its portal, until the next statement; this one, in the simple
+    # protocol, leaves none.
+    await keeper.execute("SELECT 1")
+    return bool(row["taken"])
+
+
+class _PatientCommand(Command):
+    """Applies migrations so that no request waits for long behind one that waits for its table.
+
+    A statement that asks for an exclusive lock stands in the queue in front of every later reader of the table. So it
+    gives up after `lock_timeout` seconds. What runs outside of a transaction (CONCURRENTLY) keeps nobody waiting, and
+    may itself wait for as long as it takes.
+    """
+
+    def __init__(self, *arguments: Any, lock_timeout: float, **options: Any) -> None:  # noqa: ANN401 - aerich's own
+        super().__init__(*arguments, **options)
+        self.milliseconds = int(lock_timeout * 1000)
+        self.applied: list[str] = []
+
+    async def _upgrade(self, conn: Any, version_file: str, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - aerich's own
+        # Outside of a transaction SET LOCAL does nothing but warn, which is what is wanted there. A setting of the
+        # session would not pass a pooler.
+        await conn.execute_script(f"SET LOCAL lock_timeout = {self.milliseconds}")
+        await super()._upgrade(conn, version_file, *arguments, **options)
+        self.applied.append(version_file)
+
+
+async def _upgrade(connection: Credentials, lock_timeout: float) -> list[str]:
+    async with _PatientCommand(
+        orm_config(connection), app=APP, location=str(folder()), lock_timeout=lock_timeout
+    ) as command:
+        for pause in (*PAUSES, None):
+            try:
+                await command.upgrade(run_in_transaction=True)
+            except Exception as error:
+                locked = error if isinstance(error, UnavailableError) else translate(error)
+                if locked is None or locked.kind != "locked":
+                    raise
+                if pause is None:
+                    raise SchemaLockedError(len(PAUSES) + 1, lock_timeout) from error
+                logger.warning("a migration could not lock its table", extra={"fields": {"again_in": pause}})
+                await asyncio.sleep(pause)
+            else:
+                break
+        return command.applied
+
+
 async def applied() -> str | None:
     """The newest version that the open database has, or None before the first migration.
 
     Raises UnavailableError when the database cannot answer now.
     """
-    row = await client().fetch_row("SELECT to_regclass('aerich') IS NOT NULL AS migrated")
-    if row is None or not row["migrated"]:
-        return None
-    row = await client().fetch_row("SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1", APP)
+    try:
+        row = await client().fetch_row("SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1", APP)
+    except UnavailableError as error:
+        if error.kind != "not_migrated":
+            raise
+        return None  # there is no table `aerich` yet
     return None if row is None else str(row["version"])
 
 

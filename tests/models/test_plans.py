@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import runpy
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
 
 from service.database import APP, migrations
-from service.models import Position, TaskQuery, task_sql
+from service.models import Position, TaskQuery, task_sql, upkeep
 from service.models.listing import SORTS, statement
 
 MOMENT = datetime(2026, 12, 24, tzinfo=timezone.utc)
@@ -37,7 +38,8 @@ async def crowd(make_database):
     connection = await asyncpg.connect(await make_database("plans"))
     # The migrations' own SQL, for `migrate` would close the connections of the server that other tests talk to.
     for path in sorted((migrations.folder() / APP).glob("[0-9]*_*.py"), key=lambda path: int(path.name.split("_")[0])):
-        await connection.execute(await runpy.run_path(str(path))["upgrade"](None))
+        database = SimpleNamespace(execute_script=connection.execute)
+        await connection.execute(await runpy.run_path(str(path))["upgrade"](database))
     await connection.execute(
         """
         INSERT INTO users (id, created_at, revision, written_at, task_count)
@@ -119,3 +121,10 @@ async def test_a_page_at_any_depth_is_one_range_of_an_index_with_nothing_to_sort
 )
 async def test_every_other_verb_reads_no_other_users_rows_either(crowd, text, arguments):
     assert_reads_the_owner_alone(await explain(crowd, text, *arguments))
+
+
+async def test_the_purge_of_the_trash_reads_nothing_but_the_trash(crowd):
+    nodes = await explain(crowd, upkeep.NEXT_OWNER, timedelta(days=30), "")
+    assert [node["Index Name"] for node in nodes if "Index Name" in node] == ["tasks_trash"]
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+    assert_reads_the_owner_alone(await explain(crowd, upkeep.PURGE, "alice", timedelta(days=30), 1000))

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -83,6 +84,7 @@ INDEXES = {
     "tasks_pkey": "UNIQUE INDEX (user_id, id)",
     "tasks_priority": f"INDEX (user_id, priority, id) {LIVE}",
     "tasks_title": f'INDEX (user_id, lower(title) COLLATE "C", id) {LIVE}',
+    "tasks_trash": "INDEX (user_id, deleted_at, id) WHERE (deleted_at IS NOT NULL)",
     "tasks_version": "UNIQUE INDEX (user_id, version)",
     "users_pkey": "UNIQUE INDEX (id)",
 }
@@ -155,15 +157,17 @@ async def test_migrations_have_a_url_of_their_own_if_one_is_set(make_database, p
 async def test_releases_that_migrate_at_once_apply_everything_once(make_database, launch, eventually, newest, releases):
     url = await make_database(f"contended{releases}")
     keeper = await asyncpg.connect(url)
-    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = $1"
-    database = await keeper.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND state = 'idle in transaction' AND query = 'SELECT 1'"
+    )
     async with keeper.transaction():  # while it holds the lock they all come as far as they can
         await keeper.execute(f"SELECT pg_advisory_xact_lock({migrations.LOCK})")
         processes = [launch([sys.executable, "-W", "error", "-c", MIGRATE], DATABASE_URL=url) for _ in range(releases)]
         watcher = await asyncpg.connect(url)
 
         async def all_wait() -> bool:
-            return await watcher.fetchval(waiting, database) == releases
+            return await watcher.fetchval(waiting) == releases
 
         await eventually(all_wait)
         assert await watcher.fetchval("SELECT to_regclass('tasks') IS NULL")
@@ -193,6 +197,71 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(make_databas
     assert await process.exit_code() == 1
     assert 'relation "tasks" already exists' in process.stderr
     assert await schema(url) == before
+
+
+LOCKED = """
+import asyncio, os, pathlib
+from service.config import Settings
+from service.database import migrations
+migrations.SOURCE = pathlib.Path(os.environ["FOLDER"])
+migrations.PAUSES = (0.1, 0.1)
+print(*asyncio.run(migrations.migrate(Settings.from_environ(os.environ))))
+"""
+EXCLUSIVE = """
+RUN_IN_TRANSACTION = True
+
+async def upgrade(db):
+    return "ALTER TABLE tasks ADD COLUMN colour text"
+
+async def downgrade(db):
+    return "ALTER TABLE tasks DROP COLUMN colour"
+
+"""
+
+
+@pytest.fixture
+async def with_exclusive_migration(make_database, python, tmp_path) -> dict[str, str]:
+    """The environment of a release whose next migration needs the table `tasks` for itself."""
+    url = await make_database("locked")
+    await python(MIGRATE, DATABASE_URL=url)
+    shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
+    text = (migrations.SOURCE / "service" / VERSIONS[-1]).read_text()
+    state = text[text.index("MODELS_STATE") :]
+    (tmp_path / "aerich" / "service" / "999_20261231000000_colour.py").write_text(EXCLUSIVE + state)
+    return {"DATABASE_URL": url, "FOLDER": str(tmp_path / "aerich"), "MIGRATION_LOCK_TIMEOUT": "0.3"}
+
+
+async def test_a_migration_that_needs_a_table_gives_up_behind_a_long_transaction_and_readers_go_on(
+    with_exclusive_migration, launch
+):
+    url = with_exclusive_migration["DATABASE_URL"]
+    long, reader = await asyncpg.connect(url), await asyncpg.connect(url)
+    slowest = 0.0
+    async with long.transaction():
+        await long.fetch("SELECT count(*) FROM tasks")
+        process = launch([sys.executable, "-W", "error", "-c", LOCKED], **with_exclusive_migration)
+        while process.process.poll() is None:
+            begun = time.monotonic()
+            await reader.fetch("SELECT count(*) FROM tasks")
+            slowest = max(slowest, time.monotonic() - begun)
+            await asyncio.sleep(0.01)
+    print(f"the slowest of the other statements took {slowest * 1000:.0f} ms")
+    assert "gave up after 3 tries of 0.3 seconds; nothing of it stays" in process.stderr
+    assert 0.1 < slowest < 1.5, "it waited behind the migration, and not for long"
+    assert await reader.fetchval("SELECT count(*) FROM aerich") == len(VERSIONS)
+    await long.close()
+    await reader.close()
+
+
+async def test_a_migration_gets_its_table_when_the_long_transaction_ends(with_exclusive_migration, launch, eventually):
+    connection = await asyncpg.connect(with_exclusive_migration["DATABASE_URL"])
+    async with connection.transaction():
+        await connection.fetch("SELECT count(*) FROM tasks")
+        process = launch([sys.executable, "-W", "error", "-c", LOCKED], **with_exclusive_migration)
+        await eventually(lambda: "could not lock its table" in process.stderr)
+    assert await process.exit_code() == 0, process.stderr
+    assert process.stdout.strip() == "999_20261231000000_colour.py"
+    await connection.close()
 
 
 async def test_a_database_user_who_may_not_create_tables_is_told_so_in_one_sentence(make_database, launch):

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from service.config import Settings
-from service.database import credentials
+from service.database import credentials, handover
 from service.database.client import FairClient
 from service.errors import UnavailableError
 
@@ -209,3 +209,27 @@ async def test_a_pool_is_not_opened_twice_by_requests_that_come_at_once(opened):
     pools = await asyncio.gather(*(client.open() for _ in range(5)))
     assert len(set(map(id, pools))) == 1
     assert client.open_pool.get_size() == 0, "a connection is made when somebody asks for one"
+
+
+async def test_a_connection_that_nobody_needs_is_let_go_so_that_a_serverless_database_can_sleep(
+    opened, monkeypatch, eventually
+):
+    monkeypatch.setattr(handover, "KEPT", 0.2)
+    client = opened()
+    backends = await is_whole(client)
+    assert await is_whole(client) == backends, "while it is needed it is kept"
+    await eventually(lambda: client.open_pool.get_size() == 0, 5)
+    assert (await is_whole(client)).isdisjoint(backends)
+
+
+async def test_closing_waits_for_nothing_and_leaves_no_connection(opened, connection):
+    client = opened()
+    backends = await is_whole(client)
+    request = asyncio.create_task(client.fetch_row("SELECT pg_sleep(30)"))
+    await asyncio.sleep(0)
+    request.cancel()
+    async with asyncio.timeout(3):
+        await client.close()
+    left = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND state = 'active'"
+    assert await connection.fetchval(left, list(backends)) == 0
+    assert client.open_pool is None

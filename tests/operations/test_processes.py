@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import re
 import signal
 import sys
@@ -69,12 +71,33 @@ async def user(free_port, sign) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+class Lock:
+    """Holds up every write to a user's tasks, for as long as the test wants."""
+
+    def __init__(self, holder: asyncpg.Connection, watcher: asyncpg.Connection, eventually):
+        self.holder, self._watcher, self._eventually = holder, watcher, eventually
+
+    @contextlib.asynccontextmanager
+    async def on(self, user_id: str) -> AsyncIterator[None]:
+        async with self.holder.transaction():
+            await self.holder.execute("SELECT FROM tasks WHERE user_id = $1 FOR UPDATE", user_id)
+            yield
+
+    async def holds_up(self, requests: int) -> None:
+        """Wait until so many requests wait for the lock."""
+        held = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+        async def all_wait() -> bool:
+            return await self._watcher.fetchval(held) == requests
+
+        await self._eventually(all_wait)
+
+
 @pytest.fixture
-async def watcher(settings) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that looks on while another one holds a lock."""
-    opened = await asyncpg.connect(settings.database_url)
-    yield opened
-    await opened.close()
+async def lock(settings, connection, eventually) -> AsyncIterator[Lock]:
+    watcher = await asyncpg.connect(settings.database_url)  # the holder's own view does not move in its transaction
+    yield Lock(connection, watcher, eventually)
+    await watcher.close()
 
 
 def lines(process) -> list[dict]:
@@ -103,24 +126,16 @@ async def test_the_release_line_migrates_what_the_web_line_then_serves(launch, s
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("signals", [1, 2])
-async def test_a_stop_lets_requests_in_flight_be_answered_first(
-    start, user, connection, watcher, eventually, free_port, workers, signals
-):
+async def test_a_stop_lets_requests_in_flight_be_answered_first(start, user, lock, workers, signals):
     process = await start(workers)
     tasks = [(await user.post("/api/me/tasks", json={"title": "In flight"})).json() for _ in range(3)]
     owner = tasks[0]["user_id"]
-    idle, writer = await asyncio.open_connection("127.0.0.1", free_port)
+    idle, writer = await asyncio.open_connection("127.0.0.1", user.base_url.port)
     writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await idle.readuntil(b"}")
-    held = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-
-    async def all_are_held() -> bool:
-        return await watcher.fetchval(held) == len(tasks)
-
-    async with connection.transaction():
-        await connection.execute("SELECT FROM tasks WHERE user_id = $1 FOR UPDATE", owner)
+    async with lock.on(owner):
         requests = [asyncio.create_task(user.patch(f"/api/me/tasks/{task['id']}/complete")) for task in tasks]
-        await eventually(all_are_held)
+        await lock.holds_up(len(tasks))
         for _ in range(signals):
             process.signal(signal.SIGTERM)
             async with asyncio.timeout(5):
@@ -130,8 +145,8 @@ async def test_a_stop_lets_requests_in_flight_be_answered_first(
     answers = await asyncio.gather(*requests)
     assert [(answer.status_code, answer.json()["completed"]) for answer in answers] == [(200, True)] * len(tasks)
     assert await process.exit_code() == 0
-    assert time.monotonic() - began < 5
-    assert await connection.fetchval("SELECT bool_and(completed) FROM tasks WHERE user_id = $1", owner)
+    assert time.monotonic() - began < 5, "no answered connection is waited for"
+    assert await lock.holder.fetchval("SELECT bool_and(completed) FROM tasks WHERE user_id = $1", owner)
     assert {line["level"] for line in lines(process)} == {"info"}
     writer.close()
 
@@ -156,14 +171,14 @@ def test_a_stop_between_two_starts_starts_no_more(monkeypatch):
 
 async def test_ctrl_c_stops_as_sigterm_does(start):
     process = await start(2)
-    process.signal(signal.SIGINT)
+    os.killpg(process.process.pid, signal.SIGINT)  # a terminal tells every process of the group
     assert await process.exit_code() == 0
     assert {line["level"] for line in lines(process)} == {"info"}
 
 
 async def test_a_killed_worker_is_replaced_while_the_other_serves(start, eventually, free_port):
     process = await start(2)
-    before = await eventually(lambda: (found := workers_of(process)) if len(workers_of(process)) == 2 else None)
+    before = await eventually(lambda: found if len(found := workers_of(process)) == 2 else None)
     killed = min(before)
     psutil.Process(killed).kill()
     assert all([await lives(free_port) for _ in range(20)])

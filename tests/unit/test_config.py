@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from service.config import BETTER_AUTH_DEFAULT_SECRET, Settings
+from service.config import Settings
 from service.errors import ConfigurationError
+from service.parsing import BETTER_AUTH_DEFAULT_SECRET
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -39,6 +40,11 @@ ACCEPTED = [
     ("rate_limit_storage", "rediss://:word@host:6379/0", "rediss://:word@host:6379/0"),
     ("proxies_count", "10", 10),
     ("read_timeout", "1", 1.0),
+    ("drain_delay", "10.5", 10.5),
+    ("metrics_token", "0123456789abcdef", "0123456789abcdef"),
+    ("drain_delay", "0", 0.0),
+    ("drain_delay", "60", 60.0),
+    ("metrics_token", "0123456789abcde~", "0123456789abcde~"),
     ("host", "::1", "::1"),
     ("port", "1", 1),
     ("port", "65535", 65535),
@@ -51,6 +57,8 @@ ACCEPTED = [
         ("https://a.example.com", "http://localhost:3000", "http://[::1]:5173"),
     ),
     ("task_quota", "1000000", 1_000_000),
+    ("trash_retention_days", "3650", 3650),
+    ("migration_lock_timeout", "0.5", 0.5),
     ("db_connections", "2", 2),
     ("db_pgbouncer", "1", True),
     ("db_pgbouncer", "On", True),
@@ -99,6 +107,19 @@ REFUSED = [
     ("rate_limit_storage", "memcached://hans:pass-word@host"),
     ("proxies_count", "11"),
     ("read_timeout", "0.5"),
+    ("drain_delay", "61"),
+    ("metrics_token", "0123456789zqzqz"),
+    ("metrics_token", "0123456789 zqzqzqzq"),
+    ("metrics_token", "0123456789,zqzqzqzq"),
+    ("metrics_token", "0123456789zqzqzqzü"),
+    ("drain_delay", "61"),
+    ("metrics_token", "qjwqjwqjwqjwqjw"),
+    ("metrics_token", "qjwq jwqjwqjwqjwq"),
+    ("metrics_token", "qjwq,jwqjwqjwqjwq"),
+    ("metrics_token", "qjwqjwqjwqjwqjwqü"),
+    ("trash_retention_days", "0"),
+    ("trash_retention_days", "3651"),
+    ("migration_lock_timeout", "0"),
     ("port", "0"),
     ("port", "65536"),
     ("port", "80a"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from msgspec.structs import fields
 
 from service import __main__ as command_line
+from service import metrics
 from service.api import schemas
 from service.api.listing import ListParameters
 from service.api.problems import PROBLEMS
@@ -182,6 +184,40 @@ def test_every_page_is_linked_from_an_index(page):
         for link in LINK.findall(index.read_text())
     }
     assert page in linked
+
+
+def metric_names() -> dict[str, str]:
+    """The kind of every metric, by the name that its samples begin with."""
+    written = metrics.text([metrics.Figures()], metrics.Figures(), "1").decode()
+    return dict(re.findall(r"^# TYPE (\w+) (\w+)$", written, re.MULTILINE))
+
+
+def test_the_reference_lists_exactly_the_metrics_and_their_kinds():
+    assert dict(rows("metrics.md", r"`(\w+)` \| (\w+)")) == metric_names()
+
+
+def queried(text: str) -> set[str]:
+    """The metrics that PromQL names, without what a histogram adds to its own name."""
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\b(?:doable|process)_\w+", text)}
+
+
+def test_the_dashboard_can_be_read_and_asks_only_for_metrics_that_exist():
+    dashboard = json.loads((ROOT / "docs" / "how-to" / "grafana-dashboard.json").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked += [variable["query"] for variable in dashboard["templating"]["list"]]
+    assert all(expression.count("(") == expression.count(")") for expression in asked)
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    assert {name for name in metric_names() if name.startswith("doable_")} == {
+        name for name in queried("\n".join(asked)) if name.startswith("doable_")
+    }
+    assert queried("\n".join(asked)) <= set(metric_names())
+
+
+def test_the_alerts_ask_only_for_metrics_that_exist():
+    page = (ROOT / "docs" / "how-to" / "monitor.md").read_text()
+    expressions = re.findall(r"^ *expr: (.+)$", page, re.MULTILINE)
+    assert expressions
+    assert queried("\n".join(expressions)) <= set(metric_names())
 
 
 def test_make_commands_of_the_readme_are_targets():

@@ -12,7 +12,7 @@ from service import errors
 from service.api import problems
 
 # Raised before anything is served, or never let through: in an answer they are bugs, and 500.
-NEVER_ANSWERED = {errors.DoableError, errors.ConfigurationError, errors.UnscopedQueryError}
+NEVER_ANSWERED = {errors.DoableError, errors.ConfigurationError, errors.SchemaLockedError, errors.UnscopedQueryError}
 
 
 def domain() -> list[type[errors.DoableError]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.api import health
+from service.api import health, readiness
 from service.api.openapi.shapes import ANYWHERE, Answer, Operation, Operations
 
 READY = {"status": "ok", "database": {"status": "ok"}, "migrations": {"status": "ok", "detail": "0_init.py"}}
@@ -18,8 +18,11 @@ def _ready(name: str) -> Operation:
         name, "health", "Whether requests can be answered",
         "For balancers: as of a second ago at most, however often they ask.",
         {
-            200: Answer("Everything that an answer needs is there.", health.Ready, READY),
-            503: Answer("Something is missing; the failing part says what.", health.Ready, AWAY),
+            200: Answer("Everything that an answer needs is there.", readiness.Ready, READY),
+            503: Answer(
+                "Something is missing, and the failing part says what; or the process is about to stop (`draining`).",
+                readiness.Ready, AWAY, headers=("Retry-After",),
+            ),
         },
         ANYWHERE, public=True,
     )  # fmt: skip
@@ -32,6 +35,13 @@ OPERATIONS: Operations = {
     ),
     ("GET", "/health/ready"): _ready("ready"),
     ("GET", "/health"): _ready("health"),
+    ("GET", "/metrics"): Operation(
+        "readMetrics", "health", "Figures for Prometheus",
+        "For who sends METRICS_TOKEN as a bearer token, and for this machine itself; for all others there is no such "
+        "route.",
+        {200: Answer("All workers' figures together, in Prometheus' text format.", str, media_types=("text/plain",))},
+        (*ANYWHERE, "not_found"), public=True,
+    ),
     ("GET", "/openapi.json"): Operation(
         "describe", "documentation", "This description", "",
         {200: Answer("An OpenAPI 3.1 document.", dict)}, ANYWHERE, public=True,

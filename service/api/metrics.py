@@ -1,0 +1,96 @@
+"""The figures of all workers, for Prometheus; not there at all for whoever may not read them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from hmac import compare_digest
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+from sanic import Blueprint, HTTPResponse, Sanic
+from sanic.exceptions import NotFound
+
+from service import __version__, database, metrics
+from service.api.middleware import bearer_token
+from service.api.requests import ApiRequest
+from service.errors import DoableError
+
+blueprint: Blueprint = Blueprint("metrics")
+
+PUBLISH_EVERY = 1.0  # seconds; shorter than anybody scrapes, so that a worker's figures are never long out of date
+# Who comes through a proxy on this machine comes from somewhere else.
+FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+
+
+@blueprint.get("/metrics", ctx_public=True)
+async def read(request: ApiRequest) -> HTTPResponse:
+    """The metrics in Prometheus' text format. Raises NotFound for who may not read them."""
+    if not (is_authorized(request) or is_local(request)):
+        raise NotFound
+    return HTTPResponse(_text(request.app), 200, {"Cache-Control": "no-store"}, metrics.CONTENT_TYPE)
+
+
+def is_authorized(request: ApiRequest) -> bool:
+    """Whether METRICS_TOKEN is set, and sent as a bearer token."""
+    expected = request.settings.metrics_token
+    try:
+        return bool(expected) and compare_digest(bearer_token(request).encode(), expected.encode())
+    except DoableError:
+        return False
+
+
+def is_local(request: ApiRequest) -> bool:
+    """Whether the other end of the connection is this machine, and speaks for itself alone."""
+    if any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        address = ip_address(request.ip)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def gauges(app: Sanic[Any, Any]) -> dict[str, float]:
+    """What this worker's gauges stand at."""
+    client = database.client()
+    found: dict[str, float] = {
+        "doable_database_pool_size": client.pool_maxsize,
+        "doable_database_pool_in_use": client.handover.lent if client.handover else 0,
+        "doable_database_pool_waiting": client.handover.waiting if client.handover else 0,
+        "doable_token_cache_size": app.ctx.verifier.remembered,
+    }
+    if app.ctx.published_keys:
+        found["doable_key_set_age_seconds"] = app.ctx.published_keys.age
+    return found
+
+
+async def open_board(app: Sanic[Any, Any]) -> None:
+    """Begin to publish this worker's figures, if there are other workers."""
+    app.ctx.publisher = asyncio.create_task(_keep_publishing(app)) if app.ctx.seat else None
+
+
+async def close_board(app: Sanic[Any, Any]) -> None:
+    """Publish for the last time."""
+    if app.ctx.publisher:
+        app.ctx.publisher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await app.ctx.publisher
+        app.ctx.seat.publish(metrics.figures, {})
+
+
+def _text(app: Sanic[Any, Any]) -> bytes:
+    if app.ctx.seat is None:
+        metrics.figures.measure(gauges(app))
+        return metrics.text([metrics.figures], metrics.Figures(), __version__)
+    # Ours first: whoever asks next, another worker perhaps, must not see less of us than we tell now.
+    app.ctx.seat.publish(metrics.figures, gauges(app))
+    serving, ended = app.ctx.seat.board.read()
+    return metrics.text(serving, ended, __version__)
+
+
+async def _keep_publishing(app: Sanic[Any, Any]) -> None:
+    while True:
+        app.ctx.seat.publish(metrics.figures, gauges(app))
+        await asyncio.sleep(PUBLISH_EVERY)

@@ -1,0 +1,84 @@
+"""What readiness depends on, asked at most once a second, and by one probe at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from service.auth import PublishedKeys
+from service.database import migrations
+from service.errors import UnavailableError
+
+REMEMBERED = 1.0  # seconds: however often they probe, the database is asked once in them
+PATIENCE = 1.0  # seconds that the database has for its answer; who waits longer is not served well by us either
+
+
+class Part(Struct, omit_defaults=True):
+    """One thing that readiness depends on; `detail` says what is wrong with it, never where it is."""
+
+    status: Annotated[str, Meta(examples=["ok"])]
+    detail: str | None = None
+
+
+class Ready(Struct, omit_defaults=True):
+    """Whether everything that an answer needs is there; `keys` only where an issuer's key set is configured."""
+
+    status: Annotated[str, Meta(examples=["ok"])]
+    database: Part
+    migrations: Part
+    keys: Part | None = None
+
+
+# What is said from the first signal to stop on: send no more, we are about to go.
+DRAINING = Ready("draining", Part("unknown", "not looked at any more"), Part("unknown", "not looked at any more"))
+
+
+class Readiness:
+    """The last report, and the making of the next one."""
+
+    def __init__(self, keys: PublishedKeys | None) -> None:
+        """Report on the database and, if there is a key set, on `keys`."""
+        self._keys = keys
+        self._one_at_a_time = asyncio.Lock()
+        self._made_at = float("-inf")
+        self._report: Ready | None = None
+
+    def forget(self) -> None:
+        """Look anew at the next probe."""
+        self._made_at = float("-inf")
+
+    async def report(self) -> Ready:
+        """The state as of a second ago at most."""
+        async with self._one_at_a_time:
+            if self._report is None or monotonic() - self._made_at > REMEMBERED:
+                self._report = await self._look()
+                self._made_at = monotonic()
+            return self._report
+
+    async def _look(self) -> Ready:
+        database, schema = await _look_at_database()
+        keys = _look_at_keys(self._keys)
+        well = all(part is None or part.status == "ok" for part in (database, schema, keys))
+        return Ready("ok" if well else "unavailable", database, schema, keys)
+
+
+async def _look_at_database() -> tuple[Part, Part]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            applied = await migrations.applied()
+    except (UnavailableError, TimeoutError) as error:
+        kind = error.kind if isinstance(error, UnavailableError) else "timeout"
+        unknown = Part("unknown", "the database could not be asked")
+        return Part("unavailable", f"no answer ({kind})"), unknown
+    if applied != migrations.newest():
+        return Part("ok"), Part("behind", "the schema is not at the newest migration; run the migrations")
+    return Part("ok"), Part("ok", applied)
+
+
+def _look_at_keys(keys: PublishedKeys | None) -> Part | None:
+    if keys is None:
+        return None
+    return Part("ok") if keys.count else Part("missing", "the issuer has not answered with its keys yet")

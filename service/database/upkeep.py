@@ -1,0 +1,98 @@
+"""Emptying the trash: on demand, and once a day by one worker of all that serve."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from datetime import timedelta
+
+import asyncpg
+
+from service.config import Settings
+from service.database.client import FairClient
+from service.database.failures import translate
+from service.errors import UnavailableError
+from service.models.scoping import Row
+from service.models.upkeep import BATCH, purge_trash_of_all_users
+
+logger = logging.getLogger("doable.upkeep")
+
+# Another constant than the migrations' own: "purge" in ASCII.
+LOCK = 0x7075726765
+DAY = 86_400.0  # seconds
+# The first purge comes so long after the start at most. Workers that start together do not ask together, and a
+# process that is restarted every day, as on Heroku, still gets to it.
+FIRST_WITHIN = 3_600.0  # seconds
+
+
+class _Session:
+    """One connection, spoken to in the words of the managers."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def fetch_row(self, statement: str, *arguments: object) -> Row | None:
+        row: Row | None = await self._connection.fetchrow(statement, *arguments)
+        return row
+
+
+async def purge(client: FairClient, settings: Settings) -> int | None:
+    """Remove for good what has lain in the trash for more than TRASH_RETENTION_DAYS; return how many tasks went.
+
+    None when somebody else is at it. Each batch is a short transaction that holds an advisory lock, not a session's
+    lock, because behind a transaction pooler a session is not ours to hold.
+
+    Raises UnavailableError when the database cannot answer now; the batches before that are done.
+    """
+    older_than = timedelta(days=settings.trash_retention_days)
+    purged = 0
+    while True:
+        try:
+            async with client.acquire_connection() as connection, connection.transaction():
+                if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
+                    return purged or None
+                batch = await purge_trash_of_all_users(older_than, _Session(connection))
+        except Exception as error:
+            if unavailable := translate(error):
+                raise unavailable from error
+            raise
+        purged += batch
+        if batch < BATCH:
+            return purged
+
+
+class DailyPurge:
+    """A task of each worker that empties the trash once a day; of workers that try at once, one does it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Purge by TRASH_RETENTION_DAYS; nothing runs until `start`."""
+        self._settings = settings
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, client: FairClient, first_within: float = FIRST_WITHIN) -> None:
+        """Purge through `client` for the first time at a random moment of `first_within` seconds, then every day."""
+        self._task = asyncio.get_running_loop().create_task(self._run(client, first_within))
+
+    async def stop(self) -> None:
+        """End it, in the middle of a batch if need be: what is not committed is purged another day."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self, client: FairClient, first_within: float) -> None:
+        await asyncio.sleep(first_within * secrets.randbelow(1_000) / 1_000)
+        while True:
+            try:
+                purged = await purge(client, self._settings)
+            except UnavailableError as error:
+                logger.warning("the trash could not be emptied", extra={"fields": {"kind": error.kind}})
+            except Exception:
+                # Whatever it is, the worker serves on, and tomorrow is another day.
+                logger.exception("the trash could not be emptied")
+            else:
+                if purged:
+                    logger.info("emptied the trash", extra={"fields": {"purged": purged}})
+            await asyncio.sleep(DAY)

@@ -1,0 +1,113 @@
+"""The figures as Prometheus reads them: its text format, written by prometheus-client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import accumulate
+
+from prometheus_client import PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from service.metrics.figures import ACQUIRE_BUCKETS, REQUEST_BUCKETS, Figures, total
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Join = Callable[[list[float]], float]
+
+# The gauges of one worker, by name: what they say, and how those of several become one.
+GAUGES: dict[str, tuple[str, Join]] = {
+    "doable_database_pool_size": ("Connections that the pools may hold.", sum),
+    "doable_database_pool_in_use": ("Connections that are lent to requests, or being opened for them.", sum),
+    "doable_database_pool_waiting": ("Requests that wait for a connection.", sum),
+    "doable_token_cache_size": ("Verified tokens that are remembered.", sum),
+    "doable_key_set_age_seconds": ("Seconds since the issuer last answered with its keys; +Inf before it did.", max),
+}
+# Those of a process, by name, that prometheus-client reads from /proc; CPU time is counted by each worker itself.
+PROCESS: dict[str, tuple[str, Join]] = {
+    "process_resident_memory_bytes": ("Resident memory, of all workers together.", sum),
+    "process_virtual_memory_bytes": ("Virtual memory, of all workers together.", sum),
+    "process_open_fds": ("Open files and sockets, of all workers together.", sum),
+    "process_max_fds": ("Files and sockets that one worker may have open.", min),
+    "process_start_time_seconds": ("When the oldest worker started, in seconds since the epoch.", min),
+}
+
+
+def text(serving: list[Figures], ended: Figures, version: str) -> bytes:
+    """The metrics of the service in `version`: its workers' figures, and the sum of those that have ended."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(serving, ended, version))
+    return generate_latest(registry)
+
+
+class _Collector(Collector):
+    def __init__(self, serving: list[Figures], ended: Figures, version: str) -> None:
+        self._serving, self._version = serving, version
+        self._whole = total([*serving, ended])
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything there is to tell, in one order."""
+        yield from self._requests()
+        yield from self._database()
+        limited = CounterMetricFamily("doable_rate_limited", "Requests refused with 429.", labels=["limit"])
+        for limit in ("user", "address"):
+            limited.add_metric([limit], self._whole.rate_limited.get(limit, 0))
+        yield limited
+        for name, (meaning, join) in GAUGES.items():
+            values = [one.gauges[name] for one in self._serving if name in one.gauges]
+            yield _gauge(name, meaning, join(values) if values else None)
+        yield _gauge("doable_workers", "Worker processes that serve.", len(self._serving))
+        info = GaugeMetricFamily("doable_info", "The version that runs.", labels=["version"])
+        info.add_metric([self._version], 1)
+        yield info
+        yield from _processes(one.process for one in self._serving)
+        yield CounterMetricFamily(
+            "process_cpu_seconds", "CPU time, user's and system's, of all workers together.", self._whole.cpu_seconds
+        )
+        yield from PlatformCollector(registry=None).collect()
+
+    def _requests(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "doable_requests", "Requests answered, by route template.", labels=["method", "route", "status"]
+        )
+        for (method, route, status), count in self._whole.requests.items():
+            requests.add_metric([method, route, str(status)], count)
+        yield requests
+        durations = HistogramMetricFamily(
+            "doable_request_duration_seconds", "From a request's first byte to its answer.", labels=["method", "route"]
+        )
+        for labels, counted in self._whole.durations.items():
+            durations.add_metric([*labels], _cumulative(REQUEST_BUCKETS, counted), counted[-1])
+        yield durations
+
+    def _database(self) -> Iterator[Metric]:
+        counted = self._whole.acquires.copy()
+        counted[0] += self._whole.acquired_at_once
+        acquires = HistogramMetricFamily(
+            "doable_database_acquire_seconds", "How long requests waited for a connection."
+        )
+        acquires.add_metric([], _cumulative(ACQUIRE_BUCKETS, counted), counted[-1])
+        yield acquires
+        errors = CounterMetricFamily("doable_database_errors", "Failures of the database.", labels=["kind"])
+        for kind, count in self._whole.database_errors.items():
+            errors.add_metric([kind], count)
+        yield errors
+
+
+def _cumulative(buckets: tuple[float, ...], counted: list[float]) -> list[tuple[str, float]]:
+    return [*zip((*map(str, buckets), "+Inf"), accumulate(counted[:-1]), strict=True)]
+
+
+def _gauge(name: str, meaning: str, value: float | None) -> Metric:
+    return GaugeMetricFamily(name, meaning, value)
+
+
+def _processes(ids: Iterable[int]) -> Iterator[Metric]:
+    values: dict[str, list[float]] = {name: [] for name in PROCESS}
+    for number in ids:
+        for metric in ProcessCollector(pid=partial(int, number), registry=None).collect():
+            if metric.name in values:
+                values[metric.name] += [sample.value for sample in metric.samples]
+    for name, (meaning, join) in PROCESS.items():
+        yield _gauge(name, meaning, join(values[name]) if values[name] else None)

@@ -1,0 +1,112 @@
+"""The figures of one worker: plain numbers, added to on the way of every request, and the sum of several workers."""
+
+from __future__ import annotations
+
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TypeVar
+
+from msgspec import Struct, field
+
+from service.errors import UnavailableError
+
+K = TypeVar("K")
+
+# Upper bounds in seconds, inclusive as Prometheus wants them. A read takes half a millisecond, an answer 25 s at most.
+REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0)
+ACQUIRE_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0)
+# A client may send any word as its method, and no word of a client's may become a label.
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+OTHER_METHOD = "other"
+NO_ROUTE = "none"
+
+
+def _empty(buckets: tuple[float, ...]) -> list[float]:
+    """A histogram: how many fell into each bucket, how many above the last, and the sum of all."""
+    return [0.0] * (len(buckets) + 2)
+
+
+class Figures(Struct):
+    """What one worker has counted since its start. Only its event loop writes, so nothing is locked."""
+
+    requests: dict[tuple[str, str, int], int] = field(default_factory=dict)  # by method, route and status
+    durations: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # by method and route
+    acquires: list[float] = field(default_factory=lambda: _empty(ACQUIRE_BUCKETS))  # those that had to wait
+    acquired_at_once: int = 0
+    database_errors: dict[str, int] = field(default_factory=dict)  # by kind
+    rate_limited: dict[str, int] = field(default_factory=dict)  # by limit
+    gauges: dict[str, float] = field(default_factory=dict)  # as they were when these figures were published
+    cpu_seconds: float = 0.0
+    process: int = field(default_factory=os.getpid)
+    number: int = 0  # of the worker, counted by the supervisor; process ids come again, these do not
+    ended: list[int] = field(default_factory=list)  # the workers that are in the sum of those that have ended
+
+    def request_ended(self, method: str, route: str | None, status: int, milliseconds: float | None) -> None:
+        """Count a request: its route's template (None where there is none), and how long its answer took."""
+        name = route or NO_ROUTE
+        try:
+            self.requests[method, name, status] += 1
+            durations = self.durations[method, name]
+        except KeyError:
+            durations = self._first(method if method in METHODS else OTHER_METHOD, name, status)
+        if milliseconds is not None:
+            seconds = milliseconds / 1000
+            durations[bisect_left(REQUEST_BUCKETS, seconds)] += 1
+            durations[-1] += seconds
+
+    def _first(self, method: str, route: str, status: int) -> list[float]:
+        self.requests[method, route, status] = self.requests.get((method, route, status), 0) + 1
+        return self.durations.setdefault((method, route), _empty(REQUEST_BUCKETS))
+
+    @contextmanager
+    def acquiring(self) -> Iterator[None]:
+        """Measure how long it takes, inside it, to get a connection that was not idle; and count when none came."""
+        began = perf_counter()
+        try:
+            yield
+        except UnavailableError as error:
+            self.database_failed(error.kind)
+            raise
+        finally:
+            seconds = perf_counter() - began
+            self.acquires[bisect_left(ACQUIRE_BUCKETS, seconds)] += 1
+            self.acquires[-1] += seconds
+
+    def database_failed(self, kind: str) -> None:
+        """Count a failure of the database by its `kind`, as UnavailableError has it."""
+        self.database_errors[kind] = self.database_errors.get(kind, 0) + 1
+
+    def refused_by_rate(self, limit: str) -> None:
+        """Count an answer of 429 that `limit`, "user" or "address", was the reason of."""
+        self.rate_limited[limit] = self.rate_limited.get(limit, 0) + 1
+
+    def measure(self, gauges: dict[str, float]) -> None:
+        """Take `gauges`, and this process's own, as they are now."""
+        self.gauges = gauges
+        self.cpu_seconds = time.process_time()
+        self.process = os.getpid()
+
+
+def total(workers: Iterable[Figures]) -> Figures:
+    """The sum of what several workers have counted. Gauges and processes are each one's own, and left out."""
+    whole = Figures()
+    for one in workers:
+        _add(whole.requests, one.requests)
+        _add(whole.database_errors, one.database_errors)
+        _add(whole.rate_limited, one.rate_limited)
+        for key, durations in one.durations.items():
+            before = whole.durations.setdefault(key, _empty(REQUEST_BUCKETS))
+            before[:] = map(sum, zip(before, durations, strict=True))
+        whole.acquires = [*map(sum, zip(whole.acquires, one.acquires, strict=True))]
+        whole.acquired_at_once += one.acquired_at_once
+        whole.cpu_seconds += one.cpu_seconds
+    return whole
+
+
+def _add(whole: dict[K, int], part: dict[K, int]) -> None:
+    for key, count in part.items():
+        whole[key] = whole.get(key, 0) + count

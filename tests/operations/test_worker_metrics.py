@@ -1,0 +1,83 @@
+"""The metrics of several workers: any one tells of all, and what one had counted stays when it has died."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+
+import httpx
+import psutil
+import pytest
+
+COUNTED = re.compile(
+    r'doable_requests_total\{method="GET",route="/health/live",status="200"\} (\S+)'
+)  # labels in the order in which they are written
+
+
+@pytest.fixture
+async def service(launch, settings, free_port, eventually):
+    """Gives a started service and its address: `await service(2, DRAIN_DELAY="1")`."""
+
+    async def run(workers: int, **environment: str):
+        process = launch(
+            [sys.executable, "-m", "service", "run"], DATABASE_URL=settings.database_url, PORT=str(free_port),
+            WEB_CONCURRENCY=str(workers), BETTER_AUTH_SECRET=settings.better_auth_secret, **environment,
+        )  # fmt: skip
+        address = f"http://127.0.0.1:{free_port}"
+        await eventually(lambda: status(address, "/health/ready"))
+        return process, address
+
+    return run
+
+
+async def get(address: str, path: str) -> httpx.Response:
+    """An answer over a connection of its own, so that any worker may give it."""
+    async with httpx.AsyncClient(base_url=address, verify=False) as client:
+        return await client.get(path)
+
+
+async def status(address: str, path: str) -> int:
+    return (await get(address, path)).status_code
+
+
+async def counted(address: str) -> float:
+    found = COUNTED.search((await get(address, "/metrics")).text)
+    return float(found[1]) if found else 0.0
+
+
+async def test_any_worker_tells_of_all_and_of_those_that_died(service, eventually):
+    process, address = await service(2)
+    for _ in range(40):
+        assert await status(address, "/health/live") == 200
+    # The other worker's figures are a second old at most.
+    await eventually(lambda: all_see(address, 40), 5)
+    assert "\ndoable_workers 2.0\n" in (await get(address, "/metrics")).text
+
+    worker = psutil.Process(process.process.pid).children()[0]
+    worker.kill()
+
+    async def replaced() -> bool:
+        return "\ndoable_workers 2.0\n" in (await get(address, "/metrics")).text and not worker.is_running()
+
+    await eventually(replaced, 5)
+    for _ in range(20):
+        assert await counted(address) == 40, "what the dead one had counted stays"
+    process.signal(signal.SIGTERM)
+    assert await process.exit_code() == 0
+
+
+async def all_see(address: str, expected: int) -> bool:
+    return {await counted(address) for _ in range(10)} == {expected}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_while_it_drains_requests_are_taken_and_readiness_fails(service, workers):
+    process, address = await service(workers, DRAIN_DELAY="1")
+    process.signal(signal.SIGTERM)
+    await asyncio.sleep(0.3)
+    answer = await get(address, "/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "draining")
+    assert await status(address, "/health/live") == 200
+    assert await process.exit_code(5) == 0

