@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -41,8 +42,8 @@ from service.database.client import FairClient
 from service.database.url import parse
 
 ROOT = Path(__file__).parents[1]
-# By test process: pytest-xdist's workers are gw0, gw1, …
-PORTS = itertools.count(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+# Below the ports that the system gives to outgoing connections, and each test process begins somewhere else.
+PORTS = itertools.cycle(random.Random(os.getpid()).sample(range(20_000, 32_000), 4_000))
 SECRET = "a secret for tests alone, of more than 32 bytes"
 
 
@@ -367,8 +368,8 @@ def eventually() -> Callable[..., Awaitable[Any]]:
 def unused_port() -> Callable[[], int]:
     """Gives a port that nothing listens on, another one each time.
 
-    It lies below those that the system gives to outgoing connections, and each test process has a range of its own:
-    nobody takes it before the test does.
+    It lies below those that the system gives to outgoing connections, so that none of them takes it before the test
+    does.
     """
 
     def find() -> int:
