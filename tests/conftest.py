@@ -250,6 +250,7 @@ async def server(app) -> AsyncIterator[str]:
     await running.startup()
     await running.before_start()
     await running.after_start()
+    await app.ctx.daily_purge.stop()  # it would run at a random moment, among the statements that a test notes
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     await running.close()
     await running.before_stop()
@@ -259,7 +260,7 @@ async def server(app) -> AsyncIterator[str]:
 @pytest.fixture(scope="session")
 async def http(server) -> AsyncIterator[httpx.AsyncClient]:
     """A client without credentials."""
-    async with httpx.AsyncClient(base_url=server, timeout=10, verify=False) as client:
+    async with httpx.AsyncClient(base_url=server, timeout=30, verify=False) as client:
         yield client
 
 
@@ -274,7 +275,7 @@ class Caller(httpx.AsyncClient):
     def __init__(self, address: str, user_id: str, **claims: object):
         headers = {"Authorization": f"Bearer {token(user_id, **claims)}"}
         # There is no TLS here, and the CAs that it would need take 20 ms to load.
-        super().__init__(base_url=address, headers=headers, timeout=10, verify=False)
+        super().__init__(base_url=address, headers=headers, timeout=30, verify=False)
         self.user_id = user_id
         self.path = f"/api/{quote(user_id, safe='')}/tasks"
 
@@ -351,7 +352,7 @@ def eventually() -> Callable[..., Awaitable[Any]]:
     `condition` may be a coroutine function. What it raises for want of a connection counts as "not yet".
     """
 
-    async def wait(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    async def wait(condition: Callable[[], Any], seconds: float = 30) -> Any:
         deadline = time.monotonic() + seconds
         while True:
             with contextlib.suppress(httpx.TransportError, ConnectionError):
@@ -411,7 +412,7 @@ class Launched:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    async def exit_code(self, seconds: float = 15) -> int:
+    async def exit_code(self, seconds: float = 60) -> int:
         """Wait until the process has ended."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:

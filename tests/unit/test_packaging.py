@@ -73,7 +73,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
         shutil.copy(ROOT / item, source)
     made = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", built],
-        cwd=source, capture_output=True, text=True, timeout=60, check=False,
+        cwd=source, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert made.returncode == 0, made.stdout + made.stderr
     (path,) = built.iterdir()
@@ -104,7 +104,7 @@ def test_the_wheel_finds_its_own_migrations_where_there_is_no_source(wheel, tmp_
     found = subprocess.run(
         [sys.executable, "-c", find],
         cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     names = (path.name for path in (ROOT / "aerich" / "service").glob("[0-9]*_*.py"))
     newest = max(names, key=lambda name: int(name.split("_")[0]))
