@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
 import asyncpg
-from tortoise.backends.asyncpg.client import AsyncpgDBClient
+from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 
 from service.database.failures import translate
 from service.database.handover import Handover
+from service.database.transactions import FairTransaction, Session
 
 
 async def _keep_session(_connection: asyncpg.Connection) -> None:
@@ -101,6 +103,23 @@ class FairClient(AsyncpgDBClient):
             raise
         handover.give_back(connection)
         return row
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Statements that are done together, or not at all when the block raises or is cancelled.
+
+        Raises UnavailableError when the database cannot answer.
+        """
+        try:
+            async with self.acquire_connection() as connection, connection.transaction():
+                yield Session(connection)
+        except Exception as error:
+            if unavailable := translate(error):
+                raise unavailable from error
+            raise
+
+    def _in_transaction(self) -> FairTransaction:
+        return FairTransaction(TransactionWrapper(self), self._pool_init_lock)
 
     async def _translate_exceptions(  # type: ignore[override]  # reason: Tortoise annotates it as giving exceptions
         self,

@@ -8,13 +8,9 @@ import logging
 import secrets
 from datetime import timedelta
 
-import asyncpg
-
 from service.config import Settings
 from service.database.client import FairClient
-from service.database.failures import translate
 from service.errors import UnavailableError
-from service.models.scoping import Row
 from service.models.upkeep import BATCH, purge_trash_of_all_users
 
 logger = logging.getLogger("doable.upkeep")
@@ -25,17 +21,6 @@ DAY = 86_400.0  # seconds
 # The first purge comes so long after the start at most. Workers that start together do not ask together, and a
 # process that is restarted every day, as on Heroku, still gets to it.
 FIRST_WITHIN = 3_600.0  # seconds
-
-
-class _Session:
-    """One connection, spoken to in the words of the managers."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
-
-    async def fetch_row(self, statement: str, *arguments: object) -> Row | None:
-        row: Row | None = await self._connection.fetchrow(statement, *arguments)
-        return row
 
 
 async def purge(client: FairClient, settings: Settings) -> int | None:
@@ -49,15 +34,11 @@ async def purge(client: FairClient, settings: Settings) -> int | None:
     older_than = timedelta(days=settings.trash_retention_days)
     purged = 0
     while True:
-        try:
-            async with client.acquire_connection() as connection, connection.transaction():
-                if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
-                    return purged or None
-                batch = await purge_trash_of_all_users(older_than, _Session(connection))
-        except Exception as error:
-            if unavailable := translate(error):
-                raise unavailable from error
-            raise
+        async with client.transaction() as session:
+            row = await session.fetch_row("SELECT pg_try_advisory_xact_lock($1) AS mine", LOCK)
+            if row is None or not row["mine"]:
+                return purged or None
+            batch = await purge_trash_of_all_users(older_than, session)
         purged += batch
         if batch < BATCH:
             return purged

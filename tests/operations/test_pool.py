@@ -233,3 +233,39 @@ async def test_closing_waits_for_nothing_and_leaves_no_connection(opened, connec
     left = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND state = 'active'"
     assert await connection.fetchval(left, list(backends)) == 0
     assert client.open_pool is None
+
+
+async def test_the_orms_own_transactions_are_lent_connections_in_turn(opened):
+    client = opened(db_acquire_timeout="0.2")
+    await is_whole(client)  # the hand-over holds every connection that asyncpg may open
+    async with client._in_transaction() as one, client._in_transaction() as another:
+        assert [await inside.execute_query_dict("SELECT 1 AS one") for inside in (one, another)] == [[{"one": 1}]] * 2
+        assert await fails(client) == "pool"
+    await is_whole(client)
+
+
+async def test_an_error_undoes_the_orms_own_transaction(opened):
+    client = opened()
+
+    async def begin_and_fail() -> None:
+        async with client._in_transaction() as inside:
+            await inside.execute_script("CREATE TABLE undone (id int)")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await begin_and_fail()
+    assert (await client.fetch_row("SELECT to_regclass('undone') AS there"))["there"] is None
+    await is_whole(client)
+
+
+async def test_a_transaction_that_is_cancelled_as_it_begins_loses_no_connection(opened, relay):
+    await relay.open()
+    client = opened(relay.url)
+    await is_whole(client)
+    relay.flowing.clear()
+    for _ in range(SIZE + 1):
+        with pytest.raises((TimeoutError, UnavailableError)):
+            async with asyncio.timeout(0.05), client._in_transaction():
+                pytest.fail("it cannot have begun")
+    relay.flowing.set()
+    assert await is_whole(client)

@@ -1,0 +1,61 @@
+"""Transactions: several statements of one connection that are done together or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+
+import asyncpg
+from tortoise.backends.base.client import TransactionalDBClient, TransactionContextPooled
+from tortoise.connection import get_connections
+
+
+class Session:
+    """One connection inside a transaction, spoken to in the words of the managers."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        """Speak over `connection`, which somebody else gives back."""
+        self._connection = connection
+
+    async def fetch_row(self, statement: str, *arguments: object) -> asyncpg.Record | None:
+        """Run `statement` and return its first row."""
+        return await self._connection.fetchrow(statement, *arguments)
+
+
+class FairTransaction(TransactionContextPooled):  # type: ignore[misc]  # reason: Tortoise has no types
+    """Tortoise's own transaction, over a connection that was lent in turn and is always given back.
+
+    Tortoise's takes one from asyncpg's pool, past the hand-over, without a limit in time, and loses it when BEGIN is
+    cancelled; the broken transaction then stays in a context that the requests of a connection share.
+    """
+
+    async def __aenter__(self) -> TransactionalDBClient:
+        """Borrow a connection and begin. Raises UnavailableError when no turn comes in time."""
+        self._lease = self.client._parent.acquire_connection()  # noqa: SLF001 - Tortoise's own way to the client
+        self.client._connection = await self._lease.__aenter__()  # noqa: SLF001 - as in the method that this replaces
+        try:
+            await self.client.begin()
+        except BaseException as error:
+            await self._lease.__aexit__(type(error), error, error.__traceback__)
+            raise
+        self.token = get_connections().set(self.connection_name, self.client)
+        return self.client
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Commit, or roll back after an error, and give the connection back."""
+        get_connections().reset(self.token)
+        try:
+            if kind is None and not self.client._finalized:  # noqa: SLF001 - as in the method that this replaces
+                await self.client.commit()
+        except BaseException as failed:
+            kind, error, traceback = type(failed), failed, failed.__traceback__
+            raise
+        finally:
+            if kind is not None and not self.client._finalized:  # noqa: SLF001 - as in the method that this replaces
+                with contextlib.suppress(Exception):  # a connection that cannot even do that is ended by asyncpg
+                    await self.client.rollback()
+            await self._lease.__aexit__(kind, error, traceback)
