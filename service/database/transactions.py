@@ -24,7 +24,7 @@ class Session:
         return await self._connection.fetchrow(statement, *arguments)
 
 
-class FairTransaction(TransactionContextPooled):  # type: ignore[misc]  # reason: Tortoise has no types
+class FairTransaction(TransactionContextPooled):
     """Tortoise's own transaction, over a connection that was lent in turn and is always given back.
 
     Tortoise's takes one from asyncpg's pool, past the hand-over, without a limit in time, and loses it when BEGIN is

@@ -1,8 +1,20 @@
 """The tables and their user-scoped managers. Tortoise and aerich find the models here."""
 
+from service.models.idempotency import IdempotencyKey
 from service.models.listing import Page, Position, TaskQuery
 from service.models.task import Priority, Task
 from service.models.user import User
 from service.models.user_tasks import StoredTask, TaskChanges, UserTasks
 
-__all__ = ["Page", "Position", "Priority", "StoredTask", "Task", "TaskChanges", "TaskQuery", "User", "UserTasks"]
+__all__ = [
+    "IdempotencyKey",
+    "Page",
+    "Position",
+    "Priority",
+    "StoredTask",
+    "Task",
+    "TaskChanges",
+    "TaskQuery",
+    "User",
+    "UserTasks",
+]

@@ -22,6 +22,7 @@ class User(OwnedModel):
     created_at = fields.DatetimeField(description="the first write")
     revision = fields.BigIntField(default=0, description="advances by one with each write; every version comes from it")
     written_at = fields.DatetimeField(description="the last write; strictly increases with the revision")
+    forgotten = fields.BigIntField(default=0, description="the newest revision of a deleted task that is gone for good")
     task_count = fields.IntField(default=0, description="live tasks, kept exact by each write for the quota")
 
     objects: ClassVar[UserManager]

@@ -10,7 +10,7 @@ from tortoise.models import Model
 
 import service.models
 from service.errors import UnscopedQueryError
-from service.models import Task, User
+from service.models import IdempotencyKey, Task, User
 from service.models.scoping import OwnedModel, ScopedManager
 
 MODELS = [model for _, model in inspect.getmembers(service.models, inspect.isclass) if issubclass(model, Model)]
@@ -48,13 +48,18 @@ async def settle(result: object) -> None:
 
 def row(model: type[Model]) -> Model:
     """An instance as Tortoise makes it of a row."""
-    made = model(id=1, user_id="alice") if model is Task else model(id="alice")
+    keys = {
+        Task: {"id": 1, "user_id": "alice"},
+        User: {"id": "alice"},
+        IdempotencyKey: {"key": "k", "user_id": "alice"},
+    }
+    made = model(**keys[model])
     made._saved_in_db = True
     return made
 
 
 def test_these_are_all_the_models():
-    assert set(MODELS) == {Task, User}
+    assert set(MODELS) == {IdempotencyKey, Task, User}
     assert all(issubclass(model, OwnedModel) for model in MODELS)
 
 

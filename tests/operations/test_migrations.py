@@ -21,7 +21,7 @@ from service.config import Settings
 from service.database import credentials, migrations
 from service.database.client import FairClient
 from service.database.url import parse
-from service.models import Task, User
+from service.models import IdempotencyKey, Task, User
 
 VERSIONS = sorted(path.name for path in (migrations.SOURCE / "service").glob("[0-9]*_*.py"))
 MIGRATE = """
@@ -56,6 +56,9 @@ async def down():
 asyncio.run(down())
 """
 CONSTRAINTS = {
+    "idempotency_keys_key_check": "CHECK (((char_length(key) >= 1) AND (char_length(key) <= 255)))",
+    "idempotency_keys_pkey": "PRIMARY KEY (user_id, route, key)",
+    "idempotency_keys_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
     "tasks_completed_at_check": "CHECK ((completed = (completed_at IS NOT NULL)))",
     "tasks_description_check": "CHECK (((char_length(description) >= 1) AND (char_length(description) <= 1000)))",
     "tasks_due_check": "CHECK (((due_date IS NULL) OR (due_at IS NULL)))",
@@ -78,6 +81,8 @@ DUE = (
     "AT TIME ZONE 'UTC'::text)), '{}'::timestamp with time zone)"
 )
 INDEXES = {
+    "idempotency_keys_age": "INDEX (user_id, created_at)",
+    "idempotency_keys_pkey": "UNIQUE INDEX (user_id, route, key)",
     "tasks_completed": f"INDEX (user_id, completed, id) {LIVE}",
     "tasks_due_ascending": f"INDEX (user_id, {DUE.format('infinity')}, id) {LIVE}",
     "tasks_due_descending": f"INDEX (user_id, {DUE.format('-infinity')}, id) {LIVE}",
@@ -300,7 +305,7 @@ async def test_a_model_that_moves_on_without_a_migration_is_noticed(python, chan
 async def test_the_tables_have_the_columns_of_the_models(newest):
     models = {
         (model._meta.db_table, column, model._meta.fields_map[field].null)
-        for model in (Task, User)
+        for model in (IdempotencyKey, Task, User)
         for field, column in model._meta.fields_db_projection.items()
     }
     assert models == newest["columns"]
