@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from time import perf_counter
 
 from sanic import HTTPResponse
 from sanic.response import BaseHTTPResponse
 
+from service import logs
 from service.api import cors, probes
 from service.api.requests import ApiRequest
 from service.auth import Identity, TokenVerifier
@@ -22,8 +22,6 @@ from service.errors import (
 )
 from service.limiting import RateLimiter
 from service.metrics import figures
-
-logger = logging.getLogger("doable.requests")
 
 CALLER = "me"
 TASK_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
@@ -130,7 +128,7 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
     figures.request_ended(request.method, request.template, response.status, elapsed)
     if not probes.is_worth_a_line(request.template, response.status):
         return
-    fields = {
+    fields: dict[str, object] = {
         "method": request.method,
         "route": request.template,
         "status": response.status,
@@ -140,7 +138,7 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
     }
     if request.failure:
         fields["failure"] = request.failure
-    logger.info("request", extra={"fields": fields})
+    logs.tell_of_request(fields)
 
 
 def _elapsed(request: ApiRequest) -> float | None:
