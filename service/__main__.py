@@ -1,4 +1,4 @@
-"""The command line: `doable run`, `migrate`, `purge`, `token` and `check`."""
+"""The command line: `doable run`, `migrate`, `purge`, `distribute`, `token` and `check`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from service import __version__, auth, database, development, logs, serving
 from service.config import Settings
-from service.database import migrations, upkeep
+from service.database import distribution, migrations, upkeep
 from service.errors import ConfigurationError, DoableError, UnavailableError
 
 WELCOME = """
@@ -72,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
                                 description="Remove what has lain in the trash for more than TRASH_RETENTION_DAYS. "
                                             "The service does so by itself once a day.")  # fmt: skip
     purge.set_defaults(command=_purge)
+
+    distribute = commands.add_parser("distribute", help="distribute the tables over the nodes of a Citus cluster",
+                                     description="Turn the tables into distributed tables of Citus, by user, all or "
+                                                 "none. What is distributed already stays as it is.")  # fmt: skip
+    distribute.add_argument("--dry-run", action="store_true", help="check everything, and print what would be run")
+    distribute.set_defaults(command=_distribute)
 
     token = commands.add_parser("token", help="sign a development token",
                                 description="Sign an HS256 token with BETTER_AUTH_SECRET, or with the secret that "
@@ -143,6 +149,23 @@ async def _empty_trash(settings: Settings) -> int | None:
         return await upkeep.purge(database.client(), settings)
     finally:
         await database.close()
+
+
+def _distribute(options: argparse.Namespace) -> int:
+    settings = Settings.from_environ(os.environ)
+    logs.configure(settings)
+    done = asyncio.run(distribution.distribute(settings, dry_run=options.dry_run))
+    for table in done.already:
+        print(f"doable: {table.name} is already distributed by {table.column}.")
+    for table, statement in zip(done.tables, done.statements, strict=True):
+        print(f"doable: would run {statement}" if options.dry_run else
+              f"doable: distributed {table.name} by {table.column}.")  # fmt: skip
+    if done.workers:
+        print(f"doable: {done.workers} worker {'node' if done.workers == 1 else 'nodes'} may hold the tables.")
+    else:
+        print("doable: there is no worker node, so one node holds everything; add some with citus_add_node, then move "
+              "what is there with citus_rebalance_start.")  # fmt: skip
+    return 0
 
 
 def _token(options: argparse.Namespace) -> int:

@@ -42,6 +42,10 @@ class SchemaLockedError(DoableError):
         )
 
 
+class DistributionError(DoableError):
+    """The tables cannot be distributed over several machines as things stand; `detail` says what to do first."""
+
+
 class UnscopedQueryError(DoableError):
     """A query was started without naming its owner: always a bug of ours, never let through."""
 

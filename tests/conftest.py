@@ -40,6 +40,7 @@ from service.config import Settings
 from service.database import migrations
 from service.database.client import FairClient
 from service.database.url import parse
+from tests import ownership
 
 ROOT = Path(__file__).parents[1]
 # Below the ports that the system gives to outgoing connections, and each test process begins somewhere else.
@@ -235,9 +236,30 @@ async def settings(make_database, issuer, through_pooler) -> Settings:
 
 
 @pytest.fixture(scope="session")
-async def app(settings) -> Sanic:
-    """The application, as production composes it."""
+async def volatile(settings) -> set[str]:
+    """The names of PostgreSQL's functions that may answer otherwise each time, in any of their forms."""
+    connection = await asyncpg.connect(settings.migrations_database_url or settings.database_url)
+    rows = await connection.fetch("SELECT DISTINCT proname FROM pg_proc WHERE provolatile = 'v'")
+    await connection.close()
+    return {name for (name,) in rows}
+
+
+@pytest.fixture(scope="session")
+async def recorder(volatile) -> AsyncIterator[None]:
+    """Notes every statement that the service runs in this process, and holds them to the rules after its last test.
+
+    A fault is an error of that last test, which is how it reaches a controller with several test processes too.
+    """
     FairClient.connection_class = RecordingConnection
+    yield
+    faults = [*ownership.faults(RecordingConnection.recorded, volatile)]
+    if faults:
+        pytest.fail("statements that no single machine could answer:\n\n" + "\n\n".join(faults), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+async def app(settings, recorder) -> Sanic:
+    """The application, as production composes it."""
     Sanic.test_mode = True
     return create_app(settings)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +49,25 @@ def newest() -> str:
 async def migrate(settings: Settings) -> list[str]:
     """Apply what is missing, in order, and return the names of what was applied.
 
-    Two releases may run this at once: the second waits, then finds nothing to do. The lock belongs to a transaction,
-    not to a session, because behind a transaction pooler a session is not ours to hold.
+    Two releases may run this at once: the second waits, then finds nothing to do.
 
     Raises UnavailableError when the database cannot be reached, SchemaLockedError when a table stays locked,
     ConfigurationError for a bad URL or a user who may not.
     """
+    async with alone(settings) as (_, found):
+        return await _upgrade(found, settings.migration_lock_timeout)
+
+
+@contextlib.asynccontextmanager
+async def alone(settings: Settings) -> AsyncIterator[tuple[asyncpg.Connection, Credentials]]:
+    """Wait until nobody else changes the schema; give a connection and its credentials.
+
+    It is in a transaction, which is committed at the end. The lock belongs to that, not to a session, because behind a
+    transaction pooler a session is not ours to hold. Statements have no time limit: only requests are bound in time.
+
+    Raises UnavailableError when the database cannot be reached, ConfigurationError for a bad URL or a user who may not.
+    """
     found = credentials(settings, settings.migrations_database_url or settings.require_database())
-    # A migration may take as long as it needs; only requests are bound in time.
     found["command_timeout"] = None
     found["server_settings"].pop("statement_timeout", None)
     connect = {key: found[key] for key in ("host", "port", "user", "password", "database", "timeout")}
@@ -66,11 +79,11 @@ async def migrate(settings: Settings) -> list[str]:
             async with keeper.transaction():
                 while not await _take_lock(keeper):  # noqa: ASYNC110 - who holds it is another process
                     await asyncio.sleep(POLL)
-                return await _upgrade(found, settings.migration_lock_timeout)
+                yield keeper, found
         finally:
             await keeper.close()
     except Exception as error:
-        if isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
+        if any(isinstance(one, asyncpg.InsufficientPrivilegeError) for one in (error, error.__cause__)):
             raise ConfigurationError(FORBIDDEN) from error
         if unavailable := translate(error):
             raise unavailable from error

@@ -33,7 +33,7 @@ DOABLE = [sys.executable, "-m", "service"]
 SECRET = "a secret for the command line, of 32 bytes"
 SOMEWHERE = "postgres://ada:pass-word@127.0.0.1:1/tasks"
 ORDINARY = "nobody"
-COMMANDS = ["run", "migrate", "token", "check"]
+COMMANDS = ["run", "migrate", "purge", "distribute", "token", "check"]
 
 
 @pytest.fixture

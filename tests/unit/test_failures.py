@@ -118,11 +118,16 @@ async def client(settings):
         ("SELECT $1::text", (), asyncpg.InterfaceError),
         ("SELECT 1", ("one too many",), asyncpg.InterfaceError),
         (
-            "INSERT INTO users SELECT 'twice', NULL, NULL, now(), 0, now(), 0 FROM generate_series(1, 2)",
-            (),
+            """INSERT INTO users (id, created_at, revision, written_at, task_count)
+               SELECT $1, now(), 0, now(), 0 FROM generate_series(1, 2)""",
+            ("twice",),
             asyncpg.UniqueViolationError,
         ),
-        ("INSERT INTO users VALUES ('', NULL, NULL, now(), 0, now(), 0)", (), asyncpg.CheckViolationError),
+        (
+            "INSERT INTO users (id, created_at, revision, written_at, task_count) VALUES ($1, now(), 0, now(), 0)",
+            ("",),
+            asyncpg.CheckViolationError,
+        ),
     ],
 )
 async def test_a_bug_of_ours_stays_an_exception_of_its_own_kind(client, statement, arguments, error):
