@@ -40,8 +40,8 @@ NOT_CREATED = (
 )
 BEHIND = "The schema is at {}, not at {}; run `doable migrate` first."
 OTHERWISE = (
-    "The table {0} is distributed already, but not by {1} in one group with {2}; take that back with SELECT "
-    "undistribute_table('{0}', cascade_via_foreign_keys => true); and run this again."
+    "The table {0} is distributed already, but not by {1} in one group with {2}; take that back first, as "
+    "docs/how-to/outgrow-one-database.md tells, and run this again."
 )
 BUSY = (
     "Some request or transaction holds one of the tables {}, and nothing was changed; stop the service, or end that "
