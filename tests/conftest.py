@@ -468,31 +468,36 @@ class Relay:
         target = parse(url)
         login = quote(target["user"] or "", safe="") + (f":{quote(target['password'])}" if target["password"] else "")
         self.url = f"postgres://{login}@127.0.0.1:{port}/{target['database']}"
-        self._target, self._port = target, port
+        self._target, self.port = target, port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.flowing = asyncio.Event()
         self.flowing.set()
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self.pass_on, "127.0.0.1", self.port)
 
     async def close(self) -> None:
         if self._server:
             self._server.close()
         self.flowing.set()
+        self.cut()
+
+    def cut(self) -> None:
+        """Break all connections, and go on taking new ones."""
         for writer in tuple(self._writers):
             writer.transport.abort()
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Join a connection with the database, until one of the two hangs up."""
         host, port = self._target["host"], self._target["port"]
         if host.startswith("/"):
             there, back = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         else:
             there, back = await asyncio.open_connection(host, port)
-        await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer))
+        await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         with contextlib.suppress(ConnectionError):
             while received := await reader.read(65536):

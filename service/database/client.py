@@ -10,9 +10,11 @@ from typing import Any
 import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 
-from service.database.failures import translate
+from service.database.failures import is_lost, translate
 from service.database.handover import Handover
 from service.database.transactions import FairTransaction, Session
+from service.errors import UnavailableError
+from service.metrics import figures
 
 
 async def _keep_session(_connection: asyncpg.Connection) -> None:
@@ -87,7 +89,10 @@ class FairClient(AsyncpgDBClient):
         return Lease(self)
 
     async def fetch_row(self, statement: str, *arguments: object) -> asyncpg.Record | None:
-        """Run one statement and return its first row. Raises UnavailableError when the database cannot answer."""
+        """Run one statement, never twice, and return its first row.
+
+        Raises UnavailableError when the database cannot answer.
+        """
         # What `Lease` does, without its four calls: this is the way of every request.
         try:
             handover = self.handover or await self.open_handover()
@@ -103,6 +108,16 @@ class FairClient(AsyncpgDBClient):
             raise
         handover.give_back(connection)
         return row
+
+    async def fetch_read(self, statement: str, *arguments: object) -> asyncpg.Record | None:
+        """Run a statement that changes nothing as `fetch_row` does; once more when its connection was lost."""
+        try:
+            return await self.fetch_row(statement, *arguments)
+        except UnavailableError as error:
+            if not is_lost(error):
+                raise
+        figures.database_retries += 1
+        return await self.fetch_row(statement, *arguments)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

@@ -23,6 +23,9 @@ KINDS = {
     "58": "system",
 }
 
+# The session is gone, whichever of the two the driver sees first; another one may do.
+LOST = frozenset({"connection", "shutdown"})
+
 # The one InterfaceError that is about the statement, not the connection: as many arguments as it has `$n` must come.
 MISCOUNTED = "the server expects"
 
@@ -38,6 +41,12 @@ def translate(error: BaseException) -> UnavailableError | None:
         return None
     figures.database_failed(kind)
     return UnavailableError(kind)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether it is the connection that failed, or a connection that could not be opened. Counts nothing."""
+    kind = error.kind if isinstance(error, UnavailableError) else _kind(error)
+    return kind in LOST
 
 
 def _kind(error: BaseException) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncpg
 
+from service.database.failures import is_lost
 from service.errors import UnavailableError
 from service.metrics import figures
 
@@ -66,8 +67,13 @@ class Handover:
         if connection := self.take_now():
             return connection
         with figures.acquiring():
-            if self._places >= self._size:
-                return await self._wait_for_turn() or await self._open()
+            while self._places >= self._size:
+                left = await self._wait_for_turn()
+                if left is None:
+                    return await self._open()
+                if _is_usable(left):
+                    return left
+                self.give_up(left)  # the server closed it while it was being handed over
             self._places += 1
             return await self._open()
 
@@ -100,11 +106,26 @@ class Handover:
             await asyncio.wait(self._returning)
 
     async def _open(self) -> Connection:
+        """Open a connection in a place of ours; once more when that fails, for nothing has been sent yet."""
         try:
-            return await self._pool.acquire()
+            try:
+                return await self._connect()
+            except Exception as error:
+                if not is_lost(error):
+                    raise
+            figures.database_retries += 1
+            async with asyncio.timeout(self._wait):
+                return await self._connect()
         except BaseException:
             self._free_place()
             raise
+
+    async def _connect(self) -> Connection:
+        try:
+            return await self._pool.acquire()
+        except asyncpg.InternalServerError as error:
+            # No statement of ours is the reason: Neon's proxy says so when the database behind it does not wake.
+            raise UnavailableError("connection") from error
 
     async def _wait_for_turn(self) -> Connection | None:
         """What the one before left: a connection, or None for a place to open one in."""

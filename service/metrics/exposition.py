@@ -93,6 +93,9 @@ class _Collector(Collector):
         for kind, count in self._whole.database_errors.items():
             errors.add_metric([kind], count)
         yield errors
+        yield CounterMetricFamily(
+            "doable_database_retries", "Second tries on another connection.", self._whole.database_retries
+        )
 
 
 def _cumulative(buckets: tuple[float, ...], counted: list[float]) -> list[tuple[str, float]]:

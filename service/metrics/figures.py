@@ -38,9 +38,11 @@ class Figures(Struct):
     acquires: list[float] = field(default_factory=lambda: _empty(ACQUIRE_BUCKETS))  # those that had to wait
     acquired_at_once: int = 0
     database_errors: dict[str, int] = field(default_factory=dict)  # by kind
+    database_retries: int = 0
     rate_limited: dict[str, int] = field(default_factory=dict)  # by limit
     gauges: dict[str, float] = field(default_factory=dict)  # as they were when these figures were published
     cpu_seconds: float = 0.0
+    unpublished: int = 0  # how often these figures were too large for their place on the board
     process: int = field(default_factory=os.getpid)
     number: int = 0  # of the worker, counted by the supervisor; process ids come again, these do not
     ended: list[int] = field(default_factory=list)  # the workers that are in the sum of those that have ended
@@ -103,6 +105,8 @@ def total(workers: Iterable[Figures]) -> Figures:
             before[:] = map(sum, zip(before, durations, strict=True))
         whole.acquires = [*map(sum, zip(whole.acquires, one.acquires, strict=True))]
         whole.acquired_at_once += one.acquired_at_once
+        whole.database_retries += one.database_retries
+        whole.unpublished += one.unpublished
         whole.cpu_seconds += one.cpu_seconds
     return whole
 

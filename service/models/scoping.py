@@ -30,18 +30,25 @@ class Database(Protocol):
         """
 
 
+class Pool(Database, Protocol):
+    """What the managers ask of a pool, which may take another connection where one was lost."""
+
+    async def fetch_read(self, statement: str, *arguments: object) -> Row | None:
+        """Do the same for a statement that changes nothing, which may therefore be run twice."""
+
+
 class _Bound:
     """Where the managers find the database; asking Tortoise for its connection at each statement would cost 4 µs."""
 
-    database: Database | None = None
+    database: Pool | None = None
 
 
-def bind(database: Database | None) -> None:
+def bind(database: Pool | None) -> None:
     """Tell the managers which database to speak to; None when it closes."""
     _Bound.database = database
 
 
-def database() -> Database:
+def database() -> Pool:
     """The database that the application was started with."""
     assert _Bound.database is not None, "the database is not open"  # noqa: S101 - the application opens it at start
     return _Bound.database

@@ -64,7 +64,7 @@ class UserTasks:
 
     async def find(self, task_id: int) -> StoredTask:
         """The task with this id. Raises TaskNotFoundError."""
-        return _stored(await database().fetch_row(sql.FIND, self.user_id, task_id))
+        return _stored(await database().fetch_read(sql.FIND, self.user_id, task_id))
 
     async def update(self, task_id: int, changes: TaskChanges) -> StoredTask:
         """Set the columns in `changes`; what holds already moves neither version nor time. Raises TaskNotFoundError."""
@@ -90,14 +90,14 @@ class UserTasks:
     async def list(self, query: TaskQuery) -> Page:
         """The live tasks that match `query`, in its order."""
         text, arguments = statement(self.user_id, query)
-        row = await database().fetch_row(text, *arguments)
+        row = await database().fetch_read(text, *arguments)
         assert row is not None  # noqa: S101 - an aggregate always has one row
         position = None if row["id"] is None else Position(row["key"], row["id"])
         return Page(row["document"], position, row["total"])
 
     async def summarise(self, today: date, starts: datetime, ends: datetime) -> Summary:
         """Count the live tasks; `today` runs from `starts` until before `ends`, in the caller's time zone."""
-        row = await database().fetch_row(sql.SUMMARY, self.user_id, today, starts, ends)
+        row = await database().fetch_read(sql.SUMMARY, self.user_id, today, starts, ends)
         assert row is not None  # noqa: S101 - an aggregate always has one row
         return Summary(*(row[column] for column in Summary._fields))
 

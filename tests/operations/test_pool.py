@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import struct
 from collections.abc import AsyncIterator, Callable
 
 import asyncpg
@@ -13,8 +14,11 @@ from service.config import Settings
 from service.database import credentials, handover
 from service.database.client import FairClient
 from service.errors import UnavailableError
+from service.metrics import figures
 
 SIZE = 2
+# What a proxy says when the database behind it does not wake: an ErrorResponse with SQLSTATE XX000.
+ASLEEP = b"E" + struct.pack("!i", 4 + 26) + b"SFATAL\0VFATAL\0CXX000\0Mno\0\0"
 
 
 @pytest.fixture
@@ -46,11 +50,11 @@ async def is_whole(client: FairClient) -> set[int]:
     return backends
 
 
-async def fails(client: FairClient, statement: str = "SELECT 1", *, within: float = 5) -> str:
+async def fails(client: FairClient, statement: str = "SELECT 1", *, within: float = 5, read: bool = False) -> str:
     """Run a statement that cannot be answered, and give the kind of failure."""
     with pytest.raises(UnavailableError) as raised:
         async with asyncio.timeout(within):
-            await client.fetch_row(statement)
+            await (client.fetch_read if read else client.fetch_row)(statement)
     return raised.value.kind
 
 
@@ -200,6 +204,111 @@ async def test_a_database_that_hangs_is_given_up_in_time_and_found_when_it_moves
     kinds = {await fails(client, within=3) for _ in range(SIZE)}
     assert kinds == {"timeout"}
     relay.flowing.set()
+    await is_whole(client)
+
+
+async def test_a_read_whose_connection_is_cut_is_done_on_another_and_a_write_is_not(opened, relay):
+    await relay.open()
+    client = opened(relay.url)
+    before = figures.database_retries
+    for _ in range(3):
+        await is_whole(client)
+        relay.cut()  # nobody has told us yet: the statement is sent, and its answer never comes
+        assert (await client.fetch_read("SELECT 1 AS one"))["one"] == 1
+    assert figures.database_retries - before == 3
+    await is_whole(client)
+    relay.cut()
+    assert await fails(client, "CREATE TEMPORARY TABLE ours ()") == "connection"
+    assert figures.database_retries - before == 3, "it may have been done"
+    await is_whole(client)
+
+
+async def test_a_write_goes_over_a_new_connection_where_the_old_one_is_known_to_be_cut(opened, relay, eventually):
+    await relay.open()
+    client = opened(relay.url)
+    backends = await is_whole(client)
+    relay.cut()
+    await eventually(lambda: client.open_pool.get_size() == 0)
+    assert (await client.fetch_row("SELECT pg_backend_pid() AS pid"))["pid"] not in backends
+    await is_whole(client)
+
+
+async def test_a_read_whose_backend_is_killed_is_done_on_another(opened, connection, eventually):
+    client = opened()
+    pid = (await client.fetch_row("SELECT pg_backend_pid() AS pid"))["pid"]
+    slow = "SELECT pg_backend_pid() AS pid, pg_sleep(CASE pg_backend_pid() WHEN $1 THEN 30 ELSE 0 END)"
+    request = asyncio.create_task(client.fetch_read(slow, pid))
+    serving = "SELECT state = 'active' AND query LIKE '%sleep(CASE%' FROM pg_stat_activity WHERE pid = $1"
+    await eventually(lambda: connection.fetchval(serving, pid))
+    await connection.execute("SELECT pg_terminate_backend($1)", pid)
+    assert (await request)["pid"] != pid
+    await is_whole(client)
+
+
+async def test_a_connection_that_is_cut_as_it_is_handed_over_is_replaced(opened):
+    client = opened()
+    leases = [client.acquire_connection() for _ in range(SIZE)]
+    connections = [await lease.__aenter__() for lease in leases]
+    request = asyncio.create_task(client.fetch_row("SELECT 1 AS one"))
+    await asyncio.sleep(0)
+    await leases[0].__aexit__(None, None, None)  # the request's turn has come, though it has not run yet
+    connections[0].terminate()
+    async with asyncio.timeout(2):
+        assert (await request)["one"] == 1
+    await leases[1].__aexit__(None, None, None)
+    await is_whole(client)
+
+
+@pytest.mark.parametrize("read", [True, False], ids=["read", "write"])
+async def test_a_database_that_takes_its_time_to_wake_is_waited_for(opened, relay, read):
+    relay.flowing.clear()
+    await relay.open()
+    client = opened(relay.url)
+    request = asyncio.create_task((client.fetch_read if read else client.fetch_row)("SELECT 1 AS one"))
+    await asyncio.sleep(3)
+    assert not request.done()
+    relay.flowing.set()
+    async with asyncio.timeout(2):
+        assert (await request)["one"] == 1
+    await is_whole(client)
+
+
+@pytest.mark.parametrize("turned_away", [1, 2], ids=["once", "twice"])
+@pytest.mark.parametrize("answer", [b"", ASLEEP], ids=["a hang-up", "an internal error"])
+async def test_opening_a_connection_is_tried_twice_at_most(opened, relay, unused_port, turned_away, answer):
+    """Nothing has been sent then, so that a write may have its second try too."""
+    await relay.open()
+    asked = 0
+
+    async def turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > turned_away:
+            await relay.pass_on(reader, writer)
+            return
+        if answer:
+            await reader.read(8)  # may we have TLS?
+            writer.write(b"N")
+            await reader.read(1000)
+            writer.write(answer)
+        writer.close()
+
+    port = unused_port()
+    async with await asyncio.start_server(turn_away, "127.0.0.1", port):
+        client = opened(relay.url.replace(str(relay.port), str(port)))
+        if turned_away == 1:
+            assert (await client.fetch_row("SELECT 1 AS one"))["one"] == 1
+        else:
+            assert await fails(client) == "connection"
+        assert asked == 2
+        await is_whole(client)
+        await client.close()
+
+
+async def test_a_database_that_is_away_is_not_asked_for_ever_by_a_read(opened, relay):
+    client = opened(relay.url)
+    assert [await fails(client, read=True, within=1) for _ in range(3 * SIZE)] == ["connection"] * 3 * SIZE
+    await relay.open()
     await is_whole(client)
 
 
