@@ -5,6 +5,7 @@ The supervisor makes it before it forks, and it goes away with the last process:
 
 from __future__ import annotations
 
+import logging
 import mmap
 import struct
 from typing import NamedTuple
@@ -14,8 +15,12 @@ import msgspec
 
 from service.metrics.figures import Figures, total
 
+logger = logging.getLogger("doable.metrics")
+
 HALF = 256 * 1024  # bytes; 40 routes with 8 methods and 5 statuses each take 60 KiB. Untouched memory costs nothing
 HEAD = struct.Struct("<II")  # length and checksum
+REFUSED = struct.Struct("<I")  # how often somebody wrote more than there is room for
+REFUSED_AT = 4  # bytes from the slot's start, whose first one says which half is to be read
 SLOT = 8 + 2 * HALF
 ATTEMPTS = 10
 REMEMBERED = 64  # workers that have ended, by number: a reader is never further behind than that
@@ -43,6 +48,7 @@ class Board:
         self._memory = mmap.mmap(-1, SLOT * (workers + 1))
         self._free = list(range(workers, 0, -1))  # 0 is for those that have ended
         self._number = 0
+        self._warned = False
 
     def seat(self) -> Seat:
         """A place for a new worker. The supervisor asks, before it forks."""
@@ -65,16 +71,23 @@ class Board:
         serving = [found for slot in slots if (found := self._read(slot))]
         # Read last: whoever has ended since its slot was read is in here, and must not be counted twice.
         ended = self._read(0) or Figures()
+        starts = range(0, len(self._memory), SLOT)
+        ended.unpublished = sum(REFUSED.unpack_from(self._memory, start + REFUSED_AT)[0] for start in starts)
         return [one for one in serving if one.number not in ended.ended], ended
 
     def write(self, slot: int, packed: bytes) -> None:
         """Write into the half that nobody reads, then make it the one to read; a writer may die in between.
 
-        Raises ValueError for more than the slot can hold.
+        More than the slot can hold is not written, but counted: the figures before it stay, and serving goes on.
         """
-        if len(packed) > HALF - HEAD.size:
-            raise ValueError(f"{len(packed)} bytes of figures do not fit")
         start = slot * SLOT
+        if len(packed) > HALF - HEAD.size:
+            (refused,) = REFUSED.unpack_from(self._memory, start + REFUSED_AT)
+            REFUSED.pack_into(self._memory, start + REFUSED_AT, refused + 1)
+            if not self._warned:
+                self._warned = True
+                logger.warning("figures do not fit, the last ones stay", extra={"fields": {"bytes": len(packed)}})
+            return
         half = 1 - self._memory[start]
         offset = start + 8 + half * HALF
         self._memory[offset : offset + HEAD.size + len(packed)] = HEAD.pack(len(packed), crc32(packed)) + packed

@@ -57,6 +57,9 @@ class _Collector(Collector):
         for name, (meaning, join) in GAUGES.items():
             values = [one.gauges[name] for one in self._serving if name in one.gauges]
             yield _gauge(name, meaning, join(values) if values else None)
+        yield CounterMetricFamily(
+            "doable_metrics_unpublished", "Times that a worker's figures were too large.", self._whole.unpublished
+        )
         yield _gauge("doable_workers", "Worker processes that serve.", len(self._serving))
         info = GaugeMetricFamily("doable_info", "The version that runs.", labels=["version"])
         info.add_metric([self._version], 1)

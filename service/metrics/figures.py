@@ -42,7 +42,7 @@ class Figures(Struct):
     rate_limited: dict[str, int] = field(default_factory=dict)  # by limit
     gauges: dict[str, float] = field(default_factory=dict)  # as they were when these figures were published
     cpu_seconds: float = 0.0
-    unpublished: int = 0  # how often these figures were too large for their place on the board
+    unpublished: int = 0  # how often figures were too large for their place on the board; the board sets it
     process: int = field(default_factory=os.getpid)
     number: int = 0  # of the worker, counted by the supervisor; process ids come again, these do not
     ended: list[int] = field(default_factory=list)  # the workers that are in the sum of those that have ended

@@ -144,13 +144,18 @@ def test_another_process_sees_what_is_published_and_a_writer_that_dies_half_way_
     assert (counted(found), found.process) == (5, child)
 
 
-def test_figures_that_do_not_fit_are_refused_and_what_was_stays():
+def test_figures_that_do_not_fit_are_counted_said_once_and_leave_what_was(caplog):
     board = Board(1)
     seat = board.seat()
     seat.publish(busy(5), {})
-    with pytest.raises(ValueError, match="do not fit"):
+    for _ in range(3):
         board.write(seat.slot, bytes(300_000))
-    assert counted(board.read()[0][0]) == 5
+    serving, ended = board.read()
+    assert counted(serving[0]) == 5
+    assert samples(text(serving, ended, "1.2.3"))["doable_metrics_unpublished_total",] == 3
+    assert [record.message for record in caplog.records] == ["figures do not fit, the last ones stay"]
+    board.vacate(seat)
+    assert board.read()[1].unpublished == 3, "no count goes back"
 
 
 def test_the_figures_of_forty_routes_fit_with_room_to_spare():
