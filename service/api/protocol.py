@@ -1,4 +1,4 @@
-"""Reading a request must come to an end: the deadline that Sanic does not have."""
+"""Reading a request must come to an end, and so must the wait for a client that does not take its answer."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ class DeadlineProtocol(HttpProtocol):
 
     Sanic's own REQUEST_TIMEOUT begins anew with every byte, so a client that sends one a second holds a connection
     for as long as it likes ("Slowloris"). One timer a connection is enough: it looks again only when it fires.
+
+    Cuts a client off, too, that takes nothing of its answer for SEND_TIMEOUT seconds. Only an answer that the kernel's
+    buffers do not hold has to wait for its reader.
     """
 
-    __slots__ = ("_reading_since", "_reading_timer")
+    __slots__ = ("_reading_since", "_reading_timer", "_sending_timer", "_unsent")
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Sanic's own
         """Take Sanic's options."""
         super().__init__(**options)
         self._reading_since = 0.0
         self._reading_timer: asyncio.TimerHandle | None = None
+        self._sending_timer: asyncio.TimerHandle | None = None
+        self._unsent = 0  # bytes, at the last look
 
     def data_received(self, data: bytes) -> None:
         """Note when a request begins to arrive."""
@@ -32,6 +37,19 @@ class DeadlineProtocol(HttpProtocol):
             if self._reading_timer is None:
                 self._arm(self.app.config.READ_TIMEOUT)
         super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """Begin to look whether the client reads; asyncio says that more waits to be sent than should."""
+        super().pause_writing()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+        self._look_for_reader()
+
+    def resume_writing(self) -> None:
+        """Look no more; asyncio says that the client has taken most of it, and Sanic that the connection is gone."""
+        if self._sending_timer is not None:
+            self._sending_timer.cancel()
+            self._sending_timer = None
+        self._unsent = 0
+        super().resume_writing()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer with the connection."""
@@ -60,3 +78,12 @@ class DeadlineProtocol(HttpProtocol):
             self._http.exception = RequestTimeout("the request did not arrive in time")
             self._http.request_body = None  # else Sanic would answer, and go on reading what is still to come
             self._task.cancel()
+
+    def _look_for_reader(self) -> None:
+        if self.transport is None:
+            return
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        if self._unsent == before:
+            self.transport.abort()
+        else:
+            self._sending_timer = self.loop.call_later(self.app.config.SEND_TIMEOUT, self._look_for_reader)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -176,6 +178,59 @@ async def test_a_body_that_trickles_in_behind_its_own_answer_is_ended_too(serve,
     borne, said = await drip(str(client.base_url), at_once, SLOW_HEAD, 0.05)
     assert borne < 3
     assert said.startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.fixture
+async def long_list(alice, connection) -> int:
+    """Gives alice a list that no kernel's buffers hold, and its size in bytes."""
+    made = await alice.make()
+    await connection.execute(
+        "INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version) "
+        "SELECT user_id, 'Long', repeat('x', 1000), false, 0, '{}', now(), now(), 100 + number FROM tasks, "
+        "generate_series(1, 8000) AS number WHERE id = $1",
+        made["id"],
+    )
+    return 8_000 * 1_000
+
+
+async def take(address: str, bearing: str, bites: int, pause: float) -> tuple[int, int]:
+    """Ask for the list over a narrow line, take some bites of it, pause, take the rest: its length, and what came."""
+    place, loop = urlsplit(address), asyncio.get_running_loop()
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        line.setblocking(False)  # noqa: FBT003 - its only argument
+        await loop.sock_connect(line, (place.hostname, place.port))
+        await loop.sock_sendall(
+            line, f"GET /api/me/tasks HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {bearing}\r\n\r\n".encode()
+        )
+        came = await loop.sock_recv(line, 4096)
+        expected = int(re.search(rb"content-length: (\d+)", came)[1])
+        received = len(came.partition(b"\r\n\r\n")[2])
+        for _ in range(bites):
+            received += len(await loop.sock_recv(line, 400_000))
+            await asyncio.sleep(pause)
+        with contextlib.suppress(ConnectionError):
+            while received < expected and (more := await loop.sock_recv(line, 400_000)):
+                received += len(more)
+    return expected, received
+
+
+async def test_a_client_that_takes_nothing_of_a_long_answer_is_cut_off(app, server, long_list, monkeypatch):
+    monkeypatch.setitem(app.config, "SEND_TIMEOUT", 0.3)
+    async with asyncio.timeout(20):
+        expected, received = await take(server, token("alice"), bites=1, pause=1.5)
+    assert expected > long_list
+    assert received < expected
+
+
+async def test_a_client_that_takes_a_long_answer_slowly_gets_all_of_it(app, server, long_list, monkeypatch):
+    monkeypatch.setitem(app.config, "SEND_TIMEOUT", 0.5)
+    started = time.monotonic()
+    async with asyncio.timeout(20):
+        expected, received = await take(server, token("alice"), bites=60, pause=0.025)
+    assert time.monotonic() - started > 1, "or it was not slow"
+    assert expected > long_list
+    assert received == expected
 
 
 async def test_a_keep_alive_connection_in_use_is_not_mistaken_for_a_slow_one(serve, free_port):
