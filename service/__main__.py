@@ -206,8 +206,10 @@ async def _try_key_set(settings: Settings) -> str:
     if keys is None:
         return "No key set is asked for."
     if not await keys.fetch():
-        raise ConfigurationError(f"The key set at {keys.url} cannot be read; the service would start, and wait for it.")
-    return f"The key set at {keys.url} answers with {keys.count} usable keys."
+        raise ConfigurationError(
+            f"The key set at {keys.url} cannot be read ({keys.failure}); the service would start, and wait for it."
+        )
+    return f"The key set at {keys.url} answers with {keys.count} usable {'key' if keys.count == 1 else 'keys'}."
 
 
 async def _try_database(settings: Settings) -> tuple[str, str | None]:

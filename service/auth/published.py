@@ -43,6 +43,7 @@ class PublishedKeys:
         self.url = url
         self.algorithms = algorithms
         self.on_change = on_change
+        self.failure = ""  # why the last fetch brought no keys, in words for an operator
         self._cooldown = cooldown
         self._max_stale = max_stale
         self._keys = KeySet(())
@@ -113,7 +114,8 @@ class PublishedKeys:
             async with asyncio.timeout(FETCH_TIMEOUT):
                 found = KeySet.read(msgspec.json.decode(await self._download()))
         except Exception as error:  # noqa: BLE001 - whatever an issuer does wrong, the keys we have go on
-            logger.warning("key set not available", extra={"fields": {"url": self.url, "error": _cause(error)}})
+            self.failure = _cause(error)
+            logger.warning("key set not available", extra={"fields": {"url": self.url, "error": self.failure}})
             return False
         self._fetched_at = monotonic()
         if found != self._keys:

@@ -170,6 +170,28 @@ async def test_migrating_says_what_was_done_and_checking_whether_it_has_to_be(la
         assert url not in process.stdout
 
 
+async def test_checking_tells_how_many_keys_there_are_or_why_none(launch, settings, make_issuer):
+    issuer = make_issuer()
+    issuer.add("only", "EdDSA")
+    await issuer.start()
+    variables = {"DATABASE_URL": settings.database_url, "BETTER_AUTH_URL": issuer.origin}
+    where = f"The key set at {issuer.origin}/api/auth/jwks"
+
+    checked = launch([*DOABLE, "check"], **variables)
+    assert await checked.exit_code() == 0
+    assert f"\n{where} answers with 1 usable key.\n" in checked.stdout
+
+    issuer.head = b"HTTP/1.1 404 Not Found"
+    refused = launch([*DOABLE, "check"], **variables)
+    assert await refused.exit_code() == 1
+    await issuer.stop()
+    alone = launch([*DOABLE, "check"], **variables)
+    assert await alone.exit_code() == 1
+    for process, why in ((refused, "status 404"), (alone, "ConnectError")):
+        said = f"doable: {where} cannot be read ({why}); the service would start, and wait for it.\n"
+        assert process.stderr.endswith(said)
+
+
 async def test_a_database_that_is_away_is_said_in_one_sentence(launch):
     variables = {"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": SECRET}
     commands = (["check"], ["migrate"], ["run", "--development"])
