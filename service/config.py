@@ -132,7 +132,7 @@ class Settings:
         parsing.seconds(0.1, 60), 10.0, "Seconds that opening a connection to the database may take."
     )
     migration_lock_timeout: float = _setting(
-        parsing.seconds(0.1, 300), 5.0,
+        parsing.seconds(0.1, 300), 3.0,
         "Seconds a migration waits for a table before it steps back, so that requests do not queue behind it; it tries "
         "four times.",
     )  # fmt: skip
