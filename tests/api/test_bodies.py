@@ -56,6 +56,23 @@ async def send(alice):
     return send
 
 
+@pytest.mark.parametrize(
+    "sent", [{"Content-Length": "0"}, {"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}], ids=str
+)
+async def test_a_body_with_a_read_is_read_and_ignored_without_a_word_in_the_log(alice, caplog, sent):
+    content = b"" if sent.get("Content-Length") == "0" else b"hello" if "Content-Length" in sent else chunks()
+    for method in ("GET", "HEAD"):
+        response = await alice.request(method, alice.path, content=content, headers=sent)
+        assert (response.status_code, response.text) == (200, "[]" if method == "GET" else "")
+        content = chunks() if "Transfer-Encoding" in sent else content
+    assert {record.message for record in caplog.records} == {"request"}
+
+
+async def chunks():
+    yield b"he"
+    yield b"llo"
+
+
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
 async def test_what_is_not_json_is_malformed(send, refusal, body):
     writes = WRITES if body.strip() else WRITES[:3]  # to complete needs no body
