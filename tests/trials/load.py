@@ -31,6 +31,15 @@ class Promise:
 
 
 @dataclass
+class Promised:
+    """What all clients were promised, at one moment."""
+
+    promises: dict[str, Promise]  # by title
+    writes_done: Counter  # by user, acknowledged ones
+    writes_sent: Counter  # by user
+
+
+@dataclass
 class Answer:
     status: int
     headers: dict[str, str]
@@ -98,6 +107,7 @@ class Load:
     acknowledged: int = 0  # writes
     writes_sent: Counter = field(default_factory=Counter)  # by user
     writes_done: Counter = field(default_factory=Counter)  # by user, acknowledged ones
+    titles: set[str] = field(default_factory=set)  # that were sent
     promises: dict[str, Promise] = field(default_factory=dict)  # by title
     statuses: Counter = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -126,6 +136,17 @@ class Load:
         finally:
             for task in self._tasks:
                 task.cancel()
+
+    @property
+    def promised(self) -> Promised:
+        """What is promised, as it goes on changing."""
+        return Promised(self.promises, self.writes_done, self.writes_sent)
+
+    def doubt(self, promised: Promised) -> None:
+        """Count as sent what was sent by now, and be sure no more of what has been changed since `promised`."""
+        promised.writes_sent = self.writes_sent.copy()
+        for title, promise in promised.promises.items():
+            promise.certain = promise.certain and promise == self.promises[title]
 
     def mark(self) -> None:
         """The fault is over now: recovery counts from here."""
@@ -171,6 +192,7 @@ class Load:
         path = f"/api/{user}/tasks"
         what = chance.random()
         if what < 0.45 or not mine:
+            self.titles.add(title)
             answer = await self._write(line, user, "POST", path, {"title": title})
             if answer.status == 201:
                 self.promises[title] = Promise(user, answer.json["id"], version=answer.json["version"])

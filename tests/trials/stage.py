@@ -16,7 +16,7 @@ import asyncpg
 import psutil
 
 from tests.trials.cluster import Cluster, unused_port
-from tests.trials.load import Line, Load
+from tests.trials.load import Line, Load, Promise, Promised
 
 CONNECTIONS = 10  # half of DB_CONNECTIONS' default: what all workers together may hold
 RECOVERY = 5.0  # seconds after the database's own
@@ -102,7 +102,8 @@ class Stage:
         finally:
             if not self.exits and not self.pooler:
                 faults += await self._look_at_pool()
-        lost, doubled, more = await self._compare()
+        async with self.cluster.admin() as connection:
+            lost, doubled, more = await compare(connection, load.promised)
         faults += more
         if recovered > RECOVERY:
             faults.append(f"recovered after {recovered:.1f} s; connections {load.first_success}")
@@ -121,51 +122,6 @@ class Stage:
         assert not load.wrong, f"{len(load.wrong)} wrong answers: {load.wrong[:5]}"
         assert not faults, "\n".join(faults)
         assert load.acknowledged > 50, "or there was no load to lose anything of"
-
-    async def _compare(self) -> tuple[list[str], list[str], list[str]]:
-        """What was promised and is not there, what is there twice, and what does not add up."""
-        async with self.cluster.admin() as connection:
-            rows = await connection.fetch("SELECT user_id, id, title, completed, deleted_at, version FROM tasks")
-            users = await connection.fetch(
-                "SELECT users.*, (SELECT count(*) FROM tasks WHERE user_id = users.id AND deleted_at IS NULL) AS live, "
-                "(SELECT max(version) FROM tasks WHERE user_id = users.id) AS newest, "
-                "(SELECT count(*) - count(DISTINCT version) FROM tasks WHERE user_id = users.id) AS repeated FROM users"
-            )
-        there: dict[str, asyncpg.Record] = {}
-        doubled = []
-        for row in rows:
-            if row["title"] in there:
-                doubled.append(row["title"])
-            there[row["title"]] = row
-        lost = self._missing(there)
-        faults = []
-        for user in users:
-            done, sent = self.load.writes_done[user["id"]], self.load.writes_sent[user["id"]]
-            # Each write moves its owner's revision by one: fewer were lost, more were done twice.
-            if user["revision"] < done:
-                lost.append(f"{user['id']}: {done} writes acknowledged, {user['revision']} done")
-            if user["revision"] > sent:
-                doubled.append(f"{user['id']}: {sent} writes sent, {user['revision']} done")
-            if user["live"] != user["task_count"]:
-                faults.append(f"{user['id']} has {user['live']} live tasks and counts {user['task_count']}")
-            if user["newest"] > user["revision"] or user["repeated"]:
-                faults.append(f"the versions of {user['id']} are not its revisions")
-        return lost, doubled, faults
-
-    def _missing(self, there: dict[str, asyncpg.Record]) -> list[str]:
-        """The promises that `there`, the tasks by title, do not keep."""
-        lost = []
-        for title, promise in self.load.promises.items():
-            row = there.get(title)
-            if row is None or (row["user_id"], row["id"]) != (promise.user, promise.id):
-                lost.append(title)
-            elif row["version"] < promise.version:
-                lost.append(f"{title}: version {promise.version}, there {row['version']}")
-            elif (promise.certain and row["completed"] is not promise.completed) or (
-                promise.deleted and row["deleted_at"] is None
-            ):
-                lost.append(f"{title}: promised {promise}, there {dict(row)}")
-        return lost
 
     async def _look_at_pool(self) -> list[str]:
         """Hold every connection of the pools at once: one that leaked would be missing, and its turn too."""
@@ -221,3 +177,49 @@ class Stage:
 def counted(answers: list) -> dict[object, int]:
     """How often each status came, or each failure."""
     return dict(Counter(repr(one) if isinstance(one, BaseException) else one.status for one in answers))
+
+
+async def compare(connection: asyncpg.Connection, promised: Promised) -> tuple[list[str], list[str], list[str]]:
+    """What was promised and is not there, what is there twice, and what does not add up."""
+    rows = await connection.fetch("SELECT user_id, id, title, completed, deleted_at, version FROM tasks")
+    users = await connection.fetch(
+        "SELECT users.*, (SELECT count(*) FROM tasks WHERE user_id = users.id AND deleted_at IS NULL) AS live, "
+        "(SELECT max(version) FROM tasks WHERE user_id = users.id) AS newest, "
+        "(SELECT count(*) - count(DISTINCT version) FROM tasks WHERE user_id = users.id) AS repeated FROM users"
+    )
+    there: dict[str, asyncpg.Record] = {}
+    doubled = []
+    for row in rows:
+        if row["title"] in there:
+            doubled.append(row["title"])
+        there[row["title"]] = row
+    lost = _missing(promised.promises, there)
+    faults = []
+    for user in users:
+        done, sent = promised.writes_done[user["id"]], promised.writes_sent[user["id"]]
+        # Each write moves its owner's revision by one: fewer were lost, more were done twice.
+        if user["revision"] < done:
+            lost.append(f"{user['id']}: {done} writes acknowledged, {user['revision']} done")
+        if user["revision"] > sent:
+            doubled.append(f"{user['id']}: {sent} writes sent, {user['revision']} done")
+        if user["live"] != user["task_count"]:
+            faults.append(f"{user['id']} has {user['live']} live tasks and counts {user['task_count']}")
+        if user["newest"] > user["revision"] or user["repeated"]:
+            faults.append(f"the versions of {user['id']} are not its revisions")
+    return lost, doubled, faults
+
+
+def _missing(promises: dict[str, Promise], there: dict[str, asyncpg.Record]) -> list[str]:
+    """Those of the promises that `there`, the tasks by title, do not keep."""
+    lost = []
+    for title, promise in promises.items():
+        row = there.get(title)
+        if row is None or (row["user_id"], row["id"]) != (promise.user, promise.id):
+            lost.append(title)
+        elif row["version"] < promise.version:
+            lost.append(f"{title}: version {promise.version}, there {row['version']}")
+        elif (promise.certain and row["completed"] is not promise.completed) or (
+            promise.deleted and row["deleted_at"] is None
+        ):
+            lost.append(f"{title}: promised {promise}, there {dict(row)}")
+    return lost

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
+import re
 import shutil
 import signal
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from service.database import migrations
 from tests.trials.cluster import unused_port
+from tests.trials.load import Line
+from tests.trials.stage import compare
 
 ROOT = Path(__file__).parents[2]
+RESTORE = ROOT / "docs" / "how-to" / "back-up-and-restore.md"
 pytestmark = pytest.mark.xdist_group("trials")
 trial = pytest.mark.trial
 # In the short form a trial takes a few seconds and is part of `make test`.
@@ -147,6 +154,52 @@ async def test_the_database_is_read_only_for_a_while(stage, cluster):
     assert trial.load.statuses[503] > 20
     await asyncio.sleep(1)
     await trial.reckon("database read-only for 3 s")
+
+
+@forms
+async def test_a_dump_under_load_is_restored(stage, cluster, short, tmp_path, sign):
+    """As docs/how-to/back-up-and-restore.md says, in its own words where they are SQL."""
+    if not (cluster.programs / "pg_dump").exists():
+        pytest.skip("THERE IS NO pg_dump beside the server, so no dump was tried")
+    trial = stage()
+    await trial.raise_curtain(0.5 if short else 5)
+    promised = copy.deepcopy(trial.load.promised)
+    dump, began = str(tmp_path / "doable.dump"), time.monotonic()
+    await cluster.client("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={dump}", cluster.url)
+    seconds = time.monotonic() - began
+    trial.load.doubt(promised)
+    titles = set(trial.load.titles)
+    trial.over()
+    await asyncio.sleep(0.5 if short else 2)
+
+    url = cluster.url.removesuffix("/doable") + "/restored"
+    async with cluster.admin() as admin:
+        await admin.execute("CREATE DATABASE restored OWNER doable")
+    await cluster.client("pg_restore", "--no-owner", "--no-privileges", "--single-transaction", f"--dbname={url}", dump)
+    restored = await asyncpg.connect(url, timeout=10)
+    lost, doubled, faults = await compare(restored, promised)
+    assert (lost, doubled, faults) == ([], [], [])
+    there = {row["title"] for row in await restored.fetch("SELECT title FROM tasks")}
+    assert there <= titles, "nothing is there that was not sent before the dump's end"
+    assert len(promised.promises) <= len(there) < len(trial.load.promises), "or nothing was written beside it"
+    (ahead,) = re.findall(r"```sql\n(.*?)```", RESTORE.read_text(), re.DOTALL)
+    await restored.execute(textwrap.dedent(ahead))
+    live = await restored.fetchval("SELECT count(*) FROM tasks WHERE user_id = 'user-0' AND deleted_at IS NULL")
+    await restored.close()
+
+    trial.notes.append(f"{len(promised.promises)} tasks before the dump, {len(there)} in it, taken in {seconds:.1f} s")
+    await trial.reckon("dumped under load, and restored")
+    newest = [promise for promise in trial.load.promises.values() if promise.user == "user-0"]
+    second = stage(url=url)
+    await second.serve()
+    await second.lives()
+    line = Line(second.port, sign("user-0"))
+    assert len((await line.ask("GET", "/api/user-0/tasks")).json) == live
+    made = (await line.ask("POST", "/api/user-0/tasks", {"title": "after the restoration"})).json
+    assert made["id"] > max(promise.id for promise in trial.load.promises.values()), "no id is given twice"
+    assert made["version"] > max(promise.version for promise in newest), "and no revision"
+    assert len((await line.ask("GET", "/api/user-0/tasks")).json) == live + 1
+    line.close()
 
 
 @pytest.fixture
