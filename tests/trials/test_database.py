@@ -13,6 +13,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
@@ -126,6 +127,27 @@ async def test_the_connections_are_used_up(stage, cluster):
     trial.over()
     assert trial.load.statuses[503] > 20
     await trial.reckon("connections used up for 3 s")
+
+
+@trial
+async def test_the_server_has_fewer_connections_than_the_pools_want(stage, cluster):
+    async with cluster.admin() as admin:
+        await admin.execute("ALTER SYSTEM SET max_connections = 16")
+    await cluster.stop("fast")
+    await cluster.start()
+    async with AsyncExitStack() as others:
+        for _ in range(11):  # and 3 more are reserved for superusers: 2 are left for our 10
+            await others.enter_async_context(cluster.admin())
+        trial = stage(workers=2, pause=0.005)
+        await trial.raise_curtain(3)
+        held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'doable'"
+        async with cluster.admin() as admin:
+            trial.notes.append(f"{await admin.fetchval(held)} connections then, 10 afterwards")
+    trial.over()
+    assert trial.load.statuses[503] > 20
+    assert trial.load.acknowledged > 50, "those who had one went on"
+    await asyncio.sleep(1)
+    await trial.reckon("connections fewer than the pools want")
 
 
 @trial
