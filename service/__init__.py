@@ -3,7 +3,8 @@
 Imports go downward only, and a test keeps it so.
 
 - ground: `errors` (what can go wrong, in the domain's words), `parsing` and `config` (the settings, from the
-  environment alone), `logs` (one line for each thing that happened) and `metrics` (how many, and how long).
+  environment alone), `logs` (one line for each thing that happened), `metrics` (how many, and how long) and
+  `tracing` (what was done in which request; loaded only where it is on).
 - floor 1: `auth` (a token becomes an identity; knows no ORM and no web framework), `models` (the tables and
   their fail-closed, user-scoped managers; knows no web framework) and `limiting` (how often anyone may ask).
 - floor 2: `database` (where the database is, how a connection is borrowed, what its failures mean).

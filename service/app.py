@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sanic import Sanic
+from sanic.exceptions import RequestCancelled
 
 from service import database, logs
 from service.api import documentation, health, methods, metrics, middleware, problems, tasks
@@ -13,6 +14,7 @@ from service.api.requests import ApiRequest
 from service.auth import published_keys, token_verifier
 from service.config import Settings
 from service.database.upkeep import DailyPurge
+from service.errors import ConfigurationError
 from service.limiting import rate_limiter
 
 MAXIMUM_BODY = 64 * 1024  # bytes
@@ -58,13 +60,27 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.blueprint(documentation.blueprint)
     methods.complete(app)
 
+    if settings.is_traced:
+        _trace(app)
     app.register_middleware(middleware.authenticate, "request")
     app.register_middleware(middleware.finish, "response")
-    app.exception(Exception)(problems.answer)
+    app.exception(Exception, RequestCancelled)(problems.answer)  # type: ignore[arg-type]  # reason: Sanic raises it so
 
     app.before_server_start(_open)
     app.after_server_stop(_close)
     return app
+
+
+def _trace(app: Sanic[Any, Any]) -> None:
+    try:
+        from service.api import tracing  # noqa: PLC0415 - who does not trace need neither install nor load it
+    except ImportError:
+        raise ConfigurationError(
+            "Tracing is on without OpenTelemetry: pip install 'doable[otel]', or set OTEL_SDK_DISABLED=true."
+        ) from None
+    except ValueError:  # raised by OpenTelemetry as it is loaded
+        raise ConfigurationError("OTEL_PROPAGATORS names a propagator that is not installed.") from None
+    tracing.install(app)
 
 
 async def _open(app: Sanic[Any, Any]) -> None:

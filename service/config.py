@@ -136,6 +136,29 @@ class Settings:
         "Seconds a migration waits for a table before it steps back, so that requests do not queue behind it; it tries "
         "four times.",
     )  # fmt: skip
+    otel_exporter_otlp_endpoint: str = _setting(
+        parsing.collector, "",
+        "Where an OpenTelemetry collector takes traces over HTTP, such as http://localhost:4318; /v1/traces is added. "
+        "Setting it turns tracing on, which needs doable[otel].",
+    )  # fmt: skip
+    otel_exporter_otlp_traces_endpoint: str = _setting(
+        parsing.collector, "", "The same, for traces alone, with its whole path."
+    )
+    otel_exporter_otlp_protocol: str = _setting(
+        parsing.one_of("http/protobuf"), "http/protobuf", "How traces are sent. There is no other way."
+    )
+    otel_traces_exporter: str = _setting(
+        parsing.one_of("otlp", "none"), "",
+        "'otlp' turns tracing on without an endpoint, which then is http://localhost:4318; 'none' turns it off.",
+    )  # fmt: skip
+    otel_sdk_disabled: bool = _setting(
+        parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
+        "1 turns tracing off, whatever else is set.",
+    )  # fmt: skip
+    trace_user_ids: bool = _setting(
+        parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
+        "1 lets traces say whose request it was, as `enduser.id`.",
+    )  # fmt: skip
     log_level: str = _setting(
         parsing.one_of("debug", "info", "warning", "error"), "info", "The least level that is logged."
     )
@@ -194,6 +217,13 @@ class Settings:
             return self.jwt_jwks_url
         path = urlsplit(self.better_auth_url).path
         return self.better_auth_url + ("/jwks" if path else "/api/auth/jwks")
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether requests are traced, by OpenTelemetry's own variables."""
+        endpoint = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint
+        wanted = self.otel_traces_exporter or ("otlp" if endpoint else "none")
+        return wanted == "otlp" and not self.otel_sdk_disabled
 
     @property
     def better_auth_origin(self) -> str:

@@ -99,6 +99,19 @@ def web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def collector(value: str) -> str:
+    """An address that traces are sent to, often inside a network of one's own, where nobody has certificates."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
+        usable = usable and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("an http:// or https:// address without user")
+    return value
+
+
 def rate(value: str) -> str:
     """Take a number of requests in a unit of time, or `off`."""
     if value.lower() != "off" and not (RATE.fullmatch(value.lower()) and int(value.split("/", 1)[0])):

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse
-from sanic.exceptions import SanicException
+from sanic.exceptions import RequestCancelled, SanicException
 
 from service import errors
 from service.api.requests import ApiRequest
@@ -148,7 +148,7 @@ def response(request: ApiRequest, problem: Problem, detail: str, error: BaseExce
     return HTTPResponse(body, problem.status, headers, MEDIA_TYPE)
 
 
-async def answer(request: ApiRequest, error: Exception) -> HTTPResponse:
+async def answer(request: ApiRequest, error: BaseException) -> HTTPResponse:
     """Turn any exception into its problem; the full cause of what is not the client's doing goes to the log."""
     if isinstance(error, errors.DoableError) and type(error) in CODES:
         problem, detail = PROBLEMS[CODES[type(error)]], error.detail
@@ -159,7 +159,7 @@ async def answer(request: ApiRequest, error: Exception) -> HTTPResponse:
         code, detail = FRAMEWORK[error.status_code]
         problem = PROBLEMS[code]
         request.failure = code
-    elif isinstance(error, SanicException) and error.status_code == CLIENT_CLOSED_REQUEST:
+    elif isinstance(error, RequestCancelled):
         request.failure = "client closed the connection"
         return HTTPResponse(status=CLIENT_CLOSED_REQUEST)
     else:

@@ -47,10 +47,10 @@ def is_pooled(settings: Settings, url: str | None = None) -> bool:
     return settings.db_pgbouncer or bool(parse(url or settings.require_database())["pgbouncer"])
 
 
-def orm_config(connection: Credentials) -> dict[str, Any]:
-    """Tortoise's configuration for our models over `connection`."""
+def orm_config(connection: Credentials, engine: str = "service.database.client") -> dict[str, Any]:
+    """Tortoise's configuration for our models over `connection`; `engine` is the module of the client."""
     return {
-        "connections": {"default": {"engine": "service.database.client", "credentials": connection}},
+        "connections": {"default": {"engine": engine, "credentials": connection}},
         "apps": {APP: {"models": ["service.models", "aerich.models"], "default_connection": "default"}},
         "use_tz": True,
         "timezone": "UTC",
@@ -64,9 +64,9 @@ TORTOISE_ORM = orm_config({"host": "localhost", "port": 5432, "user": "", "passw
 
 async def connect(settings: Settings) -> None:
     """Open the pool; the database need not be there yet. Raises ConfigurationError for a bad URL."""
-    await Tortoise.init(
-        config=orm_config(credentials(settings, settings.require_database())), _enable_global_fallback=True
-    )
+    engine = "service.database.traced" if settings.is_traced else "service.database.client"
+    config = orm_config(credentials(settings, settings.require_database()), engine)
+    await Tortoise.init(config=config, _enable_global_fallback=True)
     await client().open()
     bind(client())
 

@@ -50,6 +50,8 @@ class Lease:
 class FairClient(AsyncpgDBClient):
     """Lends connections in the order of asking, and speaks of failures in the domain's words."""
 
+    handover_class = Handover
+
     def __init__(self, *, acquire_timeout: float = 5.0, **credentials: Any) -> None:  # noqa: ANN401 - asyncpg's own
         """Take asyncpg's keyword arguments; `acquire_timeout` is in seconds."""
         super().__init__(**credentials)
@@ -67,7 +69,7 @@ class FairClient(AsyncpgDBClient):
         async with self._pool_init_lock:
             if self._pool is None:
                 await self.create_connection(with_db=True)
-                self.handover = Handover(self._pool, self.pool_maxsize, self.acquire_timeout)
+                self.handover = self.handover_class(self._pool, self.pool_maxsize, self.acquire_timeout)
         assert self._pool is not None  # noqa: S101 - create_connection sets it or raises
         return self._pool
 
