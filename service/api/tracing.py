@@ -59,7 +59,7 @@ async def _close(app: Sanic[Any, Any]) -> None:
 
 
 def begin(request: ApiRequest) -> None:
-    """Start the request's span, as of when its first bytes were read, in the trace that the caller names if any."""
+    """Start the request's span, as of when its headers had arrived, in the trace that the caller names if any."""
     template = request.template
     if template is not None and template.startswith(UNTRACED):
         return
@@ -113,7 +113,7 @@ def _path(request: ApiRequest, template: str) -> str:
 
 
 def _arrived(request: ApiRequest) -> int | None:
-    """When the request began to arrive, in nanoseconds since 1970; None, now, where Sanic has not noted it."""
+    """When the request's headers had arrived, in nanoseconds since 1970; None, now, where Sanic has not noted it."""
     began = getattr(request.stream, "perft0", None)
     return None if began is None else time_ns() - int((perf_counter() - began) * 1e9)
 

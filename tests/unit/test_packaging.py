@@ -18,7 +18,12 @@ from service import __version__
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKS = {"requirements.txt": [], "requirements-run.txt": ["embedded"], "requirements-dev.txt": ["embedded", "dev"]}
+OPTIONAL = ["otel", "redis"]  # extras that production has at hand
+LOCKS = {
+    "requirements.txt": OPTIONAL,
+    "requirements-run.txt": [*OPTIONAL, "embedded"],
+    "requirements-dev.txt": [*OPTIONAL, "embedded", "dev"],
+}
 PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[a-z,-]+\])?==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))?")
 
 
