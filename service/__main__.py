@@ -146,7 +146,9 @@ def _purge(_options: argparse.Namespace) -> int:
 async def _empty_trash(settings: Settings) -> int | None:
     await database.connect(settings)
     try:
-        return await upkeep.purge(database.client(), settings)
+        purged = await upkeep.purge(database.client(), settings)
+        await upkeep.forget_answers(database.client())
+        return purged
     finally:
         await database.close()
 

@@ -8,7 +8,7 @@ from sanic import Sanic
 from sanic.exceptions import RequestCancelled
 
 from service import database, logs
-from service.api import documentation, health, methods, metrics, middleware, problems, tasks
+from service.api import documentation, health, methods, metrics, middleware, problems, tasks, trash, users
 from service.api.readiness import Readiness
 from service.api.requests import ApiRequest
 from service.auth import published_keys, token_verifier
@@ -55,6 +55,8 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.ctx.auth_failures = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 
     app.blueprint(tasks.blueprint)
+    app.blueprint(trash.blueprint)
+    app.blueprint(users.blueprint)
     app.blueprint(health.blueprint)
     app.blueprint(metrics.blueprint)
     app.blueprint(documentation.blueprint)

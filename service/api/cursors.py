@@ -19,6 +19,7 @@ KEYS = {
     "title": re.compile(r"[^\0]{1,600}", re.DOTALL),
     "due_date": re.compile(r"-?infinity|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?\+00"),
     "priority": re.compile(r"[0-3]"),
+    "deleted": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}\+00"),
 }
 MAXIMUM_NUMBER = 2**63 - 1  # PostgreSQL's bigint
 
@@ -68,7 +69,7 @@ def _fits(key: str, sort: str) -> bool:
         return False
     if sort in {"created", "updated"}:
         return int(key) <= MAXIMUM_NUMBER
-    if sort == "due_date" and not key.endswith("infinity"):
+    if sort in {"due_date", "deleted"} and not key.endswith("infinity"):
         try:
             datetime.fromisoformat(key)
         except ValueError:  # the 30th of February, the year 0

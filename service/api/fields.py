@@ -106,4 +106,4 @@ def _fits(content: object, kind: Any, *, strict: bool) -> bool:  # noqa: ANN401 
 def _unknown(name: str, known: Mapping[str, FieldInfo]) -> str:
     nearest = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     hint = f"did you mean '{nearest[0]}'? " if nearest else ""
-    return f"is not known; {hint}known are {', '.join(known)}"
+    return f"is not known; {hint}known are {', '.join(known)}" if known else "is not known; there is none to send"

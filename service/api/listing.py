@@ -38,6 +38,14 @@ Bound = Annotated[
 ]
 
 
+Limit = Annotated[
+    Annotated[int, Meta(ge=1, le=MAXIMUM_PAGE)] | UnsetType,
+    _rule("a number of tasks from 1 to 1000; without it the list is whole"),
+]
+Following = Annotated[str | UnsetType, _rule("the cursor that the Link header of the page before gave")]
+Counted = Annotated[bool, _rule("true or false: whether X-Total-Count tells how many tasks match")]
+
+
 class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     """The query of a list, as it comes in."""
 
@@ -69,12 +77,9 @@ class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
         Literal["asc", "desc"] | UnsetType,
         _rule("asc or desc; by default newest first, A to Z, due soonest first, highest priority first"),
     ] = UNSET
-    limit: Annotated[
-        Annotated[int, Meta(ge=1, le=MAXIMUM_PAGE)] | UnsetType,
-        _rule("a number of tasks from 1 to 1000; without it the list is whole"),
-    ] = UNSET
-    cursor: Annotated[str | UnsetType, _rule("the cursor that the Link header of the page before gave")] = UNSET
-    count: Annotated[bool, _rule("true or false: whether X-Total-Count tells how many tasks match")] = False
+    limit: Limit = UNSET
+    cursor: Following = UNSET
+    count: Counted = False
 
 
 REPEATABLE = frozenset({"priority", "tag"})

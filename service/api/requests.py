@@ -15,7 +15,7 @@ from sanic_routing import Route
 from service.auth import Identity
 from service.config import Settings
 from service.limiting import Allowance
-from service.models import Task, UserTasks
+from service.models import Task, UserTasks, UserTrash
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 PLAIN = frozenset({"application/json"})
@@ -95,9 +95,21 @@ class ApiRequest(Request[Any, Any]):
     @property
     def tasks(self) -> UserTasks:
         """The caller's own tasks, and nobody else's; only routes behind the middleware may ask."""
+        caller = self.caller
+        return Task.objects.for_user(caller.user_id, email=caller.email, name=caller.name)
+
+    @property
+    def trash(self) -> UserTrash:
+        """The caller's own deleted tasks; as with `tasks`."""
+        caller = self.caller
+        return Task.objects.trash_of(caller.user_id, email=caller.email, name=caller.name)
+
+    @property
+    def caller(self) -> Identity:
+        """Who is calling; only routes behind the middleware may ask."""
         if self.identity is None:
-            raise SanicException("A public route asked for a user's tasks.")
-        return Task.objects.for_user(self.identity.user_id, email=self.identity.email, name=self.identity.name)
+            raise SanicException("A public route asked who is calling.")
+        return self.identity
 
     @property
     def json_body(self) -> bytes:

@@ -27,7 +27,7 @@ class Table(NamedTuple):
 
 # All of them, a table before those that refer to it: Citus keeps no foreign key to a table that is not distributed yet.
 # aerich's own table is nobody's and stays where it is.
-TABLES = (Table("users", "id"), Table("tasks", "user_id"))
+TABLES = (Table("users", "id"), Table("tasks", "user_id"), Table("idempotency_keys", "user_id"))
 FIRST = TABLES[0]
 
 NOT_OFFERED = (

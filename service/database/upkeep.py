@@ -1,4 +1,4 @@
-"""Emptying the trash: on demand, and once a day by one worker of all that serve."""
+"""Emptying the trash and forgetting old answers: on demand, and once a day by one worker of all that serve."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 from service.config import Settings
 from service.database.client import FairClient
+from service.database.transactions import Session
 from service.errors import UnavailableError
-from service.models.upkeep import BATCH, purge_trash_of_all_users
+from service.models.upkeep import BATCH, purge_answers_of_all_users, purge_trash_of_all_users
 
 logger = logging.getLogger("doable.upkeep")
 
@@ -31,14 +34,22 @@ async def purge(client: FairClient, settings: Settings) -> int | None:
 
     Raises UnavailableError when the database cannot answer now; the batches before that are done.
     """
-    older_than = timedelta(days=settings.trash_retention_days)
+    return await _in_batches(client, partial(purge_trash_of_all_users, timedelta(days=settings.trash_retention_days)))
+
+
+async def forget_answers(client: FairClient) -> int | None:
+    """Remove the answers that nobody may ask for again (`Idempotency-Key`); returns and raises as `purge` does."""
+    return await _in_batches(client, purge_answers_of_all_users)
+
+
+async def _in_batches(client: FairClient, remove: Callable[[Session], Awaitable[int]]) -> int | None:
     purged = 0
     while True:
         async with client.transaction() as session:
             row = await session.fetch_row("SELECT pg_try_advisory_xact_lock($1) AS mine", LOCK)
             if row is None or not row["mine"]:
                 return purged or None
-            batch = await purge_trash_of_all_users(older_than, session)
+            batch = await remove(session)
         purged += batch
         if batch < BATCH:
             return purged
@@ -68,6 +79,7 @@ class DailyPurge:
         while True:
             try:
                 purged = await purge(client, self._settings)
+                await forget_answers(client)
             except UnavailableError as error:
                 logger.warning("the trash could not be emptied", extra={"fields": {"kind": error.kind}})
             except Exception:

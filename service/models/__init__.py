@@ -3,6 +3,7 @@
 from service.models.idempotency import IdempotencyKey
 from service.models.listing import Page, Position, TaskQuery
 from service.models.task import Priority, Task
+from service.models.trash import UserTrash
 from service.models.user import User
 from service.models.user_tasks import StoredTask, TaskChanges, UserTasks
 
@@ -17,4 +18,5 @@ __all__ = [
     "TaskQuery",
     "User",
     "UserTasks",
+    "UserTrash",
 ]

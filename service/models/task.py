@@ -10,6 +10,7 @@ from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.queryset import QuerySet
 
 from service.models.scoping import OwnedModel, ScopedManager
+from service.models.trash import UserTrash
 from service.models.user import User
 from service.models.user_tasks import UserTasks
 
@@ -29,6 +30,10 @@ class TaskManager(ScopedManager["Task"]):
     def for_user(self, user_id: str, *, email: str | None = None, name: str | None = None) -> UserTasks:
         """The tasks of `user_id` (1 to 255 characters); `email` and `name` refresh the user's row at writes."""
         return UserTasks(user_id, email, name)
+
+    def trash_of(self, user_id: str, *, email: str | None = None, name: str | None = None) -> UserTrash:
+        """The deleted tasks of `user_id`; the arguments are those of `for_user`."""
+        return UserTrash(user_id, email, name)
 
     def queryset_for(self, user_id: str) -> QuerySet[Task]:
         """A Tortoise queryset that begins with the owner, for reads off the hot path. Trash included."""

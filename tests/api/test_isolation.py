@@ -51,7 +51,7 @@ def test_every_route_answers_every_method(routes):
 
 def test_every_private_route_names_its_owner_in_the_path(routes):
     known, public = routes
-    assert all(template.startswith("/api/{user_id}/") for _, template in known if template not in public)
+    assert all(f"{template}/".startswith("/api/{user_id}/") for _, template in known if template not in public)
 
 
 async def test_without_a_token_every_route_is_closed_and_nothing_is_asked_of_the_database(
@@ -137,6 +137,22 @@ async def test_anothers_deleted_task_answers_as_one_that_never_was(alice, bob):
         assert (answers[0].headers.raw, answers[0].content) == (answers[1].headers.raw, answers[1].content)
 
 
+async def test_what_lies_in_anothers_trash_can_be_neither_seen_nor_restored_nor_destroyed(alice, bob):
+    deleted = await bob.make()
+    await bob.delete(f"{bob.path}/{deleted['id']}")
+    for method, path in (("POST", "{}/restore"), ("DELETE", "{}")):
+        answers = [
+            await alice.request(method, f"/api/me/trash/{path.format(task_id)}", headers=SAME_ID)
+            for task_id in (deleted["id"], 2**62)
+        ]
+        assert answers[0].status_code == 404
+        assert (answers[0].headers.raw, answers[0].content) == (answers[1].headers.raw, answers[1].content)
+    assert (await alice.get("/api/me/trash")).json() == []
+    assert (await alice.delete("/api/me/trash")).json() == {"deleted": 0}
+    assert (await alice.request("DELETE", "/api/me", json={"confirm": "alice"})).status_code == 204
+    assert [task["id"] for task in (await bob.get("/api/me/trash")).json()] == [deleted["id"]]
+
+
 async def test_what_one_user_does_shows_nowhere_in_what_another_sees(alice, bob):
     await bob.make("Bob's", tags=["home"], due_date="2020-01-01", priority="high")
     await alice.make("Alice's")
@@ -216,12 +232,21 @@ async def test_every_statement_names_the_owner(alice, bob, routes, statements):
             for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
                 await alice.request(method, f"{path}?status=all" if method == "DELETE" else path)
                 await alice.request(method, path, json={"completed": True})
+        for query in ("", "count=true", "limit=1&count=true"):
+            deleted = [(await alice.make())["id"] for _ in range(2)]
+            await alice.delete(f"{alice.path}?status=all")
+            page = await alice.get(f"/api/alice/trash?{query}")
+        await alice.get(page.links["next"]["url"])
+        await alice.post(f"/api/alice/trash/{deleted[0]}/restore")
+        await alice.delete(f"/api/alice/trash/{deleted[1]}")
+        await alice.request("DELETE", "/api/alice", json={"confirm": "alice"})
     assert len(seen) > 50
     for statement, arguments in seen:
         assert arguments[:1] == ("alice",), statement
         assert_names_one_user(statement, arguments)
     kinds = "\n".join(statement for statement, _ in seen)
-    for verb in ("INSERT INTO tasks", "UPDATE tasks", "SELECT count(*) AS total", "deleted_at = owner.written_at"):
+    for verb in ("INSERT INTO tasks", "UPDATE tasks", "SELECT count(*) AS total", "deleted_at = owner.written_at",
+                 "deleted_at = NULL", "DELETE FROM tasks", "DELETE FROM users"):  # fmt: skip
         assert verb in kinds
 
 

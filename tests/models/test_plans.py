@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from service.database import APP, migrations
-from service.models import Position, TaskQuery, task_sql, upkeep
+from service.models import Position, TaskQuery, task_sql, trash, upkeep, user
 from service.models.listing import SORTS, statement
 
 MOMENT = datetime(2026, 12, 24, tzinfo=timezone.utc)
@@ -51,6 +51,9 @@ async def crowd(make_database):
                CASE WHEN n % 3 = 0 THEN now() + n * interval '1 hour' END, now(), now(), n
         FROM users, generate_series(1, CASE WHEN id = 'alice' THEN 5000 ELSE 4 END) AS n
         ORDER BY n;
+        INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
+        SELECT id, 'POST /tasks', n::text, '', 201, '{}', '', now() - n * interval '5 hours'
+        FROM users, generate_series(1, 5) AS n;
         """
     )
     await connection.execute("ANALYZE")
@@ -116,8 +119,23 @@ async def test_a_page_at_any_depth_is_one_range_of_an_index_with_nothing_to_sort
         (task_sql.DELETE, ("alice", None, None, 5)),
         (task_sql.DELETE_MANY, ("alice", None, None, True)),
         (task_sql.SUMMARY, ("alice", MOMENT.date(), MOMENT, MOMENT)),
+        (trash.RESTORE, ("alice", None, None, 5, 10_000)),
+        (trash.DESTROY, ("alice", None, None, 5)),
+        (trash.DESTROY_ALL, ("alice", None, None)),
+        (user.ERASE, ("alice",)),
     ],
-    ids=["find", "toggle", "update", "delete", "delete many", "summary"],
+    ids=[
+        "find",
+        "toggle",
+        "update",
+        "delete",
+        "delete many",
+        "summary",
+        "restore",
+        "destroy",
+        "destroy all",
+        "erase",
+    ],
 )
 async def test_every_other_verb_reads_no_other_users_rows_either(crowd, text, arguments):
     assert_reads_the_owner_alone(await explain(crowd, text, *arguments))
@@ -128,3 +146,19 @@ async def test_the_purge_of_the_trash_reads_nothing_but_the_trash(crowd):
     assert [node["Index Name"] for node in nodes if "Index Name" in node] == ["tasks_trash"]
     assert "Seq Scan" not in {node["Node Type"] for node in nodes}
     assert_reads_the_owner_alone(await explain(crowd, upkeep.PURGE, "alice", timedelta(days=30), 1000))
+
+
+@pytest.mark.parametrize("after", [None, Position("2026-12-24 00:00:00.000000+00", 500)])
+async def test_a_page_of_the_trash_is_one_range_of_its_index_with_nothing_to_sort(crowd, after):
+    text, arguments = trash.statement("alice", 50, after, count=True)
+    nodes = await explain(crowd, text, *arguments)
+    assert_reads_the_owner_alone(nodes)
+    assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"tasks_trash"}
+    assert "Sort" not in {node["Node Type"] for node in nodes}
+    assert after is None or any("ROW(" in node.get("Index Cond", "") for node in nodes)
+
+
+async def test_old_answers_are_found_by_their_age_alone(crowd):
+    nodes = await explain(crowd, upkeep.NEXT_OWNER_OF_ANSWERS, timedelta(days=1), "")
+    assert [node["Index Name"] for node in nodes if "Index Name" in node] == ["idempotency_keys_age"]
+    assert_reads_the_owner_alone(await explain(crowd, upkeep.FORGET_ANSWERS, "alice", timedelta(days=1), 1000))

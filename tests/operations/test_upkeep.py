@@ -19,6 +19,11 @@ SELECT $1, 'A task', false, 0, '{}', now(), now(), 1000 + n + 10000 * $2, now() 
 FROM generate_series(1, $3::int) AS n
 """
 
+ANSWER = """
+INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
+VALUES ($1, 'POST /tasks', $2::int || ' hours', '', 201, '{}', '', now() - $2 * interval '1 hour')
+"""
+
 
 @pytest.fixture
 async def trash(alice, bob, connection) -> None:
@@ -41,11 +46,27 @@ KEPT = [("alice", 29)] * 3 + [("alice", None), *[("bob", 29)] * 3, ("bob", None)
 
 
 async def test_the_purge_removes_what_is_older_than_the_retention_and_nothing_else(settings, trash, connection):
-    before = await connection.fetch("SELECT * FROM users ORDER BY id")
+    await connection.execute("UPDATE users SET forgotten = 1000000 WHERE id = 'bob'")
+    before = [dict(user) for user in await connection.fetch("SELECT * FROM users ORDER BY id")]
+    assert [user["forgotten"] for user in before] == [0, 1_000_000]
     assert await upkeep.purge(database.client(), settings) == 6
     assert await left(connection) == KEPT
     assert await upkeep.purge(database.client(), settings) == 0
-    assert await connection.fetch("SELECT * FROM users ORDER BY id") == before
+    before[0]["forgotten"] = 1000 + 3 + 310_000  # the newest version of what went
+    assert [dict(user) for user in await connection.fetch("SELECT * FROM users ORDER BY id")] == before
+
+
+async def test_what_a_day_old_answer_was_is_forgotten_and_nothing_else(settings, trash, connection, statements):
+    for user_id, hours in (("alice", 23), ("alice", 25), ("bob", 25), ("bob", 26)):
+        await connection.execute(ANSWER, user_id, hours)
+    with statements() as seen:
+        assert await upkeep.forget_answers(database.client()) == 3
+    kept = await connection.fetch("SELECT user_id, key FROM idempotency_keys")
+    assert [tuple(row) for row in kept] == [("alice", "23 hours")]
+    deletes = [(text, arguments) for text, arguments in seen if "DELETE" in text]
+    assert [arguments[0] for _, arguments in deletes] == ["alice", "bob"]
+    assert all("DELETE FROM idempotency_keys\n    WHERE user_id = $1" in text for text, _ in deletes)
+    assert len(await left(connection)) == 14
 
 
 async def test_the_retention_is_a_setting(settings, trash, connection):
@@ -64,13 +85,14 @@ async def test_every_purging_statement_names_one_owner(settings, trash, statemen
         await upkeep.purge(database.client(), settings)
     deletes = [(text, arguments) for text, arguments in seen if "DELETE" in text]
     assert [arguments[0] for _, arguments in deletes] == ["alice", "bob"]
-    assert all("DELETE FROM tasks\n    WHERE user_id = $1" in text for text, _ in deletes)
+    assert all("DELETE FROM tasks USING owner, target WHERE tasks.user_id = $1" in text for text, _ in deletes)
 
 
 async def test_one_process_purges_at_a_time(settings, trash, connection):
     async with connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({upkeep.LOCK})")
         assert await upkeep.purge(database.client(), settings) is None
+        assert await upkeep.forget_answers(database.client()) is None
     assert len(await left(connection)) == 14
     assert await upkeep.purge(database.client(), settings) == 6
 

@@ -21,6 +21,7 @@ KEYS = {
     "priority": st.sampled_from("0123"),
     "due_date": st.datetimes().map(lambda moment: moment.strftime("%Y-%m-%d %H:%M:%S.%f+00").zfill(29))
     | st.sampled_from(["infinity", "-infinity"]),
+    "deleted": st.datetimes().map(lambda moment: moment.strftime("%Y-%m-%d %H:%M:%S.%f+00").zfill(29)),
 }
 POSITIONS = st.sampled_from(list(KEYS)).flatmap(
     lambda sort: st.tuples(st.just(sort), KEYS[sort], st.integers(0, 2**63 - 1))

@@ -37,6 +37,8 @@ INFO = {
 
 TAGS = [
     {"name": "tasks", "description": "What a user has to do."},
+    {"name": "trash", "description": "What was deleted, and can still come back."},
+    {"name": "user", "description": "All that is a user's, at once."},
     {"name": "health", "description": "For balancers and platforms; no token needed."},
     {"name": "documentation", "description": "This description; no token needed."},
 ]

@@ -104,7 +104,7 @@ OPERATIONS: Operations = {
     ("PATCH", ONE): _update("updateTask"),
     ("DELETE", ONE): Operation(
         "deleteTask", TAG, "Delete a task", "A second time there is nothing left to delete: 404.",
-        {204: Answer("The task is deleted.")}, (*OWNED, "task_not_found"),
+        {204: Answer("The task is in the trash.")}, (*OWNED, "task_not_found"),
     ),
     ("PATCH", f"{ONE}/complete"): _complete("completeTask"),
     ("POST", f"{ONE}/complete"): _complete("completeTaskByPost"),

@@ -1,0 +1,41 @@
+"""What the routes of a user's trash take, answer and refuse."""
+
+from __future__ import annotations
+
+from service.api import schemas, trash
+from service.api.openapi.shapes import OWNED, Answer, Operation, Operations
+from service.api.openapi.tasks import EXAMPLE
+
+TAG = "trash"
+ALL = "/api/{user_id}/trash"
+ONE = f"{ALL}/{{task_id}}"
+
+TRASHED = {
+    **EXAMPLE, "deleted_at": "2026-12-02T08:15:00.000000Z", "updated_at": "2026-12-02T08:15:00.000000Z", "version": 8,
+}  # fmt: skip
+
+OPERATIONS: Operations = {
+    ("GET", ALL): Operation(
+        "listTrash", TAG, "List deleted tasks",
+        "The task that was deleted last comes first. Pages work as those of the list of tasks do.",
+        {200: Answer("The deleted tasks; an empty list when there are none.", list[trash.TrashedTask], [TRASHED],
+                     ("Link", "X-Total-Count"))},
+        (*OWNED, "validation_error"), query=trash.TrashParameters,
+    ),
+    ("DELETE", ALL): Operation(
+        "emptyTrash", TAG, "Empty the trash", "Removes all that is in it for good. It takes no parameters.",
+        {200: Answer("How many tasks are gone.", trash.Destroyed, {"deleted": 3})},
+        (*OWNED, "validation_error"),
+    ),
+    ("POST", f"{ONE}/restore"): Operation(
+        "restoreTask", TAG, "Restore a deleted task",
+        "Everything about it is as before, but for `updated_at` and `version`.",
+        {200: Answer("The task, live again.", schemas.Task, EXAMPLE, ("ETag",))},
+        (*OWNED, "task_not_found", "task_quota_exceeded"),
+    ),
+    ("DELETE", ONE): Operation(
+        "destroyTask", TAG, "Remove a deleted task for good",
+        "Only what is in the trash; a live task is not found here.",
+        {204: Answer("The task is gone.")}, (*OWNED, "task_not_found"),
+    ),
+}  # fmt: skip

@@ -1,0 +1,16 @@
+"""What the route of a user as a whole takes, answers and refuses."""
+
+from __future__ import annotations
+
+from service.api import users
+from service.api.openapi.shapes import WITH_BODY, Answer, Body, Operation, Operations
+
+OPERATIONS: Operations = {
+    ("DELETE", "/api/{user_id}"): Operation(
+        "eraseUser", "user", "Erase a user",
+        "Removes tasks, trash, idempotency keys and the user's row, for good and at once. `confirm` must be the "
+        "token's user id, also where the path says `me`. Who has nothing here is answered the same.",
+        {204: Answer("Nothing of the user is left.")}, WITH_BODY,
+        body=Body(users.Erasure, {"confirm with your own id": {"confirm": "dFz1UQm3T0yLbXkA"}}),
+    ),
+}  # fmt: skip

@@ -1,0 +1,74 @@
+"""The routes of a user's trash: what was deleted, and what becomes of it. Only the owner gets this far."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct
+from sanic import Blueprint, HTTPResponse
+
+from service.api import cursors, listing, responses, schemas
+from service.api.requests import ApiRequest
+from service.errors import FieldError, InvalidInputError
+
+blueprint: Blueprint = Blueprint("trash", url_prefix="/api/<user_id:str>/trash")
+
+LISTED = cursors.fingerprint("trash")  # there is one order and no filter
+
+
+class TrashParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The query of a trash, as it comes in."""
+
+    limit: listing.Limit = UNSET
+    cursor: listing.Following = UNSET
+    count: listing.Counted = False
+
+
+class NoParameters(Struct, forbid_unknown_fields=True):
+    """Nothing: who sends a filter would be surprised by what goes without one."""
+
+
+class TrashedTask(schemas.Task, kw_only=True):
+    """A deleted task."""
+
+    deleted_at: Annotated[datetime, Meta(tz=True, description="Since when it lies in the trash.")]
+
+
+class Destroyed(Struct):
+    """How many tasks were removed for good."""
+
+    deleted: Annotated[int, Meta(ge=0)]
+
+
+@blueprint.get("/", unquote=True)
+async def list_trash(request: ApiRequest) -> HTTPResponse:
+    """The caller's deleted tasks, newest deletion first: all of them, or a page."""
+    sent = listing.parameters(request.query_string, TrashParameters)
+    limit = None if sent.limit is UNSET else sent.limit
+    if sent.cursor is not UNSET and limit is None:
+        raise InvalidInputError([FieldError("cursor", "needs a limit; send the one that the page before had")])
+    after = None if sent.cursor is UNSET else cursors.read(sent.cursor, LISTED, "deleted")
+    page = await request.trash.list(limit=limit, after=after, count=sent.count)
+    headers = listing.headers(page, request.path, request.query_string, LISTED)
+    return responses.json_document(page.document, headers=headers)
+
+
+@blueprint.delete("/", unquote=True)
+async def empty_trash(request: ApiRequest) -> HTTPResponse:
+    """Remove all that is in the trash for good."""
+    listing.parameters(request.query_string, NoParameters)
+    return responses.json_value(Destroyed(await request.trash.destroy_all()))
+
+
+@blueprint.post("/<task_id:str>/restore", unquote=True)
+async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+    """Give a deleted task back."""
+    return responses.task(await request.trash.restore(task_id, quota=request.settings.task_quota))
+
+
+@blueprint.delete("/<task_id:str>", unquote=True)
+async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+    """Remove a deleted task for good."""
+    await request.trash.destroy(task_id)
+    return responses.empty()

@@ -1,0 +1,40 @@
+"""The route of a user as a whole: the end of everything that is theirs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from sanic import Blueprint, HTTPResponse
+
+from service.api import fields, responses
+from service.api.requests import ApiRequest
+from service.errors import FieldError, InvalidInputError
+from service.models import User
+
+blueprint: Blueprint = Blueprint("users", url_prefix="/api/<user_id:str>")
+
+RULE = "your own user id, in full, to say that everything of yours shall be gone for good"
+
+
+class Erasure(Struct, forbid_unknown_fields=True):
+    """What must be said so that nobody is erased by accident."""
+
+    confirm: Annotated[
+        str, Meta(extra={"rule": RULE}, extra_json_schema={"description": RULE, "examples": ["dFz1UQm3T0yLbXkA"]})
+    ]
+
+
+@blueprint.delete("/", unquote=True)
+async def erase_user(request: ApiRequest) -> HTTPResponse:
+    """Erase the caller: tasks, trash, idempotency keys and the user's own row."""
+    user_id = request.caller.user_id
+    confirm(request.json_body, user_id)
+    await User.objects.erase(user_id)
+    return responses.empty()
+
+
+def confirm(body: bytes, user_id: str) -> None:
+    """Make sure that `body` names this very user. Raises MalformedInputError or InvalidInputError."""
+    if fields.decode(body.strip() or b"{}", Erasure).confirm != user_id:
+        raise InvalidInputError([FieldError("confirm", fields.rule(Erasure, "confirm"))])

@@ -1,0 +1,129 @@
+"""One user's trash: the tasks that were deleted and can still come back, and the SQL that it takes.
+
+Locks are taken as in `task_sql`: tasks first, in the order of their ids, then the owner. What is destroyed leaves one
+trace, the owner's `forgotten`: the newest version that went. A reader who has seen less cannot be told any more that
+the task was deleted, and has to read everything anew.
+"""
+
+from __future__ import annotations
+
+from service.errors import TaskNotFoundError, TaskQuotaError
+from service.models.listing import PORTABLE, Page, Position
+from service.models.scoping import database
+from service.models.task_sql import ADVANCE, FIELDS, document, moment
+from service.models.user_tasks import StoredTask
+
+TRASHED = "user_id = $1 AND deleted_at IS NOT NULL"
+FIELDS_IN_TRASH = f"{FIELDS}, {moment('deleted_at')} AS deleted_at"
+
+# The quota is decided under the lock on the owner's row. A target without a task is one for which there was no room.
+RESTORE = f"""
+WITH target AS (
+    SELECT id FROM tasks WHERE {TRASHED} AND id = $4 FOR NO KEY UPDATE
+), owner AS (
+    UPDATE users SET {ADVANCE}, task_count = users.task_count + 1
+    WHERE id = $1 AND task_count < $5 AND EXISTS (SELECT FROM target)
+    RETURNING revision, written_at
+), task AS (
+    UPDATE tasks SET deleted_at = NULL, updated_at = owner.written_at, version = owner.revision
+    FROM owner WHERE tasks.user_id = $1 AND tasks.id = $4
+    RETURNING tasks.*
+)
+SELECT id, task.version, {document("task")} AS document FROM target LEFT JOIN task USING (id)
+"""  # noqa: S608 - constants only
+
+
+def _destroy(which: str) -> str:
+    """A statement that destroys the part of the trash that `which` (a condition, or none) names, and counts it."""
+    return f"""
+WITH target AS (
+    SELECT id, version FROM tasks WHERE {TRASHED}{which} ORDER BY id FOR UPDATE
+), owner AS (
+    UPDATE users SET {ADVANCE}, forgotten = greatest(users.forgotten, (SELECT max(version) FROM target))
+    WHERE id = $1 AND EXISTS (SELECT FROM target)
+    RETURNING revision
+), destroyed AS (
+    DELETE FROM tasks USING owner, target WHERE tasks.user_id = $1 AND tasks.id = target.id
+    RETURNING tasks.id
+)
+SELECT count(*) AS destroyed FROM destroyed
+"""  # noqa: S608 - constants only
+
+
+DESTROY = _destroy(" AND id = $4")
+DESTROY_ALL = _destroy("")
+
+
+def statement(
+    user_id: str, limit: int | None, after: Position | None, *, count: bool
+) -> tuple[str, list[object]]:  # fmt: skip
+    """The SQL that lists a trash, what was deleted last first, and its arguments, the owner first.
+
+    It has the form of `listing.statement`, and walks the index of the trash.
+    """
+    total = f"(SELECT count(*) FROM tasks WHERE {TRASHED})" if count else "NULL"  # noqa: S608 - constants only
+    order = "ORDER BY deleted_at DESC, id DESC"
+    if limit is None:
+        return (
+            f"""
+            SELECT coalesce(json_agg(fields), '[]')::text AS document, NULL AS key, NULL AS id, {total} AS total
+            FROM (SELECT {FIELDS_IN_TRASH} FROM tasks WHERE {TRASHED} {order}) AS fields
+            """,  # noqa: S608 - constants only
+            [user_id],
+        )
+    beyond = "AND (deleted_at, id) < ($3::text::timestamptz, $4)" if after else ""
+    return (
+        f"""
+        WITH page AS (
+            SELECT *, deleted_at AS key FROM tasks WHERE {TRASHED} {beyond} {order} LIMIT $2::int + 1
+        ), last AS (
+            SELECT {PORTABLE["timestamptz"]} AS key, id FROM page
+            WHERE (SELECT count(*) FROM page) > $2::int
+            OFFSET $2::int - 1 LIMIT 1
+        )
+        SELECT coalesce(json_agg(fields), '[]')::text AS document,
+               (SELECT key FROM last) AS key, (SELECT id FROM last) AS id, {total} AS total
+        FROM (SELECT {FIELDS_IN_TRASH} FROM page LIMIT $2::int) AS fields
+        """,  # noqa: S608 - constants only
+        [user_id, limit, *(after or ())],
+    )
+
+
+class UserTrash:
+    """The deleted tasks of one user, and nobody else's. Every method raises UnavailableError as `UserTasks` does."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, user_id: str, email: str | None = None, name: str | None = None) -> None:
+        """Bind the manager to its owner. `email` and `name` go to the user's row with each write."""
+        self._owner = (user_id, email, name)
+
+    async def list(self, *, limit: int | None = None, after: Position | None = None, count: bool = False) -> Page:
+        """What is in the trash, newest deletion first: all of it, or `limit` tasks that come `after` a position."""
+        text, arguments = statement(self._owner[0], limit, after, count=count)
+        row = await database().fetch_row(text, *arguments)
+        assert row is not None  # noqa: S101 - an aggregate always has one row
+        position = None if row["id"] is None else Position(row["key"], row["id"])
+        return Page(row["document"], position, row["total"])
+
+    async def restore(self, task_id: int, *, quota: int) -> StoredTask:
+        """Give the task back as it was. Raises TaskNotFoundError, or TaskQuotaError at `quota` live tasks."""
+        row = await database().fetch_row(RESTORE, *self._owner, task_id, quota)
+        if row is None:
+            raise TaskNotFoundError
+        if row["version"] is None:
+            raise TaskQuotaError(quota)
+        return StoredTask(row["id"], row["version"], row["document"])
+
+    async def destroy(self, task_id: int) -> None:
+        """Remove the task for good. Raises TaskNotFoundError for one that is not in the trash."""
+        if not await self._destroy(DESTROY, task_id):
+            raise TaskNotFoundError
+
+    async def destroy_all(self) -> int:
+        """Remove all that is in the trash for good; return how many tasks went."""
+        return await self._destroy(DESTROY_ALL)
+
+    async def _destroy(self, text: str, *arguments: int) -> int:
+        row = await database().fetch_row(text, *self._owner, *arguments)
+        return int(row["destroyed"]) if row else 0

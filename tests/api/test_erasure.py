@@ -1,0 +1,151 @@
+"""Erasing a user: only on purpose, only oneself, and without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+# An id that nothing else holds by chance, with what an address may hold.
+ADA = "auth0|Ada.7f3a91'%_\\x"
+FILL = """
+INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version, deleted_at)
+SELECT $1, 'Task ' || n, repeat('x', 200), false, 0, '{home,x}', now(), now(), 1000 + n,
+       CASE WHEN n % 2 = 0 THEN now() END
+FROM generate_series(1, $2::int) AS n
+"""
+ANSWER = """
+INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
+VALUES ($1, 'POST /api/' || $1 || '/tasks', 'key-of-' || $1, '', 201, jsonb_build_object('Location', $1),
+        '{"user_id": "' || $1 || '"}', now())
+"""
+
+
+def erase(caller, **body: object):
+    return caller.request("DELETE", "/api/me", json=body)
+
+
+async def found(connection, text: str) -> list[str]:
+    """The columns of all tables, of whatever type, whose values hold `text` anywhere."""
+    columns = await connection.fetch(
+        """
+        SELECT format('%I.%I', table_schema, table_name) AS table, quote_ident(column_name) AS column
+        FROM information_schema.columns
+        WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
+        """
+    )
+    assert len(columns) > 25
+    escaped = text.replace("\\", "\\\\")  # as JSON and arrays write it
+    return [
+        f"{column['table']}.{column['column']}"
+        for column in columns
+        if await connection.fetchval(
+            f"SELECT count(*) FROM {column['table']} WHERE strpos({column['column']}::text, $1) > 0 "
+            f"OR strpos({column['column']}::text, $2) > 0",
+            text,
+            escaped,
+        )
+    ]
+
+
+@pytest.fixture
+async def ada(caller, connection):
+    """Ada has left her id wherever a user can."""
+    client = caller(ADA, email="ada@example.com", name=f"Name of {ADA}")
+    await client.make(f"Title of {ADA}", description=ADA, tags=[f"#{ADA}"])
+    task = await client.make(f"Title of {ADA}")
+    await client.delete(f"{client.path}/{task['id']}")
+    await connection.execute(ANSWER, ADA)
+    return client
+
+
+async def test_nothing_of_an_erased_user_remains_in_any_column_of_any_table(ada, bob, connection, private):
+    kept = await bob.make("Bob's")
+    assert set(await found(connection, ADA)) == {
+        "public.users.id", "public.users.name", "public.tasks.user_id", "public.tasks.title",
+        "public.tasks.description", "public.tasks.tags", "public.idempotency_keys.user_id",
+        "public.idempotency_keys.route", "public.idempotency_keys.key", "public.idempotency_keys.headers",
+        "public.idempotency_keys.body",
+    }  # fmt: skip
+    assert await found(connection, "ada@example.com") == ["public.users.email"]
+    response = await erase(ada, confirm=ADA)
+    assert response.status_code == 204
+    assert response.content == b""
+    private(response)
+    assert await found(connection, ADA) == []
+    assert await found(connection, "ada@example.com") == []
+    assert (await bob.get(bob.path)).json() == [kept]
+
+
+async def test_a_second_time_and_for_who_never_wrote_anything_it_is_done_too(ada, caller):
+    for client, user_id in ((ada, ADA), (ada, ADA), (caller("nobody"), "nobody")):
+        assert (await erase(client, confirm=user_id)).status_code == 204
+
+
+async def test_the_path_may_name_the_user_in_full(alice):
+    await alice.make()
+    assert (await alice.request("DELETE", "/api/alice", json={"confirm": "alice"})).status_code == 204
+    assert (await alice.get(alice.path)).json() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["confirm"]), ({"confirm": "bob"}, ["confirm"]), ({"confirm": "me"}, ["confirm"]),
+        ({"confirm": "Alice"}, ["confirm"]), ({"confirm": " alice"}, ["confirm"]), ({"confirm": True}, ["confirm"]),
+        ({"confirm": None}, ["confirm"]), ({"confirm": "alice", "tasks": True}, ["tasks"]), (["alice"], ["body"]),
+    ],
+)  # fmt: skip
+async def test_what_does_not_say_who_exactly_erases_nobody(alice, refusal, statements, body, fields):
+    task = await alice.make()
+    with statements() as seen:
+        response = await alice.request("DELETE", "/api/me", json=body)
+    refusal(response, 422, "validation_error", *fields)
+    assert seen == []
+    assert (await alice.get(alice.path)).json() == [task]
+
+
+async def test_without_a_body_nobody_is_erased(alice, refusal):
+    task = await alice.make()
+    for path in ("/api/me", "/api/me?confirm=alice", "/api/alice/"):
+        body = refusal(await alice.delete(path), 422, "validation_error", "confirm")
+        assert "is required" in body["detail"]
+    refusal(await alice.request("DELETE", "/api/me", content=b"{", headers={"Content-Type": "application/json"}),
+            400, "malformed_json")  # fmt: skip
+    refusal(await alice.request("DELETE", "/api/me", content=b'{"confirm": "alice"}'), 415, "unsupported_media_type")
+    assert (await alice.get(alice.path)).json() == [task]
+
+
+async def test_a_stranger_erases_nobody(alice, bob, refusal):
+    task = await alice.make()
+    refusal(await bob.request("DELETE", "/api/alice", json={"confirm": "alice"}), 403, "forbidden")
+    refusal(await bob.request("DELETE", "/api/me", json={"confirm": "alice"}), 422, "validation_error", "confirm")
+    assert (await alice.get(alice.path)).json() == [task]
+
+
+async def test_who_comes_back_begins_anew(ada, connection):
+    await erase(ada, confirm=ADA)
+    assert (await ada.make())["version"] == 1
+    assert await connection.fetchval("SELECT task_count FROM users WHERE id = $1", ADA) == 1
+
+
+async def test_erasing_many_times_at_once_while_tasks_are_written_is_always_done(alice):
+    made = [await alice.make() for _ in range(10)]
+    answers = await asyncio.gather(
+        *(alice.patch(f"{alice.path}/{task['id']}/complete") for task in made),
+        *(erase(alice, confirm="alice") for _ in range(5)),
+        *(alice.post(alice.path, json={"title": "New"}) for _ in range(5)),
+    )
+    assert {answer.status_code for answer in answers[:10]} <= {200, 404}
+    assert [answer.status_code for answer in answers[10:]] == [204] * 5 + [201] * 5
+    assert (await erase(alice, confirm="alice")).status_code == 204
+    assert (await alice.get(alice.path)).json() == []
+
+
+async def test_a_user_of_as_many_tasks_as_may_be_goes_in_one_statement_within_its_time(alice, connection, statements):
+    await alice.make()
+    await connection.execute(FILL, "alice", 20_000)
+    with statements() as seen:
+        assert (await erase(alice, confirm="alice")).status_code == 204
+    assert len(seen) == 1
+    assert await connection.fetchval("SELECT count(*) FROM tasks") == 0

@@ -1,0 +1,183 @@
+"""The trash: what lies in it, page by page, and how it comes back or goes for good."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+TRASH = "/api/alice/trash"
+NEXT = re.compile(r'<([^<>"\s]+)>; rel="next"')
+
+
+async def delete(caller, *titles: str, **fields: object) -> list[dict]:
+    """Tasks that were made and deleted, in this order."""
+    made = [await caller.make(title, **fields) for title in titles]
+    for task in made:
+        assert (await caller.delete(f"{caller.path}/{task['id']}")).status_code == 204
+    return made
+
+
+async def walk(caller, url: str) -> list[dict]:
+    """All of a trash, by following its links."""
+    found = []
+    while url:
+        response = await caller.get(url)
+        assert response.status_code == 200, response.text
+        found += response.json()
+        link = response.headers.get("link")
+        url = NEXT.fullmatch(link)[1] if link else ""
+    return found
+
+
+class TestListing:
+    async def test_an_empty_trash_is_an_empty_array(self, alice, private):
+        await alice.make("Live")
+        response = await alice.get(TRASH)
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json"
+        private(response)
+        assert response.json() == []
+        assert "link" not in response.headers
+        assert "x-total-count" not in response.headers
+
+    async def test_a_deleted_task_is_there_as_it_was_with_the_moment_of_its_deletion(self, alice):
+        (task,) = await delete(alice, "Old", description="d", priority="high", tags=["x"], due_date="2026-12-24")
+        (found,) = (await alice.get(TRASH)).json()
+        assert found.pop("deleted_at") == found["updated_at"] > task["updated_at"]
+        assert found == {**task, "updated_at": found["updated_at"], "version": 2}
+
+    async def test_what_was_deleted_last_comes_first(self, alice):
+        a, b, c = await delete(alice, "a", "b", "c")
+        assert [task["id"] for task in (await alice.get(TRASH)).json()] == [c["id"], b["id"], a["id"]]
+
+    async def test_what_was_deleted_at_once_comes_in_the_order_of_ids(self, alice):
+        for title in "abcde":
+            await alice.make(title)
+        await alice.delete(f"{alice.path}?status=all")
+        whole = (await alice.get(TRASH)).json()
+        assert [task["title"] for task in whole] == list("edcba")
+        assert len({task["deleted_at"] for task in whole}) == 1
+        for limit in (1, 2, 4, 5, 6):
+            assert await walk(alice, f"{TRASH}?limit={limit}") == whole
+
+    async def test_a_page_leads_to_the_next_and_counts_all(self, alice):
+        await delete(alice, *"abcde")
+        await alice.make("Live")
+        response = await alice.get(f"{TRASH}?limit=2&count=true")
+        assert [task["title"] for task in response.json()] == ["e", "d"]
+        assert response.headers["x-total-count"] == "5"
+        assert re.fullmatch(
+            r'</api/alice/trash\?limit=2&count=true&cursor=[\w-]+>; rel="next"', response.headers["link"]
+        )
+        assert [task["title"] for task in await walk(alice, f"{TRASH}?limit=2")] == list("edcba")
+        assert (await alice.get(f"{TRASH}?count=true")).headers["x-total-count"] == "5"
+
+    async def test_what_is_there_all_along_comes_once_whatever_goes_and_comes_between_pages(self, alice):
+        made = await delete(alice, *"abcdefghi")
+        url, seen = f"{TRASH}?limit=2", []
+        while url:
+            response = await alice.get(url)
+            page = response.json()
+            seen += [task["title"] for task in page]
+            # The page's last task, on which the cursor stands, comes back; the first goes for good; others are new.
+            await alice.post(f"{TRASH}/{page[-1]['id']}/restore")
+            await alice.delete(f"{TRASH}/{page[0]['id']}")
+            await delete(alice, "new")
+            link = response.headers.get("link")
+            url = NEXT.fullmatch(link)[1] if link else ""
+        assert seen == [task["title"] for task in made[::-1]]
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            ("limit=0", "limit"), ("limit=1001", "limit"), ("limit=ten", "limit"), ("limit=1&limit=2", "limit"),
+            ("count=maybe", "count"), ("status=all", "status"), ("sort=title", "sort"), ("limt=5", "limt"),
+            ("cursor=x", "cursor"), ("limit=5&cursor=", "cursor"), ("limit=5&cursor=x", "cursor"),
+        ],
+    )  # fmt: skip
+    async def test_a_parameter_that_is_unknown_or_breaks_its_rule_is_refused(
+        self, alice, refusal, statements, query, field
+    ):  # fmt: skip
+        with statements() as seen:
+            response = await alice.get(f"{TRASH}?{query}")
+        refusal(response, 422, "validation_error", field)
+        assert seen == []
+
+    async def test_a_cursor_of_the_list_does_not_fit_the_trash_nor_the_other_way_round(self, alice, refusal):
+        await delete(alice, "a", "b")
+        await alice.make("c")
+        await alice.make("d")
+        for here, there in ((TRASH, alice.path), (alice.path, TRASH)):
+            link = (await alice.get(f"{here}?limit=1")).links["next"]["url"]
+            refusal(await alice.get(link.replace(here, there)), 422, "validation_error", "cursor")
+
+
+class TestRestoring:
+    async def test_a_restored_task_is_live_again_under_its_id(self, alice, private):
+        (task,) = await delete(alice, "Old", completed=True, tags=["x"])
+        response = await alice.post(f"{TRASH}/{task['id']}/restore")
+        assert response.status_code == 200
+        private(response)
+        restored = response.json()
+        assert restored == {**task, "version": 3, "updated_at": restored["updated_at"]}
+        assert response.headers["etag"] == '"3"'
+        assert (await alice.get(f"{alice.path}/{task['id']}")).json() == restored
+        assert (await alice.get(alice.path)).json() == [restored]
+        assert (await alice.get(TRASH)).json() == []
+
+    async def test_what_is_not_in_the_trash_is_not_found(self, alice, refusal):
+        task = await alice.make()
+        for task_id in (task["id"], task["id"] + 1, 0, "x", 2**63):
+            refusal(await alice.post(f"{TRASH}/{task_id}/restore"), 404, "task_not_found")
+        assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
+
+    async def test_a_second_time_there_is_nothing_to_restore(self, alice, refusal):
+        (task,) = await delete(alice, "Old")
+        assert (await alice.post(f"{TRASH}/{task['id']}/restore")).status_code == 200
+        refusal(await alice.post(f"{TRASH}/{task['id']}/restore"), 404, "task_not_found")
+
+    async def test_where_there_is_no_room_it_stays_in_the_trash(self, alice, connection, refusal):
+        (task,) = await delete(alice, "Old")
+        await connection.execute("UPDATE users SET task_count = 10000 WHERE id = 'alice'")
+        body = refusal(await alice.post(f"{TRASH}/{task['id']}/restore"), 409, "task_quota_exceeded")
+        assert "10,000 tasks" in body["detail"]
+        assert [found["id"] for found in (await alice.get(TRASH)).json()] == [task["id"]]
+
+
+class TestDestroying:
+    async def test_a_destroyed_task_is_gone_for_good(self, alice, private, refusal, connection):
+        task, other = await delete(alice, "Old", "Other")
+        response = await alice.delete(f"{TRASH}/{task['id']}")
+        assert response.status_code == 204
+        assert response.content == b""
+        private(response)
+        refusal(await alice.delete(f"{TRASH}/{task['id']}"), 404, "task_not_found")
+        refusal(await alice.post(f"{TRASH}/{task['id']}/restore"), 404, "task_not_found")
+        assert await connection.fetch("SELECT id FROM tasks") == [(other["id"],)]
+
+    async def test_a_live_task_is_not_found_here(self, alice, refusal):
+        task = await alice.make()
+        refusal(await alice.delete(f"{TRASH}/{task['id']}"), 404, "task_not_found")
+        assert (await alice.get(alice.path)).json() == [task]
+
+    async def test_emptying_it_destroys_all_that_is_in_it_and_nothing_else(self, alice, private, connection):
+        await delete(alice, *"abc")
+        live = await alice.make("Live")
+        response = await alice.delete(TRASH)
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json"
+        private(response)
+        assert response.json() == {"deleted": 3}
+        assert (await alice.delete(TRASH)).json() == {"deleted": 0}
+        assert await connection.fetch("SELECT id FROM tasks") == [(live["id"],)]
+
+    @pytest.mark.parametrize("query", ["status=completed", "limit=1", "older_than=30"])
+    async def test_a_filter_that_it_does_not_have_destroys_nothing(self, alice, refusal, statements, query):
+        await delete(alice, "Old")
+        with statements() as seen:
+            response = await alice.delete(f"{TRASH}?{query}")
+        body = refusal(response, 422, "validation_error", query.partition("=")[0])
+        assert "there is none" in body["detail"]
+        assert seen == []
+        assert len((await alice.get(TRASH)).json()) == 1

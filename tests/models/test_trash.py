@@ -1,0 +1,185 @@
+"""One user's trash under many writers at once: who wins, what is counted, and what is remembered of what is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from service import database
+from service.errors import TaskNotFoundError, TaskQuotaError
+from service.models import StoredTask, Task, User, UserTasks, UserTrash, upkeep
+
+QUOTA = 10_000
+
+
+@pytest.fixture
+def ada(empty) -> UserTasks:
+    return Task.objects.for_user("ada")
+
+
+@pytest.fixture
+def trash(empty) -> UserTrash:
+    return Task.objects.trash_of("ada")
+
+
+async def make(tasks: UserTasks, *, deleted: bool = False) -> StoredTask:
+    task = await tasks.create({"title": "A task"}, quota=QUOTA)
+    if deleted:
+        await tasks.delete(task.id)
+    return task
+
+
+async def owner(connection) -> dict:
+    return dict(await connection.fetchrow("SELECT * FROM users WHERE id = 'ada'"))
+
+
+async def assert_sound(connection) -> None:
+    """What holds after any number of writes in any order."""
+    user = await owner(connection)
+    tasks = await connection.fetch("SELECT * FROM tasks WHERE user_id = 'ada'")
+    versions = [task["version"] for task in tasks]
+    assert len(set(versions)) == len(versions)
+    assert max([0, user["forgotten"], *versions]) <= user["revision"]
+    assert user["task_count"] == sum(task["deleted_at"] is None for task in tasks)
+
+
+def outcome(results: list[object]) -> tuple[int, int, int]:
+    """How many were done, found nothing, and found no room."""
+    return (
+        sum(not isinstance(result, BaseException) for result in results),
+        sum(isinstance(result, TaskNotFoundError) for result in results),
+        sum(isinstance(result, TaskQuotaError) for result in results),
+    )
+
+
+class TestRestoring:
+    async def test_of_many_at_once_exactly_one_restores(self, ada, trash, connection):
+        task = await make(ada, deleted=True)
+        results = await asyncio.gather(
+            *(trash.restore(task.id, quota=QUOTA) for _ in range(20)), return_exceptions=True
+        )  # fmt: skip
+        assert outcome(results) == (1, 19, 0)
+        assert (await owner(connection))["task_count"] == 1
+        assert (await owner(connection))["revision"] == 3
+        await assert_sound(connection)
+
+    async def test_many_tasks_at_once_never_exceed_the_quota(self, ada, trash, connection):
+        gone = [await make(ada, deleted=True) for _ in range(12)]
+        results = await asyncio.gather(
+            *(trash.restore(task.id, quota=5) for task in gone),
+            *(ada.create({"title": "New"}, quota=5) for _ in range(12)),
+            return_exceptions=True,
+        )
+        assert outcome(results) == (5, 0, 19)
+        assert (await owner(connection))["task_count"] == 5
+        await assert_sound(connection)
+
+    async def test_what_found_no_room_stays_in_the_trash_and_takes_no_revision(self, ada, trash, connection):
+        task, _ = await make(ada, deleted=True), await make(ada)
+        before = await owner(connection)
+        with pytest.raises(TaskQuotaError, match="1 tasks"):
+            await trash.restore(task.id, quota=1)
+        assert await owner(connection) == before
+        assert (await trash.restore(task.id, quota=2)).version == before["revision"] + 1
+
+    async def test_the_clock_and_the_version_move_on_and_all_else_is_as_it_was(self, ada, trash, connection):
+        made = await ada.create(
+            {"title": "A", "description": "b", "completed": True, "priority": 3, "tags": ["x"]}, quota=QUOTA
+        )
+        await ada.delete(made.id)
+        restored = await trash.restore(made.id, quota=QUOTA)
+        before, after = msgspec.json.decode(made.document), msgspec.json.decode(restored.document)
+        assert after.pop("updated_at") > before.pop("updated_at")
+        assert (before.pop("version"), after.pop("version")) == (1, 3)
+        assert before == after
+        assert await ada.find(made.id) == restored
+        assert restored.version == (await owner(connection))["revision"]
+
+    async def test_deleting_and_restoring_at_once_leaves_the_count_exact(self, ada, trash, connection):
+        made = [await make(ada, deleted=number % 2 == 0) for number in range(10)]
+        writes = [
+            write
+            for task in made * 3
+            for write in (ada.delete(task.id), trash.restore(task.id, quota=QUOTA), ada.toggle(task.id))
+        ]
+        results = await asyncio.gather(*writes, ada.delete_many(completed=None), return_exceptions=True)
+        assert {type(result) for result in results if isinstance(result, BaseException)} <= {TaskNotFoundError}
+        await assert_sound(connection)
+
+
+class TestDestroying:
+    async def test_of_destroying_and_restoring_at_once_exactly_one_wins(self, ada, trash, connection):
+        for number in range(10):
+            task = await make(ada, deleted=True)
+            verbs = [trash.destroy(task.id), trash.restore(task.id, quota=QUOTA)][:: -1 if number % 2 else 1]
+            results = await asyncio.gather(*verbs, return_exceptions=True)
+            assert outcome(results) == (1, 1, 0)
+            await assert_sound(connection)
+
+    async def test_of_many_at_once_exactly_one_destroys(self, ada, trash, connection):
+        task = await make(ada, deleted=True)
+        results = await asyncio.gather(*(trash.destroy(task.id) for _ in range(20)), return_exceptions=True)
+        assert outcome(results) == (1, 19, 0)
+        assert (await owner(connection))["revision"] == 3
+        assert (await owner(connection))["forgotten"] == 2
+
+    async def test_emptying_purging_and_restoring_at_once_count_each_task_once(self, ada, trash, connection):
+        made = [await make(ada, deleted=True) for _ in range(30)]
+
+        async def purge() -> int:
+            async with database.client().transaction() as session:
+                return await upkeep.purge_trash_of_all_users(timedelta(0), session, limit=10)
+
+        emptied = [trash.destroy_all() for _ in range(4)]
+        restored = [trash.restore(task.id, quota=QUOTA) for task in made[::3]]
+        results = await asyncio.gather(*restored, purge(), *emptied, purge(), return_exceptions=True)
+        assert outcome(results[:10])[2] == 0
+        assert all(isinstance(result, int) for result in results[10:]), results
+        assert outcome(results[:10])[0] + sum(results[10:]) == 30
+        await assert_sound(connection)
+
+    async def test_the_newest_version_that_went_is_remembered_and_never_falls_back(self, ada, trash, connection):
+        first, second, third = [await make(ada) for _ in range(3)]
+        for task in (second, third, first):
+            await ada.delete(task.id)  # the versions 4, 5 and 6
+        seen = []
+        for task in (third, second, first):
+            await trash.destroy(task.id)
+            seen.append((await owner(connection))["forgotten"])
+        assert seen == [5, 5, 6]
+        assert (await owner(connection))["revision"] == 9
+
+    async def test_what_finds_nothing_takes_no_revision(self, ada, trash, connection):
+        task = await make(ada)
+        before = await owner(connection)
+        assert await trash.destroy_all() == 0
+        for verb in (trash.destroy(task.id), trash.destroy(task.id + 1), trash.restore(task.id, quota=QUOTA)):
+            with pytest.raises(TaskNotFoundError):
+                await verb
+        assert await owner(connection) == before
+
+
+class TestErasing:
+    async def test_while_writes_go_on_it_takes_all_that_was_there_before(self, ada, connection):
+        made = [await make(ada) for _ in range(20)]
+        writes = [
+            write for task in made for write in (ada.toggle(task.id), ada.update(task.id, {"title": "B"}), make(ada))
+        ]
+        results = await asyncio.gather(*writes, User.objects.erase("ada"), return_exceptions=True)
+        assert {type(result) for result in results if isinstance(result, BaseException)} <= {TaskNotFoundError}
+        left = await connection.fetch("SELECT id FROM tasks WHERE user_id = 'ada'")
+        assert {row["id"] for row in left}.isdisjoint(task.id for task in made)
+        if left:  # what was created after it made the user anew
+            await assert_sound(connection)
+
+    async def test_it_waits_for_no_other_user(self, ada, connection):
+        await make(ada)
+        await make(Task.objects.for_user("bob"))
+        async with connection.transaction():
+            await connection.execute("SELECT FROM users WHERE id = 'bob' FOR UPDATE")
+            async with asyncio.timeout(2):
+                await User.objects.erase("ada")
+        assert await connection.fetch("SELECT id FROM users") == [("bob",)]
