@@ -7,13 +7,14 @@ RUN := $(VENV)/.run-$(shell cksum < requirements-run.txt | cut -d' ' -f1)
 DEV := $(VENV)/.dev-$(shell cksum < requirements-dev.txt | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCK := $(BIN)/uv pip compile pyproject.toml --extra redis --extra otel --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+PEERS := benchmarks/.venvs/fastapi_asyncpg/.done benchmarks/.venvs/fastapi_psycopg2/.done benchmarks/peers/fastify/node_modules/.done
 ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pgbouncer trials check format lock migration clean
+.PHONY: help run test test-pgbouncer trials bench bench-check bench-report check format lock migration clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or on $DATABASE_URL
 	@exec $(BIN)/python -m service run --development
@@ -26,6 +27,15 @@ trials: $(DEV) ## stop, kill, hang and lock everything under load, a line of fig
 
 test-pgbouncer: $(DEV) ## run the tests of API and models through a real PgBouncer in transaction mode
 	@TEST_PGBOUNCER=1 $(BIN)/python -m pytest -n auto --dist loadgroup tests/api tests/models
+
+bench: $(DEV) $(PEERS) ## measure Doable beside its peers: eight minutes, then the table and the picture (QUICK=1: two minutes, only a table)
+	@$(BIN)/python -m benchmarks run $(if $(QUICK),--quick)
+
+bench-report: $(DEV) ## write the table and the picture of the last `make bench`, a quick one too
+	@$(BIN)/python -m benchmarks report
+
+bench-check: $(DEV) ## fail when a request costs 15 % more CPU than recorded, as a multiple of the floor's (RECORD=1: record it)
+	@$(BIN)/python -m benchmarks check $(if $(RECORD),--record)
 
 check: $(DEV) ## format, lint, types, imports, drift between models and migrations
 	@$(BIN)/ruff format --check .
@@ -46,8 +56,8 @@ lock: $(DEV) ## write the requirements files anew from pyproject.toml
 migration: $(DEV) ## make a migration from what changed in the models: make migration NAME=what_changed
 	@$(BIN)/aerich migrate --offline --name "$(NAME)"
 
-clean: ## remove the environment and what the tests left; the data in .data stays
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove the environments and what the tests left; the data in .data stays
+	@rm -rf $(VENV) benchmarks/.venvs benchmarks/.results benchmarks/peers/fastify/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Doable needs Python 3.11 or newer: make PYTHON=/path/to/python3.12"; exit 1; }
@@ -63,3 +73,14 @@ $(DEV): $(VENV)/bin/python
 	@echo "doable: installing what the tests need (once) …"
 	@$(PIP) $(ROOT_OK) --require-hashes -r requirements-dev.txt
 	@rm -f $(VENV)/.dev-* && touch $@
+
+benchmarks/.venvs/%/.done: benchmarks/peers/%/requirements.txt $(VENV)/bin/python
+	@echo "doable: installing the peer $* (once) …"
+	@$(BIN)/python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-input $(ROOT_OK) --require-hashes -r $<
+	@touch $@
+
+benchmarks/peers/fastify/node_modules/.done: benchmarks/peers/fastify/package-lock.json
+	@echo "doable: installing the peer fastify (once) …"
+	@if command -v npm > /dev/null; then cd benchmarks/peers/fastify && npm ci --silent && touch node_modules/.done; \
+	else echo "doable: there is no npm, so Fastify is left out"; fi

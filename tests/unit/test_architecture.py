@@ -15,7 +15,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
 WRITTEN = [
-    path for folder in ("service", "tests", "aerich", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))
+    path
+    for folder in ("service", "tests", "aerich", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if not any(part.startswith(".") or part == "node_modules" for part in path.relative_to(ROOT).parts)
 ]
 HTTP_METHODS = {"get", "post", "put", "patch", "delete", "head", "options", "route"}
 EXCUSE = re.compile(r"#\s*(noqa\b(?::\s*[A-Z]+[0-9]+(?:,\s*[A-Z]+[0-9]+)*)?|type:\s*ignore(?:\[[a-z, -]+\])?)(.*)")

