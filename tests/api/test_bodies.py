@@ -65,7 +65,7 @@ async def test_a_body_with_a_read_is_read_and_ignored_without_a_word_in_the_log(
         response = await alice.request(method, alice.path, content=content, headers=sent)
         assert (response.status_code, response.text) == (200, "[]" if method == "GET" else "")
         content = chunks() if "Transfer-Encoding" in sent else content
-    assert {record.message for record in caplog.records} == {"request"}
+    assert not [record.message for record in caplog.records if "consumed" in record.message]
 
 
 async def chunks():
