@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Callable
 from datetime import datetime, timezone
 from time import time as now
 from typing import TextIO
@@ -102,6 +103,13 @@ def tell_of_request(fields: dict[str, object]) -> None:
         return
     line = {"time": _moment(now()), "level": "info", "logger": requests.name, "message": "request", **fields}
     handler.gather(ENCODER.encode(line).decode())
+
+
+def put_before_all(add: Callable[[logging.LogRecord], bool]) -> None:
+    """Let every line that is written from now on pass the filter `add` first, those of requests too."""
+    _Direct.handler = None  # the short way would go past it
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(add)
 
 
 def _moment(seconds: float) -> str:

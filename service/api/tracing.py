@@ -6,7 +6,6 @@ sent, which may hold anything; nor who it was, unless TRACE_USER_IDS says so.
 
 from __future__ import annotations
 
-import logging
 from time import perf_counter, time_ns
 from typing import Any
 
@@ -15,7 +14,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from sanic import Sanic
 from sanic.response import BaseHTTPResponse
 
-from service import tracing
+from service import logs, tracing
 from service.api.requests import ApiRequest
 from service.metrics.figures import METHODS
 
@@ -50,8 +49,7 @@ def install(app: Sanic[Any, Any]) -> None:
 
 async def _open(app: Sanic[Any, Any]) -> None:
     app.ctx.exporter.open()
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(tracing.add_trace_id)
+    logs.put_before_all(tracing.add_trace_id)
 
 
 async def _close(app: Sanic[Any, Any]) -> None:
