@@ -76,13 +76,13 @@ END $body$;
 """,
 }
 FOUND = "SELECT logicalrelid::text, partkey, colocationid FROM pg_dist_partition ORDER BY number"
-AT_WORK = [("users", "id", 1), ("tasks", "user_id", 1)]
+AT_WORK = [("users", "id", 1), ("tasks", "user_id", 1), ("idempotency_keys", "user_id", 1)]
 ALONE = (
     "doable: there is no worker node, so one node holds everything; add some with citus_add_node, then move "
     "what is there with citus_rebalance_start."
 )
-DONE = ["doable: distributed users by id.", "doable: distributed tasks by user_id."]
-ALREADY = ["doable: users is already distributed by id.", "doable: tasks is already distributed by user_id."]
+DONE = [f"doable: distributed {name} by {column}." for name, column, _ in AT_WORK]
+ALREADY = [f"doable: {name} is already distributed by {column}." for name, column, _ in AT_WORK]
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +162,11 @@ async def test_every_table_but_aerichs_own_has_a_line_and_its_column(plain):
                                     table.name, table.column) == 1  # fmt: skip
 
 
+def test_the_way_back_copies_every_table_in_an_order_that_foreign_keys_allow():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "outgrow-one-database.md").read_text()
+    assert f"for table in {' '.join(table.name for table in distribution.TABLES)}; do" in page
+
+
 async def test_users_are_distributed_by_id_and_what_is_theirs_beside_them_on_the_stand_in(stand_in, distribute):
     assert await distribute() == [*DONE, ALONE]
     assert await distributed(stand_in) == AT_WORK
@@ -176,7 +181,7 @@ async def test_what_is_distributed_already_stays_as_it_is_on_the_stand_in(stand_
 
 async def test_a_table_that_came_later_joins_the_others_on_the_stand_in(stand_in, distribute):
     await stand_in.execute("SELECT create_distributed_table('users', 'id', colocate_with => 'none')")
-    assert await distribute() == [ALREADY[0], DONE[1], ALONE]
+    assert await distribute() == [ALREADY[0], *DONE[1:], ALONE]
     assert await distributed(stand_in) == AT_WORK
 
 
@@ -184,6 +189,7 @@ async def test_a_dry_run_says_what_would_be_run_and_runs_nothing_on_the_stand_in
     assert await distribute("--dry-run") == [
         "doable: would run SELECT create_distributed_table('users', 'id', colocate_with => 'none')",
         "doable: would run SELECT create_distributed_table('tasks', 'user_id', colocate_with => 'users')",
+        "doable: would run SELECT create_distributed_table('idempotency_keys', 'user_id', colocate_with => 'users')",
         ALONE,
     ]
     assert await distributed(stand_in) == []
@@ -267,7 +273,7 @@ async def test_a_table_in_use_is_not_waited_for_without_end_on_the_stand_in(stan
     busy = await asyncpg.connect(url)
     async with busy.transaction():
         await busy.execute("LOCK TABLE tasks IN ROW EXCLUSIVE MODE")
-        sentence = distribution.BUSY.format("users, tasks")
+        sentence = distribution.BUSY.format("users, tasks, idempotency_keys")
         assert await distribute(fails=True, MIGRATION_LOCK_TIMEOUT="0.2") == [sentence]
     await busy.close()
     assert await distributed(stand_in) == []
