@@ -44,6 +44,8 @@ async def test_the_service_keeps_to_its_description_whatever_is_sent(alice, serv
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration),
         "run", f"{server}/openapi.json", "--checks", "all", "--no-color",
         "--header", f"Authorization: {alice.headers['authorization']}",
+        # These two would leave nothing to try the others on; they are tested by name.
+        "--exclude-operation-id", "eraseUser", "--exclude-operation-id", "emptyTrash",
         cwd=tmp_path,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         stdout=asyncio.subprocess.PIPE,
