@@ -94,7 +94,8 @@ async def test_a_trailing_slash_makes_no_difference_to_writing(alice):
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/api", "/api/", "/api/alice/nothing", "/api/alice/task", "/api/alice/tasks/1/2", "/api/alice/tasks/1/complete/2",
+        "/", "/api", "/api/", "/api/alice/nothing", "/api/alice/task", "/api/alice/tasks/1/2",
+        "/api/alice/tasks/1/complete/2",
         "/api//tasks", "//api/alice/tasks", "/API/alice/tasks", "/api/alice/tasks.json", "/api/alice/tasks/summary/1",
         "/health/none", "/docs/nothing.js", "/docs/..%2f..%2fetc%2fpasswd", "/favicon.ico", "/.env", "/debug",
     ],
