@@ -8,7 +8,19 @@ from sanic import Sanic
 from sanic.exceptions import RequestCancelled
 
 from service import database, logs
-from service.api import documentation, health, methods, metrics, middleware, problems, tasks, trash, users
+from service.api import (
+    changes,
+    documentation,
+    events,
+    health,
+    methods,
+    metrics,
+    middleware,
+    problems,
+    tasks,
+    trash,
+    users,
+)
 from service.api.readiness import Readiness
 from service.api.requests import ApiRequest
 from service.auth import published_keys, token_verifier
@@ -16,6 +28,7 @@ from service.config import Settings
 from service.database.upkeep import DailyPurge
 from service.errors import ConfigurationError
 from service.limiting import rate_limiter
+from service.live import Hub
 
 MAXIMUM_BODY = 64 * 1024  # bytes
 MAXIMUM_HEADERS = 8 * 1024  # bytes, the request line included
@@ -51,10 +64,13 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.ctx.readiness = Readiness(app.ctx.published_keys)
     app.ctx.draining = False  # true from the first signal to stop on
     app.ctx.seat = None  # where a worker that has neighbours publishes its figures
+    app.ctx.live = Hub(per_user=settings.event_streams_per_user, in_all=settings.event_streams)
     app.ctx.requests = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
     app.ctx.auth_failures = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 
     app.blueprint(tasks.blueprint)
+    app.blueprint(changes.blueprint)
+    app.blueprint(events.blueprint)
     app.blueprint(trash.blueprint)
     app.blueprint(users.blueprint)
     app.blueprint(health.blueprint)
@@ -88,6 +104,7 @@ def _trace(app: Sanic[Any, Any]) -> None:
 async def _open(app: Sanic[Any, Any]) -> None:
     await database.connect(app.ctx.settings)
     app.ctx.daily_purge.start(database.client())
+    app.ctx.live.start()
     await metrics.open_board(app)
     if app.ctx.published_keys:
         app.ctx.published_keys.start()
@@ -95,6 +112,7 @@ async def _open(app: Sanic[Any, Any]) -> None:
 
 async def _close(app: Sanic[Any, Any]) -> None:
     await metrics.close_board(app)
+    await app.ctx.live.stop()
     if app.ctx.published_keys:
         await app.ctx.published_keys.stop()
     await app.ctx.daily_purge.stop()

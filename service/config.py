@@ -109,6 +109,13 @@ class Settings:
     task_quota: int = _setting(
         parsing.integer(1, 1_000_000), 10_000, "How many live tasks one user may have; one more is answered 409."
     )
+    event_streams_per_user: int = _setting(
+        parsing.integer(1, 100_000), 20,
+        "How many event streams one user may hold open in each worker; one more is answered 429.",
+    )  # fmt: skip
+    event_streams: int = _setting(
+        parsing.integer(1, 100_000), 2_000, "How many event streams each worker holds open; one more is answered 429."
+    )
     trash_retention_days: int = _setting(
         parsing.integer(1, 3650), 30, "Days that a deleted task stays in the trash before it is removed for good."
     )

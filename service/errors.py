@@ -95,12 +95,34 @@ class TaskQuotaError(DoableError):
         super().__init__(f"You already have {quota:,} tasks, the most one user may have; delete some and try again.")
 
 
+class SyncPositionGoneError(DoableError):
+    """The caller wants the changes since a revision that cannot be gone on from; `revision` is the newest one."""
+
+    detail = "The changes since this revision are not known any more; sync again from 0."
+
+    def __init__(self, revision: int = 0) -> None:
+        """Keep the caller's current `revision`."""
+        super().__init__()
+        self.revision = revision
+
+
 class RateLimitedError(DoableError):
     """The caller, or the caller's address, has done too much of something lately. `retry_after` is in seconds."""
 
     def __init__(self, retry_after: int) -> None:
         """Keep how many seconds to wait, at least 1."""
         super().__init__(f"Too many requests; try again in {retry_after} seconds.")
+        self.retry_after = retry_after
+
+
+class TooManyStreamsError(RateLimitedError):
+    """The caller, or this process, holds as many event streams open as it may; `retry_after` is in seconds."""
+
+    detail = "Too many event streams are open; close one, or try again in a while."
+
+    def __init__(self, retry_after: int) -> None:
+        """Keep how many seconds to wait, at least 1."""
+        DoableError.__init__(self)
         self.retry_after = retry_after
 
 

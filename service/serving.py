@@ -79,6 +79,7 @@ async def _listen_for_signals(app: Sanic[Any, Any]) -> None:
         # while the supervisor passes on its own: from the first one on they wait for ever.
         if not signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS) & set(STOP_SIGNALS):
             app.ctx.draining = True
+            app.ctx.live.drain()
             loop.call_later(app.ctx.settings.drain_delay, lambda: app.stop(terminate=False))
 
     loop = asyncio.get_running_loop()

@@ -19,7 +19,8 @@ from service.models import Page, Position, TaskQuery
 MAXIMUM_PAGE = 1_000
 MAXIMUM_TEXT = 200
 NATURALLY_DESCENDING = frozenset({"created", "updated", "priority"})
-WHOLE = re.compile(r"\d{1,9}", re.ASCII)
+WHOLE = re.compile(r"\d{1,19}", re.ASCII)
+WHOLE_NUMBERS = frozenset({"limit", "since"})
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 LAST_MOMENT = time(23, 59, 59, 999999, tzinfo=timezone.utc)
 
@@ -99,7 +100,7 @@ def parameters(query_string: str, kind: type[fields.S], repeatable: frozenset[st
     for name, value in pairs:
         if name in repeatable:
             values.setdefault(name, []).append(value)
-        elif name == "limit" and not WHOLE.fullmatch(value):
+        elif name in WHOLE_NUMBERS and not WHOLE.fullmatch(value):
             values[name] = None  # a fault, though msgspec would read '1e3' and '5.0' as whole numbers too
         elif name in values:
             repeated.append(FieldError(name, "may be sent only once"))

@@ -61,6 +61,7 @@ def gauges(app: Sanic[Any, Any]) -> dict[str, float]:
         "doable_database_pool_waiting": client.handover.waiting if client.handover else 0,
         "doable_token_cache_size": app.ctx.verifier.remembered,
     }
+    found["doable_event_streams"] = app.ctx.live.open
     if app.ctx.published_keys:
         found["doable_key_set_age_seconds"] = app.ctx.published_keys.age
     return found

@@ -23,6 +23,7 @@ from service.errors import (
 from service.limiting import RateLimiter
 from service.metrics import figures
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1
 CALLER = "me"
 TASK_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 MAXIMUM_TASK_ID = 2**63 - 1  # PostgreSQL's bigint
@@ -124,6 +125,10 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
         headers["RateLimit"] = f'"user";r={allowance.remains};t={allowance.resets_in}'
     if "origin" in request.headers:
         headers.update(cors.headers_for(request))
+    if request.identity and response.status < 300 and request.method not in SAFE:  # noqa: PLR2004 - an HTTP status
+        request.app.ctx.live.wake(request.identity.user_id)
+    if request.streams:
+        return  # it ends later, and is counted and logged then
     elapsed = _elapsed(request)
     figures.request_ended(request.method, request.template, response.status, elapsed)
     if not probes.is_worth_a_line(request.template, response.status):

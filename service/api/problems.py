@@ -51,6 +51,10 @@ PROBLEMS = {
         Problem("method_not_allowed", 405, "Method not allowed", "The route does not take this method; see Allow."),
         Problem("request_timeout", 408, "Request timeout", "The request took too long to arrive."),
         Problem("task_quota_exceeded", 409, "Task quota exceeded", "You hold as many live tasks as one user may."),
+        Problem(
+            "sync_position_gone", 410, "Sync position gone",
+            "The changes since this revision are not known any more, or it is not of this history; sync again from 0.",
+        ),
         Problem("payload_too_large", 413, "Payload too large", "The body is over 64 KiB, or the headers over 8 KiB."),
         Problem("unsupported_media_type", 415, "Unsupported media type", "The body is not sent as application/json."),
         Problem("expectation_failed", 417, "Expectation failed", "The Expect header asks for more than 100-continue."),
@@ -58,6 +62,10 @@ PROBLEMS = {
         Problem(
             "rate_limited", 429, "Too many requests",
             "You, or your address, have sent too many requests lately; try again after Retry-After.",
+        ),
+        Problem(
+            "too_many_streams", 429, "Too many event streams",
+            "You, or everybody together, hold as many event streams open as the service allows.",
         ),
         Problem("internal_error", 500, "Internal error", "A bug of ours; tell us the request_id."),
         Problem(
@@ -76,6 +84,8 @@ CODES: dict[type[errors.DoableError], str] = {
     errors.NotTheOwnerError: "forbidden",
     errors.TaskNotFoundError: "task_not_found",
     errors.TaskQuotaError: "task_quota_exceeded",
+    errors.SyncPositionGoneError: "sync_position_gone",
+    errors.TooManyStreamsError: "too_many_streams",
     errors.RateLimitedError: "rate_limited",
     errors.InvalidInputError: "validation_error",
     errors.UnavailableError: "service_unavailable",

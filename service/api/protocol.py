@@ -51,6 +51,10 @@ class DeadlineProtocol(HttpProtocol):
         self._unsent = 0
         super().resume_writing()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
 
+    async def drained(self) -> None:
+        """Wait until the client has taken what was written, but for the little that the transport buffers."""
+        await self._can_write.wait()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer with the connection."""
         if self._reading_timer is not None:

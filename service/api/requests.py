@@ -35,6 +35,9 @@ class ApiRequest(Request[Any, Any]):
     # Why the answer is what it is, in words for the log alone.
     failure: str | None = None
 
+    # Whether the answer is a stream, which ends long after it began.
+    streams: bool = False
+
     def __init__(self, url_bytes: bytes, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Sanic's own
         """Make the request; Sanic's stand-in for one that it could not read must not fail over the same URL again."""
         try:

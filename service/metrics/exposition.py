@@ -22,6 +22,7 @@ GAUGES: dict[str, tuple[str, Join]] = {
     "doable_database_pool_in_use": ("Connections that are lent to requests, or being opened for them.", sum),
     "doable_database_pool_waiting": ("Requests that wait for a connection.", sum),
     "doable_token_cache_size": ("Verified tokens that are remembered.", sum),
+    "doable_event_streams": ("Event streams that are open.", sum),
     "doable_key_set_age_seconds": ("Seconds since the issuer last answered with its keys; +Inf before it did.", max),
 }
 # Those of a process, by name, that prometheus-client reads from /proc; CPU time is counted by each worker itself.

@@ -1,5 +1,6 @@
 """The tables and their user-scoped managers. Tortoise and aerich find the models here."""
 
+from service.models.changes import Change, ChangePage, revisions_of_several_users
 from service.models.idempotency import IdempotencyKey
 from service.models.listing import Page, Position, TaskQuery
 from service.models.task import Priority, Task
@@ -8,6 +9,8 @@ from service.models.user import User
 from service.models.user_tasks import StoredTask, TaskChanges, UserTasks
 
 __all__ = [
+    "Change",
+    "ChangePage",
     "IdempotencyKey",
     "Page",
     "Position",
@@ -19,4 +22,5 @@ __all__ = [
     "User",
     "UserTasks",
     "UserTrash",
+    "revisions_of_several_users",
 ]

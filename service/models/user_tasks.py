@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from service.errors import TaskNotFoundError, TaskQuotaError
+from service.models import changes
 from service.models import task_sql as sql
 from service.models.listing import Page, Position, TaskQuery, statement
 from service.models.scoping import Row, database
@@ -94,6 +95,14 @@ class UserTasks:
         assert row is not None  # noqa: S101 - an aggregate always has one row
         position = None if row["id"] is None else Position(row["key"], row["id"])
         return Page(row["document"], position, row["total"])
+
+    async def changes(self, since: int, limit: int) -> changes.ChangePage:
+        """What changed after revision `since`, at most `limit` tasks of it. Raises SyncPositionGoneError."""
+        return await changes.read_changes(self.user_id, since, limit)
+
+    async def revision(self) -> int:
+        """The revision of the last write; 0 before the first."""
+        return await changes.read_revision(self.user_id)
 
     async def summarise(self, today: date, starts: datetime, ends: datetime) -> Summary:
         """Count the live tasks; `today` runs from `starts` until before `ends`, in the caller's time zone."""

@@ -1,6 +1,6 @@
 """The API's description in OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0).
 
-The tables in `tasks`, `trash`, `users` and `public` name the operations. What these take and answer comes from the
+The tables in `tasks`, `sync`, `trash`, `users` and `public` name the operations. What these take and answer comes from the
 types that validate requests, and what they refuse from the table of problems, so nothing is said twice. A new route
 needs one entry.
 """
@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.api.openapi import preamble, public, refusals, tasks, trash, users
+from service.api.openapi import preamble, public, refusals, sync, tasks, trash, users
 from service.api.openapi.shapes import Answer, Body, Operation, Operations
 from service.api.problems import PROBLEMS, ProblemDetails
 from service.api.requests import MERGEABLE, PLAIN
 
-OPERATIONS: Operations = tasks.OPERATIONS | trash.OPERATIONS | users.OPERATIONS | public.OPERATIONS
+OPERATIONS: Operations = tasks.OPERATIONS | sync.OPERATIONS | trash.OPERATIONS | users.OPERATIONS | public.OPERATIONS
 
 REFERENCE = "#/components/schemas/{name}"
 PARAMETER = re.compile(r"{(\w+)}")

@@ -1,0 +1,191 @@
+"""Live events: a user's changes as server-sent events, for as long as the client listens and its token holds.
+
+The stream is the change feed, read again whenever there may be something new. Where it ends, for whatever reason, the
+client goes on from the last id that it has seen. https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import re
+import time
+from collections.abc import Iterator
+from typing import Annotated, cast
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from sanic import Blueprint, HTTPResponse
+
+from service.api import listing
+from service.api.changes import MAXIMUM_REVISION
+from service.api.protocol import DeadlineProtocol
+from service.api.requests import ApiRequest
+from service.errors import FieldError, InvalidInputError, SyncPositionGoneError, UnavailableError
+from service.live import Hub, Subscription
+from service.metrics import figures
+from service.models import Change, UserTasks
+
+logger = logging.getLogger("doable.requests")
+blueprint: Blueprint = Blueprint("events", url_prefix="/api/<user_id:str>/tasks")
+
+HEARTBEAT = 20.0  # seconds of silence before a comment; less than proxies and RESPONSE_TIMEOUT allow
+PATIENCE = 10.0  # seconds that a client may take for one piece
+PAGE = 100  # changes that are held for a stream at a time
+PIECE = 32 * 1024  # characters that are written at once
+RETRY = (1_000, 4_000)  # milliseconds; spread, so that those who lose a worker do not come back in the same moment
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+HEADERS = {"X-Accel-Buffering": "no"}  # nginx would hold events back
+REVISION = re.compile(r"\d{1,19}", re.ASCII)
+SINCE = "the revision after which events begin; without it and without Last-Event-ID they begin now"
+
+
+class EventParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where to begin."""
+
+    since: Annotated[
+        Annotated[int, Meta(ge=0, le=MAXIMUM_REVISION)] | UnsetType,
+        Meta(description=SINCE, extra={"rule": SINCE}, extra_json_schema={"format": "int64"}),
+    ] = UNSET
+
+
+@blueprint.get("/events", unquote=True)
+async def stream_events(request: ApiRequest) -> HTTPResponse | None:
+    """The caller's changes, one after the other."""
+    since = read_position(request)
+    if request.method == "HEAD":
+        return HTTPResponse(b"", 200, {**HEADERS}, EVENT_STREAM)
+    hub: Hub = request.app.ctx.live
+    with hub.subscribe(request.tasks.user_id) as subscription:
+        await EventStream(request, hub, subscription).run(since)
+    return None
+
+
+def read_position(request: ApiRequest) -> int | None:
+    """The revision to begin after; None for now. A client that reconnects to the same URL sends Last-Event-ID: it wins.
+
+    Raises InvalidInputError for either of the two, if it is not a revision.
+    """
+    since = listing.parameters(request.query_string, EventParameters).since
+    last = request.headers.getone("last-event-id", "")
+    if last and not (REVISION.fullmatch(last) and int(last) <= MAXIMUM_REVISION):
+        raise InvalidInputError([FieldError("Last-Event-ID", "must be the id of an event of this stream")])
+    return int(last) if last else None if since is UNSET else since
+
+
+class TooSlowError(Exception):
+    """The client does not take what it is sent."""
+
+
+class EventStream:
+    """One client's stream, from its first byte to its end."""
+
+    def __init__(self, request: ApiRequest, hub: Hub, subscription: Subscription) -> None:
+        """Prepare to answer `request`, whose caller has a place in `hub`."""
+        assert request.identity is not None  # noqa: S101 - the middleware let only a verified caller through
+        assert request.stream is not None  # noqa: S101 - Sanic takes it away once the handler has ended
+        self._request = request
+        self._protocol = cast("DeadlineProtocol", request.stream.protocol)
+        self._hub = hub
+        self._subscription = subscription
+        self._tasks: UserTasks = request.tasks
+        # The same moment from which on the token is refused.
+        self._ends_at = request.identity.expires_at + request.settings.jwt_leeway
+        self._response = HTTPResponse()
+        self._began = time.monotonic()
+        self._ended = "client closed the connection"
+
+    async def run(self, since: int | None) -> None:
+        """Answer: what came after `since` (None: nothing), then what comes, until the stream must end.
+
+        Raises UnavailableError as long as nothing was sent.
+        """
+        revision = await self._tasks.revision()
+        self._subscription.position = revision if since is None else since
+        self._request.streams = True
+        try:
+            self._response = await self._request.respond(headers={**HEADERS}, content_type=EVENT_STREAM)
+            await self._write(f"retry: {random.randint(*RETRY)}\nid: {self._subscription.position}\n\n")  # noqa: S311 - no secret
+            self._subscription.moved.set()
+            await self._follow()
+        except TooSlowError:
+            self._ended = "client too slow"
+            if transport := self._protocol.transport:
+                transport.abort()  # to close it would first send what it holds
+        finally:
+            self._conclude()
+
+    async def _follow(self) -> None:
+        moved = self._subscription.moved
+        while not (ended := self._must_end()):
+            try:
+                async with asyncio.timeout(min(HEARTBEAT, self._ends_at - time.time())):
+                    await moved.wait()
+            except TimeoutError:
+                await self._write(": \n\n")
+                continue
+            moved.clear()
+            with contextlib.suppress(UnavailableError):  # the hub looks again until it can, and wakes who is behind
+                await self._catch_up()
+        self._ended = ended
+
+    def _must_end(self) -> str:
+        """Why the stream must end now; empty while it need not."""
+        if self._hub.draining:
+            return "service stops"
+        return "token expired" if time.time() >= self._ends_at else ""
+
+    async def _catch_up(self) -> None:
+        """Send all changes there are after the position. Raises UnavailableError."""
+        more = True
+        while more and not self._must_end():
+            try:
+                page = await self._tasks.changes(self._subscription.position, PAGE)
+            except SyncPositionGoneError as gone:
+                self._subscription.position = gone.revision
+                await self._write(f'event: reset\nid: {gone.revision}\ndata: {{"revision":{gone.revision}}}\n\n')
+                return
+            for piece in pieces(page.changes):
+                await self._write(piece)
+            if page.next != (page.changes[-1].version if page.changes else self._subscription.position):
+                await self._write(f"id: {page.next}\n\n")  # the last writes left no task behind, but count
+            self._subscription.position, more = page.next, page.has_more
+
+    async def _write(self, text: str) -> None:
+        """Send `text` and wait until it is on its way. Raises TooSlowError past PATIENCE."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._response.send(text)
+                await self._protocol.drained()
+        except TimeoutError:
+            raise TooSlowError from None
+
+    def _conclude(self) -> None:
+        """Count the request, and log its line, with how long the stream was open."""
+        request = self._request
+        figures.request_ended(request.method, request.template, 200, None)
+        fields = {
+            "method": request.method,
+            "route": request.template,
+            "status": 200,
+            "duration_ms": round((time.monotonic() - self._began) * 1000, 2),
+            "user_id": self._tasks.user_id,
+            "request_id": request.request_id,
+            "ended": self._ended,
+        }
+        logger.info("request", extra={"fields": fields})
+
+
+def pieces(changes: list[Change]) -> Iterator[str]:
+    """The changes as events, as many together as make a piece of about PIECE characters."""
+    piece: list[str] = []
+    size = 0
+    for change in changes:
+        piece.append(f"event: task\nid: {change.version}\ndata: {change.document}\n\n")
+        size += len(piece[-1])
+        if size >= PIECE:
+            yield "".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield "".join(piece)

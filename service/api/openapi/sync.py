@@ -1,0 +1,28 @@
+"""What the routes that keep a client's copy up to date take, answer and refuse."""
+
+from __future__ import annotations
+
+from service.api import changes, events
+from service.api.openapi.shapes import OWNED, Answer, Operation, Operations
+from service.api.openapi.tasks import ALL, EXAMPLE, TAG
+
+OPERATIONS: Operations = {
+    ("GET", f"{ALL}/changes"): Operation(
+        "readChanges", TAG, "Read what changed",
+        "What changed after revision `since`, in the order of versions, each task once, at its newest state. Send "
+        "`next` as `since` of the next request, at once while `has_more` is true. With `since=0` it is a full sync: "
+        "all live tasks, to begin a new copy with; its first page may be longer than `limit`. 410 says to begin anew.",
+        {200: Answer("A page of changes; an empty one when nothing changed.", changes.Changes,
+                     {"changes": [EXAMPLE, {"id": 41, "version": 8, "deleted": True}], "next": 8, "has_more": False})},
+        (*OWNED, "sync_position_gone", "validation_error"), query=changes.ChangeParameters,
+    ),
+    ("GET", f"{ALL}/events"): Operation(
+        "streamEvents", TAG, "Listen to changes",
+        "Server-sent events: `event: task`, its `id` a revision, its `data` a change as in the change feed. Begins "
+        "after the header `Last-Event-ID`, else after `since`, else now. `event: reset` says that what came after the "
+        "position is not known any more: read everything again, the stream goes on from its id. Ends when the token "
+        "expires.",
+        {200: Answer("The events, for as long as you listen.", str, media_types=("text/event-stream",))},
+        (*OWNED, "too_many_streams", "validation_error"), query=events.EventParameters,
+    ),
+}  # fmt: skip

@@ -1,0 +1,166 @@
+"""GET /api/{user_id}/tasks/changes: what a client reads to bring its copy up to date."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def feed(caller, query: str = "") -> str:
+    return f"{caller.path}/changes?{query}"
+
+
+async def changes(caller, query: str = "") -> dict:
+    response = await caller.get(feed(caller, query))
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+@pytest.fixture
+async def forget(connection):
+    """Purges tasks for good as upkeep does: the rows go, and their newest version is what is forgotten."""
+
+    async def purge(*ids: int) -> None:
+        await connection.execute(
+            """
+            WITH gone AS (DELETE FROM tasks WHERE user_id = 'alice' AND id = ANY ($1) RETURNING version)
+            UPDATE users SET forgotten = greatest(forgotten, (SELECT max(version) FROM gone)) WHERE id = 'alice'
+            """,
+            ids,
+        )
+
+    return purge
+
+
+async def test_without_a_token_it_is_closed(http, refusal):
+    refusal(await http.get("/api/alice/tasks/changes"), 401, "authentication_required")
+
+
+async def test_a_stranger_is_refused_before_the_query_is_looked_at(bob, statements, refusal):
+    with statements() as seen:
+        refusal(await bob.get("/api/alice/tasks/changes?since=nonsense"), 403, "forbidden")
+    assert seen == []
+
+
+async def test_before_the_first_write_there_is_nothing_and_the_position_is_0(alice):
+    response = await alice.get(feed(alice))
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "private, no-cache"
+    assert response.text == '{"changes":[],"next":0,"has_more":false}'
+    assert (await alice.head(feed(alice))).status_code == 200
+
+
+async def test_a_full_sync_gives_every_live_task_as_a_get_does_in_the_order_of_versions(alice):
+    made = [await alice.make(f"Task {number}", tags=["a", "b"], due_date="2026-12-24") for number in range(4)]
+    await alice.patch(f"{alice.path}/{made[0]['id']}", json={"title": "Changed"})
+    await alice.delete(f"{alice.path}/{made[1]['id']}")
+    found = await changes(alice)
+    assert [task["id"] for task in found["changes"]] == [made[index]["id"] for index in (2, 3, 0)]
+    assert found["changes"] == [(await alice.get(f"{alice.path}/{one['id']}")).json() for one in found["changes"]]
+    assert (found["next"], found["has_more"]) == (6, False)
+
+
+async def test_from_a_position_on_come_changes_and_tombstones_each_task_once_at_its_newest_state(alice):
+    made = [await alice.make(f"Task {number}") for number in range(3)]
+    position = (await changes(alice))["next"]
+    for title in ("B", "C"):
+        await alice.patch(f"{alice.path}/{made[0]['id']}", json={"title": title})
+    await alice.delete(f"{alice.path}/{made[1]['id']}")
+    found = await changes(alice, f"since={position}")
+    assert [(one["id"], one["version"]) for one in found["changes"]] == [(made[0]["id"], 5), (made[1]["id"], 6)]
+    assert found["changes"][0]["title"] == "C"
+    assert found["changes"][1] == {"id": made[1]["id"], "version": 6, "deleted": True}
+    assert (found["next"], found["has_more"]) == (6, False)
+    assert await changes(alice, "since=6") == {"changes": [], "next": 6, "has_more": False}
+
+
+async def test_what_was_deleted_at_once_can_be_read_page_by_page(alice):
+    for number in range(5):
+        await alice.make(f"Task {number}")
+    await alice.delete(f"{alice.path}?status=all")
+    versions, position, more = [], 5, True
+    while more:
+        page = await changes(alice, f"since={position}&limit=2")
+        versions += [one["version"] for one in page["changes"]]
+        assert page["next"] == versions[-1]
+        assert len(page["changes"]) <= 2
+        position, more = page["next"], page["has_more"]
+    assert versions == [6, 7, 8, 9, 10]
+
+
+async def test_a_page_that_ends_where_the_changes_end_says_so(alice):
+    await alice.make()
+    await alice.make()
+    assert (await changes(alice, "since=0&limit=2"))["has_more"] is False
+    first = await changes(alice, "since=0&limit=1")
+    assert (first["next"], first["has_more"]) == (1, True)
+
+
+async def test_another_users_changes_are_never_in_it(alice, bob):
+    for number in range(3):
+        await bob.make(f"Bob's {number}")
+    await alice.make("Alice's")
+    assert [task["title"] for task in (await changes(alice))["changes"]] == ["Alice's"]
+    assert await changes(alice, "since=1") == {"changes": [], "next": 1, "has_more": False}
+
+
+@pytest.mark.parametrize("position", [1, 3, 2**63 - 1])
+async def test_a_revision_that_was_never_reached_is_gone(alice, refusal, position):
+    if position > 1:
+        await alice.make()
+    body = refusal(await alice.get(feed(alice, f"since={position}")), 410, "sync_position_gone")
+    assert "sync again from 0" in body["detail"]
+
+
+async def test_a_position_before_what_was_forgotten_is_gone_and_the_one_at_it_is_not(alice, forget, refusal):
+    made = [await alice.make(f"Task {number}") for number in range(4)]
+    await alice.delete(f"{alice.path}/{made[1]['id']}")  # revision 5
+    await alice.make("The last")
+    await forget(made[1]["id"])
+    for position in (1, 4):
+        refusal(await alice.get(feed(alice, f"since={position}")), 410, "sync_position_gone")
+    assert [one["version"] for one in (await changes(alice, "since=5"))["changes"]] == [6]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 500])
+async def test_a_full_sync_gets_through_whatever_was_forgotten_because_its_first_page_reaches_beyond_it(
+    alice, forget, limit
+):
+    made = [await alice.make(f"Task {number}") for number in range(6)]
+    await alice.delete(f"{alice.path}/{made[3]['id']}")  # revision 7
+    await alice.delete(f"{alice.path}/{made[4]['id']}")  # revision 8, which stays in the trash
+    await forget(made[3]["id"])
+    for number in range(3):
+        await alice.make(f"Later {number}")
+    seen, page = [], await changes(alice, f"since=0&limit={limit}")
+    assert len(page["changes"]) == min(4 + limit, 7)
+    while True:
+        seen += [one["version"] for one in page["changes"]]
+        if not page["has_more"]:
+            break
+        page = await changes(alice, f"since={page['next']}&limit={limit}")
+        assert len(page["changes"]) <= limit
+    assert seen == [1, 2, 3, 6, 9, 10, 11]
+    assert page["next"] == 11
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("since=-1", "since"), ("since=1.0", "since"), ("since=1e3", "since"), ("since=", "since"),
+        ("since=x", "since"), (f"since={2**63}", "since"), ("since=1&since=2", "since"), ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=x", "limit"), ("limit=9999999999999999999", "limit"), ("sort=id", "sort"), ("status=all", "status"),
+    ],
+)  # fmt: skip
+async def test_what_is_no_position_or_no_page_is_refused_by_name(alice, statements, refusal, query, field):
+    with statements() as seen:
+        refusal(await alice.get(feed(alice, query)), 422, "validation_error", field)
+    assert seen == []
+
+
+async def test_it_is_one_statement(alice, statements):
+    await alice.make()
+    with statements() as seen:
+        await changes(alice)
+    assert len(seen) == 1
+    assert seen[0][1] == ("alice", 0, 500)

@@ -1,0 +1,320 @@
+"""GET /api/{user_id}/tasks/events: changes as they come, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from service.api import events
+from service.models import Task
+
+
+class Event(NamedTuple):
+    """What one block of a stream says; a comment has neither name nor id."""
+
+    name: str
+    id: int | None
+    data: dict | None
+    comment: bool = False
+
+
+class Listener:
+    """A client that reads a stream as browsers do."""
+
+    def __init__(self, response: httpx.Response):
+        self.response = response
+        self.retry: int | None = None
+        self.last_id: int | None = None
+        self._lines = response.aiter_lines()
+
+    async def next(self, seconds: float = 5) -> Event | None:
+        """The next block, heartbeats included; None at the stream's end."""
+        name, number, data, comment, empty = "", None, None, False, True
+        async with asyncio.timeout(seconds):
+            async for line in self._lines:
+                if not line:
+                    if not empty:
+                        return Event(name, number, data, comment)
+                    continue
+                empty = False
+                field, _, value = line.partition(":")
+                value = value.removeprefix(" ")
+                if field == "":
+                    comment = True
+                elif field == "event":
+                    name = value
+                elif field == "id":
+                    number = self.last_id = int(value)
+                elif field == "data":
+                    data = json.loads(value)
+                elif field == "retry":
+                    self.retry = int(value)
+        return None
+
+    async def task(self, seconds: float = 5) -> Event:
+        """The next event that is dispatched."""
+        while True:
+            found = await self.next(seconds)
+            assert found is not None, "the stream has ended"
+            if found.name:
+                return found
+
+
+@contextlib.asynccontextmanager
+async def listen(caller, query: str = "", **headers: str) -> AsyncIterator[Listener]:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with caller.stream("GET", f"{caller.path}/events?{query}", headers=names) as response:
+        assert response.status_code == 200, await response.aread()
+        listener = Listener(response)
+        assert await listener.next() == Event("", listener.last_id, None)  # retry and id come first
+        yield listener
+
+
+@pytest.fixture
+def hub(app):
+    return app.ctx.live
+
+
+@pytest.fixture(autouse=True)
+async def all_end(hub, eventually, server):
+    """Nothing of a stream is left when its client has gone."""
+    yield
+    await eventually(lambda: hub.open == 0)
+    assert hub._waiting == {}
+
+
+async def test_without_a_token_it_is_closed(http, refusal):
+    refusal(await http.get("/api/alice/tasks/events"), 401, "authentication_required")
+
+
+async def test_a_stranger_is_refused_before_the_position_is_looked_at(bob, refusal, statements):
+    with statements() as seen:
+        refusal(await bob.get("/api/alice/tasks/events?since=nonsense"), 403, "forbidden")
+    assert seen == []
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1.5", "1e3", str(2**63), "99999999999999999999"])
+async def test_a_position_that_is_none_is_refused_by_name(alice, refusal, value):
+    refusal(await alice.get(f"{alice.path}/events?since={value}"), 422, "validation_error", "since")
+    header = {"Last-Event-ID": value}
+    response = await alice.get(f"{alice.path}/events?since=0", headers=header)
+    refusal(response, 422, "validation_error", "Last-Event-ID")
+    refusal(await alice.get(f"{alice.path}/events?limit=1"), 422, "validation_error", "limit")
+
+
+async def test_head_and_options_answer_at_once(alice):
+    response = await alice.head(f"{alice.path}/events")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert (await alice.options(f"{alice.path}/events")).status_code == 204
+
+
+async def test_it_says_where_it_begins_and_when_to_come_back(alice, private):
+    await alice.make()
+    async with listen(alice) as listener:
+        assert listener.last_id == 1
+        assert 1_000 <= listener.retry <= 4_000
+        headers = listener.response.headers
+        assert headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert headers["x-accel-buffering"] == "no"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "content-length" not in headers
+        private(listener.response)
+
+
+async def test_a_page_of_an_allowed_origin_may_read_it(alice):
+    async with listen(alice, Origin="https://app.example.com") as listener:
+        assert listener.response.headers["access-control-allow-origin"] == "https://app.example.com"
+    async with listen(alice, Origin="https://evil.example.com") as listener:
+        assert "access-control-allow-origin" not in listener.response.headers
+
+
+async def test_a_write_of_the_same_process_is_heard_within_200_ms(alice):
+    async with listen(alice) as listener:
+        took = []
+        for number in range(10):
+            began = time.monotonic()
+            created = await alice.make(f"Task {number}")
+            event = await listener.task()
+            took.append(time.monotonic() - began)
+            assert event == ("task", created["version"], created, False)
+        assert sorted(took)[5] < 0.2
+    print(f"same process: median {sorted(took)[5] * 1000:.1f} ms, worst {max(took) * 1000:.1f} ms, the write included")
+
+
+async def test_every_kind_of_write_is_heard(alice):
+    async with listen(alice) as listener:
+        task = await alice.make()
+        assert (await listener.task()).data == task
+        assert (await alice.patch(f"{alice.path}/{task['id']}", json={"title": "B"})).status_code == 200
+        assert (await listener.task()).data["title"] == "B"
+        await alice.post(f"{alice.path}/{task['id']}/complete")
+        assert (await listener.task()).data["completed"] is True
+        await alice.delete(f"{alice.path}/{task['id']}")
+        assert await listener.task() == ("task", 4, {"id": task["id"], "version": 4, "deleted": True}, False)
+        for number in range(3):
+            await alice.make(f"Task {number}")
+            await listener.task()
+        await alice.delete(f"{alice.path}?status=all")
+        assert [(await listener.task()).id for _ in range(3)] == [8, 9, 10]
+
+
+async def test_what_another_process_wrote_is_heard_within_one_and_a_half_seconds(alice, bob):
+    async with listen(alice) as hers, listen(bob) as his:
+        began = time.monotonic()
+        # Past the routes of this process, and so as another one would write it.
+        await Task.objects.for_user("alice").create({"title": "From elsewhere"}, quota=10)
+        event = await hers.task()
+        took = time.monotonic() - began
+        assert event.data["title"] == "From elsewhere"
+        assert took < 1.5
+        with pytest.raises(TimeoutError):
+            await his.next(0.3)
+    print(f"another process: {took * 1000:.0f} ms")
+
+
+async def test_nobody_hears_of_anybody_else(alice, bob):
+    async with listen(alice) as hers, listen(bob) as his:
+        for number in range(3):
+            await bob.make(f"Bob's {number}")
+        assert [(await his.task()).data["user_id"] for _ in range(3)] == ["bob"] * 3
+        await alice.make("Alice's")
+        event = await hers.task()
+        assert (event.data["user_id"], event.data["title"], event.id) == ("alice", "Alice's", 1)
+
+
+@pytest.mark.parametrize("by", ["header", "query", "both"])
+async def test_who_comes_back_gets_what_was_missed_without_gap_or_repeat(alice, by):
+    async with listen(alice) as listener:
+        await alice.make("Heard")
+        last = (await listener.task()).id
+    for number in range(250):  # more than two pages
+        await Task.objects.for_user("alice").create({"title": f"Missed {number}"}, quota=1000)
+    query = {"query": f"since={last}", "both": "since=77"}.get(by, "")
+    headers = {} if by == "query" else {"Last_Event_ID": str(last)}
+    async with listen(alice, query, **headers) as listener:
+        assert listener.last_id == last
+        assert [(await listener.task()).data["title"] for _ in range(250)] == [f"Missed {n}" for n in range(250)]
+        await alice.make("And on")
+        assert ((await listener.task()).data["title"], listener.last_id) == ("And on", 252)
+
+
+@pytest.mark.parametrize("gone", ["forgotten", "never reached"])
+async def test_a_position_that_is_gone_begins_with_a_reset_and_goes_on_from_there(alice, connection, gone):
+    for number in range(4):
+        await alice.make(f"Task {number}")
+    if gone == "forgotten":
+        await connection.execute("UPDATE users SET forgotten = 3")
+    async with listen(alice, "since=2" if gone == "forgotten" else "since=99") as listener:
+        assert await listener.task() == ("reset", 4, {"revision": 4}, False)
+        await alice.make("After it")
+        assert ((await listener.task()).data["title"], listener.last_id) == ("After it", 5)
+
+
+async def test_a_silent_stream_beats(alice, monkeypatch):
+    monkeypatch.setattr(events, "HEARTBEAT", 0.1)
+    async with listen(alice) as listener:
+        assert [await listener.next() for _ in range(3)] == [Event("", None, None, comment=True)] * 3
+        await alice.make()
+        assert (await listener.task()).id == 1
+
+
+async def test_it_outlives_the_limits_of_plain_requests_and_ends_with_the_token(alice, app, caller, monkeypatch):
+    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.6)
+    monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(events, "HEARTBEAT", 0.25)
+    # Within the leeway: the token is refused 2 seconds from now.
+    expiring = caller("alice", seconds=2 - app.ctx.settings.jwt_leeway)
+    began = time.monotonic()
+    async with listen(expiring) as listener:
+        while await listener.next():
+            pass
+    assert 1 < time.monotonic() - began < 4
+    assert (await expiring.get(f"{alice.path}/events")).status_code == 401
+
+
+async def test_one_user_may_hold_so_many_and_no_more(  # noqa: PLR0913, PLR0917 - each is a fixture
+    alice, bob, hub, refusal, monkeypatch, eventually
+):
+    monkeypatch.setattr(hub, "_per_user", 2)
+    async with listen(alice), listen(bob):
+        async with listen(alice):
+            response = await alice.get(f"{alice.path}/events")
+            refusal(response, 429, "too_many_streams")
+            assert 5 <= int(response.headers["retry-after"]) <= 15
+        await eventually(lambda: hub.open == 2)
+        async with listen(alice):
+            pass
+        monkeypatch.setattr(hub, "_in_all", 2)
+        await eventually(lambda: hub.open == 2)
+        refusal(await bob.get(f"{bob.path}/events"), 429, "too_many_streams")
+
+
+async def test_the_open_ones_are_counted(alice, http):
+    async with listen(alice), listen(alice):
+        assert "doable_event_streams 2.0" in (await http.get("/metrics")).text
+
+
+async def test_its_line_is_logged_when_it_ends(alice, caplog, eventually):
+    def lines() -> list[dict]:
+        return [record.fields for record in caplog.records if getattr(record, "fields", {}).get("ended")]
+
+    with caplog.at_level("INFO", logger="doable.requests"):
+        async with listen(alice, X_Request_ID="a-stream"):
+            assert lines() == []
+        (line,) = await eventually(lines)
+    assert line["request_id"] == "a-stream"
+    assert (line["route"], line["status"], line["user_id"]) == ("/api/{user_id}/tasks/events", 200, "alice")
+    assert line["ended"] == "client closed the connection"
+    assert line["duration_ms"] > 0
+
+
+async def test_a_reader_who_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 - each is a fixture
+    alice, server, connection, hub, monkeypatch, eventually, caplog
+):
+    await alice.make()
+    await connection.execute(
+        """
+        INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version)
+        SELECT 'alice', 'Task ' || n, repeat('😀', 1000), false, 0, '{}', now(), now(), n
+        FROM generate_series(2, 4000) AS n;
+        """
+    )
+    await connection.execute("UPDATE users SET revision = 4000, task_count = 4000")
+    monkeypatch.setattr(events, "PATIENCE", 0.5)
+    address = urlsplit(server)
+    with socket.socket() as lazy, caplog.at_level("INFO", logger="doable.requests"):
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.settimeout(0)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(lazy, (address.hostname, address.port))
+        head = f"GET {alice.path}/events?since=0 HTTP/1.1\r\nHost: a\r\n"
+        head += f"Authorization: {alice.headers['authorization']}\r\n\r\n"
+        await loop.sock_sendall(lazy, head.encode())
+        await eventually(lambda: hub.open == 1)
+        assert (await alice.get(f"{alice.path}/summary")).status_code == 200, "nobody else waits for it"
+        await eventually(lambda: hub.open == 0)
+        ended = [record.fields["ended"] for record in caplog.records if "ended" in getattr(record, "fields", {})]
+        assert ended == ["client too slow"]
+        with contextlib.suppress(ConnectionError):  # an abort may tell itself as a reset
+            while await loop.sock_recv(lazy, 1 << 20):
+                pass
+
+
+async def test_one_page_is_all_that_is_held_for_a_stream(alice, statements):
+    for number in range(events.PAGE + 1):
+        await Task.objects.for_user("alice").create({"title": f"Task {number}"}, quota=1000)
+    with statements() as seen:
+        async with listen(alice, "since=0") as listener:
+            assert [(await listener.task()).id for _ in range(events.PAGE + 1)] == [*range(1, events.PAGE + 2)]
+    pages = [arguments for statement, arguments in seen if "documents" in statement]
+    assert pages[:2] == [("alice", 0, events.PAGE), ("alice", events.PAGE, events.PAGE)]

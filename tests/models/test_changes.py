@@ -1,0 +1,98 @@
+"""The change feed under concurrent writers: whoever reads page after page misses nothing and sees nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+
+import asyncpg
+import pytest
+
+from service.errors import TaskNotFoundError
+from service.models import Task, revisions_of_several_users
+
+WRITERS = 16
+
+
+async def write(number: int, writes: int, committed: dict[int, int]) -> None:
+    """Make, change, complete and delete tasks; note each version once its commit is known."""
+    tasks, mine, choice = Task.objects.for_user("alice"), [], random.Random(number)
+    for turn in range(writes):
+        verb = choice.choice(("create", "create", "update", "toggle", "delete")) if mine else "create"
+        try:
+            if verb == "create":
+                stored = await tasks.create({"title": f"{number}.{turn}"}, quota=100_000)
+                mine.append(stored.id)
+            elif verb == "update":
+                stored = await tasks.update(choice.choice(mine), {"title": f"{number}.{turn} changed"})
+            elif verb == "toggle":
+                stored = await tasks.toggle(choice.choice(mine))
+            else:
+                await tasks.delete(mine.pop(choice.randrange(len(mine))))
+                continue
+        except TaskNotFoundError:
+            raise AssertionError("nobody else deletes these") from None
+        committed[stored.version] = stored.id
+
+
+class Reader:
+    """A client that polls `since=next` all along, and looks up with a connection of its own what is committed."""
+
+    def __init__(self, watcher: asyncpg.Connection):
+        self._watcher = watcher
+        self.position = 0
+        self.versions: list[int] = []
+        self.copy: dict[int, dict] = {}
+
+    async def read(self) -> bool:
+        """Read a page; whether there is more."""
+        page = await Task.objects.for_user("alice").changes(self.position, random.randint(1, 60))
+        newest = await self._watcher.fetchval("SELECT revision FROM users WHERE id = 'alice'")
+        for change in page.changes:
+            assert change.version <= newest, "what is not committed was seen"
+            document = json.loads(change.document)
+            assert document["version"] == change.version
+            self.copy[document["id"]] = document
+        self.versions += [change.version for change in page.changes]
+        assert page.next >= self.position
+        self.position = page.next
+        return page.has_more
+
+
+@pytest.mark.parametrize("writes", [2_000, pytest.param(10_000, marks=pytest.mark.trial)])
+async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_strictly_ascend(
+    server, empty, connection, settings, writes
+):
+    committed: dict[int, int] = {}
+    watcher = await asyncpg.connect(settings.database_url)
+    reader = Reader(watcher)
+    writing = asyncio.gather(*(write(number, writes // WRITERS, committed) for number in range(WRITERS)))
+    # What was acknowledged before a poll began is behind the position that the poll gives, or further changes are.
+    while not writing.done():
+        acknowledged = max(committed, default=0)
+        while await reader.read():
+            pass
+        assert reader.position >= acknowledged
+    await writing
+    while await reader.read():
+        pass
+    await watcher.close()
+    assert reader.versions == sorted(set(reader.versions)), "versions strictly ascend over all pages"
+    assert reader.position == writes
+    rows = await connection.fetch("SELECT id, version, deleted_at IS NOT NULL AS deleted FROM tasks "
+                                  "WHERE user_id = 'alice'")  # fmt: skip
+    stored = {row["id"]: (row["version"], row["deleted"]) for row in rows}
+    # A task that came and went before the first page was over is no news to anybody.
+    unseen = {task_id for task_id, (_, deleted) in stored.items() if deleted} - set(reader.copy)
+    assert {task_id: (seen["version"], seen.get("deleted", False)) for task_id, seen in reader.copy.items()} == {
+        task_id: state for task_id, state in stored.items() if task_id not in unseen
+    }
+    print(f"{writes} writes, {len(reader.versions)} changes read, {len(unseen)} unseen")
+
+
+async def test_revisions_of_several_users_leave_out_who_never_wrote(server, empty):
+    for user_id in ("alice", "bob"):
+        await Task.objects.for_user(user_id).create({"title": "A"}, quota=10)
+    assert await revisions_of_several_users(["alice", "carol"]) == {"alice": 1}
+    assert await revisions_of_several_users(["carol"]) == {}
