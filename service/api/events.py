@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 import re
 import time
@@ -18,6 +17,7 @@ from typing import Annotated, cast
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sanic import Blueprint, HTTPResponse
 
+from service import logs
 from service.api import listing
 from service.api.changes import MAXIMUM_REVISION
 from service.api.protocol import DeadlineProtocol
@@ -27,7 +27,6 @@ from service.live import Hub, Subscription
 from service.metrics import figures
 from service.models import Change, UserTasks
 
-logger = logging.getLogger("doable.requests")
 blueprint: Blueprint = Blueprint("events", url_prefix="/api/<user_id:str>/tasks")
 
 HEARTBEAT = 20.0  # seconds of silence before a comment; less than proxies and RESPONSE_TIMEOUT allow
@@ -165,7 +164,7 @@ class EventStream:
         """Count the request, and log its line, with how long the stream was open."""
         request = self._request
         figures.request_ended(request.method, request.template, 200, None)
-        fields = {
+        fields: dict[str, object] = {
             "method": request.method,
             "route": request.template,
             "status": 200,
@@ -174,7 +173,7 @@ class EventStream:
             "request_id": request.request_id,
             "ended": self._ended,
         }
-        logger.info("request", extra={"fields": fields})
+        logs.tell_of_request(fields)
 
 
 def pieces(changes: list[Change]) -> Iterator[str]:

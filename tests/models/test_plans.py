@@ -12,11 +12,7 @@ import asyncpg
 import pytest
 
 from service.database import APP, migrations
-<<<<<<< HEAD
-from service.models import Position, TaskQuery, task_sql, trash, upkeep, user
-=======
-from service.models import Position, TaskQuery, changes, task_sql, upkeep
->>>>>>> 30d578b (Send changes as they come: server-sent events, one query a second for all who listen)
+from service.models import Position, TaskQuery, changes, task_sql, trash, upkeep, user
 from service.models.listing import SORTS, statement
 
 MOMENT = datetime(2026, 12, 24, tzinfo=timezone.utc)
@@ -152,7 +148,6 @@ async def test_the_purge_of_the_trash_reads_nothing_but_the_trash(crowd):
     assert_reads_the_owner_alone(await explain(crowd, upkeep.PURGE, "alice", timedelta(days=30), 1000))
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("after", [None, Position("2026-12-24 00:00:00.000000+00", 500)])
 async def test_a_page_of_the_trash_is_one_range_of_its_index_with_nothing_to_sort(crowd, after):
     text, arguments = trash.statement("alice", 50, after, count=True)
@@ -167,7 +162,8 @@ async def test_old_answers_are_found_by_their_age_alone(crowd):
     nodes = await explain(crowd, upkeep.NEXT_OWNER_OF_ANSWERS, timedelta(days=1), "")
     assert [node["Index Name"] for node in nodes if "Index Name" in node] == ["idempotency_keys_age"]
     assert_reads_the_owner_alone(await explain(crowd, upkeep.FORGET_ANSWERS, "alice", timedelta(days=1), 1000))
-=======
+
+
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("since", [0, 1, 4_000])
 async def test_a_page_of_changes_is_one_range_of_an_index_with_nothing_to_sort(crowd, since, plan):
@@ -187,4 +183,3 @@ async def test_a_page_of_changes_is_one_range_of_an_index_with_nothing_to_sort(c
 async def test_the_revisions_of_several_users_are_read_by_their_key(crowd):
     nodes = await explain(crowd, changes.REVISIONS, ["alice", "user 7"])
     assert "Seq Scan" not in {node["Node Type"] for node in nodes}
->>>>>>> 30d578b (Send changes as they come: server-sent events, one query a second for all who listen)

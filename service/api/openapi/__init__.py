@@ -1,7 +1,7 @@
 """The API's description in OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0).
 
-The tables in `tasks`, `sync`, `trash`, `users` and `public` name the operations. What these take and answer comes from the
-types that validate requests, and what they refuse from the table of problems, so nothing is said twice. A new route
+The tables in `tasks`, `sync`, `trash`, `users` and `public` name the operations. What these take and answer comes from
+the types that validate requests, and what they refuse from the table of problems, so nothing is said twice. A new route
 needs one entry.
 """
 
