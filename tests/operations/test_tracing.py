@@ -410,5 +410,5 @@ def test_a_statement_is_named_by_what_it_does_to_which_table():
     ]  # fmt: skip
     assert summary(task_sql.update(("title",))) == summary(task_sql.DELETE_MANY) == "UPDATE users UPDATE tasks"
     assert [summary(text) for text in (upkeep.PURGE, upkeep.NEXT_OWNER, task_sql.SUMMARY, "SHOW server_version")] == [
-        "DELETE tasks", "SELECT tasks", "SELECT tasks", "SELECT",
+        "UPDATE users DELETE tasks", "SELECT tasks", "SELECT tasks", "SELECT",
     ]  # fmt: skip
