@@ -20,6 +20,9 @@ def filter_case(context, case):
 
     The schema is the narrower of the two: all that it allows is accepted, and some of what it forbids as well.
     """
+    # A made-up user is replaced by the one of the configuration, so nothing about such a case is wrong.
+    if case.meta and getattr(case.meta.phase.data, "parameter", None) == "user_id":
+        return False
     body = case.body if isinstance(case.body, dict) else {}
     lists = (body.get("tags"), (case.query or {}).get("tag"))
     texts = [(body.get("title"), 200), (body.get("description"), 1000)]
