@@ -87,6 +87,24 @@ class TaskNotFoundError(DoableError):
     detail = "There is no task with this id."
 
 
+class VersionMismatchError(DoableError):
+    """The task is at another version than the writer expects; nothing was written.
+
+    `version` and `document` (JSON) are the task's as it is. If `weakened`, what the writer sent cannot ever match.
+    """
+
+    def __init__(self, version: int, document: str, *, weakened: bool = False) -> None:
+        """Keep the task, and say what to do."""
+        super().__init__(
+            'A weak ETag (W/"…") never matches in If-Match; a proxy has weakened it, so send the version as '
+            "'if_version' in the body."
+            if weakened
+            else f"The task has changed since you read it, and is at version {version} now; look at 'current', decide "
+            "again, and send that version."
+        )
+        self.document = document
+
+
 class TaskQuotaError(DoableError):
     """The caller holds as many live tasks as one user may."""
 

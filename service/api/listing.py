@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from datetime import date, datetime, time, timezone
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.api import cursors, fields
+from service.api import conditions, cursors, fields
 from service.api.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, WITHOUT_NUL, Tag, fold_tags, in_utc
 from service.errors import FieldError, InvalidInputError
 from service.models import Page, Position, TaskQuery
@@ -22,6 +23,7 @@ NATURALLY_DESCENDING = frozenset({"created", "updated", "priority"})
 WHOLE = re.compile(r"\d{1,19}", re.ASCII)
 WHOLE_NUMBERS = frozenset({"limit", "since"})
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+MINUTE = "%Y-%m-%dT%H:%M"
 LAST_MOMENT = time(23, 59, 59, 999999, tzinfo=timezone.utc)
 
 
@@ -83,6 +85,7 @@ class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     count: Counted = False
 
 
+PARTS = attrgetter(*(part.name for part in dataclasses.fields(TaskQuery)))
 REPEATABLE = frozenset({"priority", "tag"})
 
 
@@ -147,6 +150,12 @@ def read(query_string: str) -> tuple[TaskQuery, bytes]:
     if sent.cursor is not UNSET:
         query = dataclasses.replace(query, after=cursors.read(sent.cursor, listed, query.sort))
     return query, listed
+
+
+def etag(query: TaskQuery, state: str) -> str:
+    """The ETag of the answer to `query` in the owner's `state`; what is overdue now may change with the minute."""
+    minute = datetime.now(timezone.utc).strftime(MINUTE) if query.overdue else ""
+    return conditions.etag_of(state, (minute, *PARTS(query)))
 
 
 def headers(page: Page, path: str, query_string: str, listed: bytes) -> dict[str, str]:

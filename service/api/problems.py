@@ -55,6 +55,10 @@ PROBLEMS = {
             "sync_position_gone", 410, "Sync position gone",
             "The changes since this revision are not known any more, or it is not of this history; sync again from 0.",
         ),
+        Problem(
+            "version_mismatch", 412, "Version mismatch",
+            "The task is not at the version that If-Match or `if_version` names; `current` is the task as it is.",
+        ),
         Problem("payload_too_large", 413, "Payload too large", "The body is over 64 KiB, or the headers over 8 KiB."),
         Problem("unsupported_media_type", 415, "Unsupported media type", "The body is not sent as application/json."),
         Problem("expectation_failed", 417, "Expectation failed", "The Expect header asks for more than 100-continue."),
@@ -86,6 +90,7 @@ CODES: dict[type[errors.DoableError], str] = {
     errors.TaskQuotaError: "task_quota_exceeded",
     errors.SyncPositionGoneError: "sync_position_gone",
     errors.TooManyStreamsError: "too_many_streams",
+    errors.VersionMismatchError: "version_mismatch",
     errors.RateLimitedError: "rate_limited",
     errors.InvalidInputError: "validation_error",
     errors.UnavailableError: "service_unavailable",
@@ -125,11 +130,15 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
         Annotated[list[Fault], msgspec.Meta(min_length=1, description="One for each field that breaks its rule.")]
         | UnsetType
     ) = UNSET
+    current: (
+        Annotated[msgspec.Raw, msgspec.Meta(description="The task as it is now, where it is not as was expected.")]
+        | UnsetType
+    ) = UNSET
     request_id: Annotated[str, msgspec.Meta(description="The X-Request-ID of this answer; it finds the log's lines.")]
 
 
 def details(problem: Problem, detail: str, request_id: str, error: BaseException | None = None) -> ProblemDetails:
-    """The body that tells of `problem`, and of the faults of `error` if it is about input."""
+    """The body that tells of `problem`: of the faults of `error` if it is about input, of the task if of versions."""
     faults = [Fault(*fault) for fault in error.errors] if isinstance(error, errors.InvalidInputError) else UNSET
     return ProblemDetails(
         type=f"urn:doable:problem:{problem.code}",
@@ -138,6 +147,7 @@ def details(problem: Problem, detail: str, request_id: str, error: BaseException
         detail=detail,
         code=problem.code,
         errors=faults,
+        current=msgspec.Raw(error.document) if isinstance(error, errors.VersionMismatchError) else UNSET,
         request_id=request_id,
     )
 

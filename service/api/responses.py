@@ -48,20 +48,30 @@ def json_document(document: str, status: int = 200, headers: dict[str, str] | No
     return Answer(document, status, headers, JSON)
 
 
-def json_value(value: Struct, status: int = 200) -> HTTPResponse:
+def json_value(value: Struct, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
     """A value as JSON."""
-    return Answer(msgspec.json.encode(value), status, None, JSON)
+    return Answer(msgspec.json.encode(value), status, headers, JSON)
+
+
+def etag(stored: StoredTask) -> str:
+    """The task's ETag: its version."""
+    return f'"{stored.version}"'
 
 
 def task(stored: StoredTask) -> HTTPResponse:
     """200 with the task and its ETag (RFC 9110 section 8.8.3)."""
-    return json_document(stored.document, headers={"ETag": f'"{stored.version}"'})
+    return json_document(stored.document, headers={"ETag": etag(stored)})
 
 
 def created(stored: StoredTask, user_id: str) -> HTTPResponse:
     """201 with the task, its ETag and where it is."""
     location = f"/api/{quote(user_id, safe='')}/tasks/{stored.id}"
-    return json_document(stored.document, 201, {"ETag": f'"{stored.version}"', "Location": location})
+    return json_document(stored.document, 201, {"ETag": etag(stored), "Location": location})
+
+
+def unchanged(etag: str) -> HTTPResponse:
+    """304: the caller has it (RFC 9110 section 15.4.5)."""
+    return Answer(status=304, headers={"ETag": etag})
 
 
 def empty() -> HTTPResponse:

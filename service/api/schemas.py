@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timezone
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -68,8 +68,14 @@ DueAt = Annotated[
 ReadOnly = Annotated[Any, _rule("ignored in requests: the service assigns it", readOnly=True)]
 
 
-class TaskPatch(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Any subset of a task. A field left out keeps its value; null sets it to its default (RFC 7396)."""
+IfVersion = Annotated[
+    Annotated[int, Meta(ge=1, le=2**63 - 1)] | UnsetType,
+    _rule("a version, as the task had it: nothing is written if it has another by now", example=7),
+]
+
+
+class TaskFields(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What clients say of a task."""
 
     title: Title | UnsetType = UNSET
     description: Description = UNSET
@@ -86,7 +92,13 @@ class TaskPatch(Struct, kw_only=True, forbid_unknown_fields=True):
     version: ReadOnly = UNSET
 
 
-class TaskDraft(TaskPatch, kw_only=True, forbid_unknown_fields=True):
+class TaskPatch(TaskFields, kw_only=True, forbid_unknown_fields=True):
+    """Any subset of a task. A field left out keeps its value; null sets it to its default (RFC 7396)."""
+
+    if_version: IfVersion = UNSET
+
+
+class TaskDraft(TaskFields, kw_only=True, forbid_unknown_fields=True):
     """A task to be created: only the title is required."""
 
     title: Title
@@ -102,6 +114,20 @@ class Completion(Struct, kw_only=True, forbid_unknown_fields=True):
     created_at: ReadOnly = UNSET
     updated_at: ReadOnly = UNSET
     version: ReadOnly = UNSET
+    if_version: IfVersion = UNSET
+
+
+class Deletion(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a deletion may be tied to."""
+
+    if_version: IfVersion = UNSET
+
+
+class Patch(NamedTuple):
+    """The columns to change, and the version that the task must have, if any was named."""
+
+    changes: TaskChanges
+    if_version: int | None
 
 
 class Task(Struct, kw_only=True):
@@ -128,7 +154,7 @@ class Deleted(Struct):
     deleted: Annotated[int, Meta(ge=0)]
 
 
-class Summary(Struct, kw_only=True):
+class Summary(Struct):
     """Counts of live tasks. Overdue and due today count pending tasks alone."""
 
     total: Annotated[int, Meta(ge=0)]
@@ -143,20 +169,26 @@ def read_draft(body: bytes) -> TaskChanges:
     return _columns(fields.decode(body, TaskDraft))
 
 
-def read_patch(body: bytes) -> TaskChanges:
-    """The columns to change; a day and a moment exclude each other. Raises MalformedInputError or InvalidInputError."""
-    columns = dict(_columns(fields.decode(body, TaskPatch)))
+def read_patch(body: bytes) -> Patch:
+    """What to change; a day and a moment exclude each other. Raises MalformedInputError or InvalidInputError."""
+    sent = fields.decode(body, TaskPatch)
+    columns = dict(_columns(sent))
     if columns.get("due_date") is not None:
         columns["due_at"] = None
     elif columns.get("due_at") is not None:
         columns["due_date"] = None
-    return columns
+    return Patch(columns, sent.if_version or None)
 
 
-def read_completion(body: bytes) -> TaskChanges | None:
-    """The completion to set, or None for an empty body or object, which toggles. Raises as `read_patch` does."""
-    completed = fields.decode(body, Completion).completed if body.strip() else UNSET
-    return None if completed is UNSET else {"completed": completed}
+def read_completion(body: bytes) -> Patch:
+    """The completion to set; no change where none is said, which toggles. Raises as `read_patch` does."""
+    sent = fields.decode(body, Completion) if body.strip() else Completion()
+    return Patch({} if sent.completed is UNSET else {"completed": sent.completed}, sent.if_version or None)
+
+
+def read_deletion(body: bytes) -> int | None:
+    """The version that the task must have, if any was named. Raises as `read_patch` does."""
+    return fields.decode(body, Deletion).if_version or None if body.strip() else None
 
 
 def fold_tags(tags: Iterable[str]) -> list[str]:
@@ -168,7 +200,7 @@ def fold_tags(tags: Iterable[str]) -> list[str]:
     return list(folded.values())
 
 
-def _columns(task: TaskPatch) -> TaskChanges:
+def _columns(task: TaskFields) -> TaskChanges:
     """Trim, fold and check what the types cannot say; the fields that were left out are left out here too."""
     columns: dict[str, Any] = {}
     faults: list[FieldError] = []

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import listing, responses, schemas
+from service.api import conditions, listing, responses, schemas
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
 
@@ -40,9 +40,12 @@ class SummaryParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 async def list_tasks(request: ApiRequest) -> HTTPResponse:
     """The caller's live tasks: all of them, or a page."""
     query, listed = listing.read(request.query_string)
+    etag = partial(listing.etag, query)
+    if known := await conditions.unchanged(request, request.tasks.state, etag):
+        return known
     page = await request.tasks.list(query)
     headers = listing.headers(page, request.path, request.query_string, listed)
-    return responses.json_document(page.document, headers=headers)
+    return responses.json_document(page.document, headers=headers | {"ETag": etag(page.state)})
 
 
 @blueprint.post("/", unquote=True)
@@ -56,6 +59,7 @@ async def create_task(request: ApiRequest) -> HTTPResponse:
 @blueprint.delete("/", unquote=True)
 async def delete_tasks(request: ApiRequest) -> HTTPResponse:
     """Move many tasks to the trash at once."""
+    conditions.refuse_if_match(request)
     sent = listing.parameters(request.query_string, DeleteParameters)
     completed = None if sent.status == "all" else sent.status == "completed"
     deleted = await request.tasks.delete_many(completed=completed)
@@ -67,37 +71,46 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
     """Count the caller's live tasks by state."""
     sent = listing.parameters(request.query_string, SummaryParameters)
     today, starts, ends = _today(sent.tz)
-    summary = await request.tasks.summarise(today.date(), starts, ends)
-    return responses.json_value(schemas.Summary(**summary._asdict()))
+    etag = partial(conditions.etag_of, asked=("summary", sent.tz, today.strftime(listing.MINUTE)))
+    if known := await conditions.unchanged(request, request.tasks.state, etag):
+        return known
+    state, *counts = await request.tasks.summarise(today.date(), starts, ends)
+    return responses.json_value(schemas.Summary(*counts), headers={"ETag": etag(state)})
 
 
 @blueprint.get("/<task_id:str>", unquote=True)
 async def get_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """One task."""
-    return responses.task(await request.tasks.find(task_id))
+    stored = await request.tasks.find(task_id)
+    etag = responses.etag(stored)
+    return responses.unchanged(etag) if conditions.is_known(request, etag) else responses.task(stored)
 
 
 @blueprint.put("/<task_id:str>", unquote=True, name="put_task")
 @blueprint.patch("/<task_id:str>", unquote=True)
 async def update_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Change the fields that are sent; the others keep their values."""
-    return responses.task(await request.tasks.update(task_id, schemas.read_patch(request.json_body)))
+    changes, if_version = schemas.read_patch(request.json_body)
+    expected = conditions.expected(request, if_version)
+    return responses.task(await request.tasks.update(task_id, changes, expected))
 
 
 @blueprint.post("/<task_id:str>/complete", unquote=True, name="post_complete")
 @blueprint.patch("/<task_id:str>/complete", unquote=True)
 async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Toggle a task's completion, or set it when the body says to what."""
-    completion = schemas.read_completion(request.json_body)
-    if completion is None:
-        return responses.task(await request.tasks.toggle(task_id))
-    return responses.task(await request.tasks.update(task_id, completion))
+    completion, if_version = schemas.read_completion(request.json_body)
+    expected = conditions.expected(request, if_version)
+    if not completion:
+        return responses.task(await request.tasks.toggle(task_id, expected))
+    return responses.task(await request.tasks.update(task_id, completion, expected))
 
 
 @blueprint.delete("/<task_id:str>", unquote=True)
 async def delete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Move a task to the trash."""
-    await request.tasks.delete(task_id)
+    if_version = schemas.read_deletion(request.json_body)
+    await request.tasks.delete(task_id, conditions.expected(request, if_version))
     return responses.empty()
 
 

@@ -6,11 +6,12 @@ from service.models.listing import Page, Position, TaskQuery
 from service.models.task import Priority, Task
 from service.models.trash import UserTrash
 from service.models.user import User
-from service.models.user_tasks import StoredTask, TaskChanges, UserTasks
+from service.models.user_tasks import Expected, StoredTask, TaskChanges, UserTasks
 
 __all__ = [
     "Change",
     "ChangePage",
+    "Expected",
     "IdempotencyKey",
     "Page",
     "Position",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from service.models.task_sql import FIELDS
+from service.models.task_sql import FIELDS, STATE
 
 # A calendar day lasts until its last microsecond (in UTC, as it has no zone of its own); a moment is itself. Tasks
 # that are never due come last in both directions.
@@ -74,11 +74,15 @@ class TaskQuery:
 
 
 class Page(NamedTuple):
-    """A JSON array of tasks; where the next page begins, if there is one; how many match, if that was asked."""
+    """A JSON array of tasks; where the next page begins, if there is one; how many match, if that was asked.
+
+    `state` is the owner's (see `UserTasks.state`), of the same snapshot.
+    """
 
     document: str
     next: Position | None
     total: int | None
+    state: str
 
 
 class Argument(Protocol):
@@ -112,7 +116,8 @@ def statement(user_id: str, query: TaskQuery) -> tuple[str, list[object]]:
     if query.limit is None:
         return (
             f"""
-            SELECT coalesce(json_agg(fields), '[]')::text AS document, NULL AS key, NULL AS id, {total} AS total
+            SELECT coalesce(json_agg(fields), '[]')::text AS document,
+                   NULL AS key, NULL AS id, {total} AS total, ({STATE}) AS state
             FROM (SELECT {FIELDS} FROM tasks WHERE {matching} ORDER BY {order}) AS fields
             """,  # noqa: S608 - values are arguments, all else is ours
             arguments,
@@ -129,7 +134,8 @@ def statement(user_id: str, query: TaskQuery) -> tuple[str, list[object]]:
             OFFSET {limit}::int - 1 LIMIT 1
         )
         SELECT coalesce(json_agg(fields), '[]')::text AS document,
-               (SELECT key FROM last) AS key, (SELECT id FROM last) AS id, {total} AS total
+               (SELECT key FROM last) AS key, (SELECT id FROM last) AS id, {total} AS total,
+               ({STATE}) AS state
         FROM (SELECT {FIELDS} FROM page LIMIT {limit}::int) AS fields
         """,  # noqa: S608 - values are arguments, all else is ours
         arguments,

@@ -8,6 +8,9 @@ Every write takes the same three steps in one statement, so that it needs no tra
    row, held until commit, makes revisions commit in order; `written_at` strictly increases with them.
 3. the write itself, stamped with that revision and that clock.
 
+A write may expect the task at one of some versions, `$5`; NULL expects nothing. That is decided under the lock too, so
+of many writers who saw the same version one wins, and the answer tells the others of the task as it is (`matched`).
+
 Locks are always taken in this order, task before owner, so two writers cannot wait for each other. No volatile
 function stands in an UPDATE and every table is reached through its owner, so that the tables can be distributed
 by owner (Citus) as they are.
@@ -64,6 +67,16 @@ WITH owner AS (
 SELECT id, version, {document("task")} AS document FROM task
 """  # noqa: S608 - constants only
 
+# Changes whenever any of the owner's tasks does, and never comes back: who was erased and begins anew has another
+# beginning. No row where the owner has never written.
+STATE = """
+SELECT to_hex((extract(epoch FROM created_at) * 1000000)::bigint) || '-' || revision AS state
+FROM users WHERE id = $1
+"""
+
+# Of the locked task: whether it is at one of the versions that the writer expects.
+EXPECTED = "($5::bigint[] IS NULL OR version = ANY ($5))"
+
 FIND = f"""
 SELECT id, version, {document("tasks")} AS document FROM tasks WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL
 """  # noqa: S608 - constants only
@@ -72,14 +85,14 @@ SELECT id, version, {document("tasks")} AS document FROM tasks WHERE user_id = $
 def _write(change: str, differs: str) -> str:
     """A statement that applies `change` (a SET list) to one live task, if `differs` says that it changes anything.
 
-    Answers the task as it is now, changed or not; no row when there is no such task.
+    Answers the task as it is now, changed or not, and whether it was as expected; no row when there is no such task.
     """
     return f"""
 WITH target AS (
     SELECT * FROM tasks WHERE user_id = $1 AND id = $4 AND deleted_at IS NULL FOR NO KEY UPDATE
 ), owner AS (
     UPDATE users SET {ADVANCE}
-    WHERE id = $1 AND EXISTS (SELECT FROM target WHERE {differs})
+    WHERE id = $1 AND EXISTS (SELECT FROM target WHERE {EXPECTED} AND {differs})
     RETURNING revision, written_at
 ), changed AS (
     UPDATE tasks SET {change}, updated_at = owner.written_at, version = owner.revision
@@ -88,7 +101,7 @@ WITH target AS (
 ), task AS (
     SELECT * FROM changed UNION ALL SELECT * FROM target WHERE NOT EXISTS (SELECT FROM changed)
 )
-SELECT id, version, {document("task")} AS document FROM task
+SELECT id, version, {document("task")} AS document, (SELECT {EXPECTED} FROM target) AS matched FROM task
 """  # noqa: S608 - constants only
 
 
@@ -106,8 +119,8 @@ TYPES = {
 
 @cache
 def update(columns: tuple[str, ...]) -> str:
-    """The statement that sets `columns` (names from TYPES, at least one) to `$5`, `$6`, … of one task."""
-    values = {column: f"${number}::{TYPES[column]}" for number, column in enumerate(columns, start=5)}
+    """The statement that sets `columns` (names from TYPES, at least one) to `$6`, `$7`, … of one task."""
+    values = {column: f"${number}::{TYPES[column]}" for number, column in enumerate(columns, start=6)}
     change = ", ".join(
         COMPLETION.format(value) if column == "completed" else f"{column} = {value}" for column, value in values.items()
     )
@@ -118,15 +131,18 @@ TOGGLE = _write(COMPLETION.format("NOT tasks.completed"), "true")
 
 DELETE = f"""
 WITH target AS (
-    SELECT id FROM tasks WHERE user_id = $1 AND id = $4 AND deleted_at IS NULL FOR NO KEY UPDATE
+    SELECT * FROM tasks WHERE user_id = $1 AND id = $4 AND deleted_at IS NULL FOR NO KEY UPDATE
 ), owner AS (
     UPDATE users SET {ADVANCE}, task_count = users.task_count - 1
-    WHERE id = $1 AND EXISTS (SELECT FROM target)
+    WHERE id = $1 AND EXISTS (SELECT FROM target WHERE {EXPECTED})
     RETURNING revision, written_at
+), deleted AS (
+    UPDATE tasks SET deleted_at = owner.written_at, updated_at = owner.written_at, version = owner.revision
+    FROM owner WHERE tasks.user_id = $1 AND tasks.id = $4
 )
-UPDATE tasks SET deleted_at = owner.written_at, updated_at = owner.written_at, version = owner.revision
-FROM owner WHERE tasks.user_id = $1 AND tasks.id = $4
-RETURNING tasks.version
+SELECT id, version, {EXPECTED} AS matched,
+       CASE WHEN {EXPECTED} THEN NULL ELSE {document("target")} END AS document
+FROM target
 """  # noqa: S608 - constants only
 
 # Each task gets a version of its own, in the order of ids: a change feed that is read page by page may stop between
@@ -153,11 +169,11 @@ SELECT count(*) AS deleted FROM deleted
 """  # noqa: S608 - constants only
 
 # `$2` is today's date and `$3` to `$4` its first moment and the next day's, in the time zone that the caller lives in.
-SUMMARY = """
-SELECT count(*) AS total,
+SUMMARY = f"""
+SELECT ({STATE}) AS state, count(*) AS total,
        count(*) FILTER (WHERE NOT completed) AS pending,
        count(*) FILTER (WHERE completed) AS completed,
        count(*) FILTER (WHERE NOT completed AND (due_date < $2 OR due_at < now())) AS overdue,
        count(*) FILTER (WHERE NOT completed AND (due_date = $2 OR (due_at >= $3 AND due_at < $4))) AS due_today
 FROM tasks WHERE user_id = $1 AND deleted_at IS NULL
-"""
+"""  # noqa: S608 - constants only

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from service.errors import TaskNotFoundError, TaskQuotaError
+from service.errors import TaskNotFoundError, TaskQuotaError, VersionMismatchError
 from service.models import changes
 from service.models import task_sql as sql
 from service.models.listing import Page, Position, TaskQuery, statement
@@ -14,6 +14,7 @@ from service.models.scoping import Row, database
 
 # Values by column name: title, description, completed, priority (0 to 3), tags, due_date, due_at. Already valid.
 TaskChanges = Mapping[str, object]
+NEVER_WRITTEN = "0"  # the state of a user without a row
 
 
 class StoredTask(NamedTuple):
@@ -24,9 +25,17 @@ class StoredTask(NamedTuple):
     document: str
 
 
-class Summary(NamedTuple):
-    """How many live tasks there are, by state."""
+class Expected(NamedTuple):
+    """What a writer believes of a task: that it is at one of `versions`. Some were lost if a proxy `weakened` them."""
 
+    versions: Sequence[int]
+    weakened: bool = False
+
+
+class Summary(NamedTuple):
+    """How many live tasks there are, by state; and the state of the owner (see `UserTasks.state`) that was counted."""
+
+    state: str
     total: int
     pending: int
     completed: int
@@ -67,21 +76,33 @@ class UserTasks:
         """The task with this id. Raises TaskNotFoundError."""
         return _stored(await database().fetch_read(sql.FIND, self.user_id, task_id))
 
-    async def update(self, task_id: int, changes: TaskChanges) -> StoredTask:
-        """Set the columns in `changes`; what holds already moves neither version nor time. Raises TaskNotFoundError."""
+    async def update(self, task_id: int, changes: TaskChanges, expected: Expected | None = None) -> StoredTask:
+        """Set the columns in `changes`; what holds already moves neither version nor time.
+
+        Raises TaskNotFoundError, and VersionMismatchError for a task that is not as `expected`.
+        """
         if not changes:
-            return await self.find(task_id)
+            found = await self.find(task_id)
+            if expected and found.version not in expected.versions:
+                raise VersionMismatchError(found.version, found.document, weakened=expected.weakened)
+            return found
         values = map(_text, changes.values())
-        return _stored(await database().fetch_row(sql.update(tuple(changes)), *self._owner, task_id, *values))
+        return await self._write(sql.update(tuple(changes)), task_id, expected, *values)
 
-    async def toggle(self, task_id: int) -> StoredTask:
-        """Complete a pending task or reopen a completed one. Raises TaskNotFoundError."""
-        return _stored(await database().fetch_row(sql.TOGGLE, *self._owner, task_id))
+    async def toggle(self, task_id: int, expected: Expected | None = None) -> StoredTask:
+        """Complete a pending task or reopen a completed one. Raises as `update` does."""
+        return await self._write(sql.TOGGLE, task_id, expected)
 
-    async def delete(self, task_id: int) -> None:
-        """Move the task to the trash. Raises TaskNotFoundError."""
-        if await database().fetch_row(sql.DELETE, *self._owner, task_id) is None:
-            raise TaskNotFoundError
+    async def delete(self, task_id: int, expected: Expected | None = None) -> None:
+        """Move the task to the trash. Raises as `update` does."""
+        await self._write(sql.DELETE, task_id, expected)
+
+    async def _write(self, text: str, task_id: int, expected: Expected | None, *values: object) -> StoredTask:
+        versions = expected and expected.versions
+        row = await database().fetch_row(text, *self._owner, task_id, versions, *values)
+        if expected and row and not row["matched"]:
+            raise VersionMismatchError(row["version"], row["document"], weakened=expected.weakened)
+        return _stored(row)
 
     async def delete_many(self, *, completed: bool | None) -> int:
         """Move all tasks, or only those with this completion, to the trash; return how many."""
@@ -94,7 +115,12 @@ class UserTasks:
         row = await database().fetch_read(text, *arguments)
         assert row is not None  # noqa: S101 - an aggregate always has one row
         position = None if row["id"] is None else Position(row["key"], row["id"])
-        return Page(row["document"], position, row["total"])
+        return Page(row["document"], position, row["total"], row["state"] or NEVER_WRITTEN)
+
+    async def state(self) -> str:
+        """A word for what the tasks are now: as long as it is the same, so are they. Reads one row."""
+        row = await database().fetch_row(sql.STATE, self.user_id)
+        return row["state"] if row else NEVER_WRITTEN
 
     async def changes(self, since: int, limit: int) -> changes.ChangePage:
         """What changed after revision `since`, at most `limit` tasks of it. Raises SyncPositionGoneError."""
@@ -108,7 +134,7 @@ class UserTasks:
         """Count the live tasks; `today` runs from `starts` until before `ends`, in the caller's time zone."""
         row = await database().fetch_read(sql.SUMMARY, self.user_id, today, starts, ends)
         assert row is not None  # noqa: S101 - an aggregate always has one row
-        return Summary(*(row[column] for column in Summary._fields))
+        return Summary(row["state"] or NEVER_WRITTEN, *(row[column] for column in Summary._fields[1:]))
 
 
 def _text(value: object) -> object:

@@ -174,7 +174,7 @@ def test_the_headers_that_come_with_an_answer_are_described(document, operations
     assert "WWW-Authenticate" in create["401"]["headers"]
     assert "Retry-After" in create["503"]["headers"]
     listed = operations["GET", "/api/{user_id}/tasks"]["responses"]["200"]["headers"]
-    assert set(listed) == {"X-Request-ID", "Link", "X-Total-Count"} | limits
+    assert set(listed) == {"X-Request-ID", "ETag", "Link", "X-Total-Count"} | limits
     assert set(operations["GET", "/health"]["responses"]["200"]["headers"]) == {"X-Request-ID"}
     assert "Allow" in document["components"]["responses"]["method_not_allowed"]["headers"]
     for operation in operations.values():

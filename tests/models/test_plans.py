@@ -114,9 +114,10 @@ async def test_a_page_at_any_depth_is_one_range_of_an_index_with_nothing_to_sort
     ("text", "arguments"),
     [
         (task_sql.FIND, ("alice", 5)),
-        (task_sql.TOGGLE, ("alice", None, None, 5)),
-        (task_sql.update(("title", "completed")), ("alice", None, None, 5, "B", True)),
-        (task_sql.DELETE, ("alice", None, None, 5)),
+        (task_sql.TOGGLE, ("alice", None, None, 5, [7])),
+        (task_sql.update(("title", "completed")), ("alice", None, None, 5, None, "B", True)),
+        (task_sql.DELETE, ("alice", None, None, 5, None)),
+        (task_sql.STATE, ("alice",)),
         (task_sql.DELETE_MANY, ("alice", None, None, True)),
         (task_sql.SUMMARY, ("alice", MOMENT.date(), MOMENT, MOMENT)),
         (trash.RESTORE, ("alice", None, None, 5, 10_000)),
@@ -136,6 +137,7 @@ async def test_a_page_at_any_depth_is_one_range_of_an_index_with_nothing_to_sort
         "destroy all",
         "erase",
     ],
+    ids=["find", "toggle", "update", "delete", "state", "delete many", "summary"],
 )
 async def test_every_other_verb_reads_no_other_users_rows_either(crowd, text, arguments):
     assert_reads_the_owner_alone(await explain(crowd, text, *arguments))

@@ -102,7 +102,7 @@ def test_no_value_ever_stands_in_the_statement_itself(value, sort):
 
 def test_a_page_with_more_behind_it_links_on_and_keeps_the_question():
     position = Position("5", 5)
-    page = Page("[]", position, None)
+    page = Page("[]", position, None, "0")
     listed = listing.read("limit=1&q=a%26b+c&tag=x&tag=y")[1]
     found = listing.headers(page, "/api/a%2Fb/tasks", "limit=1&q=a%26b+c&tag=x&tag=y&cursor=old", listed)
     cursor = cursors.write(position, listed)
@@ -110,5 +110,5 @@ def test_a_page_with_more_behind_it_links_on_and_keeps_the_question():
 
 
 def test_the_last_page_links_nowhere_and_counts_only_when_asked():
-    assert listing.headers(Page("[]", None, None), "/x", "", b"") == {}
-    assert listing.headers(Page("[]", None, 0), "/x", "", b"") == {"X-Total-Count": "0"}
+    assert listing.headers(Page("[]", None, None, "0"), "/x", "", b"") == {}
+    assert listing.headers(Page("[]", None, 0, "0"), "/x", "", b"") == {"X-Total-Count": "0"}

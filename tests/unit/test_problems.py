@@ -53,6 +53,7 @@ def test_each_detail_is_a_sentence_for_people(kind):
     arguments = {
         errors.InvalidInputError: ([errors.FieldError("title", "is required")],),
         errors.TaskQuotaError: (10_000,),
+        errors.VersionMismatchError: (7, "{}"),
         errors.InvalidTokenError: ("a reason for the log",),
         errors.UnavailableError: ("pool",),
     }

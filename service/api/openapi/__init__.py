@@ -39,6 +39,7 @@ def document() -> dict[str, Any]:
     for name in ("TaskDraft", "TaskPatch"):
         components[name]["not"] = EXCLUSIVE
     components["ProblemDetails"]["properties"]["code"]["enum"] = list(PROBLEMS)
+    components["ProblemDetails"]["properties"]["current"]["$ref"] = REFERENCE.format(name="Task")
     _give_types(components)
 
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -66,7 +67,9 @@ def _operation(method: str, path: str, operation: Operation, schemas: dict[Any, 
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": operation.description,
-        "parameters": _path_parameters(path) + (_query_parameters(operation.query) if operation.query else []),
+        "parameters": _path_parameters(path)
+        + (_query_parameters(operation.query) if operation.query else [])
+        + [{"name": name, "in": "header", **preamble.READ[name]} for name in operation.headers],
         "responses": {
             **{str(status): _answer(operation, answer, schemas) for status, answer in operation.answers.items()},
             **refusals.responses(operation.problems),

@@ -57,6 +57,20 @@ IN_PATH: dict[str, dict[str, Any]] = {
     "name": {"description": "The file's name.", "schema": {"type": "string"}, "example": "start.js"},
 }
 
+READ: dict[str, dict[str, Any]] = {
+    "If-Match": {
+        "description": "The ETag of the task as you know it. If the task has another by now, nothing is written: 412. "
+        "A weak ETag never matches; where a proxy weakens them send `if_version` in the body.",
+        "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]*"( *, *"[!#-~]*")*)$'},
+        "example": '"7"',
+    },
+    "If-None-Match": {
+        "description": "The ETag of the answer that you have. If it still holds, the answer is 304, without a body.",
+        "schema": {"type": "string"},
+        "example": '"7"',
+    },
+}
+
 HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
         "description": "The request's id, in the service's log too: the client's own, if it is fit for that.",
@@ -64,9 +78,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
     },
     "ETag": {
-        "description": "The task's version in quotes (RFC 9110 section 8.8.3).",
+        "description": "Of one task: its version in quotes. Of a list or counts: changes whenever they may "
+        "(RFC 9110 section 8.8.3).",
         "required": True,
-        "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'},
+        "schema": {"type": "string", "pattern": '^"[0-9a-f-]+"$'},
     },
     "Location": {
         "description": "The path of the new task.",

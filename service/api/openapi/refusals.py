@@ -10,12 +10,14 @@ import msgspec
 
 from service import errors
 from service.api import fields, problems, schemas
+from service.api.openapi.shapes import EXAMPLE
 from service.api.problems import PROBLEMS, Problem
 
 REQUEST_ID = "3f1c9a5e7b2d4860-2a"
 SAMPLES: Mapping[str, errors.DoableError] = {
     "rate_limited": errors.RateLimitedError(17),
     "task_quota_exceeded": errors.TaskQuotaError(10_000),
+    "version_mismatch": errors.VersionMismatchError(7, msgspec.json.encode(EXAMPLE).decode()),
     "validation_error": errors.InvalidInputError([errors.FieldError("title", fields.rule(schemas.TaskDraft, "title"))]),
 }
 HEADERS = {405: "Allow", 429: "Retry-After", 503: "Retry-After"}
@@ -68,7 +70,7 @@ def _response(found: list[Problem]) -> dict[str, Any]:
 def _example(problem: Problem) -> Any:  # noqa: ANN401 - any JSON
     sample = SAMPLES.get(problem.code)
     body = problems.details(problem, sample.detail if sample else _detail(problem.code), REQUEST_ID, sample)
-    return msgspec.to_builtins(body)
+    return msgspec.json.decode(msgspec.json.encode(body))
 
 
 def _detail(code: str) -> str:

@@ -14,6 +14,23 @@ OWNED = (
 )  # fmt: skip
 WITH_BODY = (*OWNED, "malformed_json", "unsupported_media_type", "validation_error")
 
+# The task that examples show.
+EXAMPLE = {
+    "id": 42,
+    "user_id": "dFz1UQm3T0yLbXkA",
+    "title": "Water the plants",
+    "description": "The ones on the balcony too",
+    "completed": False,
+    "completed_at": None,
+    "priority": "medium",
+    "tags": ["home", "garden"],
+    "due_date": "2026-12-24",
+    "due_at": None,
+    "created_at": "2026-12-01T09:30:00.000000Z",
+    "updated_at": "2026-12-01T09:30:00.000000Z",
+    "version": 7,
+}
+
 
 class Answer(NamedTuple):
     """An answer that is no problem: its body's type (None for no body), an example, and the names of its headers.
@@ -38,7 +55,10 @@ class Body(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One method of one path; `problems` are codes of `service.api.problems.PROBLEMS`."""
+    """One method of one path; `problems` are codes of `service.api.problems.PROBLEMS`.
+
+    `headers` are the names of those that it reads, as in `preamble.READ`.
+    """
 
     id: str
     tag: str
@@ -49,6 +69,7 @@ class Operation(NamedTuple):
     query: type[Struct] | None = None
     body: Body | None = None
     public: bool = False
+    headers: tuple[str, ...] = ()
 
 
 Operations = dict[tuple[str, str], Operation]

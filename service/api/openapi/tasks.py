@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 from service.api import listing, schemas, tasks
-from service.api.openapi.shapes import OWNED, WITH_BODY, Answer, Body, Operation, Operations
+from service.api.openapi.shapes import EXAMPLE, OWNED, WITH_BODY, Answer, Body, Operation, Operations
 
 TAG = "tasks"
 ALL = "/api/{user_id}/tasks"
 ONE = f"{ALL}/{{task_id}}"
 
-EXAMPLE = {
-    "id": 42,
-    "user_id": "dFz1UQm3T0yLbXkA",
-    "title": "Water the plants",
-    "description": "The ones on the balcony too",
-    "completed": False,
-    "completed_at": None,
-    "priority": "medium",
-    "tags": ["home", "garden"],
-    "due_date": "2026-12-24",
-    "due_at": None,
-    "created_at": "2026-12-01T09:30:00.000000Z",
-    "updated_at": "2026-12-01T09:30:00.000000Z",
-    "version": 7,
-}
 DRAFTS: dict[str, object] = {
     "a title is enough": {"title": "Water the plants"},
     "with everything": {
@@ -51,21 +36,26 @@ COMPLETES = (
 )
 
 
+UNCHANGED = "What you have, by `If-None-Match`, still holds. There is no body."
+
+
 def _task(description: str) -> dict[int, Answer]:
     return {200: Answer(description, schemas.Task, EXAMPLE, ("ETag",))}
 
 
 def _update(name: str) -> Operation:
     return Operation(
-        name, TAG, "Change a task", CHANGES, _task("The task as it is now."), (*WITH_BODY, "task_not_found"),
-        body=Body(schemas.TaskPatch, PATCHES),
+        name, TAG, "Change a task", CHANGES, _task("The task as it is now."),
+        (*WITH_BODY, "task_not_found", "version_mismatch"), body=Body(schemas.TaskPatch, PATCHES),
+        headers=("If-Match",),
     )  # fmt: skip
 
 
 def _complete(name: str) -> Operation:
     return Operation(
         name, TAG, "Complete or reopen a task", COMPLETES, _task("The task as it is now."),
-        (*WITH_BODY, "task_not_found"), body=Body(schemas.Completion, COMPLETIONS, required=False),
+        (*WITH_BODY, "task_not_found", "version_mismatch"), body=Body(schemas.Completion, COMPLETIONS, required=False),
+        headers=("If-Match",),
     )  # fmt: skip
 
 
@@ -75,8 +65,8 @@ OPERATIONS: Operations = {
         "All tasks that match, or with `limit` a page of them. While there is more, the `Link` header leads to the "
         "next page; what comes or goes in between repeats nothing and skips nothing. Unknown parameters are refused.",
         {200: Answer("The tasks; an empty list when none match.", list[schemas.Task], [EXAMPLE],
-                     ("Link", "X-Total-Count"))},
-        (*OWNED, "validation_error"), query=listing.ListParameters,
+                     ("ETag", "Link", "X-Total-Count")), 304: Answer(UNCHANGED, headers=("ETag",))},
+        (*OWNED, "validation_error"), query=listing.ListParameters, headers=("If-None-Match",),
     ),
     ("POST", ALL): Operation(
         "createTask", TAG, "Create a task",
@@ -94,17 +84,20 @@ OPERATIONS: Operations = {
         "summariseTasks", TAG, "Count tasks by state",
         "Overdue and due today count pending tasks alone.",
         {200: Answer("The counts.", schemas.Summary,
-                     {"total": 12, "pending": 9, "completed": 3, "overdue": 1, "due_today": 2})},
-        (*OWNED, "validation_error"), query=tasks.SummaryParameters,
+                     {"total": 12, "pending": 9, "completed": 3, "overdue": 1, "due_today": 2}, ("ETag",)),
+         304: Answer(UNCHANGED, headers=("ETag",))},
+        (*OWNED, "validation_error"), query=tasks.SummaryParameters, headers=("If-None-Match",),
     ),
     ("GET", ONE): Operation(
-        "getTask", TAG, "Read a task", "", _task("The task."), (*OWNED, "task_not_found"),
+        "getTask", TAG, "Read a task", "", _task("The task.") | {304: Answer(UNCHANGED, headers=("ETag",))},
+        (*OWNED, "task_not_found"), headers=("If-None-Match",),
     ),
     ("PUT", ONE): _update("putTask"),
     ("PATCH", ONE): _update("updateTask"),
     ("DELETE", ONE): Operation(
         "deleteTask", TAG, "Delete a task", "A second time there is nothing left to delete: 404.",
-        {204: Answer("The task is in the trash.")}, (*OWNED, "task_not_found"),
+        {204: Answer("The task is in the trash.")}, (*WITH_BODY, "task_not_found", "version_mismatch"),
+        body=Body(schemas.Deletion, {"only as you know it": {"if_version": 7}}, required=False), headers=("If-Match",),
     ),
     ("PATCH", f"{ONE}/complete"): _complete("completeTask"),
     ("POST", f"{ONE}/complete"): _complete("completeTaskByPost"),

@@ -1,0 +1,196 @@
+"""Conditional requests: nobody overwrites what they have not seen, and nobody is sent again what they have."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+BIG = 2**63 - 1
+WRITES = [
+    ("PUT", "", {"title": "Mine"}),
+    ("PATCH", "", {"title": "Mine"}),
+    ("PATCH", "", {}),
+    ("PATCH", "/complete", {}),
+    ("POST", "/complete", {}),
+    ("PATCH", "/complete", {"completed": True}),
+    ("DELETE", "", {}),
+]
+FITTING = ['"{0}"', '"1", "{0}"', '"x,y" ,,"{0}",', "*"]
+STALE = ['"1"', 'W/"{0}"', '"0{0}"', '""', f'"{BIG}"', f'"{BIG + 1}"', '"x"', '"\u00e4"']
+
+
+@pytest.fixture
+async def task(alice) -> dict:
+    """A task that somebody has changed since it was made."""
+    made = await alice.make("First")
+    return (await alice.patch(f"{alice.path}/{made['id']}", json={"title": "Second"})).json()
+
+
+async def write(caller, task, kind, if_match=None, **more):
+    method, tail, body = kind
+    headers = {} if if_match is None else {"If-Match": if_match.format(task["version"]).encode()}
+    return await caller.request(method, f"{caller.path}/{task['id']}{tail}", json=body | more, headers=headers)
+
+
+class TestWritingWhatOneHasSeen:
+    @pytest.mark.parametrize("if_match", FITTING)
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_a_task_that_is_as_expected_is_written(self, alice, task, kind, if_match):
+        response = await write(alice, task, kind, if_match)
+        assert response.status_code == (204 if kind[0] == "DELETE" else 200), response.text
+        if kind[0] != "DELETE":
+            assert response.headers["etag"] == f'"{response.json()["version"]}"'
+
+    @pytest.mark.parametrize("if_match", STALE)
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_one_that_is_not_is_left_alone_and_shown(self, alice, task, refusal, kind, if_match):
+        response = await write(alice, task, kind, if_match)
+        problem = refusal(response, 412, "version_mismatch")
+        assert problem["current"] == task
+        assert ("if_version" in problem["detail"]) == if_match.startswith("W/")
+        assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
+        assert (await alice.make())["version"] == task["version"] + 1
+
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_the_version_may_stand_in_the_body_and_both_must_hold(self, alice, task, refusal, kind):
+        version = task["version"]
+        for named, if_match in ((1, None), (1, '"{0}"'), (1, "*"), (version, '"1"'), (version, 'W/"{0}"')):
+            response = await write(alice, task, kind, if_match, if_version=named)
+            assert refusal(response, 412, "version_mismatch")["current"] == task
+        response = await write(alice, task, kind, '"{0}"', if_version=version)
+        assert response.is_success, response.text
+
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_a_task_that_is_not_there_is_404_as_ever(self, alice, task, refusal, kind):
+        for if_match in ("*", '"1"', 'W/"1"'):
+            refusal(await write(alice, task | {"id": BIG}, kind, if_match), 404, "task_not_found")
+
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_somebody_elses_task_is_404_as_ever(self, bob, task, refusal, kind):
+        for if_match in ("*", '"{0}"', '"1"', 'W/"1"'):
+            refusal(await write(bob, task, kind, if_match), 404, "task_not_found")
+
+    @pytest.mark.parametrize("if_match", ["", "7", '"7', '*, "7"', "W/7"])
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_a_condition_that_cannot_be_read_is_refused(self, alice, task, refusal, kind, if_match):
+        refusal(await write(alice, task, kind, if_match), 422, "validation_error", "If-Match")
+
+    @pytest.mark.parametrize("version", [0, -1, BIG + 1, "7", None, 1.5, True])
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_a_version_that_no_task_can_have_is_refused(self, alice, task, refusal, kind, version):
+        response = await write(alice, task, kind, if_version=version)
+        refusal(response, 422, "validation_error", "if_version")
+
+    async def test_a_misspelt_condition_on_a_deletion_deletes_nothing(self, alice, task, refusal):
+        refusal(await write(alice, task, ("DELETE", "", {}), if_versoin=1), 422, "validation_error", "if_versoin")
+        assert (await alice.get(alice.path)).json() == [task]
+
+    async def test_a_new_task_has_no_version_to_expect(self, alice, refusal):
+        response = await alice.post(alice.path, json={"title": "A", "if_version": 1})
+        refusal(response, 422, "validation_error", "if_version")
+
+    async def test_many_tasks_cannot_be_deleted_by_one_etag(self, alice, task, refusal):
+        response = await alice.delete(alice.path, params={"status": "all"}, headers={"If-Match": '"1"'})
+        refusal(response, 422, "validation_error", "If-Match")
+        assert (await alice.get(alice.path)).json() == [task]
+
+    async def test_a_write_with_a_condition_is_one_statement_too(self, alice, task, statements):
+        with statements() as seen:
+            await write(alice, task, ("PATCH", "", {"title": "Third"}), '"{0}"')
+        assert len(seen) == 1
+
+    async def test_of_fifty_writers_who_saw_the_same_exactly_one_wins(self, alice, task):
+        answers = await asyncio.gather(
+            *(write(alice, task, ("PATCH", "", {"title": f"Writer {number}"}), '"{0}"') for number in range(50))
+        )
+        assert Counter(answer.status_code for answer in answers) == {200: 1, 412: 49}
+        (won,) = (answer.json() for answer in answers if answer.status_code == 200)
+        assert all(answer.json()["current"] == won for answer in answers if answer.status_code == 412)
+        assert won["version"] == task["version"] + 1
+
+    async def test_of_writers_of_all_kinds_exactly_one_wins(self, alice):
+        for _ in range(5):
+            task = await alice.make()
+            answers = await asyncio.gather(
+                *(write(alice, task, kind, '"{0}"') for kind in WRITES if kind[2] or kind[1] or kind[0] == "DELETE")
+            )
+            assert sum(answer.is_success for answer in answers) == 1
+            assert {answer.status_code for answer in answers if not answer.is_success} <= {404, 412}
+
+
+class TestReadingWhatOneHas:
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("tail", ["/{0}", "", "?overdue=true", "?limit=1&count=true&sort=title", "/summary"])
+    async def test_what_has_not_changed_is_not_sent_again(self, alice, task, private, method, tail):
+        url = alice.path + tail.format(task["id"])
+        first = await alice.get(url)
+        etag = first.headers["etag"]
+        for sent in (etag, f"W/{etag}", f'"x", {etag}', "*"):
+            answer = await alice.request(method, url, headers={"If-None-Match": sent})
+            if "overdue" in tail or "summary" in tail:
+                etag = (await alice.get(url)).headers["etag"]  # the minute may have passed
+                answer = await alice.request(method, url, headers={"If-None-Match": sent if sent == "*" else etag})
+            assert answer.status_code == 304
+            assert answer.content == b""
+            assert answer.headers["etag"] == etag
+            assert "content-type" not in answer.headers
+            private(answer)
+        for sent in ('"x"', "7", ""):
+            answer = await alice.request(method, url, headers={"If-None-Match": sent})
+            assert answer.status_code == 200
+            assert answer.headers["content-length"] == first.headers["content-length"]
+
+    async def test_any_write_makes_every_list_new(self, alice, task):
+        urls = [alice.path, f"{alice.path}?status=completed", f"{alice.path}?limit=1", f"{alice.path}/summary"]
+        before = [(await alice.get(url)).headers["etag"] for url in urls]
+        await alice.post(f"{alice.path}/{task['id']}/complete")
+        for url, etag in zip(urls, before, strict=True):
+            answer = await alice.get(url, headers={"If-None-Match": etag})
+            assert answer.status_code == 200
+            assert answer.headers["etag"] != etag
+
+    async def test_the_same_question_in_other_words_has_the_same_tag_and_another_question_another(self, alice, task):
+        same = ["", "?status=all", "?sort=created&order=desc"]
+        others = ["?status=pending", "?limit=5", "?limit=6", "?count=true", "?q=x", "?tag=x", "?overdue=true"]
+        assert len({(await alice.get(alice.path + url)).headers["etag"] for url in same}) == 1
+        assert len({(await alice.get(alice.path + url)).headers["etag"] for url in ["", *others]}) == len(others) + 1
+
+    async def test_the_next_page_has_a_tag_of_its_own(self, alice):
+        for _ in range(3):
+            await alice.make()
+        first = await alice.get(f"{alice.path}?limit=1")
+        second = await alice.get(first.links["next"]["url"])
+        assert first.headers["etag"] != second.headers["etag"]
+
+    async def test_an_unchanged_list_costs_one_row(self, alice, task, statements):
+        etag = (await alice.get(alice.path)).headers["etag"]
+        with statements() as seen:
+            await alice.get(alice.path, headers={"If-None-Match": etag})
+        assert len(seen) == 1
+        assert "tasks" not in seen[0][0]
+
+    async def test_who_was_erased_and_begins_anew_is_not_told_that_nothing_changed(self, alice, connection):
+        await alice.make("Before")
+        etag = (await alice.get(alice.path)).headers["etag"]
+        await connection.execute("DELETE FROM users WHERE id = 'alice'")
+        nothing = await alice.get(alice.path, headers={"If-None-Match": etag})
+        assert (nothing.status_code, nothing.json()) == (200, [])
+        await alice.make("After")
+        anew = await alice.get(alice.path, headers={"If-None-Match": f"{etag}, {nothing.headers['etag']}"})
+        assert [task["title"] for task in anew.json()] == ["After"]
+
+    async def test_somebody_elses_tag_says_nothing(self, alice, bob, task, refusal):
+        etag = f'"{task["version"]}"'
+        answer = await bob.get(f"{bob.path}/{task['id']}", headers={"If-None-Match": etag})
+        refusal(answer, 404, "task_not_found")
+        theirs = (await alice.get(alice.path)).headers["etag"]
+        assert (await bob.get(bob.path, headers={"If-None-Match": theirs})).status_code == 200
+
+    async def test_an_allowed_page_may_read_the_tag_of_an_unchanged_answer(self, alice, task):
+        headers = {"Origin": "https://app.example.com", "If-None-Match": f'"{task["version"]}"'}
+        answer = await alice.get(f"{alice.path}/{task['id']}", headers=headers)
+        assert answer.status_code == 304
+        assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
+        assert "ETag" in answer.headers["access-control-expose-headers"]
