@@ -124,6 +124,19 @@ class SyncPositionGoneError(DoableError):
         self.revision = revision
 
 
+class RequestInProgressError(DoableError):
+    """A request with the same key is still running; its answer will be this one's too."""
+
+    detail = "A request with this Idempotency-Key is still running; send it again in a second to get its answer."
+    retry_after = 1
+
+
+class IdempotencyKeyReusedError(DoableError):
+    """The key was sent before, with another body."""
+
+    detail = "This Idempotency-Key came with another body before; use a new key for each new write."
+
+
 class RateLimitedError(DoableError):
     """The caller, or the caller's address, has done too much of something lately. `retry_after` is in seconds."""
 

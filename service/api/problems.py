@@ -52,6 +52,10 @@ PROBLEMS = {
         Problem("request_timeout", 408, "Request timeout", "The request took too long to arrive."),
         Problem("task_quota_exceeded", 409, "Task quota exceeded", "You hold as many live tasks as one user may."),
         Problem(
+            "request_in_progress", 409, "Request in progress",
+            "A request with the same Idempotency-Key is still running; try again after Retry-After.",
+        ),
+        Problem(
             "sync_position_gone", 410, "Sync position gone",
             "The changes since this revision are not known any more, or it is not of this history; sync again from 0.",
         ),
@@ -63,6 +67,10 @@ PROBLEMS = {
         Problem("unsupported_media_type", 415, "Unsupported media type", "The body is not sent as application/json."),
         Problem("expectation_failed", 417, "Expectation failed", "The Expect header asks for more than 100-continue."),
         Problem("validation_error", 422, "Invalid input", "A field or parameter breaks its rule; `errors` names each."),
+        Problem(
+            "idempotency_key_reused", 422, "Idempotency key reused",
+            "The Idempotency-Key came with another body before.",
+        ),
         Problem(
             "rate_limited", 429, "Too many requests",
             "You, or your address, have sent too many requests lately; try again after Retry-After.",
@@ -92,6 +100,8 @@ CODES: dict[type[errors.DoableError], str] = {
     errors.TooManyStreamsError: "too_many_streams",
     errors.VersionMismatchError: "version_mismatch",
     errors.RateLimitedError: "rate_limited",
+    errors.RequestInProgressError: "request_in_progress",
+    errors.IdempotencyKeyReusedError: "idempotency_key_reused",
     errors.InvalidInputError: "validation_error",
     errors.UnavailableError: "service_unavailable",
 }
@@ -160,7 +170,7 @@ def response(request: ApiRequest, problem: Problem, detail: str, error: BaseExce
     if problem.status == 503:  # noqa: PLR2004 - an HTTP status
         # Spread over a few seconds, so that everybody who waited does not come back in the same one.
         headers["Retry-After"] = str(random.randint(1, 3))  # noqa: S311 - no secret
-    if isinstance(error, errors.RateLimitedError):
+    if isinstance(error, errors.RateLimitedError | errors.RequestInProgressError):
         headers["Retry-After"] = str(error.retry_after)
     if problem.status == 405:  # noqa: PLR2004 - an HTTP status
         headers["Allow"] = ", ".join(request.allowed_methods)

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import conditions, listing, responses, schemas
+from service.api import conditions, idempotency, listing, responses, schemas
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
+from service.models import UserTasks
 
 blueprint: Blueprint = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
 
@@ -52,8 +53,11 @@ async def list_tasks(request: ApiRequest) -> HTTPResponse:
 async def create_task(request: ApiRequest) -> HTTPResponse:
     """Create a task."""
     draft = schemas.read_draft(request.json_body)
-    stored = await request.tasks.create(draft, quota=request.settings.task_quota)
-    return responses.created(stored, request.tasks.user_id)
+
+    async def create(tasks: UserTasks) -> HTTPResponse:
+        return responses.created(await tasks.create(draft, quota=request.settings.task_quota), tasks.user_id)
+
+    return await idempotency.once(request, create)
 
 
 @blueprint.delete("/", unquote=True)
@@ -101,9 +105,13 @@ async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Toggle a task's completion, or set it when the body says to what."""
     completion, if_version = schemas.read_completion(request.json_body)
     expected = conditions.expected(request, if_version)
-    if not completion:
-        return responses.task(await request.tasks.toggle(task_id, expected))
-    return responses.task(await request.tasks.update(task_id, completion, expected))
+
+    async def complete(tasks: UserTasks) -> HTTPResponse:
+        if not completion:
+            return responses.task(await tasks.toggle(task_id, expected))
+        return responses.task(await tasks.update(task_id, completion, expected))
+
+    return await idempotency.once(request, complete)
 
 
 @blueprint.delete("/<task_id:str>", unquote=True)

@@ -23,6 +23,8 @@ class Session:
         """Run `statement` and return its first row."""
         return await self._connection.fetchrow(statement, *arguments)
 
+    fetch_read = fetch_row  # a transaction that lost its connection is over, so nothing is run twice
+
 
 class FairTransaction(TransactionContextPooled):
     """Tortoise's own transaction, over a connection that was lent in turn and is always given back.

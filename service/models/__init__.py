@@ -1,7 +1,7 @@
 """The tables and their user-scoped managers. Tortoise and aerich find the models here."""
 
 from service.models.changes import Change, ChangePage, revisions_of_several_users
-from service.models.idempotency import IdempotencyKey
+from service.models.idempotency import IdempotencyKey, StoredAnswer
 from service.models.listing import Page, Position, TaskQuery
 from service.models.task import Priority, Task
 from service.models.trash import UserTrash
@@ -16,6 +16,7 @@ __all__ = [
     "Page",
     "Position",
     "Priority",
+    "StoredAnswer",
     "StoredTask",
     "Task",
     "TaskChanges",

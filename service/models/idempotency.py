@@ -2,16 +2,81 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
+import msgspec
 from tortoise import fields
 
-from service.models.scoping import OwnedModel, ScopedManager
+from service.errors import IdempotencyKeyReusedError, RequestInProgressError
+from service.models.scoping import OwnedModel, ScopedManager, Speaker
 from service.models.user import User
+
+# Held until the transaction ends. Who does not get it at once need not wait: the same request is under way.
+LOCK = """
+SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(chr(31), $1::text, $2::text, $3::text), 0)) AS locked
+"""
+
+# A statement of its own, after the lock: only then does it see what the one who held the lock has committed.
+FIND = """
+SELECT body_digest, status, headers::text AS headers, body FROM idempotency_keys
+WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at > now() - interval '24 hours'
+"""
+
+KEEP = """
+INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
+VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, now())
+ON CONFLICT (user_id, route, key) DO UPDATE
+SET body_digest = excluded.body_digest, status = excluded.status, headers = excluded.headers, body = excluded.body,
+    created_at = excluded.created_at
+"""
+
+
+class StoredAnswer(NamedTuple):
+    """An answer as it is given again: its status, its own headers and its body."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+class UserKeys:
+    """The keys of one user, within one transaction: what it writes and the key that it is written by stand together."""
+
+    __slots__ = ("_session", "_user_id")
+
+    def __init__(self, user_id: str, session: Speaker) -> None:
+        """Bind to the owner and to the transaction's session."""
+        self._user_id = user_id
+        self._session = session
+
+    async def find(self, route: str, key: str, digest: bytes) -> StoredAnswer | None:
+        """The answer that was given to this key in the last 24 hours; None if it is new, and the caller's alone now.
+
+        Raises RequestInProgressError while another transaction has the key, IdempotencyKeyReusedError when it came
+        with a body of another `digest`.
+        """
+        row = await self._session.fetch_row(LOCK, self._user_id, route, key)
+        if not (row and row["locked"]):
+            raise RequestInProgressError
+        found = await self._session.fetch_row(FIND, self._user_id, route, key)
+        if found is None:
+            return None
+        if found["body_digest"] != digest:
+            raise IdempotencyKeyReusedError
+        return StoredAnswer(found["status"], msgspec.json.decode(found["headers"]), found["body"])
+
+    async def keep(self, route: str, key: str, digest: bytes, answer: StoredAnswer) -> None:
+        """Keep `answer`, in place of one that is too old. The owner must have written something before."""
+        headers = msgspec.json.encode(answer.headers).decode()
+        await self._session.fetch_row(KEEP, self._user_id, route, key, digest, answer.status, headers, answer.body)
 
 
 class IdempotencyKeyManager(ScopedManager["IdempotencyKey"]):
     """Closed to every query; keys are written and read by the statements of this module."""
+
+    def for_user(self, user_id: str, session: Speaker) -> UserKeys:
+        """The keys of `user_id`, within the transaction of `session`."""
+        return UserKeys(user_id, session)
 
 
 class IdempotencyKey(OwnedModel):

@@ -76,13 +76,13 @@ class TaskQuery:
 class Page(NamedTuple):
     """A JSON array of tasks; where the next page begins, if there is one; how many match, if that was asked.
 
-    `state` is the owner's (see `UserTasks.state`), of the same snapshot.
+    `state` is the owner's (see `UserTasks.state`), of the same snapshot; empty where no ETag is made of it.
     """
 
     document: str
     next: Position | None
     total: int | None
-    state: str
+    state: str = ""
 
 
 class Argument(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 from tortoise.manager import Manager
@@ -30,11 +31,18 @@ class Database(Protocol):
         """
 
 
-class Pool(Database, Protocol):
-    """What the managers ask of a pool, which may take another connection where one was lost."""
+class Speaker(Database, Protocol):
+    """What the managers of one user ask: of a pool, or of the session of a transaction."""
 
     async def fetch_read(self, statement: str, *arguments: object) -> Row | None:
-        """Do the same for a statement that changes nothing, which may therefore be run twice."""
+        """Do the same for a statement that changes nothing, which a pool may therefore run twice."""
+
+
+class Pool(Speaker, Protocol):
+    """What the managers ask of a pool, which may take another connection where one was lost."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Speaker]:
+        """Statements that are done together, or not at all when the block raises. Raises UnavailableError."""
 
 
 class _Bound:

@@ -10,7 +10,7 @@ from service.errors import TaskNotFoundError, TaskQuotaError, VersionMismatchErr
 from service.models import changes
 from service.models import task_sql as sql
 from service.models.listing import Page, Position, TaskQuery, statement
-from service.models.scoping import Row, database
+from service.models.scoping import Row, Speaker, database
 
 # Values by column name: title, description, completed, priority (0 to 3), tags, due_date, due_at. Already valid.
 TaskChanges = Mapping[str, object]
@@ -50,11 +50,18 @@ class UserTasks:
     a write whose answer got lost may have been done.
     """
 
-    __slots__ = ("_owner",)
+    __slots__ = ("_owner", "_session")
 
     def __init__(self, user_id: str, email: str | None = None, name: str | None = None) -> None:
         """Bind the manager to its owner. `email` and `name` go to the user's row with each write."""
         self._owner = (user_id, email, name)
+        self._session: Speaker | None = None
+
+    def within(self, session: Speaker) -> UserTasks:
+        """The same user's tasks, as one transaction's `session` writes and sees them."""
+        bound = UserTasks(*self._owner)
+        bound._session = session
+        return bound
 
     @property
     def user_id(self) -> str:
@@ -63,7 +70,7 @@ class UserTasks:
 
     async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:
         """Create a task; `values` holds at least a title. Raises TaskQuotaError at `quota` live tasks."""
-        row = await database().fetch_row(
+        row = await (self._session or database()).fetch_row(
             sql.CREATE, *self._owner, quota,
             values["title"], values.get("description"), values.get("completed", False), values.get("priority", 0),
             values.get("tags", ()), _text(values.get("due_date")), _text(values.get("due_at")),
@@ -74,7 +81,7 @@ class UserTasks:
 
     async def find(self, task_id: int) -> StoredTask:
         """The task with this id. Raises TaskNotFoundError."""
-        return _stored(await database().fetch_read(sql.FIND, self.user_id, task_id))
+        return _stored(await (self._session or database()).fetch_read(sql.FIND, self.user_id, task_id))
 
     async def update(self, task_id: int, changes: TaskChanges, expected: Expected | None = None) -> StoredTask:
         """Set the columns in `changes`; what holds already moves neither version nor time.
@@ -99,27 +106,27 @@ class UserTasks:
 
     async def _write(self, text: str, task_id: int, expected: Expected | None, *values: object) -> StoredTask:
         versions = expected and expected.versions
-        row = await database().fetch_row(text, *self._owner, task_id, versions, *values)
+        row = await (self._session or database()).fetch_row(text, *self._owner, task_id, versions, *values)
         if expected and row and not row["matched"]:
             raise VersionMismatchError(row["version"], row["document"], weakened=expected.weakened)
         return _stored(row)
 
     async def delete_many(self, *, completed: bool | None) -> int:
         """Move all tasks, or only those with this completion, to the trash; return how many."""
-        row = await database().fetch_row(sql.DELETE_MANY, *self._owner, completed)
+        row = await (self._session or database()).fetch_row(sql.DELETE_MANY, *self._owner, completed)
         return int(row["deleted"]) if row else 0
 
     async def list(self, query: TaskQuery) -> Page:
         """The live tasks that match `query`, in its order."""
         text, arguments = statement(self.user_id, query)
-        row = await database().fetch_read(text, *arguments)
+        row = await (self._session or database()).fetch_read(text, *arguments)
         assert row is not None  # noqa: S101 - an aggregate always has one row
         position = None if row["id"] is None else Position(row["key"], row["id"])
         return Page(row["document"], position, row["total"], row["state"] or NEVER_WRITTEN)
 
     async def state(self) -> str:
         """A word for what the tasks are now: as long as it is the same, so are they. Reads one row."""
-        row = await database().fetch_row(sql.STATE, self.user_id)
+        row = await (self._session or database()).fetch_row(sql.STATE, self.user_id)
         return row["state"] if row else NEVER_WRITTEN
 
     async def changes(self, since: int, limit: int) -> changes.ChangePage:
@@ -132,7 +139,7 @@ class UserTasks:
 
     async def summarise(self, today: date, starts: datetime, ends: datetime) -> Summary:
         """Count the live tasks; `today` runs from `starts` until before `ends`, in the caller's time zone."""
-        row = await database().fetch_read(sql.SUMMARY, self.user_id, today, starts, ends)
+        row = await (self._session or database()).fetch_read(sql.SUMMARY, self.user_id, today, starts, ends)
         assert row is not None  # noqa: S101 - an aggregate always has one row
         return Summary(row["state"] or NEVER_WRITTEN, *(row[column] for column in Summary._fields[1:]))
 

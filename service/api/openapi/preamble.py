@@ -71,6 +71,12 @@ READ: dict[str, dict[str, Any]] = {
     },
 }
 
+READ["Idempotency-Key"] = {
+    "description": "A word of your own for this write, 1 to 255 printable ASCII characters. For 24 hours the same key "
+    "and body get the first answer again, with `Idempotency-Replayed: true`, and nothing is written twice.",
+    "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
+}
+
 HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
         "description": "The request's id, in the service's log too: the client's own, if it is fit for that.",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from service.api import changes, events
-from service.api.openapi.shapes import OWNED, Answer, Operation, Operations
-from service.api.openapi.tasks import ALL, EXAMPLE, TAG
+from service.api.openapi.shapes import EXAMPLE, OWNED, Answer, Operation, Operations
+from service.api.openapi.tasks import ALL, TAG
 
 OPERATIONS: Operations = {
     ("GET", f"{ALL}/changes"): Operation(

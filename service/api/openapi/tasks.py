@@ -36,6 +36,7 @@ COMPLETES = (
 )
 
 
+KEYED = ("request_in_progress", "idempotency_key_reused")
 UNCHANGED = "What you have, by `If-None-Match`, still holds. There is no body."
 
 
@@ -51,11 +52,11 @@ def _update(name: str) -> Operation:
     )  # fmt: skip
 
 
-def _complete(name: str) -> Operation:
+def _complete(name: str, headers: tuple[str, ...], *problems: str) -> Operation:
     return Operation(
         name, TAG, "Complete or reopen a task", COMPLETES, _task("The task as it is now."),
-        (*WITH_BODY, "task_not_found", "version_mismatch"), body=Body(schemas.Completion, COMPLETIONS, required=False),
-        headers=("If-Match",),
+        (*WITH_BODY, "task_not_found", "version_mismatch", *problems),
+        body=Body(schemas.Completion, COMPLETIONS, required=False), headers=headers,
     )  # fmt: skip
 
 
@@ -72,7 +73,7 @@ OPERATIONS: Operations = {
         "createTask", TAG, "Create a task",
         "Only the title is required. `due_date` (a day) and `due_at` (a moment) exclude each other.",
         {201: Answer("The task as it was created.", schemas.Task, EXAMPLE, ("ETag", "Location"), links=True)},
-        (*WITH_BODY, "task_quota_exceeded"), body=Body(schemas.TaskDraft, DRAFTS),
+        (*WITH_BODY, "task_quota_exceeded", *KEYED), body=Body(schemas.TaskDraft, DRAFTS), headers=("Idempotency-Key",),
     ),
     ("DELETE", ALL): Operation(
         "deleteTasks", TAG, "Delete many tasks",
@@ -99,6 +100,6 @@ OPERATIONS: Operations = {
         {204: Answer("The task is in the trash.")}, (*WITH_BODY, "task_not_found", "version_mismatch"),
         body=Body(schemas.Deletion, {"only as you know it": {"if_version": 7}}, required=False), headers=("If-Match",),
     ),
-    ("PATCH", f"{ONE}/complete"): _complete("completeTask"),
-    ("POST", f"{ONE}/complete"): _complete("completeTaskByPost"),
+    ("PATCH", f"{ONE}/complete"): _complete("completeTask", ("If-Match",)),
+    ("POST", f"{ONE}/complete"): _complete("completeTaskByPost", ("If-Match", "Idempotency-Key"), *KEYED),
 }  # fmt: skip

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from service.api import schemas, trash
-from service.api.openapi.shapes import OWNED, Answer, Operation, Operations
-from service.api.openapi.tasks import EXAMPLE
+from service.api.openapi.shapes import EXAMPLE, OWNED, Answer, Operation, Operations
 
 TAG = "trash"
 ALL = "/api/{user_id}/trash"

@@ -1,0 +1,66 @@
+"""Writes that are safe to send again: the first answer to an `Idempotency-Key` is the only one.
+
+The key, the effect and the answer are committed together, so a retry finds all of it or nothing.
+See https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+
+from sanic import HTTPResponse
+
+from service.api import responses
+from service.api.requests import ApiRequest
+from service.errors import FieldError, InvalidInputError
+from service.models import IdempotencyKey, StoredAnswer, UserTasks
+from service.models.scoping import database
+
+KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+Effect = Callable[[UserTasks], Awaitable[HTTPResponse]]
+
+
+async def once(request: ApiRequest, effect: Effect) -> HTTPResponse:
+    """What `effect` answers; to a key that was answered already, the same answer again, byte for byte.
+
+    `effect` must write through the tasks that it is given. What it raises undoes everything, the key included.
+    Raises InvalidInputError for a key that cannot be one, and what `UserKeys.find` does.
+    """
+    if request.method != "POST" or "idempotency-key" not in request.headers:
+        return await effect(request.tasks)
+    key, digest = _key(request), _digest(request)
+    async with database().transaction() as session:
+        tasks = request.tasks.within(session)
+        keys = IdempotencyKey.objects.for_user(tasks.user_id, session)
+        if answered := await keys.find(_route(request), key, digest):
+            return _again(answered)
+        response = await effect(tasks)
+        answer = StoredAnswer(response.status, dict(response.headers), (response.body or b"").decode())
+        await keys.keep(_route(request), key, digest, answer)
+    return response
+
+
+def _again(answered: StoredAnswer) -> HTTPResponse:
+    headers = answered.headers | {"Idempotency-Replayed": "true"}
+    return responses.json_document(answered.body, answered.status, headers)
+
+
+def _key(request: ApiRequest) -> str:
+    sent = request.headers.getall("idempotency-key")
+    if len(sent) > 1:
+        raise InvalidInputError([FieldError("Idempotency-Key", "may be sent only once")])
+    if not KEY.fullmatch(sent[0]):
+        raise InvalidInputError([FieldError("Idempotency-Key", "must be 1 to 255 printable ASCII characters")])
+    return str(sent[0])
+
+
+def _route(request: ApiRequest) -> str:
+    """Method and path, the same whether the path says `me` or the user's id."""
+    template = request.template or ""
+    return f"{request.method} {template.replace('{task_id}', str(request.match_info.get('task_id')))}"
+
+
+def _digest(request: ApiRequest) -> bytes:
+    return blake2b(request.query_string.encode() + b"\0" + bytes(request.body), digest_size=32).digest()

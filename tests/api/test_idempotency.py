@@ -1,0 +1,142 @@
+"""Writes that are sent again: one effect, one answer, for a day."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import httpx
+import pytest
+
+KEYS = ["a", "x" * 255, "550e8400-e29b-41d4-a716-446655440000", "with a space"]
+AGE = "UPDATE idempotency_keys SET created_at = now() - $1::text::interval"
+
+
+async def send(caller, key="key", title="Once", **headers):
+    return await caller.post(caller.path, json={"title": title}, headers={"Idempotency-Key": key, **headers})
+
+
+async def titles(caller) -> list[str]:
+    return [task["title"] for task in (await caller.get(caller.path)).json()]
+
+
+def own(response) -> tuple:
+    return response.status_code, response.content, response.headers["location"], response.headers["etag"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+async def test_the_same_request_again_gets_the_first_answer_again(alice, private, key):
+    first = await send(alice, key)
+    await alice.patch(f"{alice.path}/{first.json()['id']}", json={"title": "Changed since"})
+    again = await send(alice, key)
+    assert first.status_code == 201
+    assert own(again) == own(first)
+    assert again.headers["content-type"] == "application/json"
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["x-request-id"] != first.headers["x-request-id"]
+    private(again)
+    assert await titles(alice) == ["Changed since"]
+
+
+async def test_the_users_id_and_me_are_the_same_path(alice):
+    first = await send(alice)
+    again = await alice.post("/api/me/tasks", json={"title": "Once"}, headers={"Idempotency-Key": "key"})
+    assert own(again) == own(first)
+
+
+async def test_of_fifty_at_once_one_makes_the_task(alice):
+    answers = await asyncio.gather(*(send(alice) for _ in range(50)))
+    assert set(Counter(answer.status_code for answer in answers)) <= {201, 409}
+    made = [answer for answer in answers if answer.status_code == 201]
+    assert sum("idempotency-replayed" not in answer.headers for answer in made) == 1
+    assert len({own(answer) for answer in [*made, await send(alice)]}) == 1
+    assert await titles(alice) == ["Once"]
+
+
+async def test_while_the_first_is_under_way_the_second_is_told_to_come_back(alice, connection, refusal, eventually):
+    await alice.make("Before")
+    async with connection.transaction():
+        await connection.execute("SELECT FROM users WHERE id = 'alice' FOR UPDATE")
+        first = asyncio.create_task(send(alice))
+        locked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        await eventually(lambda: connection.fetchval(locked))
+        second = await send(alice)
+    refusal(second, 409, "request_in_progress")
+    assert second.headers["retry-after"] == "1"
+    assert own(await first) == own(await send(alice))
+
+
+async def test_another_body_is_refused(alice, refusal):
+    await send(alice)
+    refusal(await send(alice, title="Twice"), 422, "idempotency_key_reused")
+    assert await titles(alice) == ["Once"]
+
+
+async def test_somebody_elses_same_key_is_another(alice, bob):
+    answers = [await send(alice), await send(bob)]
+    assert all("idempotency-replayed" not in answer.headers for answer in answers)
+    assert await titles(bob) == ["Once"]
+
+
+async def test_a_toggle_that_is_sent_again_is_not_undone_and_each_task_has_keys_of_its_own(alice):
+    for task in (await alice.make("A"), await alice.make("B")):
+        for replayed in (None, "true"):
+            answer = await alice.post(f"{alice.path}/{task['id']}/complete", headers={"Idempotency-Key": "key"})
+            assert answer.json()["id"] == task["id"]
+            assert answer.json()["completed"] is True
+            assert answer.headers.get("idempotency-replayed") == replayed
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "\u00e4".encode(), "a\tb"])
+async def test_what_cannot_be_a_key_is_refused(alice, refusal, key):
+    refusal(await send(alice, key), 422, "validation_error", "Idempotency-Key")
+    assert await titles(alice) == []
+
+
+async def test_two_keys_are_refused(alice, refusal):
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    response = await alice.post(alice.path, json={"title": "A"}, headers=headers)
+    refusal(response, 422, "validation_error", "Idempotency-Key")
+
+
+async def test_a_refused_request_leaves_its_key_unused(alice, connection, refusal):
+    task = await alice.make()
+    path, headers = f"{alice.path}/{task['id']}/complete", {"Idempotency-Key": "key"}
+    refusal(await alice.post(path, headers=headers | {"If-Match": '"x"'}), 412, "version_mismatch")
+    assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == 0
+    assert (await alice.post(path, headers=headers)).json()["completed"] is True
+
+
+@pytest.mark.parametrize(("age", "kept"), [("23 hours 59 minutes", ["Once"]), ("24 hours", ["Once", "Once"])])
+async def test_an_answer_is_kept_for_a_day(alice, connection, age, kept):
+    await send(alice)
+    await connection.execute(AGE, age)
+    latest = await send(alice)
+    assert await titles(alice) == kept
+    assert own(await send(alice)) == own(latest)
+
+
+async def test_a_client_that_hangs_up_in_between_leaves_nothing_behind(alice, connection, eventually):
+    await alice.make("Before")
+    locked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    async with connection.transaction():
+        await connection.execute("SELECT FROM users WHERE id = 'alice' FOR UPDATE")
+        with pytest.raises(httpx.ReadTimeout):
+            await alice.post(alice.path, json={"title": "Once"}, headers={"Idempotency-Key": "key"}, timeout=1)
+        await eventually(lambda: connection.fetchval(f"SELECT ({locked}) = 0"))
+    assert (await send(alice)).status_code == 201
+    assert await titles(alice) == ["Once", "Before"]
+
+
+async def test_erasing_a_user_erases_the_keys(alice, connection):
+    await send(alice)
+    await connection.execute("DELETE FROM users WHERE id = 'alice'")
+    assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == 0
+    assert "idempotency-replayed" not in (await send(alice)).headers
+
+
+async def test_without_a_key_a_write_is_one_statement_as_ever(alice, statements):
+    with statements() as seen:
+        await alice.make()
+    assert len(seen) == 1
