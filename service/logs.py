@@ -102,7 +102,10 @@ def tell_of_request(fields: dict[str, object]) -> None:
         requests.info("request", extra={FIELDS: fields})
         return
     line = {"time": _moment(now()), "level": "info", "logger": requests.name, "message": "request", **fields}
-    handler.gather(ENCODER.encode(line).decode())
+    try:
+        handler.gather(ENCODER.encode(line).decode())
+    except (OSError, ValueError):  # a broken stdout, say: logging's own way never fails a request
+        requests.info("request", extra={FIELDS: fields})
 
 
 def put_before_all(add: Callable[[logging.LogRecord], bool]) -> None:

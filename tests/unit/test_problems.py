@@ -12,7 +12,10 @@ from service import errors
 from service.api import problems
 
 # Raised before anything is served, or never let through: in an answer they are bugs, and 500.
-NEVER_ANSWERED = {errors.DoableError, errors.ConfigurationError, errors.SchemaLockedError, errors.UnscopedQueryError}
+NEVER_ANSWERED = {
+    errors.DoableError, errors.ConfigurationError, errors.DistributionError, errors.SchemaLockedError,
+    errors.UnscopedQueryError,
+}  # fmt: skip
 
 
 def domain() -> list[type[errors.DoableError]]:
