@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -43,21 +42,26 @@ def _report(_options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    now = results.costs(runs.run(runs.CHECK, ("doable", "floor"), cells.CHECKED))
     if options.record:
+        now = _measured(runs.RECORD, cells.CHECKED)
         results.RECORDED.write_bytes(msgspec.json.format(msgspec.json.encode(now)) + b"\n")
         print(f"Recorded: {_listed(now)}.")
         return 0
-    recorded = _recorded(results.RECORDED)
+    recorded = msgspec.json.decode(results.RECORDED.read_bytes(), type=dict[str, float])
+    now = _measured(runs.CHECK, cells.CHECKED)
     failed = results.worse(now, recorded)
+    if failed:  # once more: a busy machine errs now and then, and seldom twice in the same way
+        print(f"Worse than recorded: {', '.join(failed)}; measuring again …")
+        now |= _measured(runs.CHECK, [cell for cell in cells.CHECKED if cell.name in failed])
+        failed = results.worse(now, {cell: recorded[cell] for cell in failed})
     print(f"Doable's CPU for a request, as a multiple of the floor's: {_listed(now)}; recorded: {_listed(recorded)}.")
     for cell, (ratio, before) in failed.items():
         print(f"{cell}: {ratio:.2f}, recorded {before:.2f}: worse by {ratio / before - 1:.0%}.", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _recorded(path: Path) -> dict[str, float]:
-    return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
+def _measured(plan: runs.Plan, asked: Sequence[cells.Cell]) -> dict[str, float]:
+    return results.costs(runs.run(plan, ("doable", "floor"), asked))
 
 
 def _listed(ratios: Mapping[str, float]) -> str:

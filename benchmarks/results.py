@@ -80,16 +80,16 @@ def worse(now: Mapping[str, float], recorded: Mapping[str, float]) -> dict[str, 
 def costs(results: Results) -> dict[str, float]:
     """For each cell, how many times the floor's CPU a request costs a worker.
 
-    Of each server's rounds the cheapest counts: what else the machine does makes a request dearer, never cheaper.
+    The median of the rounds' ratios: the two took turns, so that what else the machine did fell on both.
     """
     return {
-        cell: round(_cheapest(servers["doable"]) / _cheapest(servers["floor"]), 3)
+        cell: round(statistics.median(map(_times_as_dear, servers["doable"], servers["floor"])), 3)
         for cell, servers in results.cells.items()
     }
 
 
-def _cheapest(samples: Iterable[Sample]) -> float:
-    return min(sample.worker for sample in samples)
+def _times_as_dear(ours: Sample, theirs: Sample) -> float:
+    return ours.worker / theirs.worker
 
 
 def machine() -> str:
