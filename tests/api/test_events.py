@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from service import logs
 from service.api import events
 from service.models import Task
 
@@ -82,6 +83,14 @@ async def listen(caller, query: str = "", **headers: str) -> AsyncIterator[Liste
 @pytest.fixture
 def hub(app):
     return app.ctx.live
+
+
+@pytest.fixture
+def endings(caplog, monkeypatch):
+    """Gives what the log says of each stream that has ended."""
+    monkeypatch.setattr(logs._Direct, "handler", None)  # requests go past logging's records, where they can
+    caplog.set_level("INFO", logger="doable.requests")
+    return lambda: [record.fields for record in caplog.records if "ended" in getattr(record, "fields", {})]
 
 
 @pytest.fixture(autouse=True)
@@ -264,14 +273,10 @@ async def test_the_open_ones_are_counted(alice, http):
         assert "doable_event_streams 2.0" in (await http.get("/metrics")).text
 
 
-async def test_its_line_is_logged_when_it_ends(alice, caplog, eventually):
-    def lines() -> list[dict]:
-        return [record.fields for record in caplog.records if getattr(record, "fields", {}).get("ended")]
-
-    with caplog.at_level("INFO", logger="doable.requests"):
-        async with listen(alice, X_Request_ID="a-stream"):
-            assert lines() == []
-        (line,) = await eventually(lines)
+async def test_its_line_is_logged_when_it_ends(alice, endings, eventually):
+    async with listen(alice, X_Request_ID="a-stream"):
+        assert endings() == []
+    (line,) = await eventually(endings)
     assert line["request_id"] == "a-stream"
     assert (line["route"], line["status"], line["user_id"]) == ("/api/{user_id}/tasks/events", 200, "alice")
     assert line["ended"] == "client closed the connection"
@@ -279,7 +284,7 @@ async def test_its_line_is_logged_when_it_ends(alice, caplog, eventually):
 
 
 async def test_a_reader_who_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 - each is a fixture
-    alice, server, connection, hub, monkeypatch, eventually, caplog
+    alice, server, connection, hub, monkeypatch, eventually, endings
 ):
     await alice.make()
     await connection.execute(
@@ -292,7 +297,7 @@ async def test_a_reader_who_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 
     await connection.execute("UPDATE users SET revision = 4000, task_count = 4000")
     monkeypatch.setattr(events, "PATIENCE", 0.5)
     address = urlsplit(server)
-    with socket.socket() as lazy, caplog.at_level("INFO", logger="doable.requests"):
+    with socket.socket() as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lazy.settimeout(0)
         loop = asyncio.get_running_loop()
@@ -303,8 +308,7 @@ async def test_a_reader_who_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 
         await eventually(lambda: hub.open == 1)
         assert (await alice.get(f"{alice.path}/summary")).status_code == 200, "nobody else waits for it"
         await eventually(lambda: hub.open == 0)
-        ended = [record.fields["ended"] for record in caplog.records if "ended" in getattr(record, "fields", {})]
-        assert ended == ["client too slow"]
+        assert [line["ended"] for line in endings()] == ["client too slow"]
         with contextlib.suppress(ConnectionError):  # an abort may tell itself as a reset
             while await loop.sock_recv(lazy, 1 << 20):
                 pass
