@@ -6,6 +6,7 @@ import re
 from time import perf_counter
 
 from sanic import HTTPResponse
+from sanic.exceptions import NotFound
 from sanic.response import BaseHTTPResponse
 
 from service import logs
@@ -37,6 +38,9 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
     route = request.route or request.find_route()
     if route is None:
         return None  # the answer is a 404 or a 400 already
+    if request.path.strip("/").count("/") != route.path.count("/"):
+        request.route = None  # the router takes /tasks/summary/1 for /tasks/summary
+        raise NotFound
     if cors.is_preflight(request):
         return cors.preflight(request)
     if route.ctx.public:

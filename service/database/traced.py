@@ -17,7 +17,7 @@ from service.database.handover import Connection, Handover
 
 # What a statement does to which table. `DO UPDATE SET` and `FOR NO KEY UPDATE` are parts of something else.
 WRITES = re.compile(r"\b(INSERT) INTO (\w+)|(?<!DO )(?<!KEY )(?<!FOR )\b(UPDATE) (\w+)|\b(DELETE) FROM (\w+)")
-READS = re.compile(r"\bFROM (\w+)")
+READS = re.compile(r"(?<!epoch )\bFROM (\w+)")  # a date may be taken from a column, too
 PARTS = re.compile(r"\b(\w+) AS (?:NOT )?(?:MATERIALIZED )?\(")  # of a WITH: these are no tables
 
 
@@ -33,7 +33,7 @@ def summary(statement: str) -> str:
         return " ".join(written)
     parts = PARTS.findall(plain)
     tables = [table for table in READS.findall(plain) if table not in parts]
-    return f"SELECT {tables[0]}" if tables else "SELECT"
+    return " ".join(["SELECT", *sorted(set(tables))])
 
 
 @contextmanager

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 
 import schemathesis
+
+CONDITIONS = ("If-Match", "If-None-Match", "Idempotency-Key")
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Send no made-up cursor as if it were right: only the service writes them, each for one list."""
-    if case.query and case.meta and case.meta.generation.mode.is_positive:
-        case.query.pop("cursor", None)
+    """Send as if it were right nothing that only the service knows: cursors, versions, revisions, keys used before."""
+    if not (case.meta and case.meta.generation.mode.is_positive):
+        return
+    for known, names in ((case.query, ("cursor", "since")), (case.body, ("if_version",)), (case.headers, CONDITIONS)):
+        for name in names if isinstance(known, MutableMapping) else ():
+            known.pop(name, None)
+    for name in CONDITIONS:
+        kwargs.get("headers", {}).pop(name, None)
 
 
 @schemathesis.hook
