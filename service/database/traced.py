@@ -17,7 +17,7 @@ from service.database.handover import Connection, Handover
 
 # What a statement does to which table. `DO UPDATE SET` and `FOR NO KEY UPDATE` are parts of something else.
 WRITES = re.compile(r"\b(INSERT) INTO (\w+)|(?<!DO )(?<!KEY )(?<!FOR )\b(UPDATE) (\w+)|\b(DELETE) FROM (\w+)")
-READS = re.compile(r"(?<!epoch )\bFROM (\w+)")  # a date may be taken from a column, too
+READS = re.compile(r"(?<!epoch )\bFROM (\w+)\b(?! ?\()")  # not from a date or a function
 PARTS = re.compile(r"\b(\w+) AS (?:NOT )?(?:MATERIALIZED )?\(")  # of a WITH: these are no tables
 
 

@@ -178,7 +178,9 @@ async def test_two_requests_of_one_connection_have_a_trace_each(start, collector
     assert len(set(traces)) == 4
     assert traces[0].hex() == TRACE
     assert [request.parent_span_id for request in collector.requests[1:]] == [b""] * 3
-    assert [one.name for one in collector.statements] == ["INSERT users INSERT tasks", "SELECT tasks", "SELECT tasks"]
+    assert [one.name for one in collector.statements] == [
+        "INSERT users INSERT tasks", "SELECT tasks", "SELECT tasks users",
+    ]  # fmt: skip
     assert [one.trace_id for one in collector.statements] == [traces[0], traces[1], traces[3]]
     assert [bytes.fromhex(line["trace_id"]) for line in lines if "trace_id" in line] == traces
     assert attributes(collector.requests[1])["url.path"] == f"/api/{{user_id}}/tasks/{task['id']}"
