@@ -16,10 +16,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Any, NoReturn
 
 from sanic import Sanic
+from sanic.server import runners
 
 from service.api.protocol import DeadlineProtocol
 from service.app import create_app
@@ -34,6 +34,7 @@ BACKLOG = 1024
 EARLY = 1.0  # seconds
 MAXIMUM_FAILED_STARTS = 10
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HEARD = (*STOP_SIGNALS, signal.SIGCHLD)  # what the parent of the workers waits for
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -70,7 +71,9 @@ def serve(settings: Settings, announce: Callable[[], None] | None = None) -> int
 def work(app: Sanic[Any, Any], listener: socket.socket) -> None:
     """Serve in this process until told to stop, then answer what is in flight and return."""
     app.after_server_start(_listen_for_signals)
-    app.run(sock=listener, single_process=True, protocol=StoppingProtocol)
+    # As it starts, Sanic ignores signals for a moment, and a stop that fell into it was never heard.
+    runners.signal_func = lambda *_: None  # type: ignore[attr-defined]  # its name for signal.signal, used for that alone
+    app.run(sock=listener, single_process=True, protocol=StoppingProtocol, register_sys_signals=False)
 
 
 async def _listen_for_signals(app: Sanic[Any, Any]) -> None:
@@ -119,33 +122,35 @@ class Supervisor:
 
     def run(self) -> int:
         """Start the workers, replace those that die, and stop them all when told to; return the exit code."""
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._stop)
-        while len(self._workers) < self._wanted and not self._stopping:
+        # Signals are waited for, not handled: a handler that ran just before a wait began would leave it waiting.
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # what nobody handles by default need not be told to a waiter
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+        for _ in range(self._wanted):
             self._start()
         while self._workers:
-            self._reap()
+            number = signal.sigwait(HEARD)
+            if number == signal.SIGCHLD:
+                self._reap()
+            else:
+                self._stop(number)
         return 1 if self._failed_starts >= MAXIMUM_FAILED_STARTS else 0
 
     def _start(self) -> None:
-        # Signals wait until the child can be told, and the parent knows whom to tell: none is lost in between.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        if not self._stopping:  # a signal may have come since the caller looked
-            seat = self._board.seat()
-            process = os.fork()
-            if process == 0:
-                self._app.ctx.seat = seat
-                self._work()
-            self._seats[process] = seat
-            self._workers[process] = time.monotonic()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        seat = self._board.seat()
+        process = os.fork()
+        if process == 0:
+            self._app.ctx.seat = seat
+            self._work()
+        self._seats[process] = seat
+        self._workers[process] = time.monotonic()
 
     def _work(self) -> NoReturn:
         code = 1
         try:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for number in STOP_SIGNALS:
-                signal.signal(number, lambda *_: os._exit(0))  # until Sanic takes over, there is nothing to finish
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+                signal.signal(number, lambda *_: os._exit(0))  # until the loop runs, there is nothing to finish
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
             work(self._app, self._listener)
             code = 0
         except BaseException:
@@ -155,23 +160,28 @@ class Supervisor:
             os._exit(code)
 
     def _reap(self) -> None:
-        process, status = os.waitpid(-1, 0)
-        started = self._workers.pop(process, None)
-        if started is None or self._stopping:
-            return
+        """Look after every worker that has ended: one signal may stand for several of them."""
+        while self._workers:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if not process:
+                return
+            started = self._workers.pop(process, None)
+            if started is not None and not self._stopping:
+                self._replace(process, os.waitstatus_to_exitcode(status), started)
+
+    def _replace(self, process: int, exit_code: int, started: float) -> None:
         self._board.vacate(self._seats.pop(process))
-        fields = {"process": process, "exit_code": os.waitstatus_to_exitcode(status)}
-        logger.error("worker died", extra={"fields": fields})
+        logger.error("worker died", extra={"fields": {"process": process, "exit_code": exit_code}})
         early = time.monotonic() - started < EARLY
         self._failed_starts = self._failed_starts + 1 if early else 0
         if self._failed_starts >= MAXIMUM_FAILED_STARTS:
             logger.error("workers do not start, giving up")
-            self._stop(signal.SIGTERM, None)
+            self._stop(signal.SIGTERM)
         else:
             self._start()
 
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
+    def _stop(self, number: int) -> None:
         self._stopping = True
-        for process in tuple(self._workers):
+        for process in self._workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)

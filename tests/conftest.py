@@ -43,8 +43,13 @@ from service.database.url import parse
 from tests import ownership
 
 ROOT = Path(__file__).parents[1]
-# Below the ports that the system gives to outgoing connections, and each test process begins somewhere else.
-PORTS = itertools.cycle(random.Random(os.getpid()).sample(range(20_000, 32_000), 4_000))
+# Below the ports that the system gives to outgoing connections. Test processes that run side by side share none: each
+# finds a port free some time before a server of its own takes it.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+PORTS = itertools.cycle(
+    random.sample(range(20_000 + _WORKER, 32_000, _WORKERS), 1_000)
+)  # two suites at once differ too
 SECRET = "a secret for tests alone, of more than 32 bytes"
 
 
@@ -433,6 +438,14 @@ class Launched:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    async def says(self, text: str, seconds: float = 60) -> None:
+        """Wait until standard output holds `text`; that the process has ended, or the time, is a failure."""
+        deadline = time.monotonic() + seconds
+        while text not in self.stdout:
+            ended, late = self.process.poll(), time.monotonic() > deadline
+            assert (ended, late) == (None, False), f"(ended, late)\n{self.stdout}\n{self.stderr}"
+            await asyncio.sleep(0.01)
 
     async def exit_code(self, seconds: float = 60) -> int:
         """Wait until the process has ended."""

@@ -32,7 +32,7 @@ def installed() -> None:
 
 
 @pytest.fixture
-def better_auth(launch, eventually, tmp_path):
+def better_auth(launch):
     """`await better_auth(port, JWT_ALG="ES256")` starts a Better Auth server."""
 
     async def start(port: int, **environment: str) -> str:
@@ -41,7 +41,7 @@ def better_auth(launch, eventually, tmp_path):
             [NODE, "server.mjs"], cwd=EXAMPLE, PORT=str(port), BETTER_AUTH_URL=address, BETTER_AUTH_SECRET=SECRET,
             DEV_ENDPOINTS="1", **environment,
         )  # fmt: skip
-        await eventually(lambda: "listening on" in process.stdout, 120)
+        await process.says("listening on", 120)
         return process
 
     return start
