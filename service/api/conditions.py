@@ -95,9 +95,14 @@ async def unchanged(
     return responses.unchanged(current) if is_known(request, current) else None
 
 
-def etag_of(state: str, asked: tuple[object, ...]) -> str:
-    """The ETag of what was `asked` about all tasks of a user, in that user's `state`."""
-    return f'"{state}-{fingerprint(asked).hex()}"'
+def mark_of(asked: tuple[object, ...]) -> str:
+    """What tells ETags apart of all that can be `asked` about a user's tasks."""
+    return fingerprint(asked).hex()
+
+
+def etag_of(state: str, mark: str) -> str:
+    """The ETag of what was asked about all tasks of a user, by its `mark`, in that user's `state`."""
+    return f'"{state}-{mark}"'
 
 
 def _header(request: ApiRequest, name: str) -> str:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import conditions, idempotency, listing, responses, schemas
+from service.api import conditions, idempotency, listing, paging, responses, schemas
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
 from service.models import UserTasks
@@ -40,12 +40,12 @@ class SummaryParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 @blueprint.get("/", unquote=True)
 async def list_tasks(request: ApiRequest) -> HTTPResponse:
     """The caller's live tasks: all of them, or a page."""
-    query, listed = listing.read(request.query_string)
-    etag = partial(listing.etag, query)
+    asked = listing.read(request.query_string)
+    etag = partial(listing.etag, asked)
     if known := await conditions.unchanged(request, request.tasks.state, etag):
         return known
-    page = await request.tasks.list(query)
-    headers = listing.headers(page, request.path, request.query_string, listed)
+    page = await request.tasks.list(asked.query)
+    headers = paging.headers(page, request.path, asked.following, asked.listed)
     return responses.json_document(page.document, headers=headers | {"ETag": etag(page.state)})
 
 
@@ -75,7 +75,8 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
     """Count the caller's live tasks by state."""
     sent = listing.parameters(request.query_string, SummaryParameters)
     today, starts, ends = _today(sent.tz)
-    etag = partial(conditions.etag_of, asked=("summary", sent.tz, today.strftime(listing.MINUTE)))
+    mark = conditions.mark_of(("summary", sent.tz, today.strftime(listing.MINUTE)))
+    etag = partial(conditions.etag_of, mark=mark)
     if known := await conditions.unchanged(request, request.tasks.state, etag):
         return known
     state, *counts = await request.tasks.summarise(today.date(), starts, ends)

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import cursors, listing, responses, schemas
+from service.api import cursors, listing, paging, responses, schemas
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
 
@@ -50,7 +50,7 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
         raise InvalidInputError([FieldError("cursor", "needs a limit; send the one that the page before had")])
     after = None if sent.cursor is UNSET else cursors.read(sent.cursor, LISTED, "deleted")
     page = await request.trash.list(limit=limit, after=after, count=sent.count)
-    headers = listing.headers(page, request.path, request.query_string, LISTED)
+    headers = paging.headers(page, request.path, paging.following(request.query_string), LISTED)
     return responses.json_document(page.document, headers=headers)
 
 

@@ -24,6 +24,12 @@ KEPT = 240.0  # seconds; less than the five minutes after which a serverless dat
 Connection = Any  # asyncpg's PoolConnectionProxy, which has no types
 
 
+class Turn(asyncio.Future[Connection | None]):
+    """What somebody waits for, and the loop's time at which that ends."""
+
+    ends: float
+
+
 class Handover:
     """At most `size` connections of `pool`, lent to one request at a time."""
 
@@ -34,7 +40,8 @@ class Handover:
         self._wait = wait
         self._loop = asyncio.get_running_loop()
         self._idle: list[tuple[float, Connection]] = []  # since when; the most recently used is the last
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._waiting: deque[Turn] = deque()
+        self._alarm: asyncio.TimerHandle | None = None  # for whoever has waited longest
         self._places = 0  # connections that we hold or are about to
         self._sweeper: asyncio.TimerHandle | None = None
         self._returning: set[asyncio.Task[None]] = set()
@@ -98,8 +105,8 @@ class Handover:
 
     async def close(self) -> None:
         """Let go of the idle connections, and wait until asyncpg has back what it was to mend."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for timer in filter(None, (self._sweeper, self._alarm)):
+            timer.cancel()
         while self._idle:
             self.give_up(self._idle.pop()[1])
         while self._returning:
@@ -129,22 +136,38 @@ class Handover:
 
     async def _wait_for_turn(self) -> Connection | None:
         """What the one before left: a connection, or None for a place to open one in."""
-        turn: asyncio.Future[Connection | None] = self._loop.create_future()
+        turn = Turn(loop=self._loop)
+        turn.ends = self._loop.time() + self._wait
         self._waiting.append(turn)
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(turn.ends, self._call_off)
         try:
-            async with asyncio.timeout(self._wait):
-                return await turn
-        except BaseException as error:
-            if turn.done() and not turn.cancelled():
+            return await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                with contextlib.suppress(ValueError):  # whoever looked for the next one may have taken it out
+                    self._waiting.remove(turn)
+            elif turn.exception() is None:
                 # The turn came as the waiter left: it belongs to the next one.
                 left = turn.result()
                 self.give_back(left) if left is not None else self._free_place()
-            else:
-                with contextlib.suppress(ValueError):  # whoever looked for the next one may have taken it out
-                    self._waiting.remove(turn)
-            if isinstance(error, TimeoutError):
-                raise UnavailableError("pool") from error
             raise
+
+    def _call_off(self) -> None:
+        """Send away who has waited too long.
+
+        All wait equally long, so one timer for the first of them is enough; one for each waiter cost 10 µs.
+        """
+        self._alarm = None
+        now = self._loop.time()
+        while self._waiting:
+            turn = self._waiting[0]
+            if not turn.done():
+                if turn.ends > now:
+                    self._alarm = self._loop.call_at(turn.ends, self._call_off)
+                    return
+                turn.set_exception(UnavailableError("pool"))
+            self._waiting.popleft()
 
     def _wake(self, connection: Connection | None) -> bool:
         while self._waiting:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.api import cursors, listing
+from service.api import cursors, listing, paging
 from service.errors import InvalidInputError
 from service.models import Page, Position, TaskQuery
 from service.models.listing import SORTS, statement
@@ -19,7 +19,7 @@ UTC = timezone.utc
 
 
 def test_nothing_asked_is_the_whole_list_newest_first():
-    assert listing.read("") == (TaskQuery(), b"")
+    assert listing.read("")[:2] == (TaskQuery(), b"")
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def test_nothing_asked_is_the_whole_list_newest_first():
     ],
 )
 def test_each_parameter_says_what_it_says(query, asked):
-    assert listing.read(query)[0] == dataclasses.replace(TaskQuery(), **asked)
+    assert listing.read(query).query == dataclasses.replace(TaskQuery(), **asked)
 
 
 def test_the_same_list_in_other_words_has_the_same_fingerprint_and_any_other_list_another():
     def listed(query: str) -> bytes:
-        return listing.read(f"{query}&limit=5")[1]
+        return listing.read(f"{query}&limit=5").listed
 
     same = ["", "status=all", "order=desc&sort=created", "q=+", "overdue=false", "count=true"]
     assert len({listed(query) for query in same}) == 1
-    assert listing.read("limit=1")[1] == listing.read("limit=1000")[1]
+    assert listing.read("limit=1").listed == listing.read("limit=1000").listed
     others = [
         "", "status=pending", "status=completed", "priority=low", "priority=low&priority=high", "tag=a", "tag=b",
         "tag=a&tag=b", "due_before=2026-12-24", "due_after=2026-12-24", "overdue=true", "q=a", "q=b", "sort=updated",
@@ -78,7 +78,7 @@ def test_the_same_list_in_other_words_has_the_same_fingerprint_and_any_other_lis
 )
 def test_whatever_is_asked_it_is_a_question_or_a_refusal(query):
     try:
-        asked, _ = listing.read(query)
+        asked = listing.read(query).query
     except InvalidInputError as error:
         assert error.detail.endswith(".")  # noqa: PT017 - either outcome is fine
     else:
@@ -100,15 +100,26 @@ def test_no_value_ever_stands_in_the_statement_itself(value, sort):
     assert arguments[0] == marked
 
 
+def test_what_is_asked_again_is_not_read_again_and_a_refusal_is_made_anew():
+    assert listing.read("limit=3&q=again") is listing.read("limit=3&q=again")
+    refusals = []
+    for _ in range(2):
+        with pytest.raises(InvalidInputError) as refused:
+            listing.read("limit=0")
+        refusals.append(refused.value)
+    assert refusals[0] is not refusals[1]
+
+
 def test_a_page_with_more_behind_it_links_on_and_keeps_the_question():
     position = Position("5", 5)
     page = Page("[]", position, None, "0")
-    listed = listing.read("limit=1&q=a%26b+c&tag=x&tag=y")[1]
-    found = listing.headers(page, "/api/a%2Fb/tasks", "limit=1&q=a%26b+c&tag=x&tag=y&cursor=old", listed)
+    listed = listing.read("limit=1&q=a%26b+c&tag=x&tag=y").listed
+    following = paging.following("limit=1&q=a%26b+c&cursor=old&tag=x&tag=y")
+    found = paging.headers(page, "/api/a%2Fb/tasks", following, listed)
     cursor = cursors.write(position, listed)
     assert found == {"Link": f'</api/a%2Fb/tasks?limit=1&q=a%26b+c&tag=x&tag=y&cursor={cursor}>; rel="next"'}
 
 
 def test_the_last_page_links_nowhere_and_counts_only_when_asked():
-    assert listing.headers(Page("[]", None, None, "0"), "/x", "", b"") == {}
-    assert listing.headers(Page("[]", None, 0, "0"), "/x", "", b"") == {"X-Total-Count": "0"}
+    assert paging.headers(Page("[]", None, None, "0"), "/x", "", b"") == {}
+    assert paging.headers(Page("[]", None, 0, "0"), "/x", "", b"") == {"X-Total-Count": "0"}
