@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import lru_cache
 from time import time as now
 from typing import TextIO
 
@@ -61,7 +62,11 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
     A system call for each line would cost the event loop more than the line does.
     """
 
-    _due: asyncio.TimerHandle | None = None
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        super().__init__(stream)
+        self._gathered: list[str] = []
+        self._due: asyncio.TimerHandle | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
@@ -74,12 +79,20 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
 
     def gather(self, line: str) -> None:
         """Write a line that is formatted already."""
-        self.stream.write(line + self.terminator)
+        self._gathered.append(line)
         if self._due is None:
             try:
                 self._due = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._flush)
             except RuntimeError:  # no loop runs, so nobody waits for us
                 self.flush()
+
+    def flush(self) -> None:
+        """Send on its way what was gathered. Raises OSError and ValueError as the stream does."""
+        if self._gathered:
+            lines, self._gathered = self._gathered, []
+            lines.append("")
+            self.stream.write(self.terminator.join(lines))
+        super().flush()
 
     def _flush(self) -> None:
         self._due = None
@@ -116,7 +129,13 @@ def put_before_all(add: Callable[[logging.LogRecord], bool]) -> None:
 
 
 def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03}+00:00"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def configure(settings: Settings) -> None:

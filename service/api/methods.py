@@ -57,5 +57,6 @@ async def _complete(app: Sanic[Any, Any]) -> None:
                 route.extra.ignore_body = False  # what a client sends with a GET is read, and then of no interest
                 route.ctx.allow = allowed
                 route.ctx.template = template
+                route.ctx.depth = path.count("/")
                 route.ctx.public = getattr(ours.ctx, "public", False)
     app.finalize()

@@ -38,7 +38,7 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
     route = request.route or request.find_route()
     if route is None:
         return None  # the answer is a 404 or a 400 already
-    if request.path.strip("/").count("/") != route.path.count("/"):
+    if request.path.strip("/").count("/") != route.ctx.depth:
         request.route = None  # the router takes /tasks/summary/1 for /tasks/summary
         raise NotFound
     if cors.is_preflight(request):

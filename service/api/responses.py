@@ -31,11 +31,16 @@ class Answer(HTTPResponse):
 
     @property
     def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
-        """The headers as bytes. What is not one of our constants is cleaned as Sanic does."""
+        """The headers as bytes. What holds anything but printable ASCII is cleaned as Sanic does."""
         if self.content_type:
             self.headers.setdefault("content-type", self.content_type)
         for name, value in self.headers.items():
-            yield _name(name), CONSTANTS.get(value) or self._sanitize_header_value(f"{value}").encode(errors=SURROGATES)
+            if (known := CONSTANTS.get(value)) is None:
+                text = f"{value}"
+                if not (text.isascii() and text.isprintable()):
+                    text = self._sanitize_header_value(text)
+                known = text.encode(errors=SURROGATES)
+            yield _name(name), known
 
 
 @cache
