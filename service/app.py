@@ -9,6 +9,7 @@ from sanic.exceptions import RequestCancelled
 
 from service import database, logs
 from service.api import (
+    batches,
     changes,
     documentation,
     events,
@@ -69,6 +70,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.ctx.auth_failures = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 
     app.blueprint(tasks.blueprint)
+    app.blueprint(batches.blueprint)
     app.blueprint(changes.blueprint)
     app.blueprint(events.blueprint)
     app.blueprint(trash.blueprint)

@@ -124,6 +124,16 @@ class SyncPositionGoneError(DoableError):
         self.revision = revision
 
 
+class BatchFailedError(DoableError):
+    """An operation of an atomic batch cannot be done, so none was; `index` counts from 0, `cause` says why."""
+
+    def __init__(self, index: int, cause: DoableError) -> None:
+        """Name the operation, and give its own reason."""
+        super().__init__(f"Nothing was done, because operation {index} (counted from 0) cannot be: {cause.detail}")
+        self.index = index
+        self.cause = cause
+
+
 class RequestInProgressError(DoableError):
     """A request with the same key is still running; its answer will be this one's too."""
 

@@ -65,10 +65,10 @@ def expected(request: ApiRequest, if_version: int | None) -> Expected | None:
     return Expected(versions, weakened=any(tag.weak for tag in tags))
 
 
-def refuse_if_match(request: ApiRequest) -> None:
+def refuse_if_match(request: ApiRequest, instead: str = "many are deleted as they are") -> None:
     """Raise InvalidInputError where a write of many tasks is tied to one ETag, which none of them has."""
     if "if-match" in request.headers:
-        raise InvalidInputError([FieldError("If-Match", "is for one task; many are deleted as they are")])
+        raise InvalidInputError([FieldError("If-Match", f"is for one task; {instead}")])
 
 
 def is_known(request: ApiRequest, etag: str) -> bool:

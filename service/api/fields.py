@@ -59,6 +59,11 @@ def rule(kind: type[msgspec.Struct], name: str) -> str:
     return f"must be {sentence}" if sentence else "is not valid"
 
 
+def within(place: str, faults: list[FieldError]) -> list[FieldError]:
+    """The faults of something that is itself at `place` in what was sent."""
+    return [FieldError(f"{place}.{field}" if field else place, message) for field, message in faults]
+
+
 def _sentence(kind: Any) -> str | None:  # noqa: ANN401 - any type that msgspec knows
     for meta in getattr(kind, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta) and meta.extra:
@@ -84,16 +89,29 @@ def _faults(value: object, kind: type[msgspec.Struct], *, strict: bool) -> list[
     for name, content in value.items():
         if len(faults) == MAXIMUM_FAULTS:
             return faults
+        if name == kind.__struct_config__.tag_field:
+            continue
         if name not in known:
             faults.append(FieldError(name, _unknown(name, known)))
         elif not _fits(content, known[name].type, strict=strict):
-            faults.append(FieldError(name, rule(kind, name)))
+            faults.extend(
+                _inside(content, known[name].type, name, strict=strict) or [FieldError(name, rule(kind, name))]
+            )
     faults.extend(
         FieldError(name, f"is required: {_sentence(field.type)}")
         for name, field in known.items()
         if field.required and name not in value
     )
     return faults or [FieldError("body", "is not valid")]
+
+
+def _inside(content: object, kind: Any, name: str, *, strict: bool) -> list[FieldError]:  # noqa: ANN401 - any type that msgspec knows
+    """The faults of what should be an object in the field `name`; none where it should be anything else."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return []
+    if not isinstance(content, dict):
+        return [FieldError(name, "must be a JSON object")]
+    return within(name, _faults(content, kind, strict=strict))
 
 
 def _fits(content: object, kind: Any, *, strict: bool) -> bool:  # noqa: ANN401 - any type that msgspec knows

@@ -63,10 +63,17 @@ PROBLEMS = {
             "version_mismatch", 412, "Version mismatch",
             "The task is not at the version that If-Match or `if_version` names; `current` is the task as it is.",
         ),
-        Problem("payload_too_large", 413, "Payload too large", "The body is over 64 KiB, or the headers over 8 KiB."),
+        Problem(
+            "payload_too_large", 413, "Payload too large",
+            "The body is over 64 KiB (a batch: 1 MiB), or the headers over 8 KiB.",
+        ),
         Problem("unsupported_media_type", 415, "Unsupported media type", "The body is not sent as application/json."),
         Problem("expectation_failed", 417, "Expectation failed", "The Expect header asks for more than 100-continue."),
         Problem("validation_error", 422, "Invalid input", "A field or parameter breaks its rule; `errors` names each."),
+        Problem(
+            "batch_failed", 422, "Batch failed",
+            "An operation of an atomic batch cannot be done, so none was; `index` says which, and `error` why.",
+        ),
         Problem(
             "idempotency_key_reused", 422, "Idempotency key reused",
             "The Idempotency-Key came with another body before.",
@@ -102,6 +109,7 @@ CODES: dict[type[errors.DoableError], str] = {
     errors.RateLimitedError: "rate_limited",
     errors.RequestInProgressError: "request_in_progress",
     errors.IdempotencyKeyReusedError: "idempotency_key_reused",
+    errors.BatchFailedError: "batch_failed",
     errors.InvalidInputError: "validation_error",
     errors.UnavailableError: "service_unavailable",
 }
@@ -112,7 +120,10 @@ FRAMEWORK = {
     404: ("not_found", "There is no such route; see /docs for those that exist."),
     405: ("method_not_allowed", "This route does not take this method; see the Allow header."),
     408: ("request_timeout", "The request took too long to arrive; try again."),
-    413: ("payload_too_large", "The request is too large: a body may have 64 KiB, the headers 8 KiB."),
+    413: (
+        "payload_too_large",
+        "The request is too large: a body may have 64 KiB (a batch 1 MiB), the headers 8 KiB.",
+    ),
     415: ("unsupported_media_type", "Send the body as JSON, with 'Content-Type: application/json'."),
     417: ("expectation_failed", "Only 'Expect: 100-continue' is understood."),
     503: ("service_unavailable", errors.UnavailableError.detail),
@@ -144,12 +155,21 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
         Annotated[msgspec.Raw, msgspec.Meta(description="The task as it is now, where it is not as was expected.")]
         | UnsetType
     ) = UNSET
+    index: (
+        Annotated[int, msgspec.Meta(ge=0, description="Which operation of a batch cannot be done, counted from 0.")]
+        | UnsetType
+    ) = UNSET
+    error: (
+        Annotated[ProblemDetails, msgspec.Meta(description="What that operation would be answered by itself.")]
+        | UnsetType
+    ) = UNSET
     request_id: Annotated[str, msgspec.Meta(description="The X-Request-ID of this answer; it finds the log's lines.")]
 
 
 def details(problem: Problem, detail: str, request_id: str, error: BaseException | None = None) -> ProblemDetails:
-    """The body that tells of `problem`: of the faults of `error` if it is about input, of the task if of versions."""
+    """The body that tells of `problem`, and what `error` knows beside it: faults of input, a task, an operation."""
     faults = [Fault(*fault) for fault in error.errors] if isinstance(error, errors.InvalidInputError) else UNSET
+    failed = error if isinstance(error, errors.BatchFailedError) else None
     return ProblemDetails(
         type=f"urn:doable:problem:{problem.code}",
         title=problem.title,
@@ -158,8 +178,15 @@ def details(problem: Problem, detail: str, request_id: str, error: BaseException
         code=problem.code,
         errors=faults,
         current=msgspec.Raw(error.document) if isinstance(error, errors.VersionMismatchError) else UNSET,
+        index=failed.index if failed else UNSET,
+        error=of_operation(failed.cause, request_id) if failed else UNSET,
         request_id=request_id,
     )
+
+
+def of_operation(error: errors.DoableError, request_id: str) -> ProblemDetails:
+    """The problem of one operation among others, as its own route would answer it."""
+    return details(PROBLEMS[CODES[type(error)]], error.detail, request_id, error)
 
 
 def response(request: ApiRequest, problem: Problem, detail: str, error: BaseException | None = None) -> HTTPResponse:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sanic import Request
 from sanic.exceptions import BadRequest, BadURL, SanicException
+from sanic.http import Http
 from sanic_routing import Route
 
 from service.auth import Identity
@@ -116,6 +117,12 @@ class ApiRequest(Request[Any, Any]):
         if self.identity is None:
             raise SanicException("A public route asked who is calling.")
         return self.identity
+
+    @property
+    def http(self) -> Http:
+        """Where the request comes from and the answer goes, for handlers that stream one of them."""
+        assert isinstance(self.stream, Http)  # noqa: S101 - this service speaks HTTP/1.1 alone
+        return self.stream
 
     @property
     def json_body(self) -> bytes:

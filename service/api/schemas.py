@@ -166,18 +166,23 @@ class Summary(Struct):
 
 def read_draft(body: bytes) -> TaskChanges:
     """The columns of the task to create. Raises MalformedInputError or InvalidInputError."""
-    return _columns(fields.decode(body, TaskDraft))
+    return columns_of(fields.decode(body, TaskDraft))
 
 
 def read_patch(body: bytes) -> Patch:
-    """What to change; a day and a moment exclude each other. Raises MalformedInputError or InvalidInputError."""
+    """What to change. Raises MalformedInputError or InvalidInputError."""
     sent = fields.decode(body, TaskPatch)
-    columns = dict(_columns(sent))
+    return Patch(changes_of(sent), sent.if_version or None)
+
+
+def changes_of(sent: TaskFields) -> TaskChanges:
+    """The columns to change; a day clears a moment and the other way round. Raises InvalidInputError."""
+    columns = dict(columns_of(sent))
     if columns.get("due_date") is not None:
         columns["due_at"] = None
     elif columns.get("due_at") is not None:
         columns["due_date"] = None
-    return Patch(columns, sent.if_version or None)
+    return columns
 
 
 def read_completion(body: bytes) -> Patch:
@@ -200,7 +205,7 @@ def fold_tags(tags: Iterable[str]) -> list[str]:
     return list(folded.values())
 
 
-def _columns(task: TaskFields) -> TaskChanges:
+def columns_of(task: TaskFields) -> TaskChanges:
     """Trim, fold and check what the types cannot say; the fields that were left out are left out here too."""
     columns: dict[str, Any] = {}
     faults: list[FieldError] = []

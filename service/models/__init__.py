@@ -1,5 +1,6 @@
 """The tables and their user-scoped managers. Tortoise and aerich find the models here."""
 
+from service.models.batch import Operation, Outcome
 from service.models.changes import Change, ChangePage, revisions_of_several_users
 from service.models.idempotency import IdempotencyKey, StoredAnswer
 from service.models.listing import Page, Position, TaskQuery
@@ -13,6 +14,8 @@ __all__ = [
     "ChangePage",
     "Expected",
     "IdempotencyKey",
+    "Operation",
+    "Outcome",
     "Page",
     "Position",
     "Priority",

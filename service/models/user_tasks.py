@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from service.errors import TaskNotFoundError, TaskQuotaError, VersionMismatchError
-from service.models import changes
+from service.models import batch, changes
 from service.models import task_sql as sql
 from service.models.listing import Page, Position, TaskQuery, statement
 from service.models.scoping import Row, Speaker, database
@@ -110,6 +110,13 @@ class UserTasks:
         if expected and row and not row["matched"]:
             raise VersionMismatchError(row["version"], row["document"], weakened=expected.weakened)
         return _stored(row)
+
+    async def perform(self, operations: Sequence[batch.Operation], *, atomic: bool, quota: int) -> list[batch.Outcome]:
+        """Do many writes in one transaction; what it gives and raises is told in `batch.perform`."""
+        if self._session:
+            return await batch.perform(self._session, self._owner, operations, atomic=atomic, quota=quota)
+        async with database().transaction() as session:
+            return await batch.perform(session, self._owner, operations, atomic=atomic, quota=quota)
 
     async def delete_many(self, *, completed: bool | None) -> int:
         """Move all tasks, or only those with this completion, to the trash; return how many."""

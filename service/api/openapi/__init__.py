@@ -1,8 +1,8 @@
 """The API's description in OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0).
 
-The tables in `tasks`, `sync`, `trash`, `users` and `public` name the operations. What these take and answer comes from
-the types that validate requests, and what they refuse from the table of problems, so nothing is said twice. A new route
-needs one entry.
+The tables in `tasks`, `batches`, `sync`, `trash`, `users` and `public` name the operations. What these take and answer
+comes from the types that validate requests, and what they refuse from the table of problems, so nothing is said twice.
+A new route needs one entry.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.api.openapi import preamble, public, refusals, sync, tasks, trash, users
+from service.api.openapi import batches, preamble, public, refusals, sync, tasks, trash, users
 from service.api.openapi.shapes import Answer, Body, Operation, Operations
 from service.api.problems import PROBLEMS, ProblemDetails
 from service.api.requests import MERGEABLE, PLAIN
 
-OPERATIONS: Operations = tasks.OPERATIONS | sync.OPERATIONS | trash.OPERATIONS | users.OPERATIONS | public.OPERATIONS
+OPERATIONS: Operations = (
+    tasks.OPERATIONS | batches.OPERATIONS | sync.OPERATIONS | trash.OPERATIONS | users.OPERATIONS | public.OPERATIONS
+)
 
 REFERENCE = "#/components/schemas/{name}"
 PARAMETER = re.compile(r"{(\w+)}")
@@ -36,10 +38,11 @@ def document() -> dict[str, Any]:
     kinds += [operation.body.kind for operation in OPERATIONS.values() if operation.body]
     schemas, components = msgspec.json.schema_components([*kinds, ProblemDetails], ref_template=REFERENCE)
     by_kind = dict(zip(kinds, schemas, strict=False))
-    for name in ("TaskDraft", "TaskPatch"):
+    for name in ("TaskDraft", "TaskPatch", "TaskFields"):
         components[name]["not"] = EXCLUSIVE
     components["ProblemDetails"]["properties"]["code"]["enum"] = list(PROBLEMS)
     components["ProblemDetails"]["properties"]["current"]["$ref"] = REFERENCE.format(name="Task")
+    components["OperationResult"]["properties"]["task"]["$ref"] = REFERENCE.format(name="Task")
     _give_types(components)
 
     paths: dict[str, dict[str, Any]] = defaultdict(dict)

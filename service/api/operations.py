@@ -1,0 +1,143 @@
+"""What a batch may hold: its operations as types, and how they are read, each with its own faults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct
+
+from service.api import fields, schemas
+from service.api.schemas import Completed, IfVersion, TaskDraft, TaskFields
+from service.errors import FieldError, InvalidInputError
+from service.models import Operation, TaskChanges
+
+MAXIMUM_OPERATIONS = 100
+
+Id = Annotated[
+    Annotated[int, Meta(ge=1, le=2**63 - 1)],
+    Meta(extra={"rule": "a task's id, a positive 64-bit integer"}, description="The task's id.", examples=[42]),
+]
+
+
+class CreateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="create"):
+    """As `POST /api/{user_id}/tasks`."""
+
+    task: TaskDraft
+
+    def read(self) -> Operation:
+        """What to do. Raises InvalidInputError, as its like do."""
+        return Operation("create", changes=_of("task", self.task))
+
+
+class UpdateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="update"):
+    """As `PATCH /api/{user_id}/tasks/{task_id}`: a field left out keeps its value, null clears."""
+
+    id: Id
+    changes: TaskFields
+    if_version: IfVersion = UNSET
+
+    def read(self) -> Operation:
+        """What to do."""
+        return Operation("update", self.id, _of("changes", self.changes), self.if_version or None)
+
+
+class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="complete"):
+    """As `POST /api/{user_id}/tasks/{task_id}/complete` with a body: it sets, and never toggles."""
+
+    id: Id
+    completed: Completed
+    if_version: IfVersion = UNSET
+
+    def read(self) -> Operation:
+        """What to do."""
+        return Operation("update", self.id, {"completed": self.completed}, self.if_version or None)
+
+
+class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="delete"):
+    """As `DELETE /api/{user_id}/tasks/{task_id}`: to the trash."""
+
+    id: Id
+    if_version: IfVersion = UNSET
+
+    def read(self) -> Operation:
+        """What to do."""
+        return Operation("delete", self.id, expected=self.if_version or None)
+
+
+class RestoreOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="restore"):
+    """As `POST /api/{user_id}/trash/{task_id}/restore`."""
+
+    id: Id
+
+    def read(self) -> Operation:
+        """What to do."""
+        return Operation("restore", self.id)
+
+
+Sent = CreateOperation | UpdateOperation | CompleteOperation | DeleteOperation | RestoreOperation
+KINDS: dict[object, type[Sent]] = {
+    kind.__struct_config__.tag: kind
+    for kind in (CreateOperation, UpdateOperation, CompleteOperation, DeleteOperation, RestoreOperation)
+}
+VERBS = "must be create, update, complete, delete or restore"
+Counted = Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)
+SOME = Meta(
+    extra={"rule": f"a list of 1 to {MAXIMUM_OPERATIONS} operations"},
+    description="What to do, in this order; each operation sees what those before it did.",
+)
+ATOMIC = Meta(
+    extra={"rule": "true or false"}, description="Whether an operation that fails undoes all; else each stands alone."
+)
+
+
+class Batch(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What to do, in this order."""
+
+    atomic: Annotated[bool, ATOMIC] = True
+    operations: Annotated[Annotated[list[Sent], Counted], SOME]
+
+
+class UnreadBatch(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A batch whose operations are still to be looked at, one by one."""
+
+    atomic: Annotated[bool, ATOMIC] = True
+    operations: Annotated[Annotated[list[Any], Counted], SOME]
+
+
+def read(body: bytes) -> tuple[list[Operation | InvalidInputError], bool]:
+    """The operations, and whether they are atomic; if they are not, a fault of an operation stands in its place.
+
+    Raises MalformedInputError and InvalidInputError.
+    """
+    sent = fields.decode(body, UnreadBatch)
+    operations = [*map(_read, sent.operations)]
+    if sent.atomic:
+        faults = [
+            fault
+            for index, operation in enumerate(operations)
+            if isinstance(operation, InvalidInputError)
+            for fault in fields.within(f"operations[{index}]", operation.errors)
+        ]
+        if faults:
+            raise InvalidInputError(faults[: fields.MAXIMUM_FAULTS])
+    return operations, sent.atomic
+
+
+def _read(sent: object) -> Operation | InvalidInputError:
+    if not isinstance(sent, dict):
+        return InvalidInputError([FieldError("", "must be a JSON object")])
+    named = sent.get("op")
+    kind = KINDS.get(named) if isinstance(named, str) else None
+    if kind is None:
+        return InvalidInputError([FieldError("op", VERBS)])
+    try:
+        return fields.convert(sent, kind, strict=True).read()
+    except InvalidInputError as error:
+        return error
+
+
+def _of(name: str, sent: TaskFields) -> TaskChanges:
+    try:
+        return schemas.columns_of(sent) if isinstance(sent, TaskDraft) else schemas.changes_of(sent)
+    except InvalidInputError as error:
+        raise InvalidInputError(fields.within(name, error.errors)) from None
