@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
+BESIDE = {"version_mismatch": {"current"}, "batch_failed": {"index", "error"}}
 CHALLENGES = {
     "authentication_required": "Bearer",
     "invalid_token": 'Bearer error="invalid_token"',
@@ -47,7 +48,7 @@ def refusal() -> Callable[..., dict]:
         assert headers["content-type"] == "application/problem+json"
         assert headers["x-content-type-options"] == "nosniff"
         body = response.json()
-        beside = {"current"} if code == "version_mismatch" else {"errors"} if fields else set()
+        beside = BESIDE.get(code, {"errors"} if fields else set())
         assert set(body) == MEMBERS | beside
         assert body["type"] == f"urn:doable:problem:{code}"
         assert body["code"] == code

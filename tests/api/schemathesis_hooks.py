@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 
 import schemathesis
 
@@ -12,6 +12,8 @@ CONDITIONS = ("If-Match", "If-None-Match", "Idempotency-Key")
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Send as if it were right nothing that only the service knows: cursors, versions, revisions, keys used before."""
+    if isinstance(case.body, MutableMapping) and "operations" in case.body:
+        _let_answer_by_itself(case)
     if not (case.meta and case.meta.generation.mode.is_positive):
         return
     for known, names in ((case.query, ("cursor", "since")), (case.body, ("if_version",)), (case.headers, CONDITIONS)):
@@ -19,6 +21,14 @@ def before_call(context, case, kwargs):
             known.pop(name, None)
     for name in CONDITIONS:
         kwargs.get("headers", {}).pop(name, None)
+
+
+def _let_answer_by_itself(case):
+    """Let operations on made-up tasks answer 404 each by itself, and one that is wrong be answered for the whole."""
+    if case.meta and case.meta.generation.mode.is_positive:
+        case.body["atomic"] = False
+    elif case.body.get("atomic") is False:
+        del case.body["atomic"]
 
 
 @schemathesis.hook
@@ -30,13 +40,24 @@ def filter_case(context, case):
     # A made-up user is replaced by the one of the configuration, so nothing about such a case is wrong.
     if case.meta and getattr(case.meta.phase.data, "parameter", None) == "user_id":
         return False
-    body = case.body if isinstance(case.body, dict) else {}
-    lists = (body.get("tags"), (case.query or {}).get("tag"))
-    texts = [(body.get("title"), 200), (body.get("description"), 1000)]
+    bodies = [*_tasks(case.body)]
+    lists = [*(body.get("tags") for body in bodies), (case.query or {}).get("tag")]
+    texts = [(body.get(name), most) for body in bodies for name, most in (("title", 200), ("description", 1000))]
     texts += [(tag, 50) for tags in lists if isinstance(tags, list) for tag in tags]
     trimmed = (isinstance(text, str) and len(text) > most >= len(text.strip()) for text, most in texts)
     folded = (isinstance(tags, list) and len(tags) > 20 >= len(_fold(tags)) for tags in lists)
     return not any(trimmed) and not any(folded)
+
+
+def _tasks(body: object) -> Iterator[dict]:
+    """The body, and what the operations of a batch say of tasks."""
+    if isinstance(body, dict):
+        yield body
+        operations = body.get("operations")
+        for operation in operations if isinstance(operations, list) else ():
+            for name in ("task", "changes"):
+                if isinstance(operation, dict) and isinstance(operation.get(name), dict):
+                    yield operation[name]
 
 
 def _fold(tags: Iterable[object]) -> set[str]:

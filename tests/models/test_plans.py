@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from service.database import APP, migrations
-from service.models import Position, TaskQuery, changes, task_sql, trash, upkeep, user
+from service.models import Position, TaskQuery, batch_sql, changes, task_sql, trash, upkeep, user
 from service.models.listing import SORTS, statement
 
 MOMENT = datetime(2026, 12, 24, tzinfo=timezone.utc)
@@ -27,6 +27,7 @@ FILTERS = {
     "overdue": {"overdue": True},
     "count": {"count": True},
 }
+BATCH = '[{"id": 5, "expected": null, "sent": ["title"], "title": "B"}]'
 KEYS = {
     "created": "1", "updated": "100", "title": "task 5", "due_date": "2026-12-24 00:00:00+00", "priority": "2",
 }  # fmt: skip
@@ -121,6 +122,11 @@ async def test_a_page_at_any_depth_is_one_range_of_an_index_with_nothing_to_sort
         (trash.DESTROY, ("alice", None, None, 5)),
         (trash.DESTROY_ALL, ("alice", None, None)),
         (user.ERASE, ("alice",)),
+        (batch_sql.LOCK_TASKS, ("alice", [5, 6])),
+        (batch_sql.CREATE, ("alice", None, None, 10_000, BATCH)),
+        (batch_sql.UPDATE, ("alice", None, None, BATCH)),
+        (batch_sql.DELETE, ("alice", None, None, BATCH)),
+        (batch_sql.RESTORE, ("alice", None, None, BATCH, 10_000)),
     ],
     ids=[
         "find",
@@ -134,6 +140,11 @@ async def test_a_page_at_any_depth_is_one_range_of_an_index_with_nothing_to_sort
         "destroy",
         "destroy all",
         "erase",
+        "lock for a batch",
+        "create many",
+        "update many",
+        "delete those",
+        "restore many",
     ],
 )
 async def test_every_other_verb_reads_no_other_users_rows_either(crowd, text, arguments):
