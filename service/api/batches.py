@@ -39,8 +39,8 @@ class BatchResults(Struct):
 @blueprint.post("/", unquote=True, stream=True)
 async def perform_batch(request: ApiRequest) -> HTTPResponse:
     """Do many writes at once."""
-    conditions.refuse_if_match(request, "in a batch an operation takes 'if_version'")
     sent, atomic = operations.read(await _body(request))
+    conditions.refuse_if_match(request, "in a batch an operation takes 'if_version'")
     valid = [operation for operation in sent if isinstance(operation, Operation)]
 
     async def perform(tasks: UserTasks) -> HTTPResponse:

@@ -309,6 +309,58 @@ class TestEachByItself:
         assert (await alice.get(f"{alice.path}/changes?since=0")).json()["next"] == 0
 
 
+class TestLikeOneByOne:
+    """What a batch does is what its operations do by themselves, sent one after the other."""
+
+    @pytest.mark.parametrize("seed", range(12))
+    async def test_any_operations_in_any_order_end_as_if_they_were_sent_one_by_one(self, alice, bob, seed):
+        chance = random.Random(seed)
+        ids = [[task["id"] for task in await make(caller, 5)] for caller in (alice, bob)]
+        chosen = [(chance.randrange(5), *self.choose(chance)) for _ in range(60)]
+        batch = [{**rest, **({} if op == "create" else {"id": ids[0][which]}), "op": op} for which, op, rest in chosen]
+        results = await perform(alice, *batch, atomic=False)
+        for (which, op, rest), result in zip(chosen, results, strict=True):
+            single = await self.alone(bob, ids[1][which], op, rest)
+            assert single.status_code == result["status"], (op, rest)
+            expected = single.json() if single.content else None
+            got = result.get("task") or result.get("error")
+            assert self.alike(got) == self.alike(expected)
+        lists = [(await caller.get(f"{caller.path}?sort=updated")).json() for caller in (alice, bob)]
+        assert [*map(self.alike, lists[0])] == [*map(self.alike, lists[1])]
+
+    @staticmethod
+    def choose(chance: random.Random) -> tuple[str, dict]:
+        expected = {"if_version": chance.randrange(1, 40)} if chance.random() < 0.2 else {}
+        op = chance.choice(["create", "update", "update", "complete", "delete", "restore", "restore"])
+        if op == "create":
+            return op, {"task": {"title": chance.choice(["A", "B", ""])}}
+        if op == "update":
+            fields = {"title": "C", "tags": ["x"], "due_date": "2026-12-24", "due_at": None, "priority": "high"}
+            return op, {"changes": dict(chance.sample(sorted(fields.items()), chance.randrange(4))), **expected}
+        return op, {"completed": chance.random() < 0.5, **expected} if op == "complete" else {}
+
+    @staticmethod
+    async def alone(caller, task_id: int, op: str, rest: dict):
+        path = f"{caller.path}/{task_id}"
+        if op == "create":
+            return await caller.post(caller.path, json=rest["task"])
+        if op == "update":
+            changes = {**rest["changes"], **{name: rest[name] for name in rest if name == "if_version"}}
+            return await caller.patch(path, json=changes)
+        if op == "complete":
+            return await caller.post(f"{path}/complete", json=rest)
+        return await (caller.delete(path) if op == "delete" else caller.post(f"/api/me/trash/{task_id}/restore"))
+
+    @staticmethod
+    def alike(answer: dict | None) -> dict | None:
+        """The answer but for what differs between two users and two moments."""
+        if answer is None or "code" in answer:
+            current = TestLikeOneByOne.alike(answer["current"]) if answer and "current" in answer else None
+            return answer and {"code": answer["code"], "current": current}
+        moments = {name: answer[name] is not None for name in ("created_at", "updated_at", "completed_at")}
+        return {**answer, **moments, "id": 0, "user_id": ""}
+
+
 class TestLimits:
     @pytest.mark.parametrize("count", [1, 100])
     async def test_one_to_a_hundred_operations_are_taken(self, alice, count):
@@ -376,7 +428,7 @@ class TestLimits:
 
 
 class TestTogether:
-    async def test_batches_on_the_same_tasks_wait_for_each_other_and_none_fails(self, alice, connection):
+    async def test_batches_on_the_same_tasks_wait_for_each_other_and_none_fails(self, alice):
         tasks = await make(alice, 8)
         orders = [random.Random(number).sample(tasks, 8) for number in range(50)]
         answers = await asyncio.gather(
@@ -392,7 +444,7 @@ class TestTogether:
         last = max(answers, key=lambda answer: answer.json()["results"][-1]["task"]["version"]).json()["results"]
         assert {(await read(alice, task))["title"] for task in tasks} == {last[-1]["task"]["title"]}
 
-    async def test_batches_and_all_other_writers_wait_for_each_other_and_none_fails(self, alice):
+    async def test_batches_and_all_other_writers_wait_for_each_other_and_none_fails(self, alice, connection):
         tasks = await make(alice, 6)
         calls = []
         for number in range(30):
@@ -406,6 +458,9 @@ class TestTogether:
         assert {answer.status_code for answer in answers} <= {200, 404}
         inner = {result["status"] for answer in answers for result in answer.json().get("results", ())}
         assert inner <= {200, 201, 204, 404}
+        user = await connection.fetchrow("SELECT task_count, revision FROM users WHERE id = 'alice'")
+        assert user["task_count"] == len((await alice.get(alice.path)).json())
+        assert user["revision"] == await connection.fetchval("SELECT max(version) FROM tasks")
 
     async def test_of_many_batches_that_expect_the_same_version_one_is_done(self, alice):
         task = await alice.make()

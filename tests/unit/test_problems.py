@@ -55,6 +55,7 @@ def test_each_row_of_the_table_is_whole(problem):
 def test_each_detail_is_a_sentence_for_people(kind):
     arguments = {
         errors.InvalidInputError: ([errors.FieldError("title", "is required")],),
+        errors.BatchFailedError: (2, errors.TaskNotFoundError()),
         errors.TaskQuotaError: (10_000,),
         errors.VersionMismatchError: (7, "{}"),
         errors.InvalidTokenError: ("a reason for the log",),
