@@ -26,7 +26,7 @@ class CreateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fiel
 
     def read(self) -> Operation:
         """What to do. Raises InvalidInputError, as its like do."""
-        return Operation("create", changes=_of("task", self.task))
+        return Operation("create", changes=_columns("task", self.task))
 
 
 class UpdateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="update"):
@@ -38,7 +38,7 @@ class UpdateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fiel
 
     def read(self) -> Operation:
         """What to do."""
-        return Operation("update", self.id, _of("changes", self.changes), self.if_version or None)
+        return Operation("update", self.id, _columns("changes", self.changes), self.if_version or None)
 
 
 class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="complete"):
@@ -80,8 +80,8 @@ KINDS: dict[object, type[Sent]] = {
     for kind in (CreateOperation, UpdateOperation, CompleteOperation, DeleteOperation, RestoreOperation)
 }
 VERBS = "must be create, update, complete, delete or restore"
-Counted = Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)
-SOME = Meta(
+COUNTED = Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)
+LISTED = Meta(
     extra={"rule": f"a list of 1 to {MAXIMUM_OPERATIONS} operations"},
     description="What to do, in this order; each operation sees what those before it did.",
 )
@@ -90,18 +90,17 @@ ATOMIC = Meta(
 )
 
 
-class Batch(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to do, in this order."""
-
-    atomic: Annotated[bool, ATOMIC] = True
-    operations: Annotated[Annotated[list[Sent], Counted], SOME]
-
-
 class UnreadBatch(Struct, kw_only=True, forbid_unknown_fields=True):
     """A batch whose operations are still to be looked at, one by one."""
 
     atomic: Annotated[bool, ATOMIC] = True
-    operations: Annotated[Annotated[list[Any], Counted], SOME]
+    operations: Annotated[Annotated[list[Any], COUNTED], LISTED]
+
+
+class Batch(UnreadBatch, kw_only=True, forbid_unknown_fields=True):
+    """What to do, in this order."""
+
+    operations: Annotated[Annotated[list[Sent], COUNTED], LISTED]
 
 
 def read(body: bytes) -> tuple[list[Operation | InvalidInputError], bool]:
@@ -110,16 +109,16 @@ def read(body: bytes) -> tuple[list[Operation | InvalidInputError], bool]:
     Raises MalformedInputError and InvalidInputError.
     """
     sent = fields.decode(body, UnreadBatch)
-    operations = [*map(_read, sent.operations)]
-    if sent.atomic:
-        faults = [
-            fault
-            for index, operation in enumerate(operations)
-            if isinstance(operation, InvalidInputError)
-            for fault in fields.within(f"operations[{index}]", operation.errors)
-        ]
-        if faults:
-            raise InvalidInputError(faults[: fields.MAXIMUM_FAULTS])
+    operations: list[Operation | InvalidInputError] = []
+    faults: list[FieldError] = []
+    for index, operation in enumerate(map(_read, sent.operations)):
+        operations.append(operation)
+        if sent.atomic and isinstance(operation, InvalidInputError):
+            faults += fields.within(f"operations[{index}]", operation.errors)
+            if len(faults) >= fields.MAXIMUM_FAULTS:
+                break
+    if faults:
+        raise InvalidInputError(faults[: fields.MAXIMUM_FAULTS])
     return operations, sent.atomic
 
 
@@ -136,7 +135,7 @@ def _read(sent: object) -> Operation | InvalidInputError:
         return error
 
 
-def _of(name: str, sent: TaskFields) -> TaskChanges:
+def _columns(name: str, sent: TaskFields) -> TaskChanges:
     try:
         return schemas.columns_of(sent) if isinstance(sent, TaskDraft) else schemas.changes_of(sent)
     except InvalidInputError as error:
