@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from sanic import Sanic
@@ -13,7 +14,9 @@ from service.api import (
     changes,
     documentation,
     events,
+    exports,
     health,
+    imports,
     methods,
     metrics,
     middleware,
@@ -66,6 +69,7 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.ctx.draining = False  # true from the first signal to stop on
     app.ctx.seat = None  # where a worker that has neighbours publishes its figures
     app.ctx.live = Hub(per_user=settings.event_streams_per_user, in_all=settings.event_streams)
+    app.ctx.import_turns = asyncio.Semaphore(imports.AT_ONCE)
     app.ctx.requests = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
     app.ctx.auth_failures = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 
@@ -75,6 +79,8 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.blueprint(events.blueprint)
     app.blueprint(trash.blueprint)
     app.blueprint(users.blueprint)
+    app.blueprint(exports.blueprint)
+    app.blueprint(imports.blueprint)
     app.blueprint(health.blueprint)
     app.blueprint(metrics.blueprint)
     app.blueprint(documentation.blueprint)

@@ -24,6 +24,7 @@ from service.errors import (
 from service.limiting import RateLimiter
 from service.metrics import figures
 
+VARY = "Authorization, Origin"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1
 CALLER = "me"
 TASK_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
@@ -119,7 +120,7 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
     headers["X-Content-Type-Options"] = "nosniff"
     if request.path.startswith("/api/"):
         headers.setdefault("Cache-Control", "private, no-cache")
-        headers["Vary"] = "Authorization, Origin"
+        headers["Vary"] = f"{VARY}, {headers['Vary']}" if "Vary" in headers else VARY
     else:
         headers["Vary"] = "Origin"  # caches may share these, but not what one origin was granted
     if request.allowance:
@@ -131,16 +132,20 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
         headers.update(cors.headers_for(request))
     if request.identity and response.status < 300 and request.method not in SAFE:  # noqa: PLR2004 - an HTTP status
         request.app.ctx.live.wake(request.identity.user_id)
-    if request.streams:
-        return  # it ends later, and is counted and logged then
+    if not request.streams:
+        conclude(request, response.status)
+
+
+def conclude(request: ApiRequest, status: int) -> None:
+    """Count a request that has ended, and log it; an answer that streams does so itself, when it is over."""
     elapsed = _elapsed(request)
-    figures.request_ended(request.method, request.template, response.status, elapsed)
-    if not probes.is_worth_a_line(request.template, response.status):
+    figures.request_ended(request.method, request.template, status, elapsed)
+    if not probes.is_worth_a_line(request.template, status):
         return
     fields: dict[str, object] = {
         "method": request.method,
         "route": request.template,
-        "status": response.status,
+        "status": status,
         "duration_ms": elapsed,
         "user_id": request.identity.user_id if request.identity else None,
         "request_id": request.request_id,

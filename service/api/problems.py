@@ -65,9 +65,12 @@ PROBLEMS = {
         ),
         Problem(
             "payload_too_large", 413, "Payload too large",
-            "The body is over 64 KiB (a batch: 1 MiB), or the headers over 8 KiB.",
+            "The body is over 64 KiB (a batch: 1 MiB, an import: 32 MiB), or the headers over 8 KiB.",
         ),
-        Problem("unsupported_media_type", 415, "Unsupported media type", "The body is not sent as application/json."),
+        Problem(
+            "unsupported_media_type", 415, "Unsupported media type",
+            "The body is not sent as application/json (an import: or text/csv).",
+        ),
         Problem("expectation_failed", 417, "Expectation failed", "The Expect header asks for more than 100-continue."),
         Problem("validation_error", 422, "Invalid input", "A field or parameter breaks its rule; `errors` names each."),
         Problem(
@@ -122,9 +125,12 @@ FRAMEWORK = {
     408: ("request_timeout", "The request took too long to arrive; try again."),
     413: (
         "payload_too_large",
-        "The request is too large: a body may have 64 KiB (a batch 1 MiB), the headers 8 KiB.",
+        "The request is too large: a body may have 64 KiB (a batch 1 MiB, an import 32 MiB), the headers 8 KiB.",
     ),
-    415: ("unsupported_media_type", "Send the body as JSON, with 'Content-Type: application/json'."),
+    415: (
+        "unsupported_media_type",
+        "Send the body as JSON, with 'Content-Type: application/json'; an import may be 'text/csv' too.",
+    ),
     417: ("expectation_failed", "Only 'Expect: 100-continue' is understood."),
     503: ("service_unavailable", errors.UnavailableError.detail),
 }

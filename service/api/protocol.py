@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic as current_time
 from typing import Any
 
 from sanic.exceptions import RequestTimeout
@@ -51,9 +52,20 @@ class DeadlineProtocol(HttpProtocol):
         self._unsent = 0
         super().resume_writing()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
 
+    def check_timeouts(self) -> None:
+        """Look at Sanic's limits; of RESPONSE_TIMEOUT, which is the service's own, no client uses anything up."""
+        if self._sending_timer is not None:
+            self._time = current_time()
+        super().check_timeouts()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+
     async def drained(self) -> None:
         """Wait until the client has taken what was written, but for the little that the transport buffers."""
         await self._can_write.wait()
+
+    def read_until(self, seconds: float) -> None:
+        """Give the request that is arriving `seconds` from now on in place of READ_TIMEOUT, if that is more."""
+        later = self.loop.time() + seconds - self.app.config.READ_TIMEOUT
+        self._reading_since = max(self._reading_since, later)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer with the connection."""

@@ -15,7 +15,7 @@ from sanic_routing import Route
 from service.auth import Identity
 from service.config import Settings
 from service.limiting import Allowance
-from service.models import Task, UserTasks, UserTrash
+from service.models import Task, UserArchive, UserTasks, UserTrash
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 PLAIN = frozenset({"application/json"})
@@ -123,6 +123,11 @@ class ApiRequest(Request[Any, Any]):
         """Where the request comes from and the answer goes, for handlers that stream one of them."""
         assert isinstance(self.stream, Http)  # noqa: S101 - this service speaks HTTP/1.1 alone
         return self.stream
+
+    @property
+    def archive(self) -> UserArchive:
+        """All that is kept of the caller; as with `tasks`."""
+        return Task.objects.archive_of(self.caller.user_id)
 
     @property
     def json_body(self) -> bytes:

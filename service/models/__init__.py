@@ -1,8 +1,10 @@
 """The tables and their user-scoped managers. Tortoise and aerich find the models here."""
 
+from service.models.archive import UserArchive
 from service.models.batch import Operation, Outcome
 from service.models.changes import Change, ChangePage, revisions_of_several_users
 from service.models.idempotency import IdempotencyKey, StoredAnswer
+from service.models.importing import Added
 from service.models.listing import Page, Position, TaskQuery
 from service.models.task import Priority, Task
 from service.models.trash import UserTrash
@@ -10,6 +12,7 @@ from service.models.user import User
 from service.models.user_tasks import Expected, StoredTask, TaskChanges, UserTasks
 
 __all__ = [
+    "Added",
     "Change",
     "ChangePage",
     "Expected",
@@ -25,6 +28,7 @@ __all__ = [
     "TaskChanges",
     "TaskQuery",
     "User",
+    "UserArchive",
     "UserTasks",
     "UserTrash",
     "revisions_of_several_users",

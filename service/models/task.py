@@ -9,6 +9,7 @@ from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.queryset import QuerySet
 
+from service.models.archive import UserArchive
 from service.models.scoping import OwnedModel, ScopedManager
 from service.models.trash import UserTrash
 from service.models.user import User
@@ -34,6 +35,10 @@ class TaskManager(ScopedManager["Task"]):
     def trash_of(self, user_id: str, *, email: str | None = None, name: str | None = None) -> UserTrash:
         """The deleted tasks of `user_id`; the arguments are those of `for_user`."""
         return UserTrash(user_id, email, name)
+
+    def archive_of(self, user_id: str) -> UserArchive:
+        """All that is kept of `user_id`, to be taken out."""
+        return UserArchive(user_id)
 
     def queryset_for(self, user_id: str) -> QuerySet[Task]:
         """A Tortoise queryset that begins with the owner, for reads off the hot path. Trash included."""

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from service.errors import TaskNotFoundError, TaskQuotaError, VersionMismatchError
-from service.models import batch, changes
+from service.models import batch, changes, importing
 from service.models import task_sql as sql
 from service.models.listing import Page, Position, TaskQuery, statement
 from service.models.scoping import Row, Speaker, database
@@ -78,6 +78,11 @@ class UserTasks:
         if row is None:
             raise TaskQuotaError(quota)
         return _stored(row)
+
+    async def add_all(self, tasks: str, count: int, *, quota: int, skip_known: bool) -> importing.Added:
+        """Create the `count` tasks of a JSON array, or none of them. Raises as `importing.add_tasks` does."""
+        speaker = self._session or database()
+        return await importing.add_tasks(speaker, self._owner, tasks, count, quota=quota, skip_known=skip_known)
 
     async def find(self, task_id: int) -> StoredTask:
         """The task with this id. Raises TaskNotFoundError."""

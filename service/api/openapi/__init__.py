@@ -14,16 +14,23 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.api.openapi import batches, preamble, public, refusals, sync, tasks, trash, users
+from service.api.openapi import batches, portable, preamble, public, refusals, sync, tasks, trash, users
 from service.api.openapi.shapes import Answer, Body, Operation, Operations
 from service.api.problems import PROBLEMS, ProblemDetails
 from service.api.requests import MERGEABLE, PLAIN
 
 OPERATIONS: Operations = (
-    tasks.OPERATIONS | batches.OPERATIONS | sync.OPERATIONS | trash.OPERATIONS | users.OPERATIONS | public.OPERATIONS
+    tasks.OPERATIONS
+    | batches.OPERATIONS
+    | sync.OPERATIONS
+    | trash.OPERATIONS
+    | portable.OPERATIONS
+    | users.OPERATIONS
+    | public.OPERATIONS
 )
 
 REFERENCE = "#/components/schemas/{name}"
+TEXT = {"schema": {"type": "string"}}
 PARAMETER = re.compile(r"{(\w+)}")
 # What no type can say: at most one of the two is set.
 EXCLUSIVE = {
@@ -38,7 +45,7 @@ def document() -> dict[str, Any]:
     kinds += [operation.body.kind for operation in OPERATIONS.values() if operation.body]
     schemas, components = msgspec.json.schema_components([*kinds, ProblemDetails], ref_template=REFERENCE)
     by_kind = dict(zip(kinds, schemas, strict=False))
-    for name in ("TaskDraft", "TaskPatch", "TaskFields"):
+    for name in ("TaskDraft", "TaskPatch", "TaskFields", "ImportedTask"):
         components[name]["not"] = EXCLUSIVE
     components["ProblemDetails"]["properties"]["code"]["enum"] = list(PROBLEMS)
     components["ProblemDetails"]["properties"]["current"]["$ref"] = REFERENCE.format(name="Task")
@@ -121,7 +128,7 @@ def _answer(operation: Operation, answer: Answer, schemas: dict[Any, Any]) -> di
         content = {"schema": schemas[answer.kind]}
         if answer.example is not None:
             content["example"] = answer.example
-        described["content"] = dict.fromkeys(answer.media_types, content)
+        described["content"] = {**dict.fromkeys(answer.media_types, content), **dict.fromkeys(answer.others, TEXT)}
     if answer.links:
         described["links"] = _links()
     return described
@@ -130,7 +137,10 @@ def _answer(operation: Operation, answer: Answer, schemas: dict[Any, Any]) -> di
 def _body(body: Body, media_types: frozenset[str], schemas: dict[Any, Any]) -> dict[str, Any]:
     examples = {name: {"value": value} for name, value in body.examples.items()}
     content = {"schema": schemas[body.kind], "examples": examples}
-    return {"required": body.required, "content": dict.fromkeys(sorted(media_types), content)}
+    return {
+        "required": body.required,
+        "content": {**dict.fromkeys(sorted(media_types), content), **dict.fromkeys(body.others, TEXT)},
+    }
 
 
 def _give_types(schema: Any) -> None:  # noqa: ANN401 - any JSON

@@ -39,6 +39,7 @@ TAGS = [
     {"name": "tasks", "description": "What a user has to do."},
     {"name": "trash", "description": "What was deleted, and can still come back."},
     {"name": "user", "description": "All that is a user's, at once."},
+    {"name": "export and import", "description": "Everything of a user, taken out and put in."},
     {"name": "health", "description": "For balancers and platforms; no token needed."},
     {"name": "documentation", "description": "This description; no token needed."},
 ]
@@ -88,6 +89,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "(RFC 9110 section 8.8.3).",
         "required": True,
         "schema": {"type": "string", "pattern": '^"[0-9a-f-]+"$'},
+    },
+    "Content-Disposition": {
+        "description": "A name for the file (RFC 6266).",
+        "required": True,
+        "schema": {"type": "string"},
     },
     "Location": {
         "description": "The path of the new task.",

@@ -44,6 +44,7 @@ class Answer(NamedTuple):
     headers: tuple[str, ...] = ()
     media_types: tuple[str, ...] = ("application/json",)
     links: bool = False
+    others: tuple[str, ...] = ()  # media types of text forms of the same
 
 
 class Body(NamedTuple):
@@ -52,6 +53,7 @@ class Body(NamedTuple):
     kind: type[Struct]
     examples: dict[str, object]
     required: bool = True
+    others: tuple[str, ...] = ()  # media types of text forms of the same
 
 
 class Operation(NamedTuple):

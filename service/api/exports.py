@@ -1,0 +1,44 @@
+"""Taking everything out: one streamed file of all that a user has."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from sanic import Blueprint
+
+from service.api import listing, streaming
+from service.api.formats import FORMATS, Format
+from service.api.requests import ApiRequest
+
+blueprint: Blueprint = Blueprint("exports", url_prefix="/api/<user_id:str>/export")
+
+
+class ExportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The form of the export."""
+
+    format: Annotated[
+        Literal["json", "csv", "ical"] | UnsetType,
+        Meta(extra={"rule": "json, csv or ical"}, description="The file's form; without it the `Accept` header decides,"
+             " and where that names none of the three, it is json."),
+    ] = UNSET  # fmt: skip
+
+
+@blueprint.get("/", unquote=True)
+async def export_tasks(request: ApiRequest) -> None:
+    """Send everything of the caller as a file."""
+    sent = listing.parameters(request.query_string, ExportParameters)
+    form = _accepted(request) if sent.format is UNSET else FORMATS[sent.format]
+    name = f"doable-tasks-{datetime.now(timezone.utc):%Y-%m-%d}.{form.extension}"
+    media_type = form.media_type if form.extension == "json" else f"{form.media_type}; charset=utf-8"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    if sent.format is UNSET:
+        headers["Vary"] = "Accept"
+    await streaming.send(request, form.write(request.archive), media_type, headers)
+
+
+def _accepted(request: ApiRequest) -> Format:
+    """The form that the Accept header prefers (RFC 9110 section 12.5.1), by default the first."""
+    matched = str(request.accept.match(*(form.media_type for form in FORMATS.values())).mime)
+    return next((form for form in FORMATS.values() if form.media_type == matched), FORMATS["json"])

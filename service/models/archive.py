@@ -1,0 +1,65 @@
+"""Everything that one user has, to be taken out page by page.
+
+As everywhere, each verb is one statement that names the owner as `$1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from service.models.scoping import database
+from service.models.task_sql import FIELDS, document, moment
+
+PAGE_SIZE = 250  # tasks; the longest ones make a page of 2 MB
+
+OWNER = f"""
+SELECT row_to_json(fields)::text AS document
+FROM (SELECT id, email, name, {moment("created_at")} AS created_at, revision FROM users WHERE id = $1) AS fields
+"""  # noqa: S608 - constants only
+
+# The representation of a task in the trash.
+TRASHED = f"""(SELECT row_to_json(fields) FROM (
+    SELECT {FIELDS}, {moment("deleted_at")} AS deleted_at FROM (SELECT page.*) AS task
+) AS fields)::text"""  # noqa: S608 - constants only
+
+PAGE = f"""
+WITH page AS (
+    SELECT * FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL) ORDER BY id LIMIT $4::int
+)
+SELECT string_agg(CASE WHEN deleted_at IS NULL THEN {document("page")} ELSE {TRASHED} END, ',' ORDER BY id)
+           AS documents,
+       max(id) AS last, count(*) AS size
+FROM page
+"""  # noqa: S608 - constants only
+
+
+class UserArchive:
+    """All that is kept of one user, and of nobody else.
+
+    Every method raises UnavailableError when the database cannot answer now.
+    """
+
+    __slots__ = ("user_id",)
+
+    def __init__(self, user_id: str) -> None:
+        """Bind the archive to its owner."""
+        self.user_id = user_id
+
+    async def owner(self) -> str | None:
+        """The JSON of the user's own row; None for a user who has never written."""
+        row = await database().fetch_read(OWNER, self.user_id)
+        return row["document"] if row else None
+
+    async def pages(self, *, trash: bool) -> AsyncIterator[str]:
+        """The JSON of all tasks in the order of their ids, comma-separated, 1 to PAGE_SIZE at a time.
+
+        Each page is a statement of its own, and between two pages no connection is held. A task that comes, goes or
+        changes meanwhile may be in or not; none is given twice. With `trash` the deleted ones have a `deleted_at`.
+        """
+        after, size = 0, PAGE_SIZE
+        while size == PAGE_SIZE:
+            row = await database().fetch_read(PAGE, self.user_id, after, trash, PAGE_SIZE)
+            assert row is not None  # noqa: S101 - an aggregate always has one row
+            after, size = row["last"], row["size"]
+            if size:
+                yield row["documents"]

@@ -1,0 +1,93 @@
+"""Many tasks of one user, put in at once: all of them by one statement, or none."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from service.errors import TaskQuotaError
+from service.models.scoping import Speaker
+from service.models.task_sql import ADVANCE
+
+TYPES = {
+    "title": "text",
+    "description": "text",
+    "completed": "boolean",
+    "completed_at": "timestamptz",
+    "priority": "smallint",
+    "tags": "text[]",
+    "due_date": "date",
+    "due_at": "timestamptz",
+    "created_at": "timestamptz",
+    "updated_at": "timestamptz",
+    "deleted_at": "timestamptz",
+}
+COLUMNS = ", ".join(TYPES)
+KEY = ("title", "created_at")
+
+# `$5` is a JSON array of objects by TYPES, `$6` whether to leave out what is there already. The planner takes the
+# array for 100 rows, and joins on that belief would be quadratic; the window sorts once, whatever it believes.
+# Each task gets a version of its own, in the order of the lines, as in DELETE_MANY.
+#
+# The owner's row is made even for no task at all: the answer may be kept under a key, which needs an owner. Nothing
+# lies in the trash since a moment that is still to come, or no purge would ever find it.
+ADD = f"""
+WITH line AS (
+    SELECT * FROM ROWS FROM (
+        json_to_recordset($5::text::json) AS ({", ".join(f"{name} {kind}" for name, kind in TYPES.items())})
+    ) WITH ORDINALITY AS line ({COLUMNS}, place)
+), known AS (
+    SELECT *, bool_or(place IS NULL) OVER (PARTITION BY {", ".join(KEY)}) AS is_there FROM (
+        SELECT * FROM line
+        UNION ALL
+        SELECT {", ".join(name if name in KEY else f"NULL::{kind}" for name, kind in TYPES.items())}, NULL::bigint
+        FROM tasks WHERE user_id = $1 AND $6::boolean
+    ) AS either
+), fresh AS (
+    SELECT *, row_number() OVER (ORDER BY place) AS step FROM known WHERE NOT is_there
+), total AS (
+    SELECT count(*) AS size, count(*) FILTER (WHERE deleted_at IS NULL) AS live FROM fresh
+), owner AS (
+    INSERT INTO users (id, email, name, created_at, written_at, revision, task_count)
+    SELECT $1, $2, $3, now(), now(), size, live FROM total WHERE live <= $4::int
+    ON CONFLICT (id) DO UPDATE SET {ADVANCE.replace("revision + 1", "revision + excluded.revision")},
+        task_count = users.task_count + excluded.task_count
+    WHERE excluded.revision > 0
+      AND (excluded.task_count = 0 OR users.task_count + excluded.task_count <= $4::int)
+    RETURNING revision, written_at
+), made AS (
+    INSERT INTO tasks (user_id, title, description, completed, completed_at, priority, tags, due_date, due_at,
+                       created_at, updated_at, version, deleted_at)
+    SELECT $1, title, description, coalesce(completed, false),
+           CASE WHEN completed THEN coalesce(completed_at, owner.written_at) END,
+           coalesce(priority, 0), coalesce(tags, ARRAY[]::text[]), due_date, due_at,
+           coalesce(created_at, owner.written_at), coalesce(updated_at, owner.written_at),
+           owner.revision - total.size + step,
+           CASE WHEN deleted_at IS NOT NULL THEN least(deleted_at, owner.written_at) END
+    FROM fresh, total, owner ORDER BY step
+    RETURNING id
+)
+SELECT total.size AS wanted, (SELECT count(*) FROM made) AS made FROM total
+"""  # noqa: S608 - constants only
+
+
+class Added(NamedTuple):
+    """How many tasks were created, and how many were there already."""
+
+    imported: int
+    skipped: int
+
+
+async def add_tasks(  # noqa: PLR0913 - what the one statement takes
+    speaker: Speaker, owner: tuple[str, str | None, str | None], tasks: str, count: int, *, quota: int, skip_known: bool
+) -> Added:
+    """Create the `count` tasks of `tasks` for `owner`, who is an id, an e-mail address and a name.
+
+    `tasks` is a JSON array of objects by TYPES that is already valid; all of them are created, or none. With
+    `skip_known` a task is left out when the owner has one, live or in the trash, with its title and `created_at`.
+    Raises TaskQuotaError when there would be more than `quota` live tasks.
+    """
+    row = await speaker.fetch_row(ADD, *owner, quota, tasks, skip_known)
+    assert row is not None  # noqa: S101 - an aggregate always has one row
+    if row["made"] < row["wanted"]:
+        raise TaskQuotaError(quota)
+    return Added(row["made"], count - row["wanted"])
