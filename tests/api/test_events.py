@@ -177,6 +177,21 @@ async def test_every_kind_of_write_is_heard(alice):
         assert [(await listener.task()).id for _ in range(3)] == [8, 9, 10]
 
 
+async def test_the_tasks_of_an_import_are_heard_one_by_one_in_their_order(alice):
+    async with listen(alice) as listener:
+        tasks = [{"title": f"Task {number}"} for number in range(250)]
+        for version in (1, 251):
+            response = await alice.post("/api/me/import", json={"tasks": tasks}, headers={"Idempotency-Key": "key"})
+            assert response.json() == {"imported": 250, "skipped": 0}
+            if version == 1:
+                heard = [await listener.task() for _ in tasks]
+        assert [(event.id, event.data["title"]) for event in heard] == [
+            (number, task["title"]) for number, task in enumerate(tasks, 1)
+        ]
+        assert (await alice.make("After"))["version"] == 251  # what was replayed was no write
+        assert (await listener.task()).data["title"] == "After"
+
+
 async def test_what_another_process_wrote_is_heard_within_one_and_a_half_seconds(alice, bob):
     async with listen(alice) as hers, listen(bob) as his:
         began = time.monotonic()

@@ -247,6 +247,7 @@ async def test_every_statement_names_the_owner(alice, bob, routes, statements):
             {"op": "delete", "id": deleted[0]},
         ]
         assert (await alice.post("/api/alice/tasks/batch", json={"operations": operations})).status_code == 200
+        await move_in_and_out(alice)
         await alice.post(f"/api/alice/trash/{deleted[0]}/restore")
         await alice.delete(f"/api/alice/trash/{deleted[1]}")
         await alice.request("DELETE", "/api/alice", json={"confirm": "alice"})
@@ -266,6 +267,15 @@ async def ask(caller, method: str, path: str, **options) -> None:
         async for line in response.aiter_lines():
             if line.startswith("id: "):
                 return
+
+
+async def move_in_and_out(caller) -> None:
+    """Export in every form, and import in every way that asks the database something else."""
+    for form in ("json", "csv", "ical"):
+        assert (await caller.get(f"/api/me/export?format={form}")).status_code == 200
+    for query in ("", "?on_conflict=skip"):
+        response = await caller.post(f"/api/me/import{query}", json={"tasks": [{"title": "A"}]})
+        assert (response.status_code, response.text) == (200, '{"imported":1,"skipped":0}')
 
 
 async def test_public_routes_ask_the_database_for_its_state_alone(app, http, statements):

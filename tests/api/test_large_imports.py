@@ -1,0 +1,97 @@
+"""Imports of all that a user may have: how long they take, how long others wait, and who may send that much."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.api.imports import MAXIMUM_BODY
+
+IMPORT = "/api/me/import"
+WHEN = "2026-01-02T03:04:05.000006Z"
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+async def test_ten_thousand_tasks_take_one_statement_and_nobody_waits_long(alice, form, statements):
+    task = {"description": "y" * 300, "tags": ["home", "garden"], "due_date": "2026-12-24", "created_at": WHEN}
+    tasks = [{"title": f"Task {number}", **task} for number in range(10_000)]
+    content = json.dumps({"tasks": tasks}).encode()
+    if form == "csv":
+        lines = [f'{one["title"]},{one["description"]},"[""home"",""garden""]",2026-12-24,{WHEN}' for one in tasks]
+        content = "\n".join(["title,description,tags,due_date,created_at", *lines]).encode()
+    headers = {"Content-Type": "application/json" if form == "json" else "text/csv"}
+    longest, stopped = 0.0, asyncio.Event()
+
+    async def watch() -> None:
+        nonlocal longest
+        while not stopped.is_set():
+            before = time.thread_time()  # its own time: what other processes take is not ours
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
+
+    watching = asyncio.create_task(watch())
+    with statements() as seen:
+        began = time.perf_counter()
+        response = await alice.post(IMPORT, content=content, headers=headers)
+        took = time.perf_counter() - began
+    stopped.set()
+    await watching
+    print(f"{form}: {len(content):,} bytes in {took:.2f} s, longest block {longest * 1000:.0f} ms")
+    assert response.json() == {"imported": 10_000, "skipped": 0}
+    assert len(seen) == 1
+    assert longest < 0.1, "others waited"
+    response = await alice.post(IMPORT, params={"on_conflict": "skip"}, content=content, headers=headers)
+    assert response.json() == {"imported": 0, "skipped": 10_000}
+
+
+async def answer(server: str, head: str, body: bytes, pause: float = 0.0) -> tuple[int, int]:
+    """The status of the answer to `head` and as much of `body` as was taken, and how much that was."""
+    address = urlsplit(server)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    sent = 0
+    try:
+        writer.write(head.encode())
+        with contextlib.suppress(ConnectionError):
+            while sent < len(body) and not reader._buffer:
+                writer.write(body[sent : sent + 65536])
+                await asyncio.wait_for(writer.drain(), 10)
+                await asyncio.sleep(pause)
+                sent += 65536
+        line = await asyncio.wait_for(reader.readline(), 10)
+        return int(line.split()[1]), sent
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_only_an_import_of_somebody_known_may_be_large(alice, server, chunked):
+    size = MAXIMUM_BODY + 65536
+    body = b"x" * size
+    framing = f"Content-Length: {size}\r\n"
+    if chunked:
+        framing = "Transfer-Encoding: chunked\r\n"
+        body = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        body *= size // 65536
+    head = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n" + framing + "{}\r\n"
+    known = f"Authorization: {alice.headers['authorization']}\r\n"
+    status, sent = await answer(server, head.format(IMPORT, ""), body, 0.002)
+    assert status == 401
+    assert sent < 2_000_000
+    status, sent = await answer(server, head.format("/api/bob/import", known), body, 0.002)
+    assert status == 403
+    assert sent < 2_000_000
+    status, sent = await answer(server, head.format(alice.path, known), body, 0.002)
+    assert status == 413
+    assert sent < 2_000_000
+    status, _ = await answer(server, head.format(IMPORT, known), body)
+    assert status == 413
+
+
+async def test_a_body_of_megabytes_is_taken(alice):
+    tasks = [{"title": f"Task {number}", "description": "y" * 1000} for number in range(5_000)]
+    assert (await alice.post(IMPORT, json={"tasks": tasks})).json() == {"imported": 5_000, "skipped": 0}
