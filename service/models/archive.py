@@ -8,29 +8,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from service.models.scoping import database
-from service.models.task_sql import FIELDS, document, moment
 
 PAGE_SIZE = 250  # tasks; the longest ones make a page of 2 MB
 
-OWNER = f"""
+OWNER = """
 SELECT row_to_json(fields)::text AS document
-FROM (SELECT id, email, name, {moment("created_at")} AS created_at, revision FROM users WHERE id = $1) AS fields
-"""  # noqa: S608 - constants only
+FROM (
+    SELECT id, email, name, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+           revision
+    FROM users WHERE id = $1
+) AS fields
+"""
 
-# The representation of a task in the trash.
-TRASHED = f"""(SELECT row_to_json(fields) FROM (
-    SELECT {FIELDS}, {moment("deleted_at")} AS deleted_at FROM (SELECT page.*) AS task
-) AS fields)::text"""  # noqa: S608 - constants only
-
-PAGE = f"""
+PAGE = """
 WITH page AS (
-    SELECT * FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL) ORDER BY id LIMIT $4::int
+    SELECT id, document FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL) ORDER BY id LIMIT $4::int
 )
-SELECT string_agg(CASE WHEN deleted_at IS NULL THEN {document("page")} ELSE {TRASHED} END, ',' ORDER BY id)
-           AS documents,
-       max(id) AS last, count(*) AS size
+SELECT string_agg(document, ',' ORDER BY id) AS documents, max(id) AS last, count(*) AS size
 FROM page
-"""  # noqa: S608 - constants only
+"""
 
 
 class UserArchive:

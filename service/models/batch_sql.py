@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from service.models.task_sql import ADVANCE, COMPLETION, document
+from service.models.task_sql import ADVANCE, COMPLETION
 
 LOCK_TASKS = """
 WITH target AS (
@@ -77,7 +77,7 @@ WITH fitting AS (
     FROM owner, fitting ORDER BY place
     RETURNING *
 )
-SELECT array_agg({document("task")} ORDER BY version) AS documents FROM task
+SELECT array_agg(document ORDER BY version) AS documents FROM task
 """  # noqa: S608 - constants only
 
 
@@ -124,7 +124,7 @@ WITH target AS (
     SELECT tasks.* FROM tasks JOIN target ON tasks.user_id = $1 AND tasks.id = target.id AND NOT target.moves
 )
 SELECT array_agg(id) AS ids, array_agg(target.fits) AS fits, array_agg(task.version) AS versions,
-       array_agg({document("task")}) AS documents
+       array_agg(document) AS documents
 FROM target JOIN task USING (id)
 """  # noqa: S608 - constants only
 

@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 from service.errors import SyncPositionGoneError
 from service.models.scoping import database
-from service.models.task_sql import document
 
 # A range of the index tasks_version, in its order, and the owner's row out of the same snapshot.
 #
 # A full sync (`$2 = 0`) begins from nothing, so it holds live tasks alone. Its first page is longer by what is not
 # newer than what was forgotten: it must not end at a position that the next page would be refused for.
-CHANGES = f"""
+CHANGES = """
 WITH owner AS MATERIALIZED (
     SELECT revision, forgotten FROM users WHERE id = $1
 ), size AS MATERIALIZED (
@@ -33,10 +32,10 @@ SELECT coalesce((SELECT revision FROM owner), 0) AS revision,
        coalesce((SELECT forgotten FROM owner), 0) AS forgotten,
        (SELECT rows FROM size) AS rows,
        array_agg(version) AS versions,
-       array_agg(CASE WHEN deleted_at IS NULL THEN {document("page")}
-                 ELSE '{{"id":' || id || ',"version":' || version || ',"deleted":true}}' END) AS documents
+       array_agg(CASE WHEN deleted_at IS NULL THEN document
+                 ELSE '{"id":' || id || ',"version":' || version || ',"deleted":true}' END) AS documents
 FROM page
-"""  # noqa: S608 - constants only
+"""
 
 REVISION = "SELECT revision FROM users WHERE id = $1"
 

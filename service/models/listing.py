@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from service.models.task_sql import FIELDS, STATE
+from service.models.task_sql import STATE
 
 # A calendar day lasts until its last microsecond (in UTC, as it has no zone of its own); a moment is itself. Tasks
 # that are never due come last in both directions.
@@ -43,6 +43,9 @@ SORTS = {
 }
 
 UNIQUE = frozenset({"id", "version"})
+
+# A JSON array of what is listed, in its order.
+ARRAY = "'[' || coalesce(string_agg(document, ','), '') || ']'"
 
 # A key as text that reads the same whatever the session's DateStyle and TimeZone are.
 PORTABLE = {
@@ -127,9 +130,8 @@ def _compiled(query: TaskQuery) -> tuple[str, tuple[object, ...]]:
     if query.limit is None:
         return (
             f"""
-            SELECT coalesce(json_agg(fields), '[]')::text AS document,
-                   NULL AS key, NULL AS id, {total} AS total, ({STATE}) AS state
-            FROM (SELECT {FIELDS} FROM tasks WHERE {matching} ORDER BY {order}) AS fields
+            SELECT {ARRAY} AS document, NULL AS key, NULL AS id, {total} AS total, ({STATE}) AS state
+            FROM (SELECT document FROM tasks WHERE {matching} ORDER BY {order}) AS listed
             """,  # noqa: S608 - values are arguments, all else is ours
             tuple(arguments),
         )
@@ -139,8 +141,8 @@ def _compiled(query: TaskQuery) -> tuple[str, tuple[object, ...]]:
     return (
         f"""
         WITH page AS (
-            SELECT coalesce(json_agg(fields), '[]')::text AS document, (array_agg(id))[{limit}::int] AS last
-            FROM (SELECT {FIELDS} FROM tasks WHERE {matching} ORDER BY {order} LIMIT {limit}::int) AS fields
+            SELECT {ARRAY} AS document, (array_agg(id))[{limit}::int] AS last
+            FROM (SELECT id, document FROM tasks WHERE {matching} ORDER BY {order} LIMIT {limit}::int) AS listed
         ), last AS (
             SELECT {key} AS key, id FROM tasks WHERE user_id = $1 AND id = (SELECT last FROM page)
         ), next AS (

@@ -64,6 +64,7 @@ class Task(OwnedModel):
     updated_at = fields.DatetimeField()
     version = fields.BigIntField(description="the owner's revision at this task's last change")
     deleted_at = fields.DatetimeField(null=True, description="since when it lies in the trash; null while live")
+    document = fields.TextField(description="the task as answers give it; PostgreSQL keeps it")
 
     objects: ClassVar[TaskManager]
 

@@ -8,13 +8,12 @@ the task was deleted, and has to read everything anew.
 from __future__ import annotations
 
 from service.errors import TaskNotFoundError, TaskQuotaError
-from service.models.listing import PORTABLE, Page, Position
+from service.models.listing import ARRAY, PORTABLE, Page, Position
 from service.models.scoping import database
-from service.models.task_sql import ADVANCE, FIELDS, document, moment
+from service.models.task_sql import ADVANCE
 from service.models.user_tasks import StoredTask
 
 TRASHED = "user_id = $1 AND deleted_at IS NOT NULL"
-FIELDS_IN_TRASH = f"{FIELDS}, {moment('deleted_at')} AS deleted_at"
 
 # The quota is decided under the lock on the owner's row. A target without a task is one for which there was no room.
 RESTORE = f"""
@@ -29,7 +28,7 @@ WITH target AS (
     FROM owner WHERE tasks.user_id = $1 AND tasks.id = $4
     RETURNING tasks.*
 )
-SELECT id, task.version, {document("task")} AS document FROM target LEFT JOIN task USING (id)
+SELECT id, task.version, document FROM target LEFT JOIN task USING (id)
 """  # noqa: S608 - constants only
 
 
@@ -66,8 +65,8 @@ def statement(
     if limit is None:
         return (
             f"""
-            SELECT coalesce(json_agg(fields), '[]')::text AS document, NULL AS key, NULL AS id, {total} AS total
-            FROM (SELECT {FIELDS_IN_TRASH} FROM tasks WHERE {TRASHED} {order}) AS fields
+            SELECT {ARRAY} AS document, NULL AS key, NULL AS id, {total} AS total
+            FROM (SELECT document FROM tasks WHERE {TRASHED} {order}) AS listed
             """,  # noqa: S608 - constants only
             [user_id],
         )
@@ -81,9 +80,8 @@ def statement(
             WHERE (SELECT count(*) FROM page) > $2::int
             OFFSET $2::int - 1 LIMIT 1
         )
-        SELECT coalesce(json_agg(fields), '[]')::text AS document,
-               (SELECT key FROM last) AS key, (SELECT id FROM last) AS id, {total} AS total
-        FROM (SELECT {FIELDS_IN_TRASH} FROM page LIMIT $2::int) AS fields
+        SELECT {ARRAY} AS document, (SELECT key FROM last) AS key, (SELECT id FROM last) AS id, {total} AS total
+        FROM (SELECT document FROM page LIMIT $2::int) AS listed
         """,  # noqa: S608 - constants only
         [user_id, limit, *(after or ())],
     )

@@ -250,7 +250,7 @@ class TestTheSchema:
     async def test_a_task_that_breaks_a_rule_cannot_be_stored(self, ada, connection, wrong):
         await make(ada)
         await self.insert(connection, "tasks", TASK)
-        with pytest.raises(asyncpg.CheckViolationError):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             await self.insert(connection, "tasks", {**TASK, "version": 100, **wrong})
 
     @pytest.mark.parametrize(
