@@ -62,11 +62,10 @@ class Reader:
 
 @pytest.mark.parametrize("writes", [2_000, pytest.param(10_000, marks=pytest.mark.trial)])
 async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_strictly_ascend(
-    server, empty, connection, settings, writes
+    server, empty, connection, writes
 ):
     committed: dict[int, int] = {}
-    watcher = await asyncpg.connect(settings.database_url)
-    reader = Reader(watcher)
+    reader = Reader(connection)
     writing = asyncio.gather(*(write(number, writes // WRITERS, committed) for number in range(WRITERS)))
     # What was acknowledged before a poll began is behind the position that the poll gives, or further changes are.
     while not writing.done():
@@ -77,7 +76,6 @@ async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_st
     await writing
     while await reader.read():
         pass
-    await watcher.close()
     assert reader.versions == sorted(set(reader.versions)), "versions strictly ascend over all pages"
     assert reader.position == writes
     rows = await connection.fetch("SELECT id, version, deleted_at IS NOT NULL AS deleted FROM tasks "
