@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.errors import TooManyStreamsError, UnavailableError
-from service.models import revisions_of_several_users
+from service.models import ChangePage, UserTasks, revisions_of_several_users
 
 logger = logging.getLogger("doable.live")
 
@@ -34,6 +34,33 @@ class Subscription:
         self.moved = asyncio.Event()
 
 
+class Listeners:
+    """All streams of one user in this process, and what is being read for them."""
+
+    __slots__ = ("_reads", "streams")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.streams: set[Subscription] = set()
+        self._reads: dict[tuple[int, int], asyncio.Task[ChangePage]] = {}  # under way, by position and limit
+
+    def wake(self, beyond: int | None = None) -> None:
+        """Let the streams look for more: all of them, or those that are not at revision `beyond`."""
+        self._reads = {}  # what is under way may have begun before there was more
+        for stream in self.streams:
+            if stream.position != beyond:
+                stream.moved.set()
+
+    async def changes(self, tasks: UserTasks, position: int, limit: int) -> ChangePage:
+        """What `tasks.changes` gives and raises, read once for all streams that ask while it is under way."""
+        reads, key = self._reads, (position, limit)
+        if key not in reads:
+            # In a context of its own: it outlives the stream that began it, if others wait for it too.
+            reads[key] = asyncio.create_task(tasks.changes(position, limit), context=contextvars.Context())
+            reads[key].add_done_callback(lambda _: reads.pop(key))
+        return await asyncio.shield(reads[key])
+
+
 class Hub:
     """All streams of this process, by user."""
 
@@ -41,7 +68,7 @@ class Hub:
         """Hold at most `per_user` streams of each user, and `in_all` together."""
         self._per_user = per_user
         self._in_all = in_all
-        self._waiting: dict[str, set[Subscription]] = {}
+        self._waiting: dict[str, Listeners] = {}
         self._anybody = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.open = 0
@@ -52,25 +79,33 @@ class Hub:
         """Take part for the length of a `with`. Raises TooManyStreamsError, and UnavailableError when draining."""
         if self.draining:
             raise UnavailableError("draining")
-        mine = self._waiting.get(user_id, ())
-        if len(mine) >= self._per_user or self.open >= self._in_all:
+        mine = self._waiting.get(user_id) or Listeners()
+        if len(mine.streams) >= self._per_user or self.open >= self._in_all:
             raise TooManyStreamsError(random.randint(5, 15))  # noqa: S311 - spreads who comes back, hides nothing
         subscription = Subscription()
-        self._waiting.setdefault(user_id, set()).add(subscription)
+        self._waiting[user_id] = mine
+        mine.streams.add(subscription)
         self.open += 1
         self._anybody.set()
         try:
             yield subscription
         finally:
             self.open -= 1
-            self._waiting[user_id].discard(subscription)
-            if not self._waiting[user_id]:
+            mine.streams.discard(subscription)
+            if not mine.streams:
                 del self._waiting[user_id]
+
+    async def changes(self, tasks: UserTasks, position: int, limit: int) -> ChangePage:
+        """What changed of the user of `tasks`, who is subscribed; read once for all streams that are at `position`.
+
+        Raises SyncPositionGoneError and UnavailableError.
+        """
+        return await self._waiting[tasks.user_id].changes(tasks, position, limit)
 
     def wake(self, user_id: str) -> None:
         """Let the streams of `user_id` look at once: this process has just written something of theirs."""
-        for subscription in self._waiting.get(user_id, ()):
-            subscription.moved.set()
+        if listeners := self._waiting.get(user_id):
+            listeners.wake()
 
     def drain(self) -> None:
         """Let every stream end, and begin no more: the process is about to stop."""
@@ -113,6 +148,5 @@ class Hub:
         connected = [*self._waiting]
         revisions = await revisions_of_several_users(connected)
         for user_id in connected:
-            for subscription in self._waiting.get(user_id, ()):
-                if subscription.position != revisions.get(user_id, 0):
-                    subscription.moved.set()
+            if listeners := self._waiting.get(user_id):
+                listeners.wake(beyond=revisions.get(user_id, 0))

@@ -140,7 +140,7 @@ class EventStream:
         more = True
         while more and not self._must_end():
             try:
-                page = await self._tasks.changes(self._subscription.position, PAGE)
+                page = await self._hub.changes(self._tasks, self._subscription.position, PAGE)
             except SyncPositionGoneError as gone:
                 self._subscription.position = gone.revision
                 await self._write(f'event: reset\nid: {gone.revision}\ndata: {{"revision":{gone.revision}}}\n\n')

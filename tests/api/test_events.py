@@ -16,7 +16,7 @@ import pytest
 
 from service import logs
 from service.api import events
-from service.models import Task
+from service.models import Task, UserTasks
 
 
 class Event(NamedTuple):
@@ -337,3 +337,59 @@ async def test_one_page_is_all_that_is_held_for_a_stream(alice, statements):
             assert [(await listener.task()).id for _ in range(events.PAGE + 1)] == [*range(1, events.PAGE + 2)]
     pages = [arguments for statement, arguments in seen if "documents" in statement]
     assert pages[:2] == [("alice", 0, events.PAGE), ("alice", events.PAGE, events.PAGE)]
+
+
+async def test_the_streams_of_one_user_are_served_by_one_read(alice, statements):
+    async with contextlib.AsyncExitStack() as stack:
+        listeners = [await stack.enter_async_context(listen(alice)) for _ in range(10)]
+        await alice.make("Before")  # each has looked once for itself when it began
+        assert {(await listener.task()).id for listener in listeners} == {1}
+        with statements() as seen:
+            for number in range(2, 12):
+                await alice.make(f"Task {number}")
+                assert {(await listener.task()).id for listener in listeners} == {number}
+    reads = [statement for statement, _ in seen if "documents" in statement]
+    assert 10 <= len(reads) <= 15, "a look at the revisions may come in between"
+
+
+async def test_a_read_that_began_before_a_write_is_not_shared_after_it(alice, monkeypatch):
+    """The first read has its answer, and is held up until after the write; who comes later must not be given it."""
+    read, held, let_go = UserTasks.changes, asyncio.Event(), asyncio.Event()
+
+    async def hold_up(self, since, limit):
+        page = await read(self, since, limit)
+        if not held.is_set():
+            held.set()
+            await let_go.wait()
+        return page
+
+    monkeypatch.setattr(UserTasks, "changes", hold_up)
+    async with listen(alice) as first:
+        await held.wait()
+        await alice.make("Task")
+        async with listen(alice, "since=0") as second:
+            assert (await second.task(0.9)).data["title"] == "Task"
+            let_go.set()
+            assert (await first.task()).data["title"] == "Task"
+
+
+async def test_a_stream_that_ends_while_others_wait_for_its_read_takes_nothing_from_them(
+    alice, hub, monkeypatch, eventually
+):
+    read, let_go = UserTasks.changes, asyncio.Event()
+    asked = []
+
+    async def hold_up(self, since, limit):
+        asked.append(since)
+        await let_go.wait()
+        return await read(self, since, limit)
+
+    await alice.make("Task")
+    monkeypatch.setattr(UserTasks, "changes", hold_up)
+    async with listen(alice, "since=0") as staying:
+        async with listen(alice, "since=0"):
+            await eventually(lambda: asked)
+        await eventually(lambda: hub.open == 1)
+        let_go.set()
+        assert (await staying.task()).data["title"] == "Task"
+    assert asked == [0]
