@@ -64,7 +64,7 @@ async def read_changes(user_id: str, since: int, limit: int) -> ChangePage:
     Raises SyncPositionGoneError for a revision that was never reached, and for one after which a task was deleted of
     which no trace is left.
     """
-    row = await database().fetch_row(CHANGES, user_id, since, limit)
+    row = await database().fetch_read(CHANGES, user_id, since, limit)
     assert row is not None  # noqa: S101 - an aggregate always has one row
     revision: int = row["revision"]
     if since > revision or 0 < since < row["forgotten"]:
@@ -78,11 +78,11 @@ async def read_changes(user_id: str, since: int, limit: int) -> ChangePage:
 
 async def read_revision(user_id: str) -> int:
     """The revision that `user_id` has reached; 0 before the first write."""
-    row = await database().fetch_row(REVISION, user_id)
+    row = await database().fetch_read(REVISION, user_id)
     return row["revision"] if row else 0
 
 
 async def revisions_of_several_users(user_ids: list[str]) -> dict[str, int]:
     """The revision of each of `user_ids` that has ever written. Not for requests: it names more than one owner."""
-    row = await database().fetch_row(REVISIONS, user_ids)
+    row = await database().fetch_read(REVISIONS, user_ids)
     return dict(zip(row["ids"] or (), row["revisions"] or (), strict=True)) if row else {}

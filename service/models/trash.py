@@ -99,7 +99,7 @@ class UserTrash:
     async def list(self, *, limit: int | None = None, after: Position | None = None, count: bool = False) -> Page:
         """What is in the trash, newest deletion first: all of it, or `limit` tasks that come `after` a position."""
         text, arguments = statement(self._owner[0], limit, after, count=count)
-        row = await database().fetch_row(text, *arguments)
+        row = await database().fetch_read(text, *arguments)
         assert row is not None  # noqa: S101 - an aggregate always has one row
         position = None if row["id"] is None else Position(row["key"], row["id"])
         return Page(row["document"], position, row["total"])

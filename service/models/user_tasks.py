@@ -138,7 +138,7 @@ class UserTasks:
 
     async def state(self) -> str:
         """A word for what the tasks are now: as long as it is the same, so are they. Reads one row."""
-        row = await (self._session or database()).fetch_row(sql.STATE, self.user_id)
+        row = await (self._session or database()).fetch_read(sql.STATE, self.user_id)
         return row["state"] if row else NEVER_WRITTEN
 
     async def changes(self, since: int, limit: int) -> changes.ChangePage:

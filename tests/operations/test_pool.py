@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +14,10 @@ import pytest
 from service.config import Settings
 from service.database import credentials, handover
 from service.database.client import FairClient
-from service.errors import UnavailableError
+from service.errors import TaskNotFoundError, UnavailableError
 from service.metrics import figures
+from service.models import Task, TaskQuery, UserTrash, revisions_of_several_users
+from service.models.scoping import _Bound
 
 SIZE = 2
 # What a proxy says when the database behind it does not wake: an ErrorResponse with SQLSTATE XX000.
@@ -221,6 +224,28 @@ async def test_a_read_whose_connection_is_cut_is_done_on_another_and_a_write_is_
     assert await fails(client, "CREATE TEMPORARY TABLE ours ()") == "connection"
     assert figures.database_retries - before == 3, "it may have been done"
     await is_whole(client)
+
+
+READS = {
+    "a task": lambda: Task.objects.for_user("alice").find(1),
+    "a list": lambda: Task.objects.for_user("alice").list(TaskQuery()),
+    "the state": lambda: Task.objects.for_user("alice").state(),
+    "the changes": lambda: Task.objects.for_user("alice").changes(0, 10),
+    "the revision": lambda: Task.objects.for_user("alice").revision(),
+    "several revisions": lambda: revisions_of_several_users(["alice"]),
+    "the trash": lambda: UserTrash("alice").list(),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+async def test_whatever_only_reads_is_done_once_more(opened, relay, monkeypatch, read):
+    await relay.open()
+    client = opened(relay.url)
+    monkeypatch.setattr(_Bound, "database", client)
+    await is_whole(client)
+    relay.cut()
+    with contextlib.suppress(TaskNotFoundError):
+        await read()
 
 
 async def test_a_write_goes_over_a_new_connection_where_the_old_one_is_known_to_be_cut(opened, relay, eventually):
