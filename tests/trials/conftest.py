@@ -53,7 +53,7 @@ def head() -> dict[str, bool]:
 
 
 @pytest.fixture
-def stage(cluster, launch, sign, capsys, head) -> Callable[..., Stage]:
+async def stage(cluster, launch, sign, capsys, head) -> AsyncIterator[Callable[..., Stage]]:
     """`stage(workers=2)` sets up a trial; what it finds is one line of a table."""
 
     def say(line: str) -> None:
@@ -63,7 +63,13 @@ def stage(cluster, launch, sign, capsys, head) -> Callable[..., Stage]:
             print(line if head["printed"] else f"{HEADER}\n{line}", flush=True)
             head["printed"] = True
 
-    def make(**options) -> Stage:
-        return Stage(cluster, launch, sign, say, secret=SECRET, **options)
+    made: list[Stage] = []
 
-    return make
+    def make(**options) -> Stage:
+        made.append(Stage(cluster, launch, sign, say, secret=SECRET, **options))
+        return made[-1]
+
+    yield make
+    for trial in made:
+        for follower in trial.followers:
+            await follower.stop()

@@ -103,10 +103,12 @@ class Load:
     sign: Callable[[str], str]
     pause: float = 0.02  # seconds between two requests of a client, on average
     breaks: bool = False  # whether the fault breaks connections too, because it ends processes
+    users: int = USERS
     sent: int = 0
     acknowledged: int = 0  # writes
     writes_sent: Counter = field(default_factory=Counter)  # by user
     writes_done: Counter = field(default_factory=Counter)  # by user, acknowledged ones
+    newest: Counter = field(default_factory=Counter)  # by user, the newest version that was acknowledged
     titles: set[str] = field(default_factory=set)  # that were sent
     promises: dict[str, Promise] = field(default_factory=dict)  # by title
     statuses: Counter = field(default_factory=Counter)
@@ -163,7 +165,7 @@ class Load:
         return float("inf")
 
     async def _client(self, number: int) -> None:
-        user = f"user-{number % USERS}"
+        user = f"user-{number % self.users}"
         line, chance = Line(self.port, self.sign(user)), random.Random(number)
         mine: list[str] = []
         while not self._stopped.is_set():
@@ -229,6 +231,8 @@ class Load:
         if answer.status < 300:
             self.writes_done[user] += 1
             self.acknowledged += 1
+            if answer.body:
+                self.newest[user] = max(self.newest[user], answer.json["version"])
         return answer
 
     def _judge(self, answer: Answer) -> None:

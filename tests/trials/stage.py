@@ -16,7 +16,8 @@ import asyncpg
 import psutil
 
 from tests.trials.cluster import Cluster, unused_port
-from tests.trials.load import Line, Load, Promise, Promised
+from tests.trials.followers import Copy, settle
+from tests.trials.load import USERS, Line, Load, Promise, Promised
 
 CONNECTIONS = 10  # half of DB_CONNECTIONS' default: what all workers together may hold
 RECOVERY = 5.0  # seconds after the database's own
@@ -37,16 +38,19 @@ class Stage:
     say: Callable[[str], None]
     workers: int = 1
     url: str = ""  # the cluster's, unless something stands before it
+    users: int = USERS
     pause: float = 0.02
     breaks: bool = False
     exits: bool = False  # whether the service is stopped by the fault
     pooler: bool = False
     notes: list[str] = field(default_factory=list)
     secret: str = ""
+    port: int = 0  # one that is free, and the same when it is started again
+    followers: list[Copy] = field(default_factory=list)
 
     async def serve(self, **environment: str) -> None:
         """Start the service and wait until it listens and lives."""
-        self.port = unused_port()
+        self.port = self.port or unused_port()
         self.process = self.launch(
             [sys.executable, "-m", "service", "run"],
             DATABASE_URL=self.url or self.cluster.url,
@@ -64,7 +68,7 @@ class Stage:
         """Start the service and the load, and let them run for a while."""
         await self.serve(**environment)
         await self.lives()
-        self.load = Load(self.port, self.sign, pause=self.pause, breaks=self.breaks)
+        self.load = Load(self.port, self.sign, pause=self.pause, breaks=self.breaks, users=self.users)
         self.load.start()
         await asyncio.sleep(warm_up)
 
@@ -81,6 +85,15 @@ class Stage:
                     line.close()
             assert time.monotonic() < deadline, f"it does not live:\n{self.process.stdout}\n{self.process.stderr}"
             await asyncio.sleep(0.02)
+
+    def follow(self, kind: Callable[..., Copy], each: int, **options: object) -> list[Copy]:
+        """Let `each` followers of every user begin; `reckon` compares what they were told with the database."""
+        users = [f"user-{number}" for number in range(self.users)] * each
+        begun = [kind(self.port, user, self.sign(user), **options) for user in users]
+        for one in begun:
+            one.start()
+        self.followers += begun
+        return begun
 
     def over(self) -> None:
         """The fault is over: the seconds to recover count from here."""
@@ -104,7 +117,11 @@ class Stage:
                 faults += await self._look_at_pool()
         async with self.cluster.admin() as connection:
             lost, doubled, more = await compare(connection, load.promised)
-        faults += more
+            faults += more
+            if self.followers and not self.exits:
+                note, more = await settle(connection, self.followers)
+                self.notes.append(note)
+                faults += more
         if recovered > RECOVERY:
             faults.append(f"recovered after {recovered:.1f} s; connections {load.first_success}")
         faults += self._read_log()
