@@ -56,7 +56,8 @@ async def streams_of(trial, eventually) -> list[Stream]:
         await eventually(lambda: all(one.began for one in trial.followers))
         held = spread(trial.followers, trial.family())
         assert sum(held) == len(trial.followers)
-    trial.notes.append(f"workers hold {' and '.join(map(str, held))}")
+    if trial.workers > 1:
+        trial.notes.append(f"workers hold {' and '.join(map(str, held))}")
     return trial.followers
 
 
