@@ -21,6 +21,7 @@ import pytest
 
 from service.database import migrations
 from tests.trials.cluster import unused_port
+from tests.trials.followers import Reader, Stream
 from tests.trials.load import Line
 from tests.trials.stage import compare
 
@@ -302,6 +303,8 @@ async def test_the_pooler_is_restarted(stage, cluster, pooler, how):
     running = await pooler()
     trial = stage(url=running.url, pooler=True)
     await trial.raise_curtain()
+    trial.follow(Stream, 2)
+    trial.follow(Reader, 1, limit=20, pause=0.02)
     for _ in range(3):
         running.signal(how)
         await asyncio.sleep(1)
