@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date, datetime, timezone
 from itertools import pairwise
 
 import asyncpg
@@ -252,6 +253,30 @@ class TestTheSchema:
         await self.insert(connection, "tasks", TASK)
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             await self.insert(connection, "tasks", {**TASK, "version": 100, **wrong})
+
+    async def test_the_document_says_what_the_columns_hold_whoever_wrote_them_and_wherever(self, ada, connection):
+        await make(ada)
+        moment = datetime(2026, 12, 24, 17, 0, 0, 50, tzinfo=timezone.utc)
+        values = {
+            "user_id": "ada", "title": 'Q"uote, \\ and\nline\u2028', "description": "</b> ü 😀\t", "completed": True,
+            "completed_at": moment, "priority": 3, "tags": ['a"b', "ü", "{x,y}"], "due_date": date(2026, 12, 31),
+            "due_at": None, "created_at": moment, "updated_at": moment, "version": 77, "deleted_at": moment,
+        }  # fmt: skip
+        places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+        async with connection.transaction():
+            await connection.execute("SET LOCAL TimeZone = 'Asia/Kolkata'; SET LOCAL DateStyle = 'German, DMY'")
+            row = await connection.fetchrow(
+                f"INSERT INTO tasks ({', '.join(values)}) VALUES ({places}) RETURNING id, document", *values.values()
+            )
+        at = "2026-12-24T17:00:00.000050Z"
+        written = {
+            "id": row["id"], **values, "completed_at": at, "priority": "high", "due_date": "2026-12-31",
+            "created_at": at, "updated_at": at, "deleted_at": at,
+        }  # fmt: skip
+        assert list(msgspec.json.decode(row["document"]).items()) == list(written.items())
+        live = "UPDATE tasks SET deleted_at = NULL WHERE user_id = 'ada' AND id = $1 RETURNING document"
+        del written["deleted_at"]
+        assert msgspec.json.decode(await connection.fetchval(live, row["id"])) == written
 
     @pytest.mark.parametrize(
         "missing", ["user_id", "title", "completed", "priority", "tags", "version", "created_at", "updated_at"]
