@@ -22,7 +22,8 @@ FROM (
 
 PAGE = """
 WITH page AS (
-    SELECT id, document FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL) ORDER BY id LIMIT $4::int
+    SELECT id, document FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL)
+    ORDER BY id LIMIT $4::int
 )
 SELECT string_agg(document, ',' ORDER BY id) AS documents, max(id) AS last, count(*) AS size
 FROM page

@@ -63,7 +63,7 @@ async def test_nothing_of_an_erased_user_remains_in_any_column_of_any_table(ada,
     kept = await bob.make("Bob's")
     assert set(await found(connection, ADA)) == {
         "public.users.id", "public.users.name", "public.tasks.user_id", "public.tasks.title",
-        "public.tasks.description", "public.tasks.tags", "public.idempotency_keys.user_id",
+        "public.tasks.description", "public.tasks.tags", "public.tasks.document", "public.idempotency_keys.user_id",
         "public.idempotency_keys.route", "public.idempotency_keys.key", "public.idempotency_keys.headers",
         "public.idempotency_keys.body",
     }  # fmt: skip
