@@ -12,13 +12,14 @@ import sys
 from collections.abc import Sequence
 
 from service import __version__, auth, database, development, logs, serving
+from service.api.playground import Playground
 from service.config import Settings
 from service.database import distribution, migrations, upkeep
 from service.errors import ConfigurationError, DoableError, UnavailableError
 
 WELCOME = """
   Doable is ready: {address}/docs
-
+{playground}
   To paste (the token is for the user '{user}' and lasts a day):
 
     export TOKEN={token}
@@ -117,8 +118,19 @@ def _run_for_development() -> int:
         print(f"doable: the schema is up to date ({', '.join(applied) or 'nothing to apply'}).", flush=True)
         demo = development.token(settings, development.DEMO_USER, seconds=86_400, name="Demo")
         address = f"http://localhost:{settings.port}"
-        welcome = WELCOME.format(address=address, user=development.DEMO_USER, token=demo, folder=development.DATA)
-        return serving.serve(settings, announce=lambda: print(welcome, flush=True))
+        page, line = _playground(settings, address)
+        welcome = WELCOME.format(
+            address=address, playground=line, user=development.DEMO_USER, token=demo, folder=development.DATA
+        )
+        return serving.serve(settings, announce=lambda: print(welcome, flush=True), playground=page)
+
+
+def _playground(settings: Settings, address: str) -> tuple[Playground | None, str]:
+    """The playground, if there can be one, and the line that says where it is or why it is not."""
+    try:
+        return development.playground(settings), f"  See it live in two tabs: {address}/playground\n"
+    except ConfigurationError as error:
+        return None, f"  There is no playground. {error.detail}\n"
 
 
 def _migrate(_options: argparse.Namespace) -> int:

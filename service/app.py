@@ -20,11 +20,13 @@ from service.api import (
     methods,
     metrics,
     middleware,
+    playground,
     problems,
     tasks,
     trash,
     users,
 )
+from service.api.playground import Playground
 from service.api.readiness import Readiness
 from service.api.requests import ApiRequest
 from service.auth import published_keys, token_verifier
@@ -51,8 +53,11 @@ SANIC_CONFIG = {
 }
 
 
-def create_app(settings: Settings) -> Sanic[Any, Any]:
-    """Put the service together. Raises ConfigurationError for settings that cannot be run with."""
+def create_app(settings: Settings, development: Playground | None = None) -> Sanic[Any, Any]:
+    """Put the service together; with a playground only where development hands it one.
+
+    Raises ConfigurationError for settings that cannot be run with.
+    """
     settings.require_issuer()
     database.credentials(settings, settings.require_database())
     logs.configure(settings)
@@ -84,6 +89,9 @@ def create_app(settings: Settings) -> Sanic[Any, Any]:
     app.blueprint(health.blueprint)
     app.blueprint(metrics.blueprint)
     app.blueprint(documentation.blueprint)
+    if development:
+        app.ctx.playground = development
+        app.blueprint(playground.blueprint)
     methods.complete(app)
 
     if settings.is_traced:

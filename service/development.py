@@ -1,4 +1,4 @@
-"""What `make run` adds for development alone: an embedded PostgreSQL, a secret, and a token to try things with."""
+"""What `make run` adds for development: an embedded PostgreSQL, a secret, and a token and a page to try things with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import contextlib
 import hashlib
+import ipaddress
 import logging
 import os
 import secrets
@@ -19,12 +20,15 @@ from pathlib import Path
 import asyncpg
 import jwt
 
+from service.api.playground import Playground
 from service.config import Settings
 from service.errors import ConfigurationError
 
 DATA = Path(".data")  # in the project's own folder, never under a home: as root, its parents are opened to reading
 DATABASE = "doable"
 DEMO_USER = "demo"
+LIVE = Path(__file__).parents[1] / "examples" / "live"  # in a checkout; a wheel brings none
+SESSION = 900  # seconds that the playground's token lasts; the page asks for the next one by itself
 FRONTENDS = "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173"
 
 
@@ -55,6 +59,26 @@ def token(settings: Settings, user_id: str, *, seconds: int, email: str | None =
     }
     kept = {claim: value for claim, value in claims.items() if value is not None}
     return jwt.encode(kept, settings.better_auth_secret, algorithm="HS256")
+
+
+def playground(settings: Settings) -> Playground:
+    """The page at /playground, which gives a token for the demo user to whoever opens it on this machine.
+
+    Raises ConfigurationError, with the reason, where it must not or cannot be served.
+    """
+    if not _is_this_machine(settings.host):
+        raise ConfigurationError(f"It is for this machine alone, and HOST is {settings.host}.")
+    if not (DATA / "secret").is_file() or settings.better_auth_secret != secret():
+        raise ConfigurationError("It signs with nothing but a secret made here, and BETTER_AUTH_SECRET is yours.")
+    if not (LIVE / "index.html").is_file():
+        raise ConfigurationError("Its files come with a checkout, in examples/live.")
+    return Playground(LIVE, DEMO_USER, lambda: token(settings, DEMO_USER, seconds=SESSION, name="Demo"))
+
+
+def _is_this_machine(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def postgres_folder() -> Path:

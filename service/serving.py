@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from sanic import Sanic
 from sanic.server import runners
 
+from service.api.playground import Playground
 from service.api.protocol import DeadlineProtocol
 from service.app import create_app
 from service.config import Settings
@@ -53,12 +54,12 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def serve(settings: Settings, announce: Callable[[], None] | None = None) -> int:
+def serve(settings: Settings, announce: Callable[[], None] | None = None, playground: Playground | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the process's exit code. `announce` is called when the socket listens.
 
     Raises ConfigurationError before anything is served.
     """
-    app = create_app(settings)
+    app = create_app(settings, playground)
     listener = listen(settings)
     logger.info("listening", extra={"fields": {"port": settings.port, "workers": settings.web_concurrency}})
     if announce:

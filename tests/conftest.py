@@ -392,7 +392,7 @@ def eventually() -> Callable[..., Awaitable[Any]]:
     return wait
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def unused_port() -> Callable[[], int]:
     """Gives a port that nothing listens on, another one each time.
 

@@ -241,6 +241,7 @@ class Guest:
     async def paste(self) -> list[httpx.Response]:
         """Ask for the documentation, then run the lines to paste, in their order."""
         (documentation,) = re.findall(r"Doable is ready: (\S+)", self.process.stdout)
+        assert f"See it live in two tabs: {self.address}/playground\n" in self.process.stdout
         (token,) = re.findall(r"export TOKEN=(\S+)", self.process.stdout)
         lines = re.findall(r"^ +curl (.*)$", self.process.stdout, re.MULTILINE)
         assert len(lines) == 3
@@ -310,6 +311,26 @@ async def test_make_run_needs_nothing_and_the_data_outlives_it(visit, folder, la
     assert len(listed.json()) == summary.json()["total"] == 2, "the first task and a second one"
     assert await guest.leave() == 0
     assert running(folder) is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "why"),
+    [
+        ({"HOST": "0.0.0.0"}, "It is for this machine alone, and HOST is 0.0.0.0."),
+        (
+            {"BETTER_AUTH_SECRET": SECRET},
+            "It signs with nothing but a secret made here, and BETTER_AUTH_SECRET is yours.",
+        ),
+    ],
+)
+async def test_make_run_says_why_there_is_no_playground(visit, settings, environment, why):
+    guest = await visit(DATABASE_URL=settings.database_url, **environment)
+    assert f"  There is no playground. {why}\n" in guest.process.stdout
+    async with httpx.AsyncClient(verify=False) as client:
+        for path in ("/playground", "/playground/session"):
+            answer = await client.get(guest.address + path, headers={"Sec-Fetch-Site": "same-origin"})
+            assert answer.status_code == 404
+    assert await guest.leave() == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the tests are run by an ordinary user already")

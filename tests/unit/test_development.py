@@ -1,8 +1,9 @@
-"""What `make run` adds: a secret that stays its owner's, a token, and a database that goes when it goes."""
+"""What `make run` adds: a secret that stays its owner's, a token, a page, and a database that goes when it goes."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import stat
 import subprocess
@@ -63,6 +64,41 @@ def test_a_token_holds_the_user_and_lasts_as_long_as_was_asked():
 def test_without_a_secret_no_token_is_signed():
     with pytest.raises(ConfigurationError, match="BETTER_AUTH_SECRET is not set"):
         development.token(Settings(), "ada", seconds=60)
+
+
+@pytest.fixture
+def made_here(here) -> Settings:
+    """What `make run` runs with when nothing is set."""
+    return Settings(better_auth_secret=development.secret(), host="127.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_the_playground_is_for_this_machine_and_for_the_demo_user_for_a_quarter_of_an_hour(made_here, host):
+    playground = development.playground(dataclasses.replace(made_here, host=host))
+    claims = jwt.decode(playground.sign(), made_here.better_auth_secret, algorithms=["HS256"])
+    assert playground.user == claims["sub"] == "demo"
+    assert claims["exp"] - claims["iat"] == 15 * 60
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "doable.example", "localhost.doable.example"])
+def test_there_is_no_playground_where_others_could_reach_it(made_here, host):
+    with pytest.raises(ConfigurationError, match="for this machine alone, and HOST is"):
+        development.playground(dataclasses.replace(made_here, host=host))
+
+
+def test_there_is_no_playground_with_a_secret_that_others_may_trust(made_here):
+    with pytest.raises(ConfigurationError, match="BETTER_AUTH_SECRET is yours"):
+        development.playground(dataclasses.replace(made_here, better_auth_secret=SECRET))
+    (development.DATA / "secret").unlink()
+    with pytest.raises(ConfigurationError, match="BETTER_AUTH_SECRET is yours"):
+        development.playground(made_here)
+    assert not (development.DATA / "secret").exists(), "none is made only to be compared"
+
+
+def test_there_is_no_playground_without_its_files(made_here, here, monkeypatch):
+    monkeypatch.setattr(development, "LIVE", here / "examples" / "live")
+    with pytest.raises(ConfigurationError, match="come with a checkout, in examples/live"):
+        development.playground(made_here)
 
 
 @pytest.mark.parametrize("user", [0, 1000])

@@ -1,0 +1,15 @@
+"""Production has no playground: whoever asks it for a token finds nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize("path", ["/playground", "/playground/", "/playground/live.mjs", "/playground/session"])
+async def test_in_production_there_is_no_playground_and_no_token(http, refusal, path):
+    asked = {"Host": "localhost", "Sec-Fetch-Site": "same-origin"}
+    refusal(await http.get(path, headers=asked), 404, "not_found")
+
+
+async def test_no_route_of_production_leads_there(app, server):
+    assert not [route.path for route in app.router.routes if route.path.startswith("playground")]

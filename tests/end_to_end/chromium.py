@@ -1,0 +1,133 @@
+"""A headless Chromium, driven over the DevTools protocol (https://chromedevtools.github.io/devtools-protocol/)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+OPTIONS = [
+    "--headless=new", "--remote-debugging-port=0", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage",
+    "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    # A tab behind another one is a tab to look at here.
+    "--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+]  # fmt: skip
+
+
+class Browser:
+    """One browser; its tabs share what a browser's tabs share."""
+
+    def __init__(self, connection: ClientConnection):
+        self._connection = connection
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._tabs: dict[str, Tab] = {}
+
+    async def listen(self) -> None:
+        """Hand each answer to who asked, and each event to its tab."""
+        async for text in self._connection:
+            message = json.loads(text)
+            if "id" in message:
+                self._waiting.pop(message["id"]).set_result(message)
+            elif tab := self._tabs.get(message.get("sessionId", "")):
+                tab.hear(message["method"], message["params"])
+
+    async def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        number = next(self._numbers)
+        self._waiting[number] = asyncio.get_running_loop().create_future()
+        message = {"id": number, "method": method, "params": parameters}
+        await self._connection.send(json.dumps(message | ({"sessionId": session} if session else {})))
+        async with asyncio.timeout(30):
+            answer = await self._waiting[number]
+        assert "error" not in answer, f"{method}: {answer['error']}"
+        return answer["result"]
+
+    async def open(self, url: str) -> Tab:
+        """Open a page in a tab of its own, for somebody who prefers that nothing moves."""
+        target = (await self.call("Target.createTarget", url="about:blank"))["targetId"]
+        session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        self._tabs[session] = tab = Tab(self, target, session)
+        for domain in ("Runtime", "Log", "Page"):
+            await tab.call(f"{domain}.enable")
+        await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+        await tab.call("Page.navigate", url=url)
+        return tab
+
+
+class Tab:
+    """One tab. What its console complains of is kept in `complaints`."""
+
+    def __init__(self, browser: Browser, target: str, session: str):
+        self._browser, self._target, self._session = browser, target, session
+        self.complaints: list[str] = []
+
+    def hear(self, method: str, event: dict[str, Any]) -> None:
+        if method == "Runtime.exceptionThrown":
+            self.complaints.append(json.dumps(event["exceptionDetails"]))
+        elif method == "Runtime.consoleAPICalled" and event["type"] in {"error", "warning", "assert"}:
+            self.complaints.append(json.dumps(event["args"]))
+        elif method == "Log.entryAdded" and event["entry"]["level"] in {"error", "warning"}:
+            self.complaints.append(f"{event['entry']['text']} {event['entry'].get('url', '')}")
+
+    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        return await self._browser.call(method, self._session, **parameters)
+
+    async def run(self, script: str) -> Any:
+        """Give what an expression of JavaScript comes to; that it throws is a failure."""
+        answer = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    async def type(self, text: str) -> None:
+        """Type into what has the focus."""
+        await self.call("Input.insertText", text=text)
+
+    async def press(self, key: str) -> None:
+        code = {"Enter": 13, "Escape": 27, "Delete": 46}[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            await self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code,
+                **(text if kind == "keyDown" else {}),
+            )  # fmt: skip
+
+    async def close(self) -> None:
+        await self._browser.call("Target.closeTarget", targetId=self._target)
+
+
+@contextlib.asynccontextmanager
+async def chromium(folder: Path) -> AsyncIterator[Browser]:
+    """A browser that keeps its profile in `folder`, and ends with the block."""
+    assert PROGRAM
+    options = [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # Chromium's own rule for root
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM, *options, f"--user-data-dir={folder}", "about:blank",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    listening = None
+    try:
+        async with asyncio.timeout(60):
+            while not (line := await process.stderr.readline()).startswith(b"DevTools listening on "):
+                assert line, "Chromium did not start"
+        async with connect(line.split()[-1].decode(), max_size=None, proxy=None) as connection:
+            browser = Browser(connection)
+            listening = asyncio.create_task(browser.listen())
+            yield browser
+            await browser.call("Browser.close")
+            async with asyncio.timeout(30):
+                await process.communicate()
+    finally:
+        if listening:
+            listening.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)

@@ -1,0 +1,361 @@
+"""The playground in a real browser: two tabs that keep one list, on and off the line, and a person who decides."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.conftest import Launched
+from tests.end_to_end.chromium import PROGRAM, Browser, Tab, chromium
+
+ROOT = Path(__file__).parents[2]
+MARKUP = '<img src=x onerror="document.title=1"><b>Water</b> the plants &amp; more'
+# Chromium itself remarks on every answer of 400 and more; these two are what a conflict is made of.
+REFUSED = re.compile(r"the server responded with a status of (404|412) .*/api/me/tasks/\d+$")
+
+pytestmark = pytest.mark.xdist_group("playground")  # one process starts the service and the browser
+in_a_browser = pytest.mark.skipif(
+    not PROGRAM, reason="LOUD: Chromium is not installed, so the playground is NOT tested in a browser"
+)
+
+
+@pytest.fixture(scope="module")
+async def database(make_database) -> str:
+    return await make_database("playground")
+
+
+@pytest.fixture(scope="module")
+async def playground(database, tmp_path_factory, unused_port) -> AsyncIterator[Launched]:
+    """What `make run` runs, in a folder of its own; `address` is where it says that its page is."""
+    folder, port = tmp_path_factory.mktemp("playground"), str(unused_port())
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "DATABASE_URL": database, "PORT": port}
+    command = [sys.executable, "-m", "service", "run", "--development"]
+    process = Launched(command, folder, 0, cwd=folder, env={**environment, "RATE_LIMIT": "off"})
+    await process.says("Ctrl-C")
+    (process.address,) = re.findall(r"(http://\S+/playground)$", process.stdout, re.MULTILINE)
+    yield process
+    process.kill()
+    assert process.stderr == ""
+
+
+@pytest.fixture
+async def http(playground) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=playground.address.removesuffix("/playground"), verify=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def browser(tmp_path_factory) -> AsyncIterator[Browser]:
+    async with chromium(tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+class Page:
+    """A tab with the playground in it, in the words of who sits before it."""
+
+    def __init__(self, tab: Tab, eventually: Callable[..., Awaitable[object]]):
+        self.tab, self._eventually = tab, eventually
+
+    async def until(self, script: str) -> None:
+        async def holds() -> bool:
+            return bool(await self.tab.run(script))
+
+        try:
+            await self._eventually(holds, 10)
+        except AssertionError:
+            seen = await self.tab.run("document.body.innerText")
+            pytest.fail(f"never came true: {script}\n{self.tab.complaints}\n{seen}", pytrace=False)
+
+    async def shows(self, *titles: str, conflicts: int = 0, waiting: int = 0) -> None:
+        """Wait until these are the titles, from the top, so many rows ask for a choice, and so many writes wait."""
+        await self.until(
+            "JSON.stringify([[...document.querySelectorAll('.row .title')].map(title => title.textContent),"
+            " document.querySelectorAll('.row[data-state=conflict]').length,"
+            " Number(document.getElementById('board')?.dataset.waiting)])"
+            f" === JSON.stringify({json.dumps([titles, conflicts, waiting])})"
+        )
+
+    async def is_(self, state: str) -> None:
+        await self.until(f"document.body?.dataset.state === '{state}'")
+
+    async def in_row(self, title: str, what: str) -> None:
+        """Do something with the first row of this title."""
+        row = "[...document.querySelectorAll('.row')].find(row => row.task.title === " + json.dumps(title) + ")"
+        await self.tab.run(f"{row}.querySelector('{what}').click()")
+
+    async def add(self, title: str) -> None:
+        await self.tab.run("document.getElementById('title').focus()")
+        await self.tab.type(title)
+        await self.tab.press("Enter")
+
+    async def rename(self, title: str, to: str) -> None:
+        await self.in_row(title, ".title")
+        await self.tab.type(to)
+        await self.tab.press("Enter")
+
+    async def switch(self) -> None:
+        """Go offline, or come back."""
+        await self.tab.run("document.getElementById('offline').click()")
+
+    async def choose(self, choice: str) -> None:
+        await self.tab.run(f"document.querySelector('[data-state=conflict] [data-choice={choice}]').click()")
+
+    async def log(self) -> list[list[str]]:
+        """Method, path, status and detail of what went over the wire, oldest first; events are left out."""
+        lines = await self.tab.run(
+            "[...document.querySelectorAll('.entry:not([data-kind=event])')].reverse().map(line =>"
+            " ['method', 'path', 'status', 'detail'].map(part => line.querySelector('.' + part).textContent))"
+        )
+        return list(lines)
+
+
+@pytest.fixture
+async def tabs(browser, playground, database, eventually) -> AsyncIterator[tuple[Page, Page]]:
+    """Two tabs that are live, with an empty list; nobody's console may have complained in the end."""
+    owner = await asyncpg.connect(database)
+    await owner.execute("DELETE FROM users")
+    await owner.close()
+    pages = [Page(await browser.open(playground.address), eventually) for _ in range(2)]
+    for page in pages:
+        await page.is_("live")
+    yield pages[0], pages[1]
+    complaints = [page.tab.complaints for page in pages]
+    for page in pages:
+        await page.tab.close()
+    assert [[one for one in each if not REFUSED.search(one)] for each in complaints] == [[], []]
+
+
+@in_a_browser
+async def test_what_is_done_in_one_tab_is_seen_in_the_other_without_a_reload(tabs):
+    here, there = tabs
+    await there.tab.run("window.untouched = true")
+    await here.add("Buy milk")
+    await here.add("Feed the cat")
+    await there.shows("Feed the cat", "Buy milk")
+    await there.rename("Buy milk", "Buy oat milk")
+    await here.shows("Feed the cat", "Buy oat milk")
+    await here.in_row("Feed the cat", ".done")
+    await there.shows("Buy oat milk", "Feed the cat")  # what is done sinks
+    await there.in_row("Feed the cat", ".delete")
+    for page in tabs:
+        await page.shows("Buy oat milk")
+    assert await there.tab.run("window.untouched")
+
+
+@in_a_browser
+async def test_a_title_is_text_and_nothing_else(tabs, http):
+    here, there = tabs
+    await here.add(MARKUP)
+    for page in tabs:
+        await page.shows(MARKUP)
+        assert await page.tab.run("document.querySelector('.row :is(img, b:not(.option > b))')") is None
+    await there.rename(MARKUP, f"{MARKUP}!")
+    await here.shows(f"{MARKUP}!")
+    assert await here.tab.run("document.title") == "1 open · Doable"
+
+
+@in_a_browser
+async def test_writes_say_which_version_and_which_intention_they_are(tabs):
+    here, _ = tabs
+    await here.add("Buy milk")
+    await here.shows("Buy milk")
+    await here.rename("Buy milk", "Buy oat milk")
+    await here.shows("Buy oat milk")
+    await here.in_row("Buy oat milk", ".delete")
+    await here.shows()
+    await here.until("document.querySelector('.entry[data-kind=event] .detail').textContent.includes('deleted')")
+    log = await here.log()
+    assert [line[:3] for line in log[:3]] == [
+        ["GET", "/playground/session", "200"], ["GET", "/tasks/changes?since=0", "200"], ["GET", "/tasks/events", "200"]
+    ]  # fmt: skip
+    created, changed, deleted = log[3:]
+    assert (created[0], created[2], changed[0], changed[2], deleted[0], deleted[2]) == (
+        "POST", "201", "PATCH", "200", "DELETE", "204"
+    )  # fmt: skip
+    assert re.fullmatch(r'Idempotency-Key: \w{8}… → ETag: "1"', created[3])
+    assert changed[3] == 'If-Match: "1" → ETag: "2"'
+    assert deleted[3] == 'If-Match: "2"'
+
+
+@in_a_browser
+async def test_what_was_done_offline_is_sent_when_the_line_is_back_and_only_a_clash_is_asked_about(tabs):
+    here, there = tabs
+    for title in ("Clash", "Side by side", "Deleted here", "Alike"):
+        await here.add(title)
+    await there.shows("Alike", "Deleted here", "Side by side", "Clash")
+    await here.shows("Alike", "Deleted here", "Side by side", "Clash")
+
+    await here.switch()
+    await here.is_("offline")
+    await here.rename("Clash", "Clash, mine")
+    await here.in_row("Side by side", ".done")
+    await here.in_row("Deleted here", ".delete")
+    await here.rename("Alike", "Alike in both")
+    await here.add("Made offline")
+    await here.rename("Made offline", "Made and changed offline")
+    offline = ("Made and changed offline", "Alike in both", "Clash, mine", "Side by side")
+    await here.shows(*offline, waiting=5)
+    await there.rename("Clash", "Clash, theirs")
+    await there.rename("Side by side", "Side by side, renamed")
+    await there.rename("Alike", "Alike in both")
+    await there.shows("Alike in both", "Deleted here", "Side by side, renamed", "Clash, theirs")
+
+    await here.switch()
+    await here.shows(
+        "Made and changed offline", "Alike in both", "Clash, mine", "Side by side, renamed", conflicts=1
+    )  # fmt: skip
+    await here.until("document.querySelector('.toast[data-kind=conflict]').textContent.includes('Clash, mine')")
+    await there.shows("Made and changed offline", "Alike in both", "Clash, theirs", "Side by side, renamed")
+    assert [line[2] for line in await here.log()].count("412") == 3
+
+    await here.choose("mine")
+    for page in tabs:
+        await page.shows("Made and changed offline", "Alike in both", "Clash, mine", "Side by side, renamed")
+    await here.until("!document.querySelector('.toast')")
+
+
+@in_a_browser
+async def test_theirs_can_be_taken_and_what_they_deleted_be_brought_back_or_let_go(tabs):
+    here, there = tabs
+    for title in ("Let go", "Bring back", "Take theirs"):
+        await here.add(title)
+    for page in tabs:
+        await page.shows("Take theirs", "Bring back", "Let go")
+    await here.switch()
+    for title in ("Let go", "Bring back", "Take theirs"):
+        await here.rename(title, f"{title}, mine")
+    await there.rename("Take theirs", "Take theirs, theirs")
+    await there.in_row("Bring back", ".delete")
+    await there.in_row("Let go", ".delete")
+    await there.shows("Take theirs, theirs")
+
+    await here.switch()
+    await here.shows("Take theirs, mine", "Bring back, mine", "Let go, mine", conflicts=3)
+    await here.choose("theirs")
+    await here.shows("Take theirs, theirs", "Bring back, mine", "Let go, mine", conflicts=2)
+    await here.choose("mine")
+    await here.shows("Take theirs, theirs", "Bring back, mine", "Let go, mine", conflicts=1)
+    await here.choose("theirs")
+    for page in tabs:
+        await page.shows("Take theirs, theirs", "Bring back, mine")
+
+
+@in_a_browser
+async def test_a_title_that_changed_while_it_was_edited_is_a_clash_too(tabs):
+    here, there = tabs
+    await here.add("Buy milk")
+    await there.shows("Buy milk")
+    await here.in_row("Buy milk", ".title")
+    await there.rename("Buy milk", "Buy soy milk")
+    await here.until("document.querySelector('.row .title').textContent === 'Buy soy milk'")
+    await here.tab.type("Buy oat milk")
+    await here.tab.press("Enter")
+    await here.shows("Buy oat milk", conflicts=1)
+    await here.choose("theirs")
+    for page in tabs:
+        await page.shows("Buy soy milk")
+
+
+@in_a_browser
+async def test_what_waits_outlives_a_reload_and_a_closed_tab(tabs, browser, playground, eventually):
+    here, _ = tabs
+    await here.switch()
+    await here.add("Before the reload")
+    await here.shows("Before the reload", waiting=1)
+    await here.tab.call("Page.reload")
+    for page in tabs:
+        await page.shows("Before the reload")
+    await here.is_("live")
+
+    third = Page(await browser.open(playground.address), eventually)
+    await third.is_("live")
+    await third.switch()
+    await third.add("Before it was closed")
+    await third.shows("Before it was closed", "Before the reload", waiting=1)
+    await third.tab.close()
+    await here.tab.call("Page.reload")
+    for page in tabs:
+        await page.shows("Before it was closed", "Before the reload")
+
+
+@in_a_browser
+async def test_a_list_that_is_compared_again_unchanged_is_a_304(tabs):
+    here, there = tabs
+    await there.add("Buy milk")
+    await here.shows("Buy milk")
+    for said in ("200: 1 task, the same as here.", "304: the list has not changed since you last compared."):
+        await here.tab.run("document.getElementById('compare').click()")
+        await here.until(f"document.querySelector('#toasts').textContent.includes({json.dumps(said)})")
+    assert [line[2] for line in await here.log()][-2:] == ["200", "304"]
+
+
+async def test_the_page_may_run_its_own_script_and_nothing_else_and_is_kept_nowhere(http):
+    page = await http.get("/playground")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    policy = dict(part.strip().partition(" ")[::2] for part in page.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert re.fullmatch(r"'sha256-[\w+/=]{44}'", policy["style-src"])
+    assert policy["require-trusted-types-for"] == "'script'"
+    script = await http.get("/playground/live.mjs")
+    assert (script.status_code, script.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    for answer in (page, script):
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "innerHTML" not in answer.text
+        assert not re.search(r"eyJ|https?://(?!(www\.w3|html\.spec\.whatwg)\.org)", answer.text)
+
+
+async def test_a_token_is_for_the_page_alone_and_stands_in_no_log(http, playground):
+    asked = {"Sec-Fetch-Site": "same-origin"}
+    granted = await http.get("/playground/session", headers=asked)
+    assert granted.status_code == 200
+    assert granted.headers["cache-control"] == "no-store"
+    assert granted.json()["user"] == "demo"
+    token = granted.json()["token"]
+    mine = await http.get("/api/demo/tasks", headers={"Authorization": f"Bearer {token}"})
+    assert mine.status_code == 200
+    assert token not in playground.stdout
+
+    for headers in (
+        {},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:3000"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {**asked, "Origin": "http://localhost:3000"},
+        {**asked, "Origin": "null"},
+    ):
+        refused = await http.get("/playground/session", headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (404, "not_found"), headers
+
+
+@pytest.mark.parametrize("path", ["/playground", "/playground/live.mjs", "/playground/session"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "doable.example"},
+        {"Host": "localhost.doable.example"},
+        {"Host": "localhost:8000@doable.example"},
+        {"Host": "127.0.0.1.nip.example:8000"},
+        {"X-Forwarded-For": "203.0.113.9"},
+        {"Forwarded": "for=203.0.113.9"},
+        {"Via": "1.1 tunnel"},
+    ],
+    ids=str,
+)
+async def test_who_comes_by_another_name_or_through_a_tunnel_finds_nothing(http, path, headers):
+    refused = await http.get(path, headers={"Sec-Fetch-Site": "same-origin", **headers})
+    assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("name", ["index.html", "README.md", "..%2FREADME.md", "nothing"])
+async def test_no_other_file_is_served(http, name):
+    assert (await http.get(f"/playground/{name}")).status_code == 404
