@@ -21,6 +21,7 @@ let queue = [];
 let revision; // undefined: everything has to be read
 let link; // aborted when the line goes
 let sending; // the write that is under way
+let notBefore = 0; // the moment until which the service, or its absence, asks for patience
 let token;
 let listTag;
 let storage;
@@ -77,6 +78,9 @@ async function newToken(signal) {
   return (await response.json()).token;
 }
 
+/** The body of an answer, which may break off as well. Raises Away. */
+const read = (response) => response.json().catch(() => { throw new Away(); });
+
 const retryAfter = (response) => Number(response.headers.get("Retry-After") ?? 2);
 
 const shorten = (text) => (text.length > 14 ? `${text.slice(0, 8)}…` : text);
@@ -104,12 +108,14 @@ async function readAll(signal) {
       since = 0;
       continue;
     }
-    const page = await response.json();
+    if (!response.ok) throw new Away();
+    const page = await read(response);
     for (const change of page.changes) change.deleted ? copy.delete(change.id) : copy.set(change.id, change);
     since = page.next;
     if (!page.has_more) break;
   }
   confirmed.clear();
+  gone.clear();
   for (const [id, task] of copy) confirmed.set(id, task);
   revision = since;
   draw();
@@ -122,6 +128,7 @@ async function readEvents(signal) {
   const response = await request("GET", "/tasks/events", { headers: { "Last-Event-ID": revision }, signal: either });
   if (!response.ok) throw new Away();
   tell("live");
+  notBefore = 0;
   send();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -158,14 +165,16 @@ function receive(event) {
   if (event.event === "task") {
     const change = JSON.parse(event.data);
     note("EVENT", `task ${change.id}`, `revision ${event.id}${change.deleted ? ", deleted" : ""}`).event();
-    if (change.id !== sending?.id && take(change)) touched.add(change.id);
+    if (take(change) && change.id !== sending?.id) touched.add(change.id);
   }
   if (event.id) revision = Number(event.id);
 }
 
+const isNews = ({ id, version }) => version > (confirmed.get(id)?.version ?? gone.get(id) ?? 0);
+
 /** Take a task's newer state, wherever it comes from; whether it was newer. */
 function take(change) {
-  if ((confirmed.get(change.id)?.version ?? gone.get(change.id) ?? 0) >= change.version) return false;
+  if (!isNews(change)) return false;
   if (!confirmed.has(change.id) && queue.some((write) => write.kind === "create" && write.tried)) {
     held.push(change); // it may be ours
     return false;
@@ -275,7 +284,7 @@ const drop = (write) => { queue = queue.filter((other) => other !== write); };
 
 /** Send what waits, one after the other, for as long as somebody answers. */
 async function send() {
-  if (sending || !link || revision === undefined) return;
+  if (sending || !link || revision === undefined || Date.now() < notBefore) return;
   const signal = link.signal;
   const stuck = (write) => queue.some((other) => other.id === write.id && other.conflict);
   try {
@@ -289,7 +298,11 @@ async function send() {
     }
   } catch (error) {
     if (!(error instanceof Away)) throw error;
-    if (!signal.aborted) setTimeout(send, 1000 * (error.after ?? 2));
+    const wait = 1000 * (error.after ?? 2);
+    if (!signal.aborted) {
+      notBefore = Date.now() + wait;
+      setTimeout(send, wait + 1);
+    }
   } finally {
     sending = undefined;
     keep();
@@ -312,7 +325,7 @@ async function settle(write, signal) {
     response = await request("POST", `/trash/${write.id}/restore`, { signal });
     delete write.restore;
     if (response.ok) {
-      write.seen = await response.json();
+      write.seen = await read(response);
       take(write.seen);
       return; // the change itself is the next to be sent
     }
@@ -327,13 +340,14 @@ async function settle(write, signal) {
     gone.set(write.id, Math.max(write.seen?.version ?? 0, gone.get(write.id) ?? 0));
     confirmed.delete(write.id);
     drop(write);
-  } else if (response.ok) done(write, await response.json());
-  else if (response.status === 412) meet(write, (await response.json()).current);
+  } else if (response.ok) done(write, await read(response));
+  else if (response.status === 412) meet(write, (await read(response)).current);
   else if (response.status === 404) meet(write, null);
   else if (response.headers.has("Retry-After")) throw new Away(retryAfter(response));
   else {
+    const { detail } = await read(response);
     drop(write);
-    toast(`“${titleOf(write)}” was refused. ${(await response.json()).detail}`, { kind: "failed" });
+    toast(`“${titleOf(write)}” was refused. ${detail}`, { kind: "failed" });
   }
   release();
 }
@@ -341,8 +355,11 @@ async function settle(write, signal) {
 /** The service has written it: what waits behind it was made on its answer. */
 function done(write, task) {
   drop(write);
-  if (write.id !== task.id) real.set(write.id, task.id);
-  if (!((confirmed.get(task.id)?.version ?? gone.get(task.id) ?? 0) >= task.version)) confirmed.set(task.id, task);
+  if (write.id !== task.id) {
+    real.set(write.id, task.id);
+    keys.set(task.id, keyOf(write.id));
+  }
+  if (isNews(task)) confirmed.set(task.id, task);
   for (const later of queue) {
     if (later.id === write.id) Object.assign(later, { id: task.id, seen: task });
   }
@@ -384,7 +401,7 @@ const titleOf = (write) => write.fields.title ?? write.seen?.title ?? "A task";
 
 const PREFIX = "doable.queue.";
 
-/** Find this tab's queue, and take over those of tabs that were closed. A lock says that a tab is open. */
+/** Find this tab's queue. A tab that is open holds the lock of its queue's name; who gets it otherwise, inherits. */
 async function openQueue() {
   let tab = sessionStorage.getItem("doable.tab");
   if (!tab || !(await lock(PREFIX + tab, AbortSignal.timeout(500)))) { // none, or a copy of a tab that is open
@@ -393,16 +410,23 @@ async function openQueue() {
   }
   sessionStorage.setItem("doable.tab", tab);
   storage = PREFIX + tab;
-  const others = Object.keys(localStorage).filter((name) => name.startsWith(PREFIX) && name !== storage);
   queue = readQueue(storage);
-  for (const name of others) {
-    await navigator.locks.request(name, { ifAvailable: true }, (free) => {
-      if (!free) return;
-      queue.push(...readQueue(name));
-      localStorage.removeItem(name);
-    });
-  }
-  keep();
+  Object.keys(localStorage).forEach(inherit);
+  addEventListener("storage", ({ key }) => key && inherit(key));
+}
+
+const awaited = new Set();
+
+/** Wait until the tab of this queue is closed, and go on where it ended. */
+function inherit(name) {
+  if (!name.startsWith(PREFIX) || name === storage || awaited.has(name)) return;
+  awaited.add(name);
+  navigator.locks.request(name, () => {
+    awaited.delete(name);
+    queue.push(...readQueue(name));
+    localStorage.removeItem(name);
+    enqueue();
+  });
 }
 
 /** Hold a lock for as long as this page lives; whether it could be had. */
@@ -423,8 +447,12 @@ function readQueue(name) {
 
 function keep() {
   if (!storage) return;
-  if (queue.length) localStorage.setItem(storage, JSON.stringify(queue));
-  else localStorage.removeItem(storage);
+  try {
+    if (queue.length) localStorage.setItem(storage, JSON.stringify(queue));
+    else localStorage.removeItem(storage);
+  } catch {
+    toast("This browser keeps nothing more: what waits is lost when the tab is closed.", { kind: "failed", key: "full" });
+  }
 }
 
 // ---------------------------------------------------------------------------------------------------- what is seen
@@ -433,6 +461,7 @@ const rows = new Map();
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const moves = () => !calm.matches && !document.hidden;
 const keys = new Map(); // the row of a new task stays its row when it gets its id
+const keyOf = (id) => keys.get(id) ?? id;
 let editing; // { id, seen, task }: a title that is being changed, and the task as it was when that began
 let isDue = false;
 let isDrawing = false; // a row that is moved loses the focus for a moment, which ends no editing
@@ -450,14 +479,13 @@ function draw() {
 }
 
 function drawNow() {
-  for (const [before, after] of real) keys.set(after, before);
   const age = (task) => (typeof task.id === "number" ? task.id : 1e15 + queue.findIndex(({ id }) => id === task.id));
   const tasks = [...shown().values()].sort((a, b) => a.completed - b.completed || age(b) - age(a));
   const list = $("list");
   const tops = new Map([...rows].map(([key, row]) => [key, row.offsetTop]));
   const focused = document.activeElement;
 
-  const wanted = new Set(tasks.map((task) => keys.get(task.id) ?? task.id));
+  const wanted = new Set(tasks.map((task) => keyOf(task.id)));
   for (const [key, row] of rows) {
     if (!wanted.has(key)) {
       rows.delete(key);
@@ -466,7 +494,7 @@ function drawNow() {
   }
   let place = list.firstElementChild;
   for (const task of tasks) {
-    const key = keys.get(task.id) ?? task.id;
+    const key = keyOf(task.id);
     if (!rows.has(key)) rows.set(key, newRow(key));
     const row = rows.get(key);
     while (place?.classList.contains("leaving")) place = place.nextElementSibling;
@@ -476,9 +504,13 @@ function drawNow() {
   }
   if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
   for (const [key, row] of rows) arrive(row, tops.get(key));
-  for (const id of touched) if (moves()) rows.get(keys.get(id) ?? id)?.animate(
+  for (const id of touched) if (moves()) rows.get(keyOf(id))?.animate(
     [{ backgroundColor: "var(--flash)" }, {}], { duration: 1400, easing: "ease-out" });
   touched.clear();
+  for (const one of document.querySelectorAll("[data-toast]")) {
+    const { toast: key } = one.dataset;
+    if (key !== "full" && !queue.some((write) => write.conflict && write.key === key)) one.remove();
+  }
   summarise(tasks);
 }
 
@@ -521,10 +553,7 @@ function fill(row, task) {
   part("badge").textContent = WORDS[state] ?? `v${task.version}`;
   part("badge").title = state === "saved" ? "the version that the next change is tied to" : "";
   part("choice").hidden = !conflict;
-  if (!conflict) {
-    for (const write of writes.filter((other) => other.key)) dismiss(write.key);
-    return;
-  }
+  if (!conflict) return;
   const { theirs } = conflict.conflict;
   const deletes = conflict.kind === "delete";
   part("why").textContent = theirs ? "Changed elsewhere while you changed it here." :
@@ -580,7 +609,7 @@ function leaveTo(row, action) {
 }
 
 function focusChoice(write) {
-  const row = rows.get(keys.get(write.id) ?? write.id);
+  const row = rows.get(keyOf(write.id));
   row?.scrollIntoView({ block: "center", behavior: calm.matches ? "auto" : "smooth" });
   row?.querySelector("[data-choice]").focus({ preventScroll: true });
 }
@@ -625,10 +654,12 @@ function tell(state) {
 
 function toast(text, { kind = "info", key, label, action } = {}) {
   if (key && document.querySelector(`[data-toast="${key}"]`)) return;
+  if (!key) document.querySelector(".toast:not([data-toast])")?.remove();
   const one = $("toast").content.firstElementChild.cloneNode(true);
   const button = one.querySelector(".action");
   one.querySelector(".text").textContent = text;
   one.dataset.kind = kind;
+  one.role = kind === "info" ? "status" : "alert";
   if (key) one.dataset.toast = key;
   button.hidden = !label;
   button.textContent = label ?? "";
@@ -637,8 +668,6 @@ function toast(text, { kind = "info", key, label, action } = {}) {
   $("toasts").append(one);
   if (!key) setTimeout(() => one.remove(), 8_000);
 }
-
-const dismiss = (key) => document.querySelector(`[data-toast="${key}"]`)?.remove();
 
 /** Add a line to the log of what goes over the wire; gives what its end is told to. */
 function note(method, path, detail) {
@@ -668,7 +697,7 @@ async function compare() {
   try {
     const response = await request("GET", "/tasks", { headers: listTag ? { "If-None-Match": listTag } : {} });
     if (response.status === 304) return toast("304: the list has not changed since you last compared.");
-    const list = await response.json();
+    const list = await read(response);
     const isSame = list.length === confirmed.size && list.every(({ id, version }) => confirmed.get(id)?.version === version);
     listTag = response.headers.get("ETag");
     toast(isSame ? `200: ${list.length} ${list.length === 1 ? "task" : "tasks"}, the same as here.` : "200: the list has moved on; an event will tell.");

@@ -93,7 +93,7 @@ class Tab:
         await self.call("Input.insertText", text=text)
 
     async def press(self, key: str) -> None:
-        code = {"Enter": 13, "Escape": 27, "Delete": 46}[key]
+        code = {"Enter": 13, "Escape": 27, "Delete": 46, "F2": 113}[key]
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             await self.call(
@@ -102,7 +102,10 @@ class Tab:
             )  # fmt: skip
 
     async def close(self) -> None:
-        await self._browser.call("Target.closeTarget", targetId=self._target)
+        """Close the tab, if it is not closed yet."""
+        if self._target:
+            await self._browser.call("Target.closeTarget", targetId=self._target)
+            self._target = ""
 
 
 @contextlib.asynccontextmanager

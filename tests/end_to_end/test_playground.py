@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -31,18 +32,31 @@ async def database(make_database) -> str:
     return await make_database("playground")
 
 
-@pytest.fixture(scope="module")
-async def playground(database, tmp_path_factory, unused_port) -> AsyncIterator[Launched]:
+class Service:
     """What `make run` runs, in a folder of its own; `address` is where it says that its page is."""
+
+    def __init__(self, folder: Path, **environment: str):
+        self.folder, self._environment = folder, {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environment}
+
+    async def start(self) -> None:
+        command = [sys.executable, "-m", "service", "run", "--development"]
+        self.process = Launched(command, self.folder, 0, cwd=self.folder, env=self._environment)
+        await self.process.says("Ctrl-C")
+        (self.address,) = re.findall(r"(http://\S+/playground)$", self.process.stdout, re.MULTILINE)
+
+    async def stop(self) -> None:
+        self.process.signal(signal.SIGTERM)
+        assert (await self.process.exit_code(), self.process.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+async def playground(database, tmp_path_factory, unused_port) -> AsyncIterator[Service]:
     folder, port = tmp_path_factory.mktemp("playground"), str(unused_port())
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "DATABASE_URL": database, "PORT": port}
-    command = [sys.executable, "-m", "service", "run", "--development"]
-    process = Launched(command, folder, 0, cwd=folder, env={**environment, "RATE_LIMIT": "off"})
-    await process.says("Ctrl-C")
-    (process.address,) = re.findall(r"(http://\S+/playground)$", process.stdout, re.MULTILINE)
-    yield process
-    process.kill()
-    assert process.stderr == ""
+    service = Service(folder, DATABASE_URL=database, PORT=port, RATE_LIMIT="off")
+    await service.start()
+    yield service
+    service.process.kill()
+    assert service.process.stderr == ""
 
 
 @pytest.fixture
@@ -117,19 +131,28 @@ class Page:
 
 
 @pytest.fixture
-async def tabs(browser, playground, database, eventually) -> AsyncIterator[tuple[Page, Page]]:
-    """Two tabs that are live, with an empty list; nobody's console may have complained in the end."""
+async def visit(browser, eventually) -> AsyncIterator[Callable[[str], Awaitable[Page]]]:
+    """`await visit(address)` opens a tab, which is live then. In the end nobody's console may have complained."""
+    pages: list[Page] = []
+
+    async def open_page(address: str) -> Page:
+        pages.append(Page(await browser.open(address), eventually))
+        await pages[-1].is_("live")
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        await page.tab.close()
+    assert [one for page in pages for one in page.tab.complaints if not REFUSED.search(one)] == []
+
+
+@pytest.fixture
+async def tabs(visit, playground, database) -> tuple[Page, Page]:
+    """Two tabs that are live, with an empty list."""
     owner = await asyncpg.connect(database)
     await owner.execute("DELETE FROM users")
     await owner.close()
-    pages = [Page(await browser.open(playground.address), eventually) for _ in range(2)]
-    for page in pages:
-        await page.is_("live")
-    yield pages[0], pages[1]
-    complaints = [page.tab.complaints for page in pages]
-    for page in pages:
-        await page.tab.close()
-    assert [[one for one in each if not REFUSED.search(one)] for each in complaints] == [[], []]
+    return await visit(playground.address), await visit(playground.address)
 
 
 @in_a_browser
@@ -264,7 +287,7 @@ async def test_a_title_that_changed_while_it_was_edited_is_a_clash_too(tabs):
 
 
 @in_a_browser
-async def test_what_waits_outlives_a_reload_and_a_closed_tab(tabs, browser, playground, eventually):
+async def test_what_waits_outlives_a_reload_and_a_closed_tab(tabs, visit, playground):
     here, _ = tabs
     await here.switch()
     await here.add("Before the reload")
@@ -274,13 +297,11 @@ async def test_what_waits_outlives_a_reload_and_a_closed_tab(tabs, browser, play
         await page.shows("Before the reload")
     await here.is_("live")
 
-    third = Page(await browser.open(playground.address), eventually)
-    await third.is_("live")
+    third = await visit(playground.address)
     await third.switch()
     await third.add("Before it was closed")
     await third.shows("Before it was closed", "Before the reload", waiting=1)
     await third.tab.close()
-    await here.tab.call("Page.reload")
     for page in tabs:
         await page.shows("Before it was closed", "Before the reload")
 
@@ -294,6 +315,47 @@ async def test_a_list_that_is_compared_again_unchanged_is_a_304(tabs):
         await here.tab.run("document.getElementById('compare').click()")
         await here.until(f"document.querySelector('#toasts').textContent.includes({json.dumps(said)})")
     assert [line[2] for line in await here.log()][-2:] == ["200", "304"]
+
+
+@in_a_browser
+async def test_all_of_it_can_be_done_from_the_keyboard(tabs):
+    here, there = tabs
+    for title in ("Third", "Second", "First"):
+        await here.add(title)
+    await there.shows("First", "Second", "Third")
+    focus = "document.activeElement.closest('.row')?.task.title"
+    await there.tab.run("document.querySelector('.row .title').focus()")
+    await there.tab.press("F2")
+    await there.tab.type("Not this")
+    await there.tab.press("Escape")
+    await there.shows("First", "Second", "Third")
+    assert await there.tab.run(focus) == "First", "where it was"
+    await there.tab.press("Enter")
+    await there.tab.type("The very first")
+    await there.tab.press("Enter")
+    await here.shows("The very first", "Second", "Third")
+    assert await there.tab.run(focus) == "The very first"
+    await there.tab.press("Delete")
+    await here.shows("Second", "Third")
+    assert await there.tab.run(focus) == "Second", "where one goes on"
+
+
+@in_a_browser
+async def test_a_service_that_was_away_and_trusts_no_old_token_is_found_again(tabs, playground):
+    here, _ = tabs
+    await playground.stop()
+    await here.is_("reconnecting")
+    await here.add("Meanwhile")
+    await here.until("document.querySelector('.row').dataset.state !== 'saved'")
+    (playground.folder / ".data" / "secret").unlink()
+    await playground.start()
+    for page in tabs:
+        await page.is_("live")
+        await page.shows("Meanwhile")
+        assert [line[2] for line in await page.log() if line[1] == "/playground/session"] == ["200", "200"]
+        # The browser's own remarks. That a stream was cut off is none of them: its end was a proper one.
+        assert all(re.search("ERR_CONNECTION_REFUSED|status of 401", one) for one in page.tab.complaints)
+        page.tab.complaints.clear()
 
 
 async def test_the_page_may_run_its_own_script_and_nothing_else_and_is_kept_nowhere(http):
@@ -323,7 +385,7 @@ async def test_a_token_is_for_the_page_alone_and_stands_in_no_log(http, playgrou
     token = granted.json()["token"]
     mine = await http.get("/api/demo/tasks", headers={"Authorization": f"Bearer {token}"})
     assert mine.status_code == 200
-    assert token not in playground.stdout
+    assert token not in playground.process.stdout
 
     for headers in (
         {},
