@@ -323,13 +323,14 @@ async function settle(write, signal) {
     response = await request("DELETE", path, { headers, signal });
   } else if (write.restore) {
     response = await request("POST", `/trash/${write.id}/restore`, { signal });
-    delete write.restore;
+    if (response.status === 404) response = await request("GET", path, { signal }); // a first try may have arrived
     if (response.ok) {
+      delete write.restore;
       write.seen = await read(response);
       take(write.seen);
       return; // the change itself is the next to be sent
     }
-    if (response.status === 404 && !confirmed.has(write.id)) { // the trash was emptied: make it anew
+    if (response.status === 404) { // the trash was emptied: make it anew
       response = await request("POST", "/tasks", {
         headers: key, body: { title: write.seen.title, completed: write.seen.completed, ...write.fields }, signal,
       });

@@ -19,7 +19,7 @@ from tests.end_to_end.chromium import PROGRAM, Browser, Tab, chromium
 ROOT = Path(__file__).parents[2]
 MARKUP = '<img src=x onerror="document.title=1"><b>Water</b> the plants &amp; more'
 # Chromium itself remarks on every answer of 400 and more; these two are what a conflict is made of.
-REFUSED = re.compile(r"the server responded with a status of (404|412) .*/api/me/tasks/\d+$")
+REFUSED = re.compile(r"the server responded with a status of (404|412) .*/api/me/(tasks|trash)/\d+(/restore)?$")
 
 pytestmark = pytest.mark.xdist_group("playground")  # one process starts the service and the browser
 in_a_browser = pytest.mark.skipif(
@@ -268,6 +268,30 @@ async def test_theirs_can_be_taken_and_what_they_deleted_be_brought_back_or_let_
     await here.choose("theirs")
     for page in tabs:
         await page.shows("Take theirs, theirs", "Bring back, mine")
+
+
+@in_a_browser
+async def test_after_a_reset_everything_is_read_again_and_what_was_destroyed_can_be_made_anew(tabs, http):
+    here, there = tabs
+    for title in ("Destroyed", "Stays"):
+        await here.add(title)
+    for page in tabs:
+        await page.shows("Stays", "Destroyed")
+    await here.switch()
+    await here.rename("Destroyed", "Destroyed, mine")
+    await there.in_row("Destroyed", ".delete")
+    await there.shows("Stays")
+    granted = await http.get("/playground/session", headers={"Sec-Fetch-Site": "same-origin"})
+    owner = {"Authorization": f"Bearer {granted.json()['token']}"}
+    assert (await http.delete("/api/me/trash", headers=owner)).json() == {"deleted": 1}
+
+    await here.switch()
+    await here.shows("Stays", "Destroyed, mine", conflicts=1)
+    await here.is_("live")
+    assert [line[1] for line in await here.log()].count("/tasks/changes?since=0") == 2
+    await here.choose("mine")
+    for page in tabs:
+        await page.shows("Destroyed, mine", "Stays")
 
 
 @in_a_browser
