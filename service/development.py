@@ -70,6 +70,8 @@ def playground(settings: Settings) -> Playground:
         raise ConfigurationError(f"It is for this machine alone, and HOST is {settings.host}.")
     if not (DATA / "secret").is_file() or settings.better_auth_secret != secret():
         raise ConfigurationError("It signs with nothing but a secret made here, and BETTER_AUTH_SECRET is yours.")
+    if settings.jwt_algorithms and "HS256" not in settings.jwt_algorithms:
+        raise ConfigurationError("Its tokens are signed with HS256, and JWT_ALGORITHMS leaves that out.")
     if not (LIVE / "index.html").is_file():
         raise ConfigurationError("Its files come with a checkout, in examples/live.")
     return Playground(LIVE, DEMO_USER, lambda: token(settings, DEMO_USER, seconds=SESSION, name="Demo"))

@@ -95,6 +95,12 @@ def test_there_is_no_playground_with_a_secret_that_others_may_trust(made_here):
     assert not (development.DATA / "secret").exists(), "none is made only to be compared"
 
 
+def test_there_is_no_playground_whose_tokens_nobody_would_let_in(made_here):
+    development.playground(dataclasses.replace(made_here, jwt_algorithms=("EdDSA", "HS256")))
+    with pytest.raises(ConfigurationError, match="JWT_ALGORITHMS leaves that out"):
+        development.playground(dataclasses.replace(made_here, jwt_algorithms=("EdDSA",)))
+
+
 def test_there_is_no_playground_without_its_files(made_here, here, monkeypatch):
     monkeypatch.setattr(development, "LIVE", here / "examples" / "live")
     with pytest.raises(ConfigurationError, match="come with a checkout, in examples/live"):
