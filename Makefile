@@ -23,7 +23,7 @@ test: $(DEV) ## run the tests on a real PostgreSQL (embedded, or $TEST_DATABASE_
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 trials: $(DEV) ## stop, kill, hang and lock everything under load, a line of figures for each (TRIAL_MINUTES=60: an hour of churn)
-	@$(BIN)/python -m pytest tests/trials -m trial -q
+	@$(BIN)/python -m pytest -m trial -q
 
 test-pgbouncer: $(DEV) ## run the tests of API and models through a real PgBouncer in transaction mode
 	@TEST_PGBOUNCER=1 $(BIN)/python -m pytest -n auto --dist loadgroup tests/api tests/models

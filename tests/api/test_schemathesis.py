@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 # The seed makes the same requests for the same description. A warning (nothing but refusals, no data to work on) is a
 # failure too: with one of those it would not test what it seems to.
 CONFIGURATION = """
@@ -20,7 +22,7 @@ warnings = {{ fail-on = true }}
 enabled = false
 
 [generation]
-max-examples = 60
+max-examples = {examples}
 database = "none"
 
 [dictionaries]
@@ -35,11 +37,12 @@ tasks = {{ values = {tasks} }}
 """
 
 
-async def test_the_service_keeps_to_its_description_whatever_is_sent(alice, server, tmp_path):
+@pytest.mark.parametrize("examples", [20, pytest.param(100, marks=pytest.mark.trial)])
+async def test_the_service_keeps_to_its_description_whatever_is_sent(alice, server, tmp_path, examples):
     tasks = [(await alice.make(f"Task {number}"))["id"] for number in range(100)]
     hooks = Path(__file__).with_name("schemathesis_hooks.py")
     configuration = tmp_path / "schemathesis.toml"
-    configuration.write_text(CONFIGURATION.format(hooks=json.dumps(str(hooks)), tasks=tasks))
+    configuration.write_text(CONFIGURATION.format(hooks=json.dumps(str(hooks)), tasks=tasks, examples=examples))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration),
         "run", f"{server}/openapi.json", "--checks", "all", "--no-color",
@@ -52,7 +55,7 @@ async def test_the_service_keeps_to_its_description_whatever_is_sent(alice, serv
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         report, _ = await process.communicate()
     assert process.returncode == 0, report.decode()
     assert b"No issues found" in report
