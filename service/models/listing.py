@@ -120,7 +120,7 @@ def _compiled(query: TaskQuery) -> tuple[str, tuple[object, ...]]:
     )  # fmt: skip
     # What has no ties needs no id to part them.
     order = f"{key} {direction}" if key in UNIQUE else f"{key} {direction}, id {direction}"
-    place, last = (key, "last.key") if key in UNIQUE else (f"({key}, id)", "(last.key, last.id)")
+    place, last = (key, "page.key") if key in UNIQUE else (f"({key}, id)", "(page.key, page.id)")
     whole = matching
     if query.after:
         after = f"{argument(query.after.key)}::text::{sort.type}"
@@ -130,30 +130,24 @@ def _compiled(query: TaskQuery) -> tuple[str, tuple[object, ...]]:
     if query.limit is None:
         return (
             f"""
-            SELECT {ARRAY} AS document, NULL AS key, NULL AS id, {total} AS total, ({STATE}) AS state
+            SELECT {ARRAY} AS document, {total} AS total, ({STATE}) AS state, NULL AS more
             FROM (SELECT document FROM tasks WHERE {matching} ORDER BY {order}) AS listed
             """,  # noqa: S608 - values are arguments, all else is ours
             tuple(arguments),
         )
     limit = argument(query.limit)
     # Only behind a full page can there be a next one: then one more step along the index tells. A page that held a
-    # row more, to be cut off again, cost 20 µs.
+    # row more, to be cut off again, took a quarter longer.
     return (
         f"""
-        WITH page AS (
-            SELECT {ARRAY} AS document, (array_agg(id))[{limit}::int] AS last
-            FROM (SELECT id, document FROM tasks WHERE {matching} ORDER BY {order} LIMIT {limit}::int) AS listed
-        ), last AS (
-            SELECT {key} AS key, id FROM tasks WHERE user_id = $1 AND id = (SELECT last FROM page)
-        ), next AS (
-            SELECT {PORTABLE.get(sort.type, "key::text")} AS key, id FROM last
-            WHERE (SELECT true FROM tasks
-                   WHERE {whole} AND {place} {beyond} {last}
-                   ORDER BY {order} LIMIT 1)
-        )
-        SELECT document, (SELECT key FROM next) AS key, (SELECT id FROM next) AS id, {total} AS total,
-               ({STATE}) AS state
-        FROM page
+        SELECT document, {PORTABLE.get(sort.type, "key::text")} AS key, id, {total} AS total, ({STATE}) AS state,
+               (SELECT true FROM tasks WHERE {whole} AND {place} {beyond} {last} ORDER BY {order} LIMIT 1) AS more
+        FROM (
+            SELECT {ARRAY} AS document, (array_agg(key))[{limit}::int] AS key, (array_agg(id))[{limit}::int] AS id
+            FROM (
+                SELECT id, {key} AS key, document FROM tasks WHERE {matching} ORDER BY {order} LIMIT {limit}::int
+            ) AS listed
+        ) AS page
         """,  # noqa: S608 - values are arguments, all else is ours
         tuple(arguments),
     )

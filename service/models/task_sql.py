@@ -50,7 +50,7 @@ SELECT id, version, document FROM task
 # Changes whenever any of the owner's tasks does, and never comes back: who was erased and begins anew has another
 # beginning. No row where the owner has never written.
 STATE = """
-SELECT to_hex((extract(epoch FROM created_at) * 1000000)::bigint) || '-' || revision AS state
+SELECT to_hex((date_part('epoch', created_at) * 1000000)::bigint) || '-' || revision AS state
 FROM users WHERE id = $1
 """
 

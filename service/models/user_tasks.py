@@ -133,7 +133,7 @@ class UserTasks:
         text, arguments = statement(self.user_id, query)
         row = await (self._session or database()).fetch_read(text, *arguments)
         assert row is not None  # noqa: S101 - an aggregate always has one row
-        position = None if row["id"] is None else Position(row["key"], row["id"])
+        position = Position(row["key"], row["id"]) if row["more"] else None
         return Page(row["document"], position, row["total"], row["state"] or NEVER_WRITTEN)
 
     async def state(self) -> str:
