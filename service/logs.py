@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import lru_cache
 from time import time as now
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import msgspec
 
@@ -38,10 +38,7 @@ class JsonFormatter(logging.Formatter):
         line.update(getattr(record, FIELDS, {}))
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
-        try:
-            return ENCODER.encode(line).decode()
-        except UnicodeEncodeError:  # a lone surrogate in an exception's words, say, which must not cost us the line
-            return json.dumps(line, default=str)
+        return _json(line)
 
 
 class TextFormatter(logging.Formatter):
@@ -56,16 +53,24 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class Ended(NamedTuple):
+    """A request that has ended: when, in seconds since 1970, and what its line tells."""
+
+    at: float
+    fields: dict[str, object]
+
+
 class GatheringHandler(logging.StreamHandler[TextIO]):
     """Writes to its stream, and sends what it wrote on its way a tenth of a second later, or at once if it is urgent.
 
-    A system call for each line would cost the event loop more than the line does.
+    A system call for each line would cost the event loop more than the line does. And lines of requests are made only
+    then: a thousand in a row take 2 µs each, one at a time among all else 9, for each finds the caches cold.
     """
 
     def __init__(self, stream: TextIO) -> None:
         """Write to `stream`."""
         super().__init__(stream)
-        self._gathered: list[str] = []
+        self._gathered: list[str | Ended] = []
         self._due: asyncio.TimerHandle | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -77,8 +82,8 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
         except Exception:  # noqa: BLE001 - logging must not fail a request; this is how the base class does it
             self.handleError(record)
 
-    def gather(self, line: str) -> None:
-        """Write a line that is formatted already."""
+    def gather(self, line: str | Ended) -> None:
+        """Write a line that is formatted already, or one of a request."""
         self._gathered.append(line)
         if self._due is None:
             try:
@@ -89,9 +94,9 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
     def flush(self) -> None:
         """Send on its way what was gathered. Raises OSError and ValueError as the stream does."""
         if self._gathered:
-            lines, self._gathered = self._gathered, []
-            lines.append("")
-            self.stream.write(self.terminator.join(lines))
+            gathered, self._gathered = self._gathered, []
+            lines = [line if isinstance(line, str) else _line_of(line) for line in gathered]
+            self.stream.write(self.terminator.join([*lines, ""]))
         super().flush()
 
     def _flush(self) -> None:
@@ -108,17 +113,28 @@ class _Direct:
 def tell_of_request(fields: dict[str, object]) -> None:
     """Log that a request has ended; `fields` say which and how.
 
-    It is the one line that every request costs, so it goes past logging's records, filters and locks: 10 µs become 5.
+    It is the one line that every request costs, so it goes past logging's records, filters and locks.
     """
     handler = _Direct.handler
     if handler is None or not requests.isEnabledFor(logging.INFO):
         requests.info("request", extra={FIELDS: fields})
         return
-    line = {"time": _moment(now()), "level": "info", "logger": requests.name, "message": "request", **fields}
     try:
-        handler.gather(ENCODER.encode(line).decode())
+        handler.gather(Ended(now(), fields))
     except (OSError, ValueError):  # a broken stdout, say: logging's own way never fails a request
         requests.info("request", extra={FIELDS: fields})
+
+
+def _line_of(ended: Ended) -> str:
+    line = {"time": _moment(ended.at), "level": "info", "logger": requests.name, "message": "request", **ended.fields}
+    return _json(line)
+
+
+def _json(line: dict[str, object]) -> str:
+    try:
+        return ENCODER.encode(line).decode()
+    except UnicodeEncodeError:  # a lone surrogate in an exception's words, say, which must not cost us the line
+        return json.dumps(line, default=str)
 
 
 def put_before_all(add: Callable[[logging.LogRecord], bool]) -> None:

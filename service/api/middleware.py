@@ -42,7 +42,7 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
     if request.path.strip("/").count("/") != route.ctx.depth:
         request.route = None  # the router takes /tasks/summary/1 for /tasks/summary
         raise NotFound
-    if cors.is_preflight(request):
+    if request.method == "OPTIONS" and cors.is_preflight(request):
         return cors.preflight(request)
     if route.ctx.public:
         return None
@@ -50,7 +50,8 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
     path = request.match_info
     if path.pop("user_id", None) not in (identity.user_id, CALLER):
         raise NotTheOwnerError
-    await _count_request(request, identity)
+    if request.app.ctx.requests:
+        await _count_request(request, request.app.ctx.requests, identity)
     if "task_id" in path:
         path["task_id"] = task_id(path["task_id"])
     return None
@@ -79,12 +80,10 @@ async def identify(request: ApiRequest) -> Identity:
     return request.identity
 
 
-async def _count_request(request: ApiRequest, identity: Identity) -> None:
-    limiter: RateLimiter | None = request.app.ctx.requests
-    if limiter:
-        request.allowance = await limiter.hit(identity.user_id)
-        if not request.allowance.allowed:
-            raise RateLimitedError(request.allowance.resets_in)
+async def _count_request(request: ApiRequest, limiter: RateLimiter, identity: Identity) -> None:
+    request.allowance = await limiter.hit(identity.user_id)
+    if not request.allowance.allowed:
+        raise RateLimitedError(request.allowance.resets_in)
 
 
 def bearer_token(request: ApiRequest) -> str:
