@@ -11,10 +11,10 @@ PEERS := benchmarks/.venvs/fastapi_asyncpg/.done benchmarks/.venvs/fastapi_psyco
 ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pgbouncer trials bench bench-check bench-report check format lock migration clean
+.PHONY: help run test test-pgbouncer trials bench bench-check bench-report bench-statements check format lock migration clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or on $DATABASE_URL
 	@exec $(BIN)/python -m service run --development
@@ -36,6 +36,9 @@ bench-report: $(DEV) ## write the table and the picture of the last `make bench`
 
 bench-check: $(DEV) ## fail when a request costs 15 % more CPU than recorded, as a multiple of the floor's (RECORD=1: record it)
 	@$(BIN)/python -m benchmarks check $(if $(RECORD),--record)
+
+bench-statements: $(DEV) ## tell what PostgreSQL spends on each statement, and on the parts of an update (half a minute, on Linux)
+	@$(BIN)/python -m benchmarks statements
 
 check: $(DEV) ## format, lint, types, imports, drift between models and migrations
 	@$(BIN)/ruff format --check .

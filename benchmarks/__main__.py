@@ -1,14 +1,15 @@
-"""The command line behind `make bench` and `make bench-check`."""
+"""The command line behind `make bench` and its relatives."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from benchmarks import cells, plot, report, results, runs
+from benchmarks import cells, plot, report, results, runs, statements
 
 
 def main() -> int:
@@ -23,6 +24,8 @@ def main() -> int:
     check.set_defaults(command=_check)
     again = commands.add_parser("report", help="write the page and the picture from the last run")
     again.set_defaults(command=_report)
+    alone = commands.add_parser("statements", help="what PostgreSQL spends on each statement, and an update's parts")
+    alone.set_defaults(command=_statements)
     options = parser.parse_args()
     return int(options.command(options))
 
@@ -38,6 +41,11 @@ def _report(_options: argparse.Namespace) -> int:
     found = results.latest()
     report.write(found)
     plot.draw(found)
+    return 0
+
+
+def _statements(_options: argparse.Namespace) -> int:
+    asyncio.run(statements.measure())
     return 0
 
 
