@@ -36,6 +36,9 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
 
     A handler behind it gets `task_id` as an integer and never sees the path's user: queries use the token's.
     """
+    if request.was_at_gate:
+        return None  # Sanic brings a request that it cancelled here again, before it answers 408 or 503
+    request.was_at_gate = True
     route = request.route or request.find_route()
     if route is None:
         return None  # the answer is a 404 or a 400 already

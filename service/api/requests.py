@@ -30,6 +30,8 @@ class ApiRequest(Request[Any, Any]):
     """A request that knows its caller, once the middleware has verified who that is."""
 
     identity: Identity | None = None
+    # Whether it has been before the middleware already, whatever that decided.
+    was_at_gate: bool = False
     # What the caller may still do in this window, where requests are limited.
     allowance: Allowance | None = None
     # Why the answer is what it is, in words for the log alone.

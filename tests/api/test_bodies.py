@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from service.api import imports
+
 MALFORMED = {
     "empty": b"",
     "blank": b" \n",
@@ -154,3 +156,22 @@ async def test_a_body_where_none_is_read_is_passed_over(alice):
         assert (await alice.request(method, path, content=b"{", headers={"Content-Type": "x/y"})).status_code == 200
     response = await alice.request("DELETE", alice.path, params={"status": "all"}, json={"reason": "done"})
     assert response.json() == {"deleted": 1}
+
+
+@pytest.mark.parametrize("path", ["/api/me/tasks/batch", "/api/me/import"])
+async def test_a_body_that_its_route_waits_for_in_vain_is_408(app, alice, exchange, refusal, monkeypatch, path):
+    monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(imports, "READ_TIMEOUT", 0.2)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {alice.headers['authorization']}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n"
+    (answer,) = await exchange(head.encode() + b'{"tasks"')
+    refusal(answer, 408, "request_timeout")
+
+
+async def test_an_answer_that_takes_too_long_is_503(app, alice, exchange, connection, refusal, monkeypatch):
+    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.2)
+    head = f"GET {alice.path} HTTP/1.1\r\nHost: x\r\nAuthorization: {alice.headers['authorization']}\r\n\r\n"
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        (answer,) = await exchange(head.encode())
+    refusal(answer, 503, "service_unavailable")
