@@ -18,7 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from sanic import Blueprint, HTTPResponse
 
 from service import logs
-from service.api import listing
+from service.api import listing, streaming
 from service.api.changes import MAXIMUM_REVISION
 from service.api.protocol import DeadlineProtocol
 from service.api.requests import ApiRequest
@@ -50,15 +50,15 @@ class EventParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 @blueprint.get("/events", unquote=True)
-async def stream_events(request: ApiRequest) -> HTTPResponse | None:
+async def stream_events(request: ApiRequest) -> None:
     """The caller's changes, one after the other."""
     since = read_position(request)
     if request.method == "HEAD":
-        return HTTPResponse(b"", 200, {**HEADERS}, EVENT_STREAM)
+        await streaming.send_head(request, EVENT_STREAM, {**HEADERS})
+        return
     hub: Hub = request.app.ctx.live
     with hub.subscribe(request.tasks.user_id) as subscription:
         await EventStream(request, hub, subscription).run(since)
-    return None
 
 
 def read_position(request: ApiRequest) -> int | None:

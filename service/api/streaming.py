@@ -27,7 +27,7 @@ async def send(request: ApiRequest, pieces: AsyncIterator[bytes], media_type: st
     try:
         await response.send(first, end_stream=False)
         if request.method == "HEAD":
-            request.http.head_response_ignored(b"", end_stream=True)  # Sanic's `eof` awaits it, and it is no coroutine
+            _end_head(request)
             return
         async for piece in pieces:
             await response.send(piece, end_stream=False)
@@ -41,3 +41,15 @@ async def send(request: ApiRequest, pieces: AsyncIterator[bytes], media_type: st
             raise
     finally:
         middleware.conclude(request, response.status)
+
+
+async def send_head(request: ApiRequest, media_type: str, headers: dict[str, str]) -> None:
+    """Answer HEAD as a stream that has not begun: what GET would send before it, without a length, which it has not."""
+    response = await request.respond(Answer(None, 200, headers, media_type))
+    assert response is not None  # noqa: S101 - Sanic gives back what it was given
+    await response.send(b"", end_stream=False)
+    _end_head(request)
+
+
+def _end_head(request: ApiRequest) -> None:
+    request.http.head_response_ignored(b"", end_stream=True)  # Sanic's `eof` awaits it, and it is no coroutine

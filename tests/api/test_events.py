@@ -127,6 +127,22 @@ async def test_head_and_options_answer_at_once(alice):
     assert (await alice.options(f"{alice.path}/events")).status_code == 204
 
 
+async def test_a_head_opens_no_stream_says_no_length_and_leaves_the_connection_open(alice, app, exchange, caplog):
+    bearing = f"Host: x\r\nAuthorization: {alice.headers['authorization']}\r\n"
+    head = f"HEAD {alice.path}/events?since=0 HTTP/1.1\r\n{bearing}\r\n"
+    said, again, empty = await exchange(
+        f"{head}{head}GET {alice.path} HTTP/1.1\r\n{bearing}Connection: close\r\n\r\n".encode()
+    )
+    assert (said.status_code, said.content, again.status_code) == (200, b"", 200)
+    assert said.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert said.headers["x-accel-buffering"] == "no"
+    assert said.headers["cache-control"] == "private, no-cache"
+    assert "content-length" not in said.headers  # a stream has none: 0 would be another answer than GET's
+    assert (empty.status_code, empty.text) == (200, "[]")
+    assert app.ctx.live.open == 0
+    assert not [record.message for record in caplog.records if record.levelname != "INFO"]
+
+
 async def test_it_says_where_it_begins_and_when_to_come_back(alice, private):
     await alice.make()
     async with listen(alice) as listener:
