@@ -66,9 +66,9 @@ def expected(request: ApiRequest, if_version: int | None) -> Expected | None:
 
 
 def refuse_if_match(request: ApiRequest, instead: str = "many are deleted as they are") -> None:
-    """Raise InvalidInputError where a write of many tasks is tied to one ETag, which none of them has."""
+    """Raise InvalidInputError where a write cannot be tied to an ETag, of many tasks for instance."""
     if "if-match" in request.headers:
-        raise InvalidInputError([FieldError("If-Match", f"is for one task; {instead}")])
+        raise InvalidInputError([FieldError("If-Match", f"is for one live task; {instead}")])
 
 
 def is_known(request: ApiRequest, etag: str) -> bool:

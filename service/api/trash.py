@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import cursors, listing, paging, responses, schemas
+from service.api import conditions, cursors, fields, listing, paging, responses, schemas
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
 
@@ -26,7 +26,7 @@ class TrashParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NoParameters(Struct, forbid_unknown_fields=True):
-    """Nothing: who sends a filter would be surprised by what goes without one."""
+    """Nothing: who sends a filter, or a condition, would be surprised by what goes without one."""
 
 
 class TrashedTask(schemas.Task, kw_only=True):
@@ -57,6 +57,7 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
 @blueprint.delete("/", unquote=True)
 async def empty_trash(request: ApiRequest) -> HTTPResponse:
     """Remove all that is in the trash for good."""
+    _refuse_conditions(request)
     listing.parameters(request.query_string, NoParameters)
     return responses.json_value(Destroyed(await request.trash.destroy_all()))
 
@@ -64,11 +65,19 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
 @blueprint.post("/<task_id:str>/restore", unquote=True)
 async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Give a deleted task back."""
+    _refuse_conditions(request)
     return responses.task(await request.trash.restore(task_id, quota=request.settings.task_quota))
 
 
 @blueprint.delete("/<task_id:str>", unquote=True)
 async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Remove a deleted task for good."""
+    _refuse_conditions(request)
     await request.trash.destroy(task_id)
     return responses.empty()
+
+
+def _refuse_conditions(request: ApiRequest) -> None:
+    """Raise InvalidInputError for a write that is tied to a version, or says anything else that is not looked at."""
+    fields.decode(request.json_body.strip() or b"{}", NoParameters)
+    conditions.refuse_if_match(request, "what is in the trash comes back, or goes, as it is")

@@ -159,7 +159,9 @@ async def test_a_body_where_none_is_read_is_passed_over(alice):
 
 
 @pytest.mark.parametrize("path", ["/api/me/tasks/batch", "/api/me/import"])
-async def test_a_body_that_its_route_waits_for_in_vain_is_408(app, alice, exchange, refusal, monkeypatch, path):
+async def test_a_body_that_its_route_waits_for_in_vain_is_408(  # noqa: PLR0913, PLR0917 - each is a fixture
+    app, alice, exchange, refusal, monkeypatch, path
+):
     monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.2)
     monkeypatch.setattr(imports, "READ_TIMEOUT", 0.2)
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {alice.headers['authorization']}\r\n"
@@ -168,7 +170,9 @@ async def test_a_body_that_its_route_waits_for_in_vain_is_408(app, alice, exchan
     refusal(answer, 408, "request_timeout")
 
 
-async def test_an_answer_that_takes_too_long_is_503(app, alice, exchange, connection, refusal, monkeypatch):
+async def test_an_answer_that_takes_too_long_is_503(  # noqa: PLR0913, PLR0917 - each is a fixture
+    app, alice, exchange, connection, refusal, monkeypatch
+):
     monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.2)
     head = f"GET {alice.path} HTTP/1.1\r\nHost: x\r\nAuthorization: {alice.headers['authorization']}\r\n\r\n"
     async with connection.transaction():

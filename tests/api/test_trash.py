@@ -181,3 +181,51 @@ class TestDestroying:
         assert "there is none" in body["detail"]
         assert seen == []
         assert len((await alice.get(TRASH)).json()) == 1
+
+
+class TestConditions:
+    """Nobody changes what is in the trash, so a version would guard nothing there."""
+
+    WRITES = pytest.mark.parametrize(
+        ("method", "tail"), [("POST", "/{id}/restore"), ("DELETE", "/{id}"), ("DELETE", "")]
+    )
+
+    @WRITES
+    @pytest.mark.parametrize("etag", ['"1"', '"2"', "*", "rubbish"])
+    async def test_an_if_match_is_refused_whatever_it_says(  # noqa: PLR0913, PLR0917 - each is a fixture
+        self, alice, refusal, statements, method, tail, etag
+    ):
+        (task,) = await delete(alice, "Old")
+        with statements() as seen:
+            response = await alice.request(method, TRASH + tail.format(**task), headers={"If-Match": etag})
+        body = refusal(response, 422, "validation_error", "If-Match")
+        assert "comes back, or goes, as it is" in body["detail"]
+        assert seen == []
+        assert [found["id"] for found in (await alice.get(TRASH)).json()] == [task["id"]]
+
+    @WRITES
+    @pytest.mark.parametrize("body", [{"if_version": 2}, {"status": "completed"}])
+    async def test_a_member_of_a_body_is_refused_by_name(  # noqa: PLR0913, PLR0917 - each is a fixture
+        self, alice, refusal, statements, method, tail, body
+    ):
+        (task,) = await delete(alice, "Old")
+        with statements() as seen:
+            response = await alice.request(method, TRASH + tail.format(**task), json=body)
+        refused = refusal(response, 422, "validation_error", *body)
+        assert "there is none to send" in refused["detail"]
+        assert seen == []
+        assert [found["id"] for found in (await alice.get(TRASH)).json()] == [task["id"]]
+
+    @WRITES
+    async def test_a_body_is_json_or_nothing(self, alice, refusal, method, tail):
+        (task,) = await delete(alice, "Old")
+        url = TRASH + tail.format(**task)
+        refusal(await alice.request(method, url, content=b"{}"), 415, "unsupported_media_type")
+        json = {"Content-Type": "application/json"}
+        refusal(await alice.request(method, url, content=b"{", headers=json), 400, "malformed_json")
+        refusal(await alice.request(method, url, json=[2]), 422, "validation_error", "body")
+        for content in (b" ", b"{}"):
+            assert (await alice.request(method, url, content=content, headers=json)).is_success
+            await delete(alice, "Other")
+            (task, *_) = (await alice.get(TRASH)).json()
+            url = TRASH + tail.format(**task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.api import schemas, trash
-from service.api.openapi.shapes import EXAMPLE, OWNED, Answer, Operation, Operations
+from service.api.openapi.shapes import EXAMPLE, OWNED, WITH_BODY, Answer, Operation, Operations
 
 TAG = "trash"
 ALL = "/api/{user_id}/trash"
@@ -22,19 +22,20 @@ OPERATIONS: Operations = {
         (*OWNED, "validation_error"), query=trash.TrashParameters,
     ),
     ("DELETE", ALL): Operation(
-        "emptyTrash", TAG, "Empty the trash", "Removes all that is in it for good. It takes no parameters.",
+        "emptyTrash", TAG, "Empty the trash",
+        "Removes all that is in it for good. It takes no parameters, no body and no condition.",
         {200: Answer("How many tasks are gone.", trash.Destroyed, {"deleted": 3})},
-        (*OWNED, "validation_error"),
+        WITH_BODY,
     ),
     ("POST", f"{ONE}/restore"): Operation(
         "restoreTask", TAG, "Restore a deleted task",
-        "Everything about it is as before, but for `updated_at` and `version`.",
+        "Everything about it is as before, but for `updated_at` and `version`. It takes no body and no condition.",
         {200: Answer("The task, live again.", schemas.Task, EXAMPLE, ("ETag",))},
-        (*OWNED, "task_not_found", "task_quota_exceeded"),
+        (*WITH_BODY, "task_not_found", "task_quota_exceeded"),
     ),
     ("DELETE", ONE): Operation(
         "destroyTask", TAG, "Remove a deleted task for good",
-        "Only what is in the trash; a live task is not found here.",
-        {204: Answer("The task is gone.")}, (*OWNED, "task_not_found"),
+        "Only what is in the trash; a live task is not found here. It takes no body and no condition.",
+        {204: Answer("The task is gone.")}, (*WITH_BODY, "task_not_found"),
     ),
 }  # fmt: skip
