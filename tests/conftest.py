@@ -508,13 +508,23 @@ class Relay:
             there, back = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         else:
             there, back = await asyncio.open_connection(host, port)
-        await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
+        await asyncio.gather(self._copy(reader, back, self.ask), self._copy(there, writer, self.answer))
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def ask(self, _sent: bytes) -> None:
+        """Come back when what a client has sent may go to the database."""
+        await self.flowing.wait()
+
+    async def answer(self, _sent: bytes) -> None:
+        """Come back when what the database has sent may go to the client."""
+        await self.flowing.wait()
+
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, let: Callable[[bytes], Awaitable[None]]
+    ) -> None:
         self._writers.add(writer)
         with contextlib.suppress(ConnectionError):
             while received := await reader.read(65536):
-                await self.flowing.wait()
+                await let(received)
                 writer.write(received)
                 await writer.drain()
         writer.close()

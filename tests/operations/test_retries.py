@@ -1,0 +1,142 @@
+"""Writes with an Idempotency-Key, whose process dies: sent again to the next one, each is done once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+
+from tests.conftest import Relay
+
+SECONDS = 30
+
+
+class Writer(httpx.AsyncClient):
+    """A user of the started service who sends every write with the same key, and again until it is answered."""
+
+    WRITES = {  # noqa: RUF012 - never changed
+        "a task": ("/tasks", {"json": {"title": "A task"}}),
+        "a batch": ("/tasks/batch", {"json": {"operations": [{"op": "create", "task": {"title": "A batch"}}] * 2}}),
+        "an import": ("/import", {"content": "title\r\nAn import\r\n", "headers": {"Content-Type": "text/csv"}}),
+    }
+    TITLES = ("A task", "A batch", "A batch", "An import")
+
+    async def write(self, what: str) -> httpx.Response:
+        """Send it once."""
+        tail, options = self.WRITES[what]
+        headers = {"Idempotency-Key": "key", **options.get("headers", {})}
+        return await self.post(f"/api/me{tail}", **{**options, "headers": headers})
+
+    async def write_all(self) -> list[httpx.Response | BaseException]:
+        """Send all of them at once, each once."""
+        return await asyncio.gather(*map(self.write, self.WRITES), return_exceptions=True)
+
+    async def insist(self, what: str) -> httpx.Response:
+        """Send it as often as it takes. A key whose holder has died is held until PostgreSQL has noticed."""
+        async with asyncio.timeout(SECONDS):
+            while (response := await self.write(what)).status_code in {409, 503}:
+                await asyncio.sleep(0.05)
+        return response
+
+    async def titles(self) -> list[str]:
+        """The titles of what is there, sorted."""
+        return sorted(task["title"] for task in (await self.get("/api/me/tasks")).json())
+
+
+@pytest.fixture
+async def writer(free_port, sign) -> AsyncIterator[Writer]:
+    headers = {"Authorization": f"Bearer {sign(f'writer-{free_port}')}"}
+    async with Writer(base_url=f"http://127.0.0.1:{free_port}", headers=headers, timeout=SECONDS, verify=False) as made:
+        yield made
+
+
+@pytest.fixture
+def serve(launch, settings, free_port, eventually, writer) -> Callable[..., Awaitable[object]]:
+    """`await serve()` starts the service, on the same port each time, and waits until it can be asked."""
+
+    async def start(url: str = ""):
+        process = launch(
+            ["python", "-m", "service", "run"], DATABASE_URL=url or settings.database_url, PORT=str(free_port),
+            BETTER_AUTH_SECRET=settings.better_auth_secret,
+        )  # fmt: skip
+        await eventually(lambda: writer.get("/health/live"))
+        return process
+
+    return start
+
+
+def kill(process) -> None:
+    """End it with no chance to say or to finish anything."""
+    os.killpg(process.process.pid, signal.SIGKILL)
+    process.process.wait()
+
+
+async def test_what_was_not_committed_when_the_process_died_is_done_by_the_next_once(
+    serve, writer, connection, eventually
+):
+    process = await serve()
+    owner = (await writer.post("/api/me/tasks", json={"title": "Before"})).json()["user_id"]
+    async with connection.transaction():
+        await connection.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", owner)
+        sent = asyncio.create_task(writer.write_all())
+        held = "SELECT count(*) = $1 FROM pg_locks WHERE locktype = 'advisory' AND database = $2"
+        here = await connection.fetchval("SELECT oid FROM pg_database WHERE datname = current_database()")
+        await eventually(lambda: connection.fetchval(held, len(writer.WRITES), here))
+        kill(process)
+        assert all(isinstance(answer, httpx.TransportError) for answer in await sent)
+    await serve()
+    for what in writer.WRITES:
+        first, again = await writer.insist(what), await writer.write(what)
+        assert "idempotency-replayed" not in first.headers
+        assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
+    assert await writer.titles() == sorted(["Before", *writer.TITLES])
+
+
+class LosesAnswers(Relay):
+    """A way to the database on which, from a moment on, a COMMIT goes through and its answer does not come back."""
+
+    loses = False
+
+    async def ask(self, sent: bytes) -> None:
+        if self.loses and b"COMMIT" in sent and self.flowing.is_set():
+            self.flowing.clear()  # for all that comes after it, in both directions
+        else:
+            await super().ask(sent)
+
+
+@pytest.fixture
+async def losing(settings, unused_port) -> AsyncIterator[LosesAnswers]:
+    made = LosesAnswers(settings.database_url, unused_port())
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def test_what_was_committed_when_the_process_died_is_answered_by_the_next_and_not_done_again(
+    serve, losing, writer, connection, eventually
+):
+    process = await serve(losing.url)
+    owner = (await writer.post("/api/me/tasks", json={"title": "Before"})).json()["user_id"]
+    losing.loses = True
+    sent = asyncio.create_task(writer.write_all())
+    done = "SELECT count(*) FROM idempotency_keys WHERE user_id = $1"
+    await eventually(lambda: connection.fetchval(done, owner))
+    assert not sent.done()
+    kill(process)
+    assert all(isinstance(answer, httpx.TransportError) for answer in await sent)
+    await losing.close()
+    assert await connection.fetchval(done, owner) == 1, "of three at once one was committed, and nobody was told"
+    await serve()
+    answers = {what: await writer.insist(what) for what in writer.WRITES}
+    assert sum("idempotency-replayed" in answer.headers for answer in answers.values()) == 1
+    for what, first in answers.items():
+        assert (await writer.write(what)).content == first.content
+    tasks = {task["id"]: task for task in (await writer.get("/api/me/tasks")).json()}
+    assert answers["a task"].json() == tasks[answers["a task"].json()["id"]]
+    assert [one["task"] == tasks[one["task"]["id"]] for one in answers["a batch"].json()["results"]] == [True, True]
+    assert answers["an import"].json() == {"imported": 1, "skipped": 0}
+    assert await writer.titles() == sorted(["Before", *writer.TITLES])
