@@ -9,11 +9,25 @@ import httpx
 import pytest
 
 KEYS = ["a", "x" * 255, "550e8400-e29b-41d4-a716-446655440000", "with a space"]
+WRITES = {
+    "batch": ("/api/me/tasks/batch", {"operations": [{"op": "create", "task": {"title": "batch"}}]}),
+    "import": ("/api/me/import", {"tasks": [{"title": "import"}]}),
+    "task": ("/api/me/tasks", {"title": "task"}),
+}
 AGE = "UPDATE idempotency_keys SET created_at = now() - $1::text::interval"
 
 
 async def send(caller, key="key", title="Once", **headers):
     return await caller.post(caller.path, json={"title": title}, headers={"Idempotency-Key": key, **headers})
+
+
+async def write(caller, what):
+    path, body = WRITES[what]
+    return await caller.post(path, json=body, headers={"Idempotency-Key": "key"})
+
+
+async def erase(caller):
+    return await caller.request("DELETE", "/api/me", json={"confirm": caller.user_id})
 
 
 async def titles(caller) -> list[str]:
@@ -129,11 +143,52 @@ async def test_a_client_that_hangs_up_in_between_leaves_nothing_behind(alice, co
     assert await titles(alice) == ["Once", "Before"]
 
 
-async def test_erasing_a_user_erases_the_keys(alice, connection):
-    await send(alice)
-    await connection.execute("DELETE FROM users WHERE id = 'alice'")
+async def test_erasing_a_user_erases_the_keys_and_what_is_sent_again_is_done_anew(alice, connection):
+    for what in WRITES:
+        await write(alice, what)
+    assert (await erase(alice)).status_code == 204
     assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == 0
-    assert "idempotency-replayed" not in (await send(alice)).headers
+    for what in WRITES:
+        anew, again = await write(alice, what), await write(alice, what)
+        assert anew.is_success
+        assert "idempotency-replayed" not in anew.headers
+        assert (again.content, again.headers["idempotency-replayed"]) == (anew.content, "true")
+    assert sorted(await titles(alice)) == [*WRITES]
+
+
+@pytest.mark.parametrize(("order", "left"), [((send, erase), []), ((erase, send), ["Once"])], ids=["write", "erasure"])
+async def test_of_a_keyed_write_and_an_erasure_the_first_in_line_is_done_first(
+    alice, connection, eventually, order, left
+):
+    await alice.make("Before")
+    started = []
+    async with connection.transaction():
+        await connection.execute("SELECT FROM users WHERE id = 'alice' FOR UPDATE")
+        for do in order:
+            started.append(asyncio.create_task(do(alice)))
+            waiting = f"SELECT count(DISTINCT pid) = {len(started)} FROM pg_locks WHERE NOT granted"
+            await eventually(lambda waiting=waiting: connection.fetchval(waiting))
+    assert sorted([(await answer).status_code for answer in started]) == [201, 204]
+    assert await titles(alice) == left
+    assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == len(left)
+    assert ("idempotency-replayed" in (await send(alice)).headers) == bool(left)
+
+
+async def test_erasures_and_keyed_writes_at_once_all_succeed_and_leave_what_adds_up(alice, connection):
+    for _ in range(5):
+        answers = await asyncio.gather(
+            *(write(alice, what) for what in WRITES for _ in range(3)), *(erase(alice) for _ in range(5))
+        )
+        assert {answer.status_code for answer in answers} <= {200, 201, 204, 409}
+        left, kept = sorted(await titles(alice)), await connection.fetch("SELECT route FROM idempotency_keys")
+        # A write whose task outlived the erasures has its key, and the other way round.
+        assert {WRITES[what][0] for what in left} == {
+            route.replace("POST /api/{user_id}", "/api/me") for (route,) in kept
+        }
+        owner = await connection.fetchrow("SELECT revision, task_count FROM users")
+        assert (owner["revision"], owner["task_count"]) == (len(left), len(left)) if owner else left == []
+    assert (await erase(alice)).status_code == 204
+    assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == 0
 
 
 async def test_without_a_key_a_write_is_one_statement_as_ever(alice, statements):

@@ -59,21 +59,22 @@ class Line:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
-    def request(self, method: str, path: str, body: object = None) -> bytes:
-        """The bytes of a request."""
+    def request(self, method: str, path: str, body: object = None, key: str = "") -> bytes:
+        """The bytes of a request, with an Idempotency-Key if one is given."""
         content = b"" if body is None else json.dumps(body).encode()
         kind = "Content-Type: application/json\r\n" if content else ""
         length = f"Content-Length: {len(content)}\r\n" if method in {"POST", "PATCH"} else ""
-        head = f"{method} {path} HTTP/1.1\r\n{self._head}{kind}{length}\r\n"
+        once = f"Idempotency-Key: {key}\r\n" if key else ""
+        head = f"{method} {path} HTTP/1.1\r\n{self._head}{kind}{length}{once}\r\n"
         return head.encode() + content
 
-    async def ask(self, method: str, path: str, body: object = None) -> Answer:
+    async def ask(self, method: str, path: str, body: object = None, key: str = "") -> Answer:
         """Send a request and read its answer. Raises OSError or EOFError when the connection breaks."""
         try:
             async with asyncio.timeout(ANSWER):
                 if self._writer is None:
                     self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-                self._writer.write(self.request(method, path, body))
+                self._writer.write(self.request(method, path, body, key))
                 await self._writer.drain()
                 return await self._read()
         except BaseException:
