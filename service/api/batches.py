@@ -47,7 +47,7 @@ async def perform_batch(request: ApiRequest) -> HTTPResponse:
         done = await tasks.perform(valid, atomic=atomic, quota=request.settings.task_quota)
         return responses.json_value(BatchResults([*_results(sent, iter(done), request.request_id)]))
 
-    return await idempotency.once(request, perform)
+    return await idempotency.once(request, request.tasks, perform)
 
 
 async def _body(request: ApiRequest) -> bytes:

@@ -9,34 +9,35 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
+from typing import TypeVar
 
 from sanic import HTTPResponse
 
 from service.api import responses
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
-from service.models import IdempotencyKey, StoredAnswer, UserTasks
+from service.models import IdempotencyKey, StoredAnswer, UserTasks, UserTrash
 from service.models.scoping import database
 
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
-Effect = Callable[[UserTasks], Awaitable[HTTPResponse]]
+Own = TypeVar("Own", UserTasks, UserTrash)
 
 
-async def once(request: ApiRequest, effect: Effect) -> HTTPResponse:
+async def once(request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[HTTPResponse]]) -> HTTPResponse:
     """What `effect` answers; to a key that was answered already, the same answer again, byte for byte.
 
-    `effect` must write through the tasks that it is given. What it raises undoes everything, the key included.
+    `effect` must write through what it is given: the caller's `own`, within the key's transaction. What it raises
+    undoes everything, the key included.
     Raises InvalidInputError for a key that cannot be one, and what `UserKeys.find` does.
     """
     if request.method != "POST" or "idempotency-key" not in request.headers:
-        return await effect(request.tasks)
+        return await effect(own)
     key, digest = _key(request), _digest(request)
     async with database().transaction() as session:
-        tasks = request.tasks.within(session)
-        keys = IdempotencyKey.objects.for_user(tasks.user_id, session)
+        keys = IdempotencyKey.objects.for_user(request.caller.user_id, session)
         if answered := await keys.find(_route(request), key, digest):
             return _again(answered)
-        response = await effect(tasks)
+        response = await effect(own.within(session))
         answer = StoredAnswer(response.status, dict(response.headers), (response.body or b"").decode())
         await keys.keep(_route(request), key, digest, answer)
     return response

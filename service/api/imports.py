@@ -60,7 +60,7 @@ async def import_tasks(request: ApiRequest) -> HTTPResponse:
             quota, skip_known = request.settings.task_quota, sent.on_conflict == "skip"
             return responses.json_value(Imported(*await own.add_all(tasks, count, quota=quota, skip_known=skip_known)))
 
-        return await idempotency.once(request, add)
+        return await idempotency.once(request, request.tasks, add)
 
 
 def _reader(request: ApiRequest) -> Callable[[bytes], Iterator[lines.Line]]:

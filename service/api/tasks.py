@@ -57,7 +57,7 @@ async def create_task(request: ApiRequest) -> HTTPResponse:
     async def create(tasks: UserTasks) -> HTTPResponse:
         return responses.created(await tasks.create(draft, quota=request.settings.task_quota), tasks.user_id)
 
-    return await idempotency.once(request, create)
+    return await idempotency.once(request, request.tasks, create)
 
 
 @blueprint.delete("/", unquote=True)
@@ -112,7 +112,7 @@ async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
             return responses.task(await tasks.toggle(task_id, expected))
         return responses.task(await tasks.update(task_id, completion, expected))
 
-    return await idempotency.once(request, complete)
+    return await idempotency.once(request, request.tasks, complete)
 
 
 @blueprint.delete("/<task_id:str>", unquote=True)

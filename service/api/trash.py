@@ -8,9 +8,10 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import conditions, cursors, fields, listing, paging, responses, schemas
+from service.api import conditions, cursors, fields, idempotency, listing, paging, responses, schemas
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
+from service.models import UserTrash
 
 blueprint: Blueprint = Blueprint("trash", url_prefix="/api/<user_id:str>/trash")
 
@@ -66,7 +67,11 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
 async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Give a deleted task back."""
     _refuse_conditions(request)
-    return responses.task(await request.trash.restore(task_id, quota=request.settings.task_quota))
+
+    async def restore(trash: UserTrash) -> HTTPResponse:
+        return responses.task(await trash.restore(task_id, quota=request.settings.task_quota))
+
+    return await idempotency.once(request, request.trash, restore)
 
 
 @blueprint.delete("/<task_id:str>", unquote=True)

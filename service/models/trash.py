@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from service.errors import TaskNotFoundError, TaskQuotaError
 from service.models.listing import ARRAY, PORTABLE, Page, Position
-from service.models.scoping import database
+from service.models.scoping import Speaker, database
 from service.models.task_sql import ADVANCE
 from service.models.user_tasks import StoredTask
 
@@ -90,23 +90,30 @@ def statement(
 class UserTrash:
     """The deleted tasks of one user, and nobody else's. Every method raises UnavailableError as `UserTasks` does."""
 
-    __slots__ = ("_owner",)
+    __slots__ = ("_owner", "_session")
 
     def __init__(self, user_id: str, email: str | None = None, name: str | None = None) -> None:
         """Bind the manager to its owner. `email` and `name` go to the user's row with each write."""
         self._owner = (user_id, email, name)
+        self._session: Speaker | None = None
+
+    def within(self, session: Speaker) -> UserTrash:
+        """The same user's trash, as one transaction's `session` writes and sees it."""
+        bound = UserTrash(*self._owner)
+        bound._session = session
+        return bound
 
     async def list(self, *, limit: int | None = None, after: Position | None = None, count: bool = False) -> Page:
         """What is in the trash, newest deletion first: all of it, or `limit` tasks that come `after` a position."""
         text, arguments = statement(self._owner[0], limit, after, count=count)
-        row = await database().fetch_read(text, *arguments)
+        row = await (self._session or database()).fetch_read(text, *arguments)
         assert row is not None  # noqa: S101 - an aggregate always has one row
         position = None if row["id"] is None else Position(row["key"], row["id"])
         return Page(row["document"], position, row["total"])
 
     async def restore(self, task_id: int, *, quota: int) -> StoredTask:
         """Give the task back as it was. Raises TaskNotFoundError, or TaskQuotaError at `quota` live tasks."""
-        row = await database().fetch_row(RESTORE, *self._owner, task_id, quota)
+        row = await (self._session or database()).fetch_row(RESTORE, *self._owner, task_id, quota)
         if row is None:
             raise TaskNotFoundError
         if row["version"] is None:
@@ -123,5 +130,5 @@ class UserTrash:
         return await self._destroy(DESTROY_ALL)
 
     async def _destroy(self, text: str, *arguments: int) -> int:
-        row = await database().fetch_row(text, *self._owner, *arguments)
+        row = await (self._session or database()).fetch_row(text, *self._owner, *arguments)
         return int(row["destroyed"]) if row else 0

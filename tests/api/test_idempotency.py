@@ -102,6 +102,22 @@ async def test_a_toggle_that_is_sent_again_is_not_undone_and_each_task_has_keys_
             assert answer.headers.get("idempotency-replayed") == replayed
 
 
+async def test_a_restored_task_that_is_restored_again_is_not_missing_and_not_brought_back_twice(alice, refusal):
+    task = await alice.make("Old")
+    await alice.delete(f"{alice.path}/{task['id']}")
+    path, headers = f"/api/me/trash/{task['id']}/restore", {"Idempotency-Key": "key"}
+    first = await alice.post(path, headers=headers)
+    await alice.delete(f"{alice.path}/{task['id']}")
+    again = await alice.post(path, headers=headers)
+    assert (first.status_code, first.json()["version"]) == (200, 3)
+    assert (again.status_code, again.content, again.headers["etag"]) == (200, first.content, '"3"')
+    assert again.headers["idempotency-replayed"] == "true"
+    assert await titles(alice) == [], "what was deleted since stays so"
+    assert (await alice.post(path, headers={"Idempotency-Key": "another"})).json()["version"] == 5
+    refusal(await alice.post(path, headers={"Idempotency-Key": "a third"}), 404, "task_not_found")
+    refusal(await alice.post(path, headers={"Idempotency-Key": ""}), 422, "validation_error", "Idempotency-Key")
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "\u00e4".encode(), "a\tb"])
 async def test_what_cannot_be_a_key_is_refused(alice, refusal, key):
     refusal(await send(alice, key), 422, "validation_error", "Idempotency-Key")

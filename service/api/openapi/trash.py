@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from service.api import schemas, trash
 from service.api.openapi.shapes import EXAMPLE, OWNED, WITH_BODY, Answer, Operation, Operations
+from service.api.openapi.tasks import KEYED
 
 TAG = "trash"
 ALL = "/api/{user_id}/trash"
@@ -31,7 +32,7 @@ OPERATIONS: Operations = {
         "restoreTask", TAG, "Restore a deleted task",
         "Everything about it is as before, but for `updated_at` and `version`. It takes no body and no condition.",
         {200: Answer("The task, live again.", schemas.Task, EXAMPLE, ("ETag",))},
-        (*WITH_BODY, "task_not_found", "task_quota_exceeded"),
+        (*WITH_BODY, "task_not_found", "task_quota_exceeded", *KEYED), headers=("Idempotency-Key",),
     ),
     ("DELETE", ONE): Operation(
         "destroyTask", TAG, "Remove a deleted task for good",
