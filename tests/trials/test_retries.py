@@ -142,6 +142,7 @@ async def reckon(stage, retriers: Retriers, cluster, fault: str) -> None:
     assert not doubled, doubled[:5]
     assert not wrong, wrong[:5]
     assert retriers.broken + failures > 0, "or nothing died"
+    assert len(retriers.writes) > 100, "or there was nothing to lose"
 
 
 async def insist_while(stage, cluster, fault: str, die: Callable[[], Awaitable[None]], times: int) -> None:
