@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from sanic import Sanic
@@ -74,7 +73,7 @@ def create_app(settings: Settings, development: Playground | None = None) -> San
     app.ctx.draining = False  # true from the first signal to stop on
     app.ctx.seat = None  # where a worker that has neighbours publishes its figures
     app.ctx.live = Hub(per_user=settings.event_streams_per_user, in_all=settings.event_streams)
-    app.ctx.import_turns = asyncio.Semaphore(imports.AT_ONCE)
+    app.ctx.import_turns = imports.Turns()
     app.ctx.requests = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
     app.ctx.auth_failures = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Literal
+from weakref import WeakValueDictionary
 
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
@@ -28,6 +29,28 @@ READERS: dict[str, Callable[[bytes], Iterator[lines.Line]]] = {
     "application/json": document.read,
     "text/csv": table.read,
 }
+
+
+class Turns:
+    """Who may import now: AT_ONCE of this worker, and one of each user, whose slow files keep nobody else out."""
+
+    def __init__(self) -> None:
+        """Let everybody in."""
+        self._all = asyncio.Semaphore(AT_ONCE)
+        self._own: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @contextlib.asynccontextmanager
+    async def take(self, user_id: str) -> AsyncIterator[None]:
+        """A turn; the bodies of those who wait stay outside. Raises UnavailableError after TURN_TIMEOUT."""
+        own = self._own.setdefault(user_id, asyncio.Lock())
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(TURN_TIMEOUT):
+                    await held.enter_async_context(own)
+                    await held.enter_async_context(self._all)
+            except TimeoutError:
+                raise UnavailableError("imports") from None
+            yield
 
 
 class ImportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -75,22 +98,13 @@ def _reader(request: ApiRequest) -> Callable[[bytes], Iterator[lines.Line]]:
     return READERS[media_type]
 
 
-@contextlib.asynccontextmanager
-async def _turn(request: ApiRequest) -> AsyncIterator[None]:
-    """One of the few imports at once; the others' bodies wait outside. Raises UnavailableError after TURN_TIMEOUT."""
+def _turn(request: ApiRequest) -> contextlib.AbstractAsyncContextManager[None]:
+    """The caller's turn, and READ_TIMEOUT for the body to come, the wait for the turn included."""
     protocol = request.http.protocol
     if isinstance(protocol, DeadlineProtocol):
         protocol.read_until(READ_TIMEOUT)
-    turns: asyncio.Semaphore = request.app.ctx.import_turns
-    try:
-        async with asyncio.timeout(TURN_TIMEOUT):
-            await turns.acquire()
-    except TimeoutError:
-        raise UnavailableError("imports") from None
-    try:
-        yield
-    finally:
-        turns.release()
+    turns: Turns = request.app.ctx.import_turns
+    return turns.take(request.caller.user_id)
 
 
 async def _receive(request: ApiRequest) -> None:

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
 
+from service.api import imports
 from service.api.imports import MAXIMUM_BODY
 
 IMPORT = "/api/me/import"
@@ -47,6 +49,56 @@ async def test_ten_thousand_tasks_take_one_statement_and_nobody_waits_long(alice
     assert longest < 0.1, "others waited"
     response = await alice.post(IMPORT, params={"on_conflict": "skip"}, content=content, headers=headers)
     assert response.json() == {"imported": 0, "skipped": 10_000}
+
+
+@contextlib.asynccontextmanager
+async def begin(server: str, *callers) -> AsyncIterator[None]:
+    """Imports of `callers` that have begun, and whose bodies do not come."""
+    address, writers = urlsplit(server), []
+    for caller in callers:
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+        known = f"Authorization: {caller.headers['authorization']}\r\nContent-Type: text/csv\r\n"
+        writer.write(f"POST {IMPORT} HTTP/1.1\r\nHost: x\r\n{known}Content-Length: 99\r\n\r\ntitle".encode())
+        writers.append(writer)
+    yield
+    for writer in writers:
+        writer.close()
+
+
+async def send(caller):
+    return await caller.post(IMPORT, content="title\r\nA\r\n", headers={"Content-Type": "text/csv"})
+
+
+async def test_the_slow_imports_of_one_user_keep_that_user_waiting_and_nobody_else(  # noqa: PLR0913, PLR0917 - each is a fixture
+    alice, bob, server, refusal, eventually, monkeypatch
+):
+    monkeypatch.setattr(imports, "TURN_TIMEOUT", 0.3)
+    async with begin(server, alice, alice, alice):
+        await eventually(lambda: is_told_to_wait(alice))
+        assert (await send(bob)).json() == {"imported": 1, "skipped": 0}
+        refusal(await send(alice), 503, "service_unavailable")
+    await eventually(lambda: is_served(alice))
+
+
+async def test_there_are_two_imports_at_once_and_who_is_third_waits_for_one_to_end(  # noqa: PLR0913, PLR0917 - each is a fixture
+    alice, bob, caller, server, refusal, eventually, monkeypatch
+):
+    monkeypatch.setattr(imports, "TURN_TIMEOUT", 0.3)
+    carol = caller("carol")
+    async with begin(server, alice, carol):
+        await eventually(lambda: is_told_to_wait(bob))
+        refusal(await send(bob), 503, "service_unavailable")
+        monkeypatch.setattr(imports, "TURN_TIMEOUT", 10)
+        waiting = asyncio.create_task(send(bob))
+    assert (await waiting).json() == {"imported": 1, "skipped": 0}
+
+
+async def is_told_to_wait(caller) -> bool:
+    return (await send(caller)).status_code == 503
+
+
+async def is_served(caller) -> bool:
+    return (await send(caller)).status_code == 200
 
 
 async def answer(server: str, head: str, body: bytes, pause: float = 0.0) -> tuple[int, int]:
