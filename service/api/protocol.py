@@ -54,7 +54,9 @@ class DeadlineProtocol(HttpProtocol):
 
     def check_timeouts(self) -> None:
         """Look at Sanic's limits; of RESPONSE_TIMEOUT, which is the service's own, no client uses anything up."""
-        if self._sending_timer is not None:
+        http = self.http
+        waits_for_body = http is not None and http.stage is Stage.HANDLER and bool(http.request_body)
+        if waits_for_body or self._sending_timer is not None:
             self._time = current_time()
         super().check_timeouts()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
 

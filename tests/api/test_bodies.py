@@ -162,8 +162,9 @@ async def test_a_body_where_none_is_read_is_passed_over(alice):
 async def test_a_body_that_its_route_waits_for_in_vain_is_408(  # noqa: PLR0913, PLR0917 - each is a fixture
     app, alice, exchange, refusal, monkeypatch, path
 ):
-    monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.2)
-    monkeypatch.setattr(imports, "READ_TIMEOUT", 0.2)
+    monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(imports, "READ_TIMEOUT", 0.5)
+    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.1)  # it is the service's own time that this limits
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {alice.headers['authorization']}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n"
     (answer,) = await exchange(head.encode() + b'{"tasks"')
