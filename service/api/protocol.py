@@ -95,6 +95,7 @@ class DeadlineProtocol(HttpProtocol):
         elif self._task:
             self._http.exception = RequestTimeout("the request did not arrive in time")
             self._http.request_body = None  # else Sanic would answer, and go on reading what is still to come
+            self._time = current_time()  # that of the answer begins
             self._task.cancel()
 
     def _look_for_reader(self) -> None:

@@ -376,7 +376,9 @@ async def test_a_service_that_was_away_and_trusts_no_old_token_is_found_again(ta
     for page in tabs:
         await page.is_("live")
         await page.shows("Meanwhile")
-        assert [line[2] for line in await page.log() if line[1] == "/playground/session"] == ["200", "200"]
+        sessions = [line[2] for line in await page.log() if line[1] == "/playground/session"]
+        assert len(sessions) > 1, "the old token was not kept"
+        assert set(sessions) == {"200"}
         # The browser's own remarks. That a stream was cut off is none of them: its end was a proper one.
         assert all(re.search("ERR_CONNECTION_REFUSED|status of 401", one) for one in page.tab.complaints)
         page.tab.complaints.clear()
