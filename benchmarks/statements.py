@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import random
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -18,7 +18,7 @@ from benchmarks.servers import KINDS, ROOT, SECRET, stage
 from service.models import task_sql
 from service.models.listing import TaskQuery, statement
 
-TRIES, TIMES = 9, 200  # the quickest of so many tries of so many executions: nothing else makes one quicker
+PASSES, TRIES, TIMES = 5, 5, 200  # the quickest of so many tries of so many executions: nothing else makes one quicker
 WARM = 12  # executions after which a plan is the generic one
 USERS, TASKS_EACH = 200, 50
 
@@ -126,7 +126,19 @@ async def _compare(doable: Meter, floor: Meter, sql: dict[str, str]) -> None:
 
 async def _take_apart(doable: Meter, floor: Meter, sql: dict[str, str]) -> None:
     """Begin with the floor's update, and add what Doable's does more, one thing at a time."""
-    steps = {"the floor's update": await floor.spent(sql["UPDATE"], floor.task(titled=True))}
+    steps: dict[str, float] = {}
+    for _ in range(PASSES):  # in turns: what the machine does meanwhile falls on all of them
+        async for name, spent in _parts(doable, floor, sql):
+            steps[name] = min(spent, steps.get(name, spent))
+    print("\n| µs of PostgreSQL for an update | more | in all |\n| --- | ---: | ---: |")
+    before = 0.0
+    for name, spent in steps.items():
+        print(f"| {name} | {spent - before:.0f} | {spent:.0f} |")
+        before = spent
+
+
+async def _parts(doable: Meter, floor: Meter, sql: dict[str, str]) -> AsyncIterator[tuple[str, float]]:
+    yield "the floor's update", await floor.spent(sql["UPDATE"], floor.task(titled=True))
     execute = doable.connection.execute
     for name, (indexes, checks, kept) in {
         "a version, with an index to find changes by": (False, False, False),
@@ -143,14 +155,12 @@ async def _take_apart(doable: Meter, floor: Meter, sql: dict[str, str]) -> None:
             await execute(f'ALTER TABLE copy DROP CONSTRAINT "{unwanted[0]}"')
         await execute(f"INSERT INTO copy ({COLUMNS}) OVERRIDING SYSTEM VALUE SELECT {COLUMNS} FROM tasks")
         await execute("VACUUM (ANALYZE) copy")
-        steps[name] = await doable.spent(ROW, doable.task(titled=True))
-    whole = "the task's lock, the owner's revision, the answer"
-    steps[whole] = await doable.spent(task_sql.update(("title",)), doable.write(titled=True))
-    print("\n| µs of PostgreSQL for an update | more | in all |\n| --- | ---: | ---: |")
-    before = 0.0
-    for name, spent in steps.items():
-        print(f"| {name} | {spent - before:.0f} | {spent:.0f} |")
-        before = spent
+        yield name, await doable.spent(ROW, doable.task(titled=True))
+    await execute("VACUUM (ANALYZE)")
+    yield (
+        "the task's lock, the owner's revision, the answer",
+        await doable.spent(task_sql.update(("title",)), doable.write(titled=True)),
+    )
 
 
 async def _open(url: str, statements: Sequence[str]) -> Meter:
