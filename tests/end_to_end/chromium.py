@@ -52,9 +52,17 @@ class Browser:
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
 
-    async def open(self, url: str) -> Tab:
+    @contextlib.asynccontextmanager
+    async def profile(self) -> AsyncIterator[str]:
+        """What the tabs of one person share, storage above all, and nobody else's; it ends with the block."""
+        profile = (await self.call("Target.createBrowserContext"))["browserContextId"]
+        yield profile
+        await self.call("Target.disposeBrowserContext", browserContextId=profile)
+
+    async def open(self, url: str, profile: str) -> Tab:
         """Open a page in a tab of its own, for somebody who prefers that nothing moves."""
-        target = (await self.call("Target.createTarget", url="about:blank"))["targetId"]
+        created = await self.call("Target.createTarget", url="about:blank", browserContextId=profile)
+        target = created["targetId"]
         session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
         self._tabs[session] = tab = Tab(self, target, session)
         for domain in ("Runtime", "Log", "Page"):
