@@ -201,7 +201,7 @@ async def test_a_database_that_is_away_costs_no_turn_and_is_found_when_it_comes(
 
 async def test_a_database_that_hangs_is_given_up_in_time_and_found_when_it_moves(opened, relay):
     await relay.open()
-    client = opened(relay.url, db_pgbouncer="1", db_statement_timeout="0.1", db_connect_timeout="0.1")
+    client = opened(relay.url, db_pgbouncer="1", db_statement_timeout="0.5", db_connect_timeout="0.5")
     await is_whole(client)
     relay.flowing.clear()
     kinds = {await fails(client, within=3) for _ in range(SIZE)}
