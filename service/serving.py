@@ -87,10 +87,10 @@ async def _listen_for_signals(app: Sanic[Any, Any]) -> None:
             app.ctx.live.drain()
             loop.call_later(app.ctx.settings.drain_delay, lambda: app.stop(terminate=False))
 
-    _settle_garbage()
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop)
+    _settle_garbage()
 
 
 def _settle_garbage() -> None:
