@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from service.models.task_sql import ADVANCE, COMPLETION
+from service.models.task_sql import COMPLETION, TYPES, advance
 
 LOCK_TASKS = """
 WITH target AS (
@@ -34,16 +34,6 @@ ON CONFLICT (id) DO UPDATE SET email = coalesce($2, users.email), name = coalesc
 RETURNING id
 """
 
-TYPES = {
-    "title": "text",
-    "description": "text",
-    "completed": "boolean",
-    "priority": "smallint",
-    "tags": "text[]",
-    "due_date": "date",
-    "due_at": "timestamptz",
-}
-
 
 def _rows(number: str, **columns: str) -> str:
     """A relation of the objects in the JSON array `number`, by the types of `columns`, and each one's `place`."""
@@ -56,7 +46,7 @@ def _rows(number: str, **columns: str) -> str:
 
 def _advance(many: str) -> str:
     """The owner's revision, advanced by as many as there are rows in `many`."""
-    return ADVANCE.replace("revision + 1", f"revision + (SELECT count(*) FROM {many})")  # noqa: S608 - constants only
+    return advance(f"(SELECT count(*) FROM {many})")  # noqa: S608 - constants only
 
 
 # As many of the first ones as the quota, `$4`, has room for.

@@ -5,22 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from service.errors import TaskQuotaError
+from service.models import task_sql
 from service.models.scoping import Speaker
-from service.models.task_sql import ADVANCE
 
-TYPES = {
-    "title": "text",
-    "description": "text",
-    "completed": "boolean",
-    "completed_at": "timestamptz",
-    "priority": "smallint",
-    "tags": "text[]",
-    "due_date": "date",
-    "due_at": "timestamptz",
-    "created_at": "timestamptz",
-    "updated_at": "timestamptz",
-    "deleted_at": "timestamptz",
-}
+# What a line says of a task: what a client does, and what was kept of it elsewhere.
+KEPT = ("completed_at", "created_at", "updated_at", "deleted_at")
+TYPES = task_sql.TYPES | dict.fromkeys(KEPT, "timestamptz")
 COLUMNS = ", ".join(TYPES)
 KEY = ("title", "created_at")
 
@@ -49,7 +39,7 @@ WITH line AS (
 ), owner AS (
     INSERT INTO users (id, email, name, created_at, written_at, revision, task_count)
     SELECT $1, $2, $3, now(), now(), size, live FROM total WHERE live <= $4::int
-    ON CONFLICT (id) DO UPDATE SET {ADVANCE.replace("revision + 1", "revision + excluded.revision")},
+    ON CONFLICT (id) DO UPDATE SET {task_sql.advance("excluded.revision")},
         task_count = users.task_count + excluded.task_count
     WHERE excluded.revision > 0
       AND (excluded.task_count = 0 OR users.task_count + excluded.task_count <= $4::int)

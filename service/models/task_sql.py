@@ -20,19 +20,23 @@ from __future__ import annotations
 
 from functools import cache
 
-ADVANCE = """
-    revision = users.revision + 1,
+
+def advance(by: str = "1") -> str:
+    """A SET list: the owner's revision moves `by` so many, and the clock with it; the token's claims are kept."""
+    return f"""
+    revision = users.revision + {by},
     written_at = greatest(now(), users.written_at + interval '1 microsecond'),
     email = coalesce($2, users.email),
     name = coalesce($3, users.name)
 """
+
 
 # The user's row is made from the token's claims at the first write, here. The quota is decided under the row's lock.
 CREATE = f"""
 WITH owner AS (
     INSERT INTO users (id, email, name, created_at, written_at, revision, task_count)
     VALUES ($1, $2, $3, now(), now(), 1, 1)
-    ON CONFLICT (id) DO UPDATE SET {ADVANCE}, task_count = users.task_count + 1
+    ON CONFLICT (id) DO UPDATE SET {advance()}, task_count = users.task_count + 1
     WHERE users.task_count < $4
     RETURNING revision, written_at
 ), task AS (
@@ -71,7 +75,7 @@ def _write(change: str, differs: str) -> str:
 WITH target AS (
     SELECT * FROM tasks WHERE user_id = $1 AND id = $4 AND deleted_at IS NULL FOR NO KEY UPDATE
 ), owner AS (
-    UPDATE users SET {ADVANCE}
+    UPDATE users SET {advance()}
     WHERE id = $1 AND EXISTS (SELECT FROM target WHERE {EXPECTED} AND {differs})
     RETURNING revision, written_at
 ), changed AS (
@@ -86,21 +90,26 @@ SELECT id, version, document, (SELECT {EXPECTED} FROM target) AS matched FROM ta
 
 
 COMPLETION = "completed = {0}, completed_at = CASE WHEN {0} THEN coalesce(tasks.completed_at, owner.written_at) END"
+# What a client says of a task, by column.
 TYPES = {
     "title": "text",
     "description": "text",
     "completed": "boolean",
     "priority": "smallint",
     "tags": "text[]",
-    "due_date": "text::date",
-    "due_at": "text::timestamptz",
+    "due_date": "date",
+    "due_at": "timestamptz",
 }
+AS_TEXT = frozenset({"due_date", "due_at"})  # asyncpg takes the calendar's first and last for infinity
 
 
 @cache
 def update(columns: tuple[str, ...]) -> str:
     """The statement that sets `columns` (names from TYPES, at least one) to `$6`, `$7`, … of one task."""
-    values = {column: f"${number}::{TYPES[column]}" for number, column in enumerate(columns, start=6)}
+    values = {
+        column: f"${number}{'::text' if column in AS_TEXT else ''}::{TYPES[column]}"
+        for number, column in enumerate(columns, start=6)
+    }
     change = ", ".join(
         COMPLETION.format(value) if column == "completed" else f"{column} = {value}" for column, value in values.items()
     )
@@ -113,7 +122,7 @@ DELETE = f"""
 WITH target AS (
     SELECT * FROM tasks WHERE user_id = $1 AND id = $4 AND deleted_at IS NULL FOR NO KEY UPDATE
 ), owner AS (
-    UPDATE users SET {ADVANCE}, task_count = users.task_count - 1
+    UPDATE users SET {advance()}, task_count = users.task_count - 1
     WHERE id = $1 AND EXISTS (SELECT FROM target WHERE {EXPECTED})
     RETURNING revision, written_at
 ), deleted AS (
@@ -135,7 +144,7 @@ WITH target AS (
 ), gone AS (
     SELECT id, row_number() OVER (ORDER BY id DESC) - 1 AS newer FROM target
 ), owner AS (
-    UPDATE users SET {ADVANCE.replace("revision + 1", "revision + (SELECT count(*) FROM target)")},
+    UPDATE users SET {advance("(SELECT count(*) FROM target)")},
         task_count = users.task_count - (SELECT count(*) FROM target)
     WHERE id = $1 AND EXISTS (SELECT FROM target)
     RETURNING revision, written_at

@@ -10,7 +10,7 @@ from __future__ import annotations
 from service.errors import TaskNotFoundError, TaskQuotaError
 from service.models.listing import ARRAY, PORTABLE, Page, Position
 from service.models.scoping import Speaker, database
-from service.models.task_sql import ADVANCE
+from service.models.task_sql import advance
 from service.models.user_tasks import StoredTask
 
 TRASHED = "user_id = $1 AND deleted_at IS NOT NULL"
@@ -20,7 +20,7 @@ RESTORE = f"""
 WITH target AS (
     SELECT id FROM tasks WHERE {TRASHED} AND id = $4 FOR NO KEY UPDATE
 ), owner AS (
-    UPDATE users SET {ADVANCE}, task_count = users.task_count + 1
+    UPDATE users SET {advance()}, task_count = users.task_count + 1
     WHERE id = $1 AND task_count < $5 AND EXISTS (SELECT FROM target)
     RETURNING revision, written_at
 ), task AS (
@@ -38,7 +38,7 @@ def _destroy(which: str) -> str:
 WITH target AS (
     SELECT id, version FROM tasks WHERE {TRASHED}{which} ORDER BY id FOR UPDATE
 ), owner AS (
-    UPDATE users SET {ADVANCE}, forgotten = greatest(users.forgotten, (SELECT max(version) FROM target))
+    UPDATE users SET {advance()}, forgotten = greatest(users.forgotten, (SELECT max(version) FROM target))
     WHERE id = $1 AND EXISTS (SELECT FROM target)
     RETURNING revision
 ), destroyed AS (
