@@ -89,7 +89,7 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
             try:
                 self._due = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._flush)
             except RuntimeError:  # no loop runs, so nobody waits for us
-                self.flush()
+                self._flush()
 
     def flush(self) -> None:
         """Send on its way what was gathered. Raises OSError and ValueError as the stream does."""
@@ -101,7 +101,10 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
 
     def _flush(self) -> None:
         self._due = None
-        self.flush()
+        try:
+            self.flush()
+        except (OSError, ValueError):  # a broken or a closed stdout: said on stderr, as the base class does it
+            self.handleError(logging.makeLogRecord({"msg": "lines were lost"}))
 
 
 class _Direct:
@@ -119,10 +122,7 @@ def tell_of_request(fields: dict[str, object]) -> None:
     if handler is None or not requests.isEnabledFor(logging.INFO):
         requests.info("request", extra={FIELDS: fields})
         return
-    try:
-        handler.gather(Ended(now(), fields))
-    except (OSError, ValueError):  # a broken stdout, say: logging's own way never fails a request
-        requests.info("request", extra={FIELDS: fields})
+    handler.gather(Ended(now(), fields))
 
 
 def _line_of(ended: Ended) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
@@ -125,3 +126,30 @@ def test_what_sanic_has_to_complain_of_is_told_in_our_form(logging_as_it_was, ca
     captured = capsys.readouterr()
     assert captured.err == ""
     assert json.loads(captured.out)["message"] == "broken"
+
+
+class Broken:
+    """A stdout whose reader has gone."""
+
+    def write(self, _text: str) -> None:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        pass
+
+
+async def test_a_broken_stdout_costs_lines_and_nothing_else(logging_as_it_was, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", Broken())
+    logs.configure(Settings())
+    monkeypatch.setattr(logs, "FLUSH_AFTER", 0)
+    failed = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: failed.append(context))
+    logs.tell_of_request({"status": 200})
+    for _ in range(3):
+        await asyncio.sleep(0)
+    loop.set_exception_handler(before)
+    assert failed == []
+    assert "lines were lost" in (said := capsys.readouterr().err)
+    assert "BrokenPipeError" in said
