@@ -17,14 +17,12 @@ from typing import Annotated, cast
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sanic import Blueprint, HTTPResponse
 
-from service import logs
-from service.api import listing, streaming
+from service.api import listing, middleware, streaming
 from service.api.changes import MAXIMUM_REVISION
 from service.api.protocol import DeadlineProtocol
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError, SyncPositionGoneError, UnavailableError
 from service.live import Hub, Subscription
-from service.metrics import figures
 from service.models import Change, UserTasks
 
 blueprint: Blueprint = Blueprint("events", url_prefix="/api/<user_id:str>/tasks")
@@ -92,7 +90,6 @@ class EventStream:
         # The same moment from which on the token is refused.
         self._ends_at = request.identity.expires_at + request.settings.jwt_leeway
         self._response = HTTPResponse()
-        self._began = time.monotonic()
         self._ended = "client closed the connection"
 
     async def run(self, since: int | None) -> None:
@@ -113,7 +110,7 @@ class EventStream:
             if transport := self._protocol.transport:
                 transport.abort()  # to close it would first send what it holds
         finally:
-            self._conclude()
+            middleware.conclude(self._request, 200, ended=self._ended)
 
     async def _follow(self) -> None:
         moved = self._subscription.moved
@@ -159,21 +156,6 @@ class EventStream:
                 await self._protocol.drained()
         except TimeoutError:
             raise TooSlowError from None
-
-    def _conclude(self) -> None:
-        """Count the request, and log its line, with how long the stream was open."""
-        request = self._request
-        figures.request_ended(request.method, request.template, 200, None)
-        fields: dict[str, object] = {
-            "method": request.method,
-            "route": request.template,
-            "status": 200,
-            "duration_ms": round((time.monotonic() - self._began) * 1000, 2),
-            "user_id": self._tasks.user_id,
-            "request_id": request.request_id,
-            "ended": self._ended,
-        }
-        logs.tell_of_request(fields)
 
 
 def pieces(changes: list[Change]) -> Iterator[str]:

@@ -45,7 +45,7 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
     if request.path.strip("/").count("/") != route.ctx.depth:
         request.route = None  # the router takes /tasks/summary/1 for /tasks/summary
         raise NotFound
-    if request.method == "OPTIONS" and cors.is_preflight(request):
+    if cors.is_preflight(request):
         return cors.preflight(request)
     if route.ctx.public:
         return None
@@ -138,10 +138,13 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
         conclude(request, response.status)
 
 
-def conclude(request: ApiRequest, status: int) -> None:
-    """Count a request that has ended, and log it; an answer that streams does so itself, when it is over."""
+def conclude(request: ApiRequest, status: int, *, ended: str = "") -> None:
+    """Count a request that has ended, and log it; an answer that streams does so itself, when it is over.
+
+    Of what lasts as long as somebody listens, `ended` says why it did not last longer; that is no time to answer in.
+    """
     elapsed = _elapsed(request)
-    figures.request_ended(request.method, request.template, status, elapsed)
+    figures.request_ended(request.method, request.template, status, None if ended else elapsed)
     if not probes.is_worth_a_line(request.template, status):
         return
     fields: dict[str, object] = {
@@ -154,6 +157,8 @@ def conclude(request: ApiRequest, status: int) -> None:
     }
     if request.failure:
         fields["failure"] = request.failure
+    if ended:
+        fields["ended"] = ended
     logs.tell_of_request(fields)
 
 
