@@ -16,11 +16,11 @@ from sanic import HTTPResponse
 from service.api import responses
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
-from service.models import IdempotencyKey, StoredAnswer, UserTasks, UserTrash
-from service.models.scoping import database
+from service.models import IdempotencyKey, StoredAnswer
+from service.models.scoping import UserScope, database
 
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
-Own = TypeVar("Own", UserTasks, UserTrash)
+Own = TypeVar("Own", bound=UserScope)
 
 
 async def once(request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[HTTPResponse]]) -> HTTPResponse:

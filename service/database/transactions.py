@@ -25,6 +25,10 @@ class Session:
 
     fetch_read = fetch_row  # a transaction that lost its connection is over, so nothing is run twice
 
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[Session]:
+        """Give this one: what is done within it stands and falls with it."""
+        return contextlib.nullcontext(self)
+
 
 class FairTransaction(TransactionContextPooled):
     """Tortoise's own transaction, over a connection that was lent in turn and is always given back.

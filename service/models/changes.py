@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from service.errors import SyncPositionGoneError
-from service.models.scoping import database
+from service.models.scoping import Speaker, database
 
 # A range of the index tasks_version, in its order, and the owner's row out of the same snapshot.
 #
@@ -58,13 +58,13 @@ class ChangePage(NamedTuple):
     has_more: bool
 
 
-async def read_changes(user_id: str, since: int, limit: int) -> ChangePage:
+async def read_changes(speaker: Speaker, user_id: str, since: int, limit: int) -> ChangePage:
     """The `limit` first changes of `user_id` after revision `since`; from 0 on it is all live tasks.
 
     Raises SyncPositionGoneError for a revision that was never reached, and for one after which a task was deleted of
     which no trace is left.
     """
-    row = await database().fetch_read(CHANGES, user_id, since, limit)
+    row = await speaker.fetch_read(CHANGES, user_id, since, limit)
     assert row is not None  # noqa: S101 - an aggregate always has one row
     revision: int = row["revision"]
     if since > revision or 0 < since < row["forgotten"]:
@@ -76,9 +76,9 @@ async def read_changes(user_id: str, since: int, limit: int) -> ChangePage:
     return ChangePage(changes, changes[-1].version, has_more=True)
 
 
-async def read_revision(user_id: str) -> int:
+async def read_revision(speaker: Speaker, user_id: str) -> int:
     """The revision that `user_id` has reached; 0 before the first write."""
-    row = await database().fetch_read(REVISION, user_id)
+    row = await speaker.fetch_read(REVISION, user_id)
     return row["revision"] if row else 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -11,6 +12,8 @@ from service.errors import IdempotencyKeyReusedError, RequestInProgressError
 from service.models.scoping import OwnedModel, ScopedManager, Speaker
 from service.models.user import User
 
+ANSWERS_KEPT = timedelta(hours=24)
+
 # Held until the transaction ends. Who does not get it at once need not wait: the same request is under way.
 LOCK = """
 SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(chr(31), $1::text, $2::text, $3::text), 0)) AS locked
@@ -19,7 +22,7 @@ SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(chr(31), $1::text, $
 # A statement of its own, after the lock: only then does it see what the one who held the lock has committed.
 FIND = """
 SELECT body_digest, status, headers::text AS headers, body FROM idempotency_keys
-WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at > now() - interval '24 hours'
+WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at > now() - $4::interval
 """
 
 KEEP = """
@@ -50,7 +53,7 @@ class UserKeys:
         self._session = session
 
     async def find(self, route: str, key: str, digest: bytes) -> StoredAnswer | None:
-        """The answer that was given to this key in the last 24 hours; None if it is new, and the caller's alone now.
+        """The answer that was given to this key within ANSWERS_KEPT; None if it is new, and the caller's alone now.
 
         Raises RequestInProgressError while another transaction has the key, IdempotencyKeyReusedError when it came
         with a body of another `digest`.
@@ -58,7 +61,7 @@ class UserKeys:
         row = await self._session.fetch_row(LOCK, self._user_id, route, key)
         if not (row and row["locked"]):
             raise RequestInProgressError
-        found = await self._session.fetch_row(FIND, self._user_id, route, key)
+        found = await self._session.fetch_row(FIND, self._user_id, route, key, ANSWERS_KEPT)
         if found is None:
             return None
         if found["body_digest"] != digest:

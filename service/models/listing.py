@@ -12,7 +12,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from service.models.task_sql import STATE
+from service.models.scoping import Row
+from service.models.task_sql import NEVER_WRITTEN, STATE
 
 # A calendar day lasts until its last microsecond (in UTC, as it has no zone of its own); a moment is itself. Tasks
 # that are never due come last in both directions.
@@ -82,13 +83,13 @@ class TaskQuery:
 class Page(NamedTuple):
     """A JSON array of tasks; where the next page begins, if there is one; how many match, if that was asked.
 
-    `state` is the owner's (see `UserTasks.state`), of the same snapshot; empty where no ETag is made of it.
+    `state` is the owner's (see `UserTasks.state`), of the same snapshot.
     """
 
     document: str
     next: Position | None
     total: int | None
-    state: str = ""
+    state: str
 
 
 class Argument(Protocol):
@@ -113,44 +114,68 @@ def _compiled(query: TaskQuery) -> tuple[str, tuple[object, ...]]:
         return f"${len(arguments) + 1}"
 
     matching = " AND ".join(["user_id = $1", "deleted_at IS NULL", *_filters(query, argument)])
-    total = f"(SELECT count(*) FROM tasks WHERE {matching})" if query.count else "NULL"  # noqa: S608 - values are arguments
     sort = SORTS[query.sort]
-    key, direction, beyond = (
-        (sort.descending, "DESC", "<") if query.descending else (sort.ascending, "ASC", ">")
-    )  # fmt: skip
-    # What has no ties needs no id to part them.
-    order = f"{key} {direction}" if key in UNIQUE else f"{key} {direction}, id {direction}"
-    place, last = (key, "page.key") if key in UNIQUE else (f"({key}, id)", "(page.key, page.id)")
-    whole = matching
-    if query.after:
-        after = f"{argument(query.after.key)}::text::{sort.type}"
-        if key not in UNIQUE:
-            after = f"({after}, {argument(query.after.id)})"
-        matching += f" AND {place} {beyond} {after}"
-    if query.limit is None:
-        return (
-            f"""
+    walk = Walk(sort.descending if query.descending else sort.ascending, sort.type, descending=query.descending)
+    after = query.after and (argument(query.after.key), "" if walk.unique else argument(query.after.id))
+    limit = None if query.limit is None else argument(query.limit)
+    return select(matching, walk, limit, after, count=query.count), tuple(arguments)
+
+
+class Walk(NamedTuple):
+    """A way through a user's tasks: along an index that begins with the owner and goes on with `key` and the id."""
+
+    key: str
+    type: str
+    descending: bool
+
+    @property
+    def unique(self) -> bool:
+        """Whether the key has no ties, and needs no id to part them."""
+        return self.key in UNIQUE
+
+    @property
+    def order(self) -> str:
+        """What to sort by."""
+        direction = "DESC" if self.descending else "ASC"
+        return f"{self.key} {direction}" if self.unique else f"{self.key} {direction}, id {direction}"
+
+    def beyond(self, key: str, identity: str) -> str:
+        """The condition that a task lies behind the place that `key` and `identity` are."""
+        sign = "<" if self.descending else ">"
+        return f"{self.key} {sign} {key}" if self.unique else f"({self.key}, id) {sign} ({key}, {identity})"
+
+
+def select(matching: str, walk: Walk, limit: str | None, after: tuple[str, str] | None, *, count: bool) -> str:
+    """The SQL that lists what is `matching` on its `walk`; `limit` and `after`, a key and an id, are `$n`s."""
+    total = f"(SELECT count(*) FROM tasks WHERE {matching})" if count else "NULL"  # noqa: S608 - values are arguments
+    listed = matching
+    if after:
+        listed += f" AND {walk.beyond(f'{after[0]}::text::{walk.type}', after[1])}"
+    if limit is None:
+        return f"""
             SELECT {ARRAY} AS document, {total} AS total, ({STATE}) AS state, NULL AS more
-            FROM (SELECT document FROM tasks WHERE {matching} ORDER BY {order}) AS listed
-            """,  # noqa: S608 - values are arguments, all else is ours
-            tuple(arguments),
-        )
-    limit = argument(query.limit)
+            FROM (SELECT document FROM tasks WHERE {listed} ORDER BY {walk.order}) AS listed
+        """  # noqa: S608 - values are arguments, all else is ours
     # Only behind a full page can there be a next one: then one more step along the index tells. A page that held a
     # row more, to be cut off again, took a quarter longer.
-    return (
-        f"""
-        SELECT document, {PORTABLE.get(sort.type, "key::text")} AS key, id, {total} AS total, ({STATE}) AS state,
-               (SELECT true FROM tasks WHERE {whole} AND {place} {beyond} {last} ORDER BY {order} LIMIT 1) AS more
+    return f"""
+        SELECT document, {PORTABLE.get(walk.type, "key::text")} AS key, id, {total} AS total, ({STATE}) AS state,
+               (SELECT true FROM tasks WHERE {matching} AND {walk.beyond("page.key", "page.id")}
+                ORDER BY {walk.order} LIMIT 1) AS more
         FROM (
             SELECT {ARRAY} AS document, (array_agg(key))[{limit}::int] AS key, (array_agg(id))[{limit}::int] AS id
             FROM (
-                SELECT id, {key} AS key, document FROM tasks WHERE {matching} ORDER BY {order} LIMIT {limit}::int
+                SELECT id, {walk.key} AS key, document FROM tasks
+                WHERE {listed} ORDER BY {walk.order} LIMIT {limit}::int
             ) AS listed
         ) AS page
-        """,  # noqa: S608 - values are arguments, all else is ours
-        tuple(arguments),
-    )
+    """  # noqa: S608 - values are arguments, all else is ours
+
+
+def page_of(row: Row) -> Page:
+    """What `select` has found."""
+    position = Position(row["key"], row["id"]) if row["more"] else None
+    return Page(row["document"], position, row["total"], row["state"] or NEVER_WRITTEN)
 
 
 def _filters(query: TaskQuery, argument: Argument) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar, cast
 
 from tortoise.manager import Manager
 from tortoise.models import Model
@@ -37,10 +37,6 @@ class Speaker(Database, Protocol):
     async def fetch_read(self, statement: str, *arguments: object) -> Row | None:
         """Do the same for a statement that changes nothing, which a pool may therefore run twice."""
 
-
-class Pool(Speaker, Protocol):
-    """What the managers ask of a pool, which may take another connection where one was lost."""
-
     def transaction(self) -> AbstractAsyncContextManager[Speaker]:
         """Statements that are done together, or not at all when the block raises. Raises UnavailableError."""
 
@@ -48,18 +44,44 @@ class Pool(Speaker, Protocol):
 class _Bound:
     """Where the managers find the database; asking Tortoise for its connection at each statement would cost 4 µs."""
 
-    database: Pool | None = None
+    database: Speaker | None = None
 
 
-def bind(database: Pool | None) -> None:
+def bind(database: Speaker | None) -> None:
     """Tell the managers which database to speak to; None when it closes."""
     _Bound.database = database
 
 
-def database() -> Pool:
+def database() -> Speaker:
     """The database that the application was started with."""
     assert _Bound.database is not None, "the database is not open"  # noqa: S101 - the application opens it at start
     return _Bound.database
+
+
+class UserScope:
+    """What one user has, and nobody else: the database to speak to about it, or one transaction's session."""
+
+    __slots__ = ("_owner", "_session")
+
+    def __init__(
+        self, user_id: str, email: str | None = None, name: str | None = None, *, session: Speaker | None = None
+    ) -> None:
+        """Bind to the owner, and to a transaction if any. `email` and `name` go to the user's row with each write."""
+        self._owner = (user_id, email, name)
+        self._session = session
+
+    @property
+    def user_id(self) -> str:
+        """Whose it is."""
+        return self._owner[0]
+
+    def within(self, session: Speaker) -> Self:
+        """The same, as one transaction's `session` writes and sees it."""
+        return type(self)(*self._owner, session=session)
+
+    @property
+    def _speaker(self) -> Speaker:
+        return self._session or database()
 
 
 class ScopedManager(Manager, Generic[M]):

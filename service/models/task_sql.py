@@ -58,6 +58,8 @@ SELECT to_hex((date_part('epoch', created_at) * 1000000)::bigint) || '-' || revi
 FROM users WHERE id = $1
 """
 
+NEVER_WRITTEN = "0"  # the state of a user without a row
+
 # Of the locked task: whether it is at one of the versions that the writer expects.
 EXPECTED = "($5::bigint[] IS NULL OR version = ANY ($5))"
 

@@ -8,12 +8,13 @@ the task was deleted, and has to read everything anew.
 from __future__ import annotations
 
 from service.errors import TaskNotFoundError, TaskQuotaError
-from service.models.listing import ARRAY, PORTABLE, Page, Position
-from service.models.scoping import Speaker, database
+from service.models.listing import Page, Position, Walk, page_of, select
+from service.models.scoping import UserScope
 from service.models.task_sql import advance
 from service.models.user_tasks import StoredTask
 
 TRASHED = "user_id = $1 AND deleted_at IS NOT NULL"
+LAST_DELETED_FIRST = Walk("deleted_at", "timestamptz", descending=True)
 
 # The quota is decided under the lock on the owner's row. A target without a task is one for which there was no room.
 RESTORE = f"""
@@ -55,65 +56,25 @@ DESTROY_ALL = _destroy("")
 
 def statement(
     user_id: str, limit: int | None, after: Position | None, *, count: bool
-) -> tuple[str, list[object]]:  # fmt: skip
-    """The SQL that lists a trash, what was deleted last first, and its arguments, the owner first.
-
-    It has the form of `listing.statement`, and walks the index of the trash.
-    """
-    total = f"(SELECT count(*) FROM tasks WHERE {TRASHED})" if count else "NULL"  # noqa: S608 - constants only
-    order = "ORDER BY deleted_at DESC, id DESC"
-    if limit is None:
-        return (
-            f"""
-            SELECT {ARRAY} AS document, NULL AS key, NULL AS id, {total} AS total
-            FROM (SELECT document FROM tasks WHERE {TRASHED} {order}) AS listed
-            """,  # noqa: S608 - constants only
-            [user_id],
-        )
-    beyond = "AND (deleted_at, id) < ($3::text::timestamptz, $4)" if after else ""
-    return (
-        f"""
-        WITH page AS (
-            SELECT *, deleted_at AS key FROM tasks WHERE {TRASHED} {beyond} {order} LIMIT $2::int + 1
-        ), last AS (
-            SELECT {PORTABLE["timestamptz"]} AS key, id FROM page
-            WHERE (SELECT count(*) FROM page) > $2::int
-            OFFSET $2::int - 1 LIMIT 1
-        )
-        SELECT {ARRAY} AS document, (SELECT key FROM last) AS key, (SELECT id FROM last) AS id, {total} AS total
-        FROM (SELECT document FROM page LIMIT $2::int) AS listed
-        """,  # noqa: S608 - constants only
-        [user_id, limit, *(after or ())],
-    )
+) -> tuple[str, tuple[object, ...]]:  # fmt: skip
+    """The SQL that lists a trash, what was deleted last first, and its arguments, the owner first."""
+    text = select(TRASHED, LAST_DELETED_FIRST, "$2" if limit else None, ("$3", "$4") if after else None, count=count)
+    return text, (user_id, *((limit, *(after or ())) if limit else ()))
 
 
-class UserTrash:
+class UserTrash(UserScope):
     """The deleted tasks of one user, and nobody else's. Every method raises UnavailableError as `UserTasks` does."""
-
-    __slots__ = ("_owner", "_session")
-
-    def __init__(self, user_id: str, email: str | None = None, name: str | None = None) -> None:
-        """Bind the manager to its owner. `email` and `name` go to the user's row with each write."""
-        self._owner = (user_id, email, name)
-        self._session: Speaker | None = None
-
-    def within(self, session: Speaker) -> UserTrash:
-        """The same user's trash, as one transaction's `session` writes and sees it."""
-        bound = UserTrash(*self._owner)
-        bound._session = session
-        return bound
 
     async def list(self, *, limit: int | None = None, after: Position | None = None, count: bool = False) -> Page:
         """What is in the trash, newest deletion first: all of it, or `limit` tasks that come `after` a position."""
-        text, arguments = statement(self._owner[0], limit, after, count=count)
-        row = await (self._session or database()).fetch_read(text, *arguments)
+        text, arguments = statement(self.user_id, limit, after, count=count)
+        row = await self._speaker.fetch_read(text, *arguments)
         assert row is not None  # noqa: S101 - an aggregate always has one row
-        position = None if row["id"] is None else Position(row["key"], row["id"])
-        return Page(row["document"], position, row["total"])
+        return page_of(row)
 
     async def restore(self, task_id: int, *, quota: int) -> StoredTask:
         """Give the task back as it was. Raises TaskNotFoundError, or TaskQuotaError at `quota` live tasks."""
-        row = await (self._session or database()).fetch_row(RESTORE, *self._owner, task_id, quota)
+        row = await self._speaker.fetch_row(RESTORE, *self._owner, task_id, quota)
         if row is None:
             raise TaskNotFoundError
         if row["version"] is None:
@@ -130,5 +91,5 @@ class UserTrash:
         return await self._destroy(DESTROY_ALL)
 
     async def _destroy(self, text: str, *arguments: int) -> int:
-        row = await (self._session or database()).fetch_row(text, *self._owner, *arguments)
+        row = await self._speaker.fetch_row(text, *self._owner, *arguments)
         return int(row["destroyed"]) if row else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from service.models.idempotency import ANSWERS_KEPT
 from service.models.scoping import Database
 
 # Rows that one call purges at most, so that no transaction of upkeep is long.
@@ -37,9 +38,6 @@ WITH target AS (
 SELECT count(*) AS purged FROM purged
 """
 
-# How long an answer may be asked for again (`Idempotency-Key`).
-ANSWERS_KEPT = timedelta(hours=24)
-
 # As above, of the answers that are kept (index idempotency_keys_age).
 NEXT_OWNER_OF_ANSWERS = """
 SELECT user_id FROM idempotency_keys
@@ -72,7 +70,7 @@ async def purge_trash_of_all_users(older_than: timedelta, connection: Database, 
 
 
 async def purge_answers_of_all_users(connection: Database, *, limit: int = BATCH) -> int:
-    """Remove the answers that were given more than 24 hours ago, of everybody; returns and raises as above."""
+    """Remove the answers that were given longer than ANSWERS_KEPT ago, of everybody; returns and raises as above."""
     return await _purge(NEXT_OWNER_OF_ANSWERS, FORGET_ANSWERS, ANSWERS_KEPT, connection, limit)
 
 

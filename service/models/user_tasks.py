@@ -9,12 +9,11 @@ from typing import NamedTuple
 from service.errors import TaskNotFoundError, TaskQuotaError, VersionMismatchError
 from service.models import batch, changes, importing
 from service.models import task_sql as sql
-from service.models.listing import Page, Position, TaskQuery, statement
-from service.models.scoping import Row, Speaker, database
+from service.models.listing import Page, TaskQuery, page_of, statement
+from service.models.scoping import Row, UserScope
 
 # Values by column name: title, description, completed, priority (0 to 3), tags, due_date, due_at. Already valid.
 TaskChanges = Mapping[str, object]
-NEVER_WRITTEN = "0"  # the state of a user without a row
 
 
 class StoredTask(NamedTuple):
@@ -43,34 +42,16 @@ class Summary(NamedTuple):
     due_today: int
 
 
-class UserTasks:
+class UserTasks(UserScope):
     """The tasks of one user, and nobody else's.
 
     Every method raises UnavailableError when the database cannot answer now; nothing is half-written then, though
     a write whose answer got lost may have been done.
     """
 
-    __slots__ = ("_owner", "_session")
-
-    def __init__(self, user_id: str, email: str | None = None, name: str | None = None) -> None:
-        """Bind the manager to its owner. `email` and `name` go to the user's row with each write."""
-        self._owner = (user_id, email, name)
-        self._session: Speaker | None = None
-
-    def within(self, session: Speaker) -> UserTasks:
-        """The same user's tasks, as one transaction's `session` writes and sees them."""
-        bound = UserTasks(*self._owner)
-        bound._session = session
-        return bound
-
-    @property
-    def user_id(self) -> str:
-        """Whose tasks these are."""
-        return self._owner[0]
-
     async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:
         """Create a task; `values` holds at least a title. Raises TaskQuotaError at `quota` live tasks."""
-        row = await (self._session or database()).fetch_row(
+        row = await self._speaker.fetch_row(
             sql.CREATE, *self._owner, quota,
             values["title"], values.get("description"), values.get("completed", False), values.get("priority", 0),
             values.get("tags", ()), _text(values.get("due_date")), _text(values.get("due_at")),
@@ -81,12 +62,11 @@ class UserTasks:
 
     async def add_all(self, tasks: str, count: int, *, quota: int, skip_known: bool) -> importing.Added:
         """Create the `count` tasks of a JSON array, or none of them. Raises as `importing.add_tasks` does."""
-        speaker = self._session or database()
-        return await importing.add_tasks(speaker, self._owner, tasks, count, quota=quota, skip_known=skip_known)
+        return await importing.add_tasks(self._speaker, self._owner, tasks, count, quota=quota, skip_known=skip_known)
 
     async def find(self, task_id: int) -> StoredTask:
         """The task with this id. Raises TaskNotFoundError."""
-        return _stored(await (self._session or database()).fetch_read(sql.FIND, self.user_id, task_id))
+        return _stored(await self._speaker.fetch_read(sql.FIND, self.user_id, task_id))
 
     async def update(self, task_id: int, changes: TaskChanges, expected: Expected | None = None) -> StoredTask:
         """Set the columns in `changes`; what holds already moves neither version nor time.
@@ -111,49 +91,46 @@ class UserTasks:
 
     async def _write(self, text: str, task_id: int, expected: Expected | None, *values: object) -> StoredTask:
         versions = expected and expected.versions
-        row = await (self._session or database()).fetch_row(text, *self._owner, task_id, versions, *values)
+        row = await self._speaker.fetch_row(text, *self._owner, task_id, versions, *values)
         if expected and row and not row["matched"]:
             raise VersionMismatchError(row["version"], row["document"], weakened=expected.weakened)
         return _stored(row)
 
     async def perform(self, operations: Sequence[batch.Operation], *, atomic: bool, quota: int) -> list[batch.Outcome]:
         """Do many writes in one transaction; what it gives and raises is told in `batch.perform`."""
-        if self._session:
-            return await batch.perform(self._session, self._owner, operations, atomic=atomic, quota=quota)
-        async with database().transaction() as session:
+        async with self._speaker.transaction() as session:
             return await batch.perform(session, self._owner, operations, atomic=atomic, quota=quota)
 
     async def delete_many(self, *, completed: bool | None) -> int:
         """Move all tasks, or only those with this completion, to the trash; return how many."""
-        row = await (self._session or database()).fetch_row(sql.DELETE_MANY, *self._owner, completed)
+        row = await self._speaker.fetch_row(sql.DELETE_MANY, *self._owner, completed)
         return int(row["deleted"]) if row else 0
 
     async def list(self, query: TaskQuery) -> Page:
         """The live tasks that match `query`, in its order."""
         text, arguments = statement(self.user_id, query)
-        row = await (self._session or database()).fetch_read(text, *arguments)
+        row = await self._speaker.fetch_read(text, *arguments)
         assert row is not None  # noqa: S101 - an aggregate always has one row
-        position = Position(row["key"], row["id"]) if row["more"] else None
-        return Page(row["document"], position, row["total"], row["state"] or NEVER_WRITTEN)
+        return page_of(row)
 
     async def state(self) -> str:
         """A word for what the tasks are now: as long as it is the same, so are they. Reads one row."""
-        row = await (self._session or database()).fetch_read(sql.STATE, self.user_id)
-        return row["state"] if row else NEVER_WRITTEN
+        row = await self._speaker.fetch_read(sql.STATE, self.user_id)
+        return row["state"] if row else sql.NEVER_WRITTEN
 
     async def changes(self, since: int, limit: int) -> changes.ChangePage:
         """What changed after revision `since`, at most `limit` tasks of it. Raises SyncPositionGoneError."""
-        return await changes.read_changes(self.user_id, since, limit)
+        return await changes.read_changes(self._speaker, self.user_id, since, limit)
 
     async def revision(self) -> int:
         """The revision of the last write; 0 before the first."""
-        return await changes.read_revision(self.user_id)
+        return await changes.read_revision(self._speaker, self.user_id)
 
     async def summarise(self, today: date, starts: datetime, ends: datetime) -> Summary:
         """Count the live tasks; `today` runs from `starts` until before `ends`, in the caller's time zone."""
-        row = await (self._session or database()).fetch_read(sql.SUMMARY, self.user_id, today, starts, ends)
+        row = await self._speaker.fetch_read(sql.SUMMARY, self.user_id, today, starts, ends)
         assert row is not None  # noqa: S101 - an aggregate always has one row
-        return Summary(row["state"] or NEVER_WRITTEN, *(row[column] for column in Summary._fields[1:]))
+        return Summary(row["state"] or sql.NEVER_WRITTEN, *(row[column] for column in Summary._fields[1:]))
 
 
 def _text(value: object) -> object:

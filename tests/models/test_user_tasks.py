@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import date, datetime, timezone
 from itertools import pairwise
 
@@ -10,8 +11,9 @@ import asyncpg
 import msgspec
 import pytest
 
+from service import database
 from service.errors import TaskNotFoundError, TaskQuotaError
-from service.models import StoredTask, Task, UserTasks
+from service.models import Operation, StoredTask, Task, TaskQuery, UserTasks
 
 QUOTA = 10_000
 USER = {"id": "eve", "created_at": "now()", "revision": 0, "written_at": "now()", "task_count": 0}
@@ -232,6 +234,20 @@ class TestTheUsersRow:
         assert (await owner(connection))["task_count"] == 20
 
 
+async def test_all_that_is_asked_within_a_transaction_is_seen_as_it_sees_it(ada):
+    with contextlib.suppress(ZeroDivisionError):
+        async with database.client().transaction() as session:
+            within = ada.within(session)
+            made = await make(within)
+            assert (await within.find(made.id)).version == await within.revision() == 1
+            assert [change.version for change in (await within.changes(0, 10)).changes] == [1]
+            assert (await within.list(TaskQuery())).document == f"[{made.document}]"
+            assert await within.perform([Operation("delete", made.id)], atomic=True, quota=QUOTA) == [None]
+            assert await ada.revision() == 0, "nobody else sees it yet"
+            raise ZeroDivisionError
+    assert (await ada.list(TaskQuery())).document == "[]"
+
+
 class TestTheSchema:
     """What must hold even if a statement of ours were wrong."""
 
@@ -251,7 +267,7 @@ class TestTheSchema:
     async def test_a_task_that_breaks_a_rule_cannot_be_stored(self, ada, connection, wrong):
         await make(ada)
         await self.insert(connection, "tasks", TASK)
-        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+        with pytest.raises((asyncpg.CheckViolationError, asyncpg.NotNullViolationError)):
             await self.insert(connection, "tasks", {**TASK, "version": 100, **wrong})
 
     async def test_the_document_says_what_the_columns_hold_whoever_wrote_them_and_wherever(self, ada, connection):
