@@ -114,14 +114,17 @@ class TaskQuotaError(DoableError):
 
 
 class SyncPositionGoneError(DoableError):
-    """The caller wants the changes since a revision that cannot be gone on from; `revision` is the newest one."""
+    """The caller wants the changes since a position that cannot be gone on from.
 
-    detail = "The changes since this revision are not known any more; sync again from 0."
+    `newest` is the caller's current position: the beginning, empty before the first write, and the revision.
+    """
 
-    def __init__(self, revision: int = 0) -> None:
-        """Keep the caller's current `revision`."""
+    detail = "The changes since this position are not known any more; read everything again with since=0."
+
+    def __init__(self, beginning: str = "", revision: int = 0) -> None:
+        """Keep the caller's current position."""
         super().__init__()
-        self.revision = revision
+        self.newest = (beginning, revision)
 
 
 class BatchFailedError(DoableError):

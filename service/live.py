@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.errors import TooManyStreamsError, UnavailableError
-from service.models import ChangePage, UserTasks, revisions_of_several_users
+from service.models import START, ChangePage, SyncPosition, UserTasks, positions_of_several_users
 
 logger = logging.getLogger("doable.live")
 
@@ -24,13 +24,13 @@ LONGEST_INTERVAL = 5.0  # seconds, while the database is away
 
 
 class Subscription:
-    """One stream's place: the revision that it has reached, and the event that tells it to look for more."""
+    """One stream's place: the position that it has reached, and the event that tells it to look for more."""
 
     __slots__ = ("moved", "position")
 
     def __init__(self) -> None:
-        """Begin before the first revision."""
-        self.position = 0
+        """Begin before the first write."""
+        self.position = START
         self.moved = asyncio.Event()
 
 
@@ -42,16 +42,16 @@ class Listeners:
     def __init__(self) -> None:
         """Begin with none."""
         self.streams: set[Subscription] = set()
-        self._reads: dict[tuple[int, int], asyncio.Task[ChangePage]] = {}  # under way, by position and limit
+        self._reads: dict[tuple[SyncPosition, int], asyncio.Task[ChangePage]] = {}  # under way, by position and limit
 
-    def wake(self, beyond: int | None = None) -> None:
-        """Let the streams look for more: all of them, or those that are not at revision `beyond`."""
+    def wake(self, beyond: SyncPosition | None = None) -> None:
+        """Let the streams look for more: all of them, or those that are not at the position `beyond`."""
         self._reads = {}  # what is under way may have begun before there was more
         for stream in self.streams:
             if stream.position != beyond:
                 stream.moved.set()
 
-    async def changes(self, tasks: UserTasks, position: int, limit: int) -> ChangePage:
+    async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int) -> ChangePage:
         """What `tasks.changes` gives and raises, read once for all streams that ask while it is under way."""
         reads, key = self._reads, (position, limit)
         if key not in reads:
@@ -95,7 +95,7 @@ class Hub:
             if not mine.streams:
                 del self._waiting[user_id]
 
-    async def changes(self, tasks: UserTasks, position: int, limit: int) -> ChangePage:
+    async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int) -> ChangePage:
         """What changed of the user of `tasks`, who is subscribed; read once for all streams that are at `position`.
 
         Raises SyncPositionGoneError and UnavailableError.
@@ -142,11 +142,11 @@ class Hub:
                 interval = INTERVAL
 
     async def _look(self) -> None:
-        """Wake every stream that is not where its user's revision is."""
+        """Wake every stream that is not at its user's position."""
         if not self._waiting:
             return
         connected = [*self._waiting]
-        revisions = await revisions_of_several_users(connected)
+        positions = await positions_of_several_users(connected)
         for user_id in connected:
             if listeners := self._waiting.get(user_id):
-                listeners.wake(beyond=revisions.get(user_id, 0))
+                listeners.wake(beyond=positions.get(user_id, START))

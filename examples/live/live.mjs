@@ -1,6 +1,6 @@
 // A task list that any number of tabs keep together, on and off the line.
 //
-//   confirmed   what the service has said: tasks by id, as of `revision`
+//   confirmed   what the service has said: tasks by id, as of `position`
 //   queue       what the person did here and the service has not answered yet, oldest first
 //   shown()     the first with the second applied; it is made anew each time, so nothing is ever rolled back
 //
@@ -18,7 +18,7 @@ const touched = new Set(); // the tasks that others changed since the page was l
 const real = new Map(); // the ids that new tasks were given, by those that they had here
 const held = []; // news of tasks unknown here, while the answer to a new one of ours is under way
 let queue = [];
-let revision; // undefined: everything has to be read
+let position; // as the service gave it, opaque to us; undefined: everything has to be read
 let link; // aborted when the line goes
 let sending; // the write that is under way
 let notBefore = 0; // the moment until which the service, or its absence, asks for patience
@@ -100,12 +100,12 @@ function describeAnswer(response) {
 /** Read everything, page by page, and put it in place of what there was. */
 async function readAll(signal) {
   let copy = new Map();
-  let since = 0;
+  let since = "0";
   for (;;) {
     const response = await request("GET", `/tasks/changes?since=${since}`, { signal });
-    if (response.status === 410) { // the trash was emptied while we read
+    if (response.status === 410) { // the trash was emptied, or the user erased, while we read
       copy = new Map();
-      since = 0;
+      since = "0";
       continue;
     }
     if (!response.ok) throw new Away();
@@ -117,15 +117,15 @@ async function readAll(signal) {
   confirmed.clear();
   gone.clear();
   for (const [id, task] of copy) confirmed.set(id, task);
-  revision = since;
+  position = since;
   draw();
 }
 
-/** Follow the event stream from `revision` on, until it ends. */
+/** Follow the event stream from `position` on, until it ends. */
 async function readEvents(signal) {
   const silence = new AbortController();
   const either = AbortSignal.any([signal, silence.signal]);
-  const response = await request("GET", "/tasks/events", { headers: { "Last-Event-ID": revision }, signal: either });
+  const response = await request("GET", "/tasks/events", { headers: { "Last-Event-ID": position }, signal: either });
   if (!response.ok) throw new Away();
   tell("live");
   notBefore = 0;
@@ -142,7 +142,7 @@ async function readEvents(signal) {
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop(); // has not arrived in full
       for (const block of blocks) receive(parse(block));
-      if (revision === undefined) return;
+      if (position === undefined) return;
       draw();
     }
   } finally {
@@ -158,16 +158,16 @@ const parse = (block) => Object.fromEntries(block.split("\n").filter((line) => l
 function receive(event) {
   if (event.retry) follow.retry = Number(event.retry);
   if (event.event === "reset") {
-    note("EVENT", "reset", `revision ${event.id}`).event();
-    revision = undefined; // what came in between is forgotten: read everything
+    note("EVENT", "reset", "").event();
+    position = undefined; // what came in between is forgotten: read everything
     return;
   }
   if (event.event === "task") {
     const change = JSON.parse(event.data);
-    note("EVENT", `task ${change.id}`, `revision ${event.id}${change.deleted ? ", deleted" : ""}`).event();
+    note("EVENT", `task ${change.id}`, `version ${change.version}${change.deleted ? ", deleted" : ""}`).event();
     if (take(change) && change.id !== sending?.id) touched.add(change.id);
   }
-  if (event.id) revision = Number(event.id);
+  if (event.id) position = event.id;
 }
 
 const isNews = ({ id, version }) => version > (confirmed.get(id)?.version ?? gone.get(id) ?? 0);
@@ -197,11 +197,11 @@ function release() {
 async function follow(signal) {
   for (let failures = 0; !signal.aborted; ) {
     try {
-      if (revision === undefined) await readAll(signal);
+      if (position === undefined) await readAll(signal);
       const began = Date.now();
       await readEvents(signal);
       failures = 0;
-      if (revision === undefined || Date.now() - began > SILENCE) continue; // a token has run out, most likely
+      if (position === undefined || Date.now() - began > SILENCE) continue; // a token has run out, most likely
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof Away)) throw error;
@@ -284,7 +284,7 @@ const drop = (write) => { queue = queue.filter((other) => other !== write); };
 
 /** Send what waits, one after the other, for as long as somebody answers. */
 async function send() {
-  if (sending || !link || revision === undefined || Date.now() < notBefore) return;
+  if (sending || !link || position === undefined || Date.now() < notBefore) return;
   const signal = link.signal;
   const stuck = (write) => queue.some((other) => other.id === write.id && other.conflict);
   try {
@@ -636,19 +636,20 @@ function summarise(tasks) {
   const waiting = queue.filter((write) => !write.conflict).length;
   const kept = `${waiting} ${waiting === 1 ? "change is" : "changes are"} kept here until you are back.`;
   $("board").dataset.waiting = waiting;
-  $("empty").hidden = tasks.length > 0 || revision === undefined;
+  $("empty").hidden = tasks.length > 0 || position === undefined;
   $("counts").textContent = tasks.length ? `${open} open, ${tasks.length - open} done` : "";
   $("hint").hidden = !tasks.length;
   $("notice").hidden = !isCutOff();
   $("notice-text").textContent = waiting ? kept : "Go on working. What you change is sent when you are back.";
-  $("revision").textContent = revision === undefined ? "" : `revision ${revision}`;
+  const versions = [...[...confirmed.values()].map((task) => task.version), ...gone.values()];
+  $("newest").textContent = versions.length ? `version ${versions.reduce((a, b) => Math.max(a, b))}` : "";
   document.title = open ? `${open} open · Doable` : "Doable";
 }
 
 function tell(state) {
   document.body.dataset.state = state;
   $("state").textContent =
-    { live: "Live", offline: "Offline", reconnecting: revision === undefined ? "Connecting" : "Reconnecting" }[state];
+    { live: "Live", offline: "Offline", reconnecting: position === undefined ? "Connecting" : "Reconnecting" }[state];
 }
 
 // --------------------------------------------------------------------------------------------------- what was said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -9,23 +10,27 @@ from sanic import Blueprint, HTTPResponse
 
 from service.api import listing, responses
 from service.api.requests import ApiRequest
-from service.models import ChangePage
+from service.errors import FieldError, InvalidInputError
+from service.models import START, ChangePage, SyncPosition
 
 blueprint: Blueprint = Blueprint("changes", url_prefix="/api/<user_id:str>/tasks")
 
 MAXIMUM_REVISION = 2**63 - 1  # PostgreSQL's bigint
 MAXIMUM_PAGE = 1_000
 USUAL_PAGE = 500
-SINCE = "the revision that the answer before gave as next; 0, which is the default, for a full sync"
+POSITION = re.compile(r"([0-9a-f]{1,16})-(0|[1-9][0-9]{0,18})")
+SINCE = "0 for a full sync, or a position exactly as it was given, as next or as the id of an event"
+Since = Annotated[
+    str,
+    Meta(description=f"Where to go on: {SINCE}.", extra={"rule": SINCE},
+         extra_json_schema={"examples": ["0", "64a1b2c3d4e5f-8"]}),
+]  # fmt: skip
 
 
 class ChangeParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     """Where to go on, and how far."""
 
-    since: Annotated[
-        int, Meta(ge=0, le=MAXIMUM_REVISION, description=SINCE, extra={"rule": SINCE},
-                  extra_json_schema={"format": "int64"}),
-    ] = 0  # fmt: skip
+    since: Since = "0"
     limit: Annotated[
         int, Meta(ge=1, le=MAXIMUM_PAGE, description="How many changes at most; a first page may be longer.",
                   extra={"rule": "a number of changes from 1 to 1000"}),
@@ -59,18 +64,31 @@ class Changes(Struct, kw_only=True):
     """Changes in the order of versions, each task once, at its newest state."""
 
     changes: list[Change]
-    next: Annotated[int, Meta(ge=0, description="The revision to send as `since` for what comes after.")]
+    next: Annotated[str, Meta(description="The position to send as `since` for what comes after; opaque.")]
     has_more: Annotated[bool, Meta(description="Whether there is more already.")]
 
 
 @blueprint.get("/changes", unquote=True)
 async def read_changes(request: ApiRequest) -> HTTPResponse:
-    """What changed since a revision, a page of it."""
+    """What changed since a position, a page of it."""
     sent = listing.parameters(request.query_string, ChangeParameters)
-    return responses.json_document(_document(await request.tasks.changes(sent.since, sent.limit)))
+    return responses.json_document(_document(await request.tasks.changes(position("since", sent.since), sent.limit)))
+
+
+def position(field: str, text: str) -> SyncPosition:
+    """Read a position that a client was given. A bare revision is none: it does not say whose history it counts.
+
+    Raises InvalidInputError, which names `field`, for a text that was never given out.
+    """
+    if text == str(START):
+        return START
+    parts = POSITION.fullmatch(text)
+    if parts is None or int(parts[2]) > MAXIMUM_REVISION:
+        raise InvalidInputError([FieldError(field, f"must be {SINCE}")])
+    return SyncPosition(parts[1], int(parts[2]))
 
 
 def _document(page: ChangePage) -> str:
     """The page as JSON; PostgreSQL has written each change."""
     changes = ",".join(change.document for change in page.changes)
-    return f'{{"changes":[{changes}],"next":{page.next},"has_more":{"true" if page.has_more else "false"}}}'
+    return f'{{"changes":[{changes}],"next":"{page.next}","has_more":{"true" if page.has_more else "false"}}}'

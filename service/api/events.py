@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import re
 import time
 from collections.abc import Iterator
 from typing import Annotated, cast
@@ -18,12 +17,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from sanic import Blueprint, HTTPResponse
 
 from service.api import listing, middleware, streaming
-from service.api.changes import MAXIMUM_REVISION
+from service.api.changes import SINCE, Since, position
 from service.api.protocol import DeadlineProtocol
 from service.api.requests import ApiRequest
-from service.errors import FieldError, InvalidInputError, SyncPositionGoneError, UnavailableError
+from service.errors import SyncPositionGoneError, UnavailableError
 from service.live import Hub, Subscription
-from service.models import Change, UserTasks
+from service.models import ChangePage, SyncPosition, UserTasks
 
 blueprint: Blueprint = Blueprint("events", url_prefix="/api/<user_id:str>/tasks")
 
@@ -34,16 +33,14 @@ PIECE = 32 * 1024  # characters that are written at once
 RETRY = (1_000, 4_000)  # milliseconds; spread, so that those who lose a worker do not come back in the same moment
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 HEADERS = {"X-Accel-Buffering": "no"}  # nginx would hold events back
-REVISION = re.compile(r"\d{1,19}", re.ASCII)
-SINCE = "the revision after which events begin; without it and without Last-Event-ID they begin now"
 
 
 class EventParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     """Where to begin."""
 
     since: Annotated[
-        Annotated[int, Meta(ge=0, le=MAXIMUM_REVISION)] | UnsetType,
-        Meta(description=SINCE, extra={"rule": SINCE}, extra_json_schema={"format": "int64"}),
+        Since | UnsetType,
+        Meta(description=f"{SINCE}; without it and without Last-Event-ID events begin now", extra={"rule": SINCE}),
     ] = UNSET
 
 
@@ -59,16 +56,15 @@ async def stream_events(request: ApiRequest) -> None:
         await EventStream(request, hub, subscription).run(since)
 
 
-def read_position(request: ApiRequest) -> int | None:
-    """The revision to begin after; None for now. A client that reconnects to the same URL sends Last-Event-ID: it wins.
+def read_position(request: ApiRequest) -> SyncPosition | None:
+    """The position to begin after; None for now. A client that reconnects to the same URL sends Last-Event-ID: it wins.
 
-    Raises InvalidInputError for either of the two, if it is not a revision.
+    Raises InvalidInputError for either of the two, if it is not a position.
     """
     since = listing.parameters(request.query_string, EventParameters).since
+    after = None if since is UNSET else position("since", since)
     last = request.headers.getone("last-event-id", "")
-    if last and not (REVISION.fullmatch(last) and int(last) <= MAXIMUM_REVISION):
-        raise InvalidInputError([FieldError("Last-Event-ID", "must be the id of an event of this stream")])
-    return int(last) if last else None if since is UNSET else since
+    return position("Last-Event-ID", last) if last else after
 
 
 class TooSlowError(Exception):
@@ -92,13 +88,13 @@ class EventStream:
         self._response = HTTPResponse()
         self._ended = "client closed the connection"
 
-    async def run(self, since: int | None) -> None:
+    async def run(self, since: SyncPosition | None) -> None:
         """Answer: what came after `since` (None: nothing), then what comes, until the stream must end.
 
         Raises UnavailableError as long as nothing was sent.
         """
-        revision = await self._tasks.revision()
-        self._subscription.position = revision if since is None else since
+        newest = await self._tasks.position()
+        self._subscription.position = newest if since is None else since
         self._request.streams = True
         try:
             self._response = await self._request.respond(headers={**HEADERS}, content_type=EVENT_STREAM)
@@ -139,12 +135,15 @@ class EventStream:
             try:
                 page = await self._hub.changes(self._tasks, self._subscription.position, PAGE)
             except SyncPositionGoneError as gone:
-                self._subscription.position = gone.revision
-                await self._write(f'event: reset\nid: {gone.revision}\ndata: {{"revision":{gone.revision}}}\n\n')
+                newest = self._subscription.position = SyncPosition(*gone.newest)
+                await self._write(f'event: reset\nid: {newest}\ndata: {{"next":"{newest}"}}\n\n')
                 return
-            for piece in pieces(page.changes):
+            reached = self._subscription.position
+            for piece in pieces(page):
                 await self._write(piece)
-            if page.next != (page.changes[-1].version if page.changes else self._subscription.position):
+            if page.changes:
+                reached = page.next._replace(revision=page.changes[-1].version)
+            if page.next != reached:
                 await self._write(f"id: {page.next}\n\n")  # the last writes left no task behind, but count
             self._subscription.position, more = page.next, page.has_more
 
@@ -158,12 +157,12 @@ class EventStream:
             raise TooSlowError from None
 
 
-def pieces(changes: list[Change]) -> Iterator[str]:
-    """The changes as events, as many together as make a piece of about PIECE characters."""
+def pieces(page: ChangePage) -> Iterator[str]:
+    """The changes of `page` as events, as many together as make a piece of about PIECE characters."""
     piece: list[str] = []
     size = 0
-    for change in changes:
-        piece.append(f"event: task\nid: {change.version}\ndata: {change.document}\n\n")
+    for change in page.changes:
+        piece.append(f"event: task\nid: {page.next._replace(revision=change.version)}\ndata: {change.document}\n\n")
         size += len(piece[-1])
         if size >= PIECE:
             yield "".join(piece)

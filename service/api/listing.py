@@ -23,7 +23,7 @@ MAXIMUM_PAGE = 1_000
 MAXIMUM_TEXT = 200
 NATURALLY_DESCENDING = frozenset({"created", "updated", "priority"})
 WHOLE = re.compile(r"\d{1,19}", re.ASCII)
-WHOLE_NUMBERS = frozenset({"limit", "since"})
+WHOLE_NUMBERS = frozenset({"limit"})
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 MINUTE = "%Y-%m-%dT%H:%M"
 LAST_MOMENT = time(23, 59, 59, 999999, tzinfo=timezone.utc)

@@ -57,7 +57,7 @@ PROBLEMS = {
         ),
         Problem(
             "sync_position_gone", 410, "Sync position gone",
-            "The changes since this revision are not known any more, or it is not of this history; sync again from 0.",
+            "The changes since this position are not known any more, or it is of another history; sync again from 0.",
         ),
         Problem(
             "version_mismatch", 412, "Version mismatch",

@@ -2,7 +2,7 @@
 
 from service.models.archive import UserArchive
 from service.models.batch import Operation, Outcome
-from service.models.changes import Change, ChangePage, revisions_of_several_users
+from service.models.changes import START, Change, ChangePage, SyncPosition, positions_of_several_users
 from service.models.idempotency import IdempotencyKey, StoredAnswer
 from service.models.importing import Added
 from service.models.listing import Page, Position, TaskQuery
@@ -12,6 +12,7 @@ from service.models.user import User
 from service.models.user_tasks import Expected, StoredTask, TaskChanges, UserTasks
 
 __all__ = [
+    "START",
     "Added",
     "Change",
     "ChangePage",
@@ -24,6 +25,7 @@ __all__ = [
     "Priority",
     "StoredAnswer",
     "StoredTask",
+    "SyncPosition",
     "Task",
     "TaskChanges",
     "TaskQuery",
@@ -31,5 +33,5 @@ __all__ = [
     "UserArchive",
     "UserTasks",
     "UserTrash",
-    "revisions_of_several_users",
+    "positions_of_several_users",
 ]

@@ -1,7 +1,10 @@
-"""What changed of one user's tasks since a revision: the one statement behind the change feed and the event stream.
+"""What changed of one user's tasks since a position: the one statement behind the change feed and the event stream.
 
 Every write takes its version from the owner's row and holds that row's lock until it commits, so versions commit in
-order: whoever has seen revision n has seen all before it, and may ask for what came after n without missing anything.
+order: a reader that has seen revision n has seen all before it, and can ask for the changes after n and miss none.
+
+A revision alone does not say whose history it counts: after an erasure the same user starts from 1 again. A position
+therefore holds the user's beginning too.
 """
 
 from __future__ import annotations
@@ -9,38 +12,60 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from service.errors import SyncPositionGoneError
-from service.models.scoping import Speaker, database
+from service.models.scoping import Row, Speaker, database
+from service.models.task_sql import BEGINNING
 
-# A range of the index tasks_version, in its order, and the owner's row out of the same snapshot.
+# A range of the index tasks_version, in its order, and the owner's row out of the same snapshot. `$2` is the beginning
+# that the position names and `$3` its revision; the position START names no beginning.
 #
-# A full sync (`$2 = 0`) begins from nothing, so it holds live tasks alone. Its first page is longer by what is not
-# newer than what was forgotten: it must not end at a position that the next page would be refused for.
-CHANGES = """
+# A full sync, from START, holds live tasks alone. Its first page is longer by the tasks that are not newer than what
+# was forgotten: it must not end at a position that the next page would be refused for.
+CHANGES = f"""
 WITH owner AS MATERIALIZED (
-    SELECT revision, forgotten FROM users WHERE id = $1
+    SELECT {BEGINNING} AS beginning, revision, forgotten FROM users WHERE id = $1
 ), size AS MATERIALIZED (
-    SELECT $3::bigint + CASE WHEN $2::bigint > 0 THEN 0 ELSE (
+    SELECT $4::bigint + CASE WHEN $2::text <> '' THEN 0 ELSE (
         SELECT count(*) FROM tasks
         WHERE user_id = $1 AND version <= (SELECT forgotten FROM owner) AND deleted_at IS NULL
     ) END AS rows
 ), page AS MATERIALIZED (
     SELECT * FROM tasks
-    WHERE user_id = $1 AND version > $2 AND (deleted_at IS NULL OR $2 > 0)
+    WHERE user_id = $1 AND version > $3 AND (deleted_at IS NULL OR $2 <> '')
     ORDER BY version LIMIT (SELECT rows + 1 FROM size)
 )
-SELECT coalesce((SELECT revision FROM owner), 0) AS revision,
-       coalesce((SELECT forgotten FROM owner), 0) AS forgotten,
+SELECT (SELECT beginning FROM owner) AS beginning,
+       (SELECT revision FROM owner) AS revision,
+       $2 <> '' AND NOT EXISTS (
+           SELECT FROM owner WHERE beginning = $2 AND $3 BETWEEN forgotten AND revision
+       ) AS gone,
        (SELECT rows FROM size) AS rows,
        array_agg(version) AS versions,
        array_agg(CASE WHEN deleted_at IS NULL THEN document
-                 ELSE '{"id":' || id || ',"version":' || version || ',"deleted":true}' END) AS documents
+                 ELSE '{{"id":' || id || ',"version":' || version || ',"deleted":true}}' END) AS documents
 FROM page
-"""
+"""  # noqa: S608 - constants only
 
-REVISION = "SELECT revision FROM users WHERE id = $1"
+POSITION = f"SELECT {BEGINNING} AS beginning, revision FROM users WHERE id = $1"  # noqa: S608 - constants only
 
-# For whoever waits for changes of several users at once; asked by no request.
-REVISIONS = "SELECT array_agg(id) AS ids, array_agg(revision) AS revisions FROM users WHERE id = ANY ($1::text[])"
+# For the streams of several users at once; no request runs it.
+POSITIONS = f"""
+SELECT array_agg(id) AS ids, array_agg({BEGINNING}) AS beginnings, array_agg(revision) AS revisions
+FROM users WHERE id = ANY ($1::text[])
+"""  # noqa: S608 - constants only
+
+
+class SyncPosition(NamedTuple):
+    """How far a reader has come: the user's `beginning`, empty before the first write, and a `revision` since then."""
+
+    beginning: str = ""
+    revision: int = 0
+
+    def __str__(self) -> str:
+        """Write the position as clients are given it: opaque to them, `0` before the first write."""
+        return f"{self.beginning}-{self.revision}" if self.beginning else "0"
+
+
+START = SyncPosition()  # of a user without a row, and of a full sync
 
 
 class Change(NamedTuple):
@@ -51,38 +76,44 @@ class Change(NamedTuple):
 
 
 class ChangePage(NamedTuple):
-    """Changes in the order of versions; the revision to go on from; whether there is more already."""
+    """Changes in the order of versions; the position to go on from; whether there is more already."""
 
     changes: list[Change]
-    next: int
+    next: SyncPosition
     has_more: bool
 
 
-async def read_changes(speaker: Speaker, user_id: str, since: int, limit: int) -> ChangePage:
-    """The `limit` first changes of `user_id` after revision `since`; from 0 on it is all live tasks.
+async def read_changes(speaker: Speaker, user_id: str, since: SyncPosition, limit: int) -> ChangePage:
+    """Return the `limit` first changes of `user_id` after the position `since`; from START on, all live tasks.
 
-    Raises SyncPositionGoneError for a revision that was never reached, and for one after which a task was deleted of
-    which no trace is left.
+    Raises SyncPositionGoneError for a position of another beginning (the user was erased since), for a revision that
+    was never reached, and for one after which a task was deleted of which no trace is left.
     """
-    row = await speaker.fetch_read(CHANGES, user_id, since, limit)
+    row = await speaker.fetch_read(CHANGES, user_id, since.beginning, since.revision, limit)
     assert row is not None  # noqa: S101 - an aggregate always has one row
-    revision: int = row["revision"]
-    if since > revision or 0 < since < row["forgotten"]:
-        raise SyncPositionGoneError(revision)
+    reached = _position(row) if row["beginning"] else START
+    if row["gone"]:
+        raise SyncPositionGoneError(*reached)
     changes = [*map(Change, row["versions"] or (), row["documents"] or ())]
     if len(changes) <= row["rows"]:
-        return ChangePage(changes, revision, has_more=False)
+        return ChangePage(changes, reached, has_more=False)
     changes.pop()
-    return ChangePage(changes, changes[-1].version, has_more=True)
+    return ChangePage(changes, reached._replace(revision=changes[-1].version), has_more=True)
 
 
-async def read_revision(speaker: Speaker, user_id: str) -> int:
-    """The revision that `user_id` has reached; 0 before the first write."""
-    row = await speaker.fetch_read(REVISION, user_id)
-    return row["revision"] if row else 0
+async def read_position(speaker: Speaker, user_id: str) -> SyncPosition:
+    """Return the position that `user_id` has reached; START before the first write."""
+    row = await speaker.fetch_read(POSITION, user_id)
+    return _position(row) if row else START
 
 
-async def revisions_of_several_users(user_ids: list[str]) -> dict[str, int]:
-    """The revision of each of `user_ids` that has ever written. Not for requests: it names more than one owner."""
-    row = await database().fetch_read(REVISIONS, user_ids)
-    return dict(zip(row["ids"] or (), row["revisions"] or (), strict=True)) if row else {}
+async def positions_of_several_users(user_ids: list[str]) -> dict[str, SyncPosition]:
+    """Return the position of each of `user_ids` that has ever written. Not for requests: it names several owners."""
+    row = await database().fetch_read(POSITIONS, user_ids)
+    if row is None or row["ids"] is None:
+        return {}
+    return dict(zip(row["ids"], map(SyncPosition, row["beginnings"], row["revisions"]), strict=True))
+
+
+def _position(row: Row) -> SyncPosition:
+    return SyncPosition(row["beginning"], row["revision"])

@@ -51,12 +51,15 @@ WITH owner AS (
 SELECT id, version, document FROM task
 """  # noqa: S608 - constants only
 
-# Changes whenever any of the owner's tasks does, and never comes back: who was erased and begins anew has another
-# beginning. No row where the owner has never written.
-STATE = """
-SELECT to_hex((date_part('epoch', created_at) * 1000000)::bigint) || '-' || revision AS state
+# The moment of the owner's first write in microseconds, in hexadecimal digits. An owner who was erased and writes again
+# has another beginning, though the revisions start from 1 again.
+BEGINNING = "to_hex((date_part('epoch', users.created_at) * 1000000)::bigint)"
+
+# Changes whenever any of the owner's tasks does, and never comes back. No row where the owner has never written.
+STATE = f"""
+SELECT {BEGINNING} || '-' || revision AS state
 FROM users WHERE id = $1
-"""
+"""  # noqa: S608 - constants only
 
 NEVER_WRITTEN = "0"  # the state of a user without a row
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from service.errors import TaskNotFoundError, TaskQuotaError, VersionMismatchError
 from service.models import batch, changes, importing
 from service.models import task_sql as sql
+from service.models.changes import ChangePage, SyncPosition
 from service.models.listing import Page, TaskQuery, page_of, statement
 from service.models.scoping import Row, UserScope
 
@@ -118,13 +119,13 @@ class UserTasks(UserScope):
         row = await self._speaker.fetch_read(sql.STATE, self.user_id)
         return row["state"] if row else sql.NEVER_WRITTEN
 
-    async def changes(self, since: int, limit: int) -> changes.ChangePage:
-        """What changed after revision `since`, at most `limit` tasks of it. Raises SyncPositionGoneError."""
+    async def changes(self, since: SyncPosition, limit: int) -> ChangePage:
+        """Return what changed after `since`, at most `limit` tasks of it. Raises SyncPositionGoneError."""
         return await changes.read_changes(self._speaker, self.user_id, since, limit)
 
-    async def revision(self) -> int:
-        """The revision of the last write; 0 before the first."""
-        return await changes.read_revision(self._speaker, self.user_id)
+    async def position(self) -> SyncPosition:
+        """Return the position of the last write; `changes.START` before the first."""
+        return await changes.read_position(self._speaker, self.user_id)
 
     async def summarise(self, today: date, starts: datetime, ends: datetime) -> Summary:
         """Count the live tasks; `today` runs from `starts` until before `ends`, in the caller's time zone."""

@@ -15,6 +15,11 @@ async def changes(caller, query: str = "") -> dict:
     return response.json()
 
 
+def at(position: str, revision: int) -> str:
+    """The position at `revision` since the same beginning as `position`."""
+    return f"{position.partition('-')[0]}-{revision}"
+
+
 @pytest.fixture
 async def forget(connection):
     """Purges tasks for good as upkeep does: the rows go, and their newest version is what is forgotten."""
@@ -41,12 +46,14 @@ async def test_a_stranger_is_refused_before_the_query_is_looked_at(bob, statemen
     assert seen == []
 
 
-async def test_before_the_first_write_there_is_nothing_and_the_position_is_0(alice):
+async def test_before_the_first_write_there_is_nothing_and_the_position_is_0_which_stays_right(alice):
     response = await alice.get(feed(alice))
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "private, no-cache"
-    assert response.text == '{"changes":[],"next":0,"has_more":false}'
+    assert response.text == '{"changes":[],"next":"0","has_more":false}'
     assert (await alice.head(feed(alice))).status_code == 200
+    made = await alice.make()
+    assert (await changes(alice, "since=0"))["changes"] == [made]
 
 
 async def test_a_full_sync_gives_every_live_task_as_a_get_does_in_the_order_of_versions(alice):
@@ -56,7 +63,7 @@ async def test_a_full_sync_gives_every_live_task_as_a_get_does_in_the_order_of_v
     found = await changes(alice)
     assert [task["id"] for task in found["changes"]] == [made[index]["id"] for index in (2, 3, 0)]
     assert found["changes"] == [(await alice.get(f"{alice.path}/{one['id']}")).json() for one in found["changes"]]
-    assert (found["next"], found["has_more"]) == (6, False)
+    assert (found["next"], found["has_more"]) == (at(found["next"], 6), False)
 
 
 async def test_from_a_position_on_come_changes_and_tombstones_each_task_once_at_its_newest_state(alice):
@@ -69,19 +76,20 @@ async def test_from_a_position_on_come_changes_and_tombstones_each_task_once_at_
     assert [(one["id"], one["version"]) for one in found["changes"]] == [(made[0]["id"], 5), (made[1]["id"], 6)]
     assert found["changes"][0]["title"] == "C"
     assert found["changes"][1] == {"id": made[1]["id"], "version": 6, "deleted": True}
-    assert (found["next"], found["has_more"]) == (6, False)
-    assert await changes(alice, "since=6") == {"changes": [], "next": 6, "has_more": False}
+    assert (found["next"], found["has_more"]) == (at(position, 6), False)
+    assert await changes(alice, f"since={found['next']}") == {"changes": [], "next": found["next"], "has_more": False}
 
 
 async def test_what_was_deleted_at_once_can_be_read_page_by_page(alice):
     for number in range(5):
         await alice.make(f"Task {number}")
+    position = (await changes(alice))["next"]
     await alice.delete(f"{alice.path}?status=all")
-    versions, position, more = [], 5, True
+    versions, more = [], True
     while more:
         page = await changes(alice, f"since={position}&limit=2")
         versions += [one["version"] for one in page["changes"]]
-        assert page["next"] == versions[-1]
+        assert page["next"] == at(position, versions[-1])
         assert len(page["changes"]) <= 2
         position, more = page["next"], page["has_more"]
     assert versions == [6, 7, 8, 9, 10]
@@ -92,23 +100,53 @@ async def test_a_page_that_ends_where_the_changes_end_says_so(alice):
     await alice.make()
     assert (await changes(alice, "since=0&limit=2"))["has_more"] is False
     first = await changes(alice, "since=0&limit=1")
-    assert (first["next"], first["has_more"]) == (1, True)
+    assert (first["next"], first["has_more"]) == (at(first["next"], 1), True)
 
 
 async def test_another_users_changes_are_never_in_it(alice, bob):
     for number in range(3):
         await bob.make(f"Bob's {number}")
     await alice.make("Alice's")
-    assert [task["title"] for task in (await changes(alice))["changes"]] == ["Alice's"]
-    assert await changes(alice, "since=1") == {"changes": [], "next": 1, "has_more": False}
+    found = await changes(alice)
+    assert [task["title"] for task in found["changes"]] == ["Alice's"]
+    assert await changes(alice, f"since={found['next']}") == {"changes": [], "next": found["next"], "has_more": False}
 
 
-@pytest.mark.parametrize("position", [1, 3, 2**63 - 1])
-async def test_a_revision_that_was_never_reached_is_gone(alice, refusal, position):
-    if position > 1:
-        await alice.make()
+async def test_a_position_of_another_user_is_gone(alice, bob, refusal):
+    await alice.make()
+    await bob.make()
+    refusal(await alice.get(feed(alice, f"since={(await changes(bob))['next']}")), 410, "sync_position_gone")
+
+
+@pytest.mark.parametrize("revision", [2, 2**63 - 1])
+async def test_a_revision_that_was_never_reached_is_gone(alice, refusal, revision):
+    await alice.make()
+    position = at((await changes(alice))["next"], revision)
     body = refusal(await alice.get(feed(alice, f"since={position}")), 410, "sync_position_gone")
-    assert "sync again from 0" in body["detail"]
+    assert "read everything again with since=0" in body["detail"]
+
+
+@pytest.mark.parametrize("later", [0, 3, 5, 8])
+async def test_a_position_from_before_an_erasure_is_gone_however_much_was_written_since(alice, refusal, later):
+    for number in range(5):
+        await alice.make(f"Before {number}")
+    position = (await changes(alice))["next"]
+    assert (await alice.request("DELETE", "/api/me", json={"confirm": "alice"})).status_code == 204
+    made = [await alice.make(f"After {number}") for number in range(later)]
+    refusal(await alice.get(feed(alice, f"since={position}")), 410, "sync_position_gone")
+    found = await changes(alice, "since=0")
+    assert found["changes"] == made
+    assert (await changes(alice, f"since={found['next']}"))["changes"] == []
+
+
+async def test_a_full_sync_that_an_erasure_interrupts_does_not_mix_two_histories(alice, refusal):
+    for number in range(3):
+        await alice.make(f"Before {number}")
+    first = await changes(alice, "since=0&limit=1")
+    await alice.request("DELETE", "/api/me", json={"confirm": "alice"})
+    for number in range(5):
+        await alice.make(f"After {number}")
+    refusal(await alice.get(feed(alice, f"since={first['next']}&limit=1")), 410, "sync_position_gone")
 
 
 async def test_a_position_before_what_was_forgotten_is_gone_and_the_one_at_it_is_not(alice, forget, refusal):
@@ -116,9 +154,10 @@ async def test_a_position_before_what_was_forgotten_is_gone_and_the_one_at_it_is
     await alice.delete(f"{alice.path}/{made[1]['id']}")  # revision 5
     await alice.make("The last")
     await forget(made[1]["id"])
-    for position in (1, 4):
-        refusal(await alice.get(feed(alice, f"since={position}")), 410, "sync_position_gone")
-    assert [one["version"] for one in (await changes(alice, "since=5"))["changes"]] == [6]
+    newest = (await changes(alice))["next"]
+    for revision in (0, 1, 4):
+        refusal(await alice.get(feed(alice, f"since={at(newest, revision)}")), 410, "sync_position_gone")
+    assert [one["version"] for one in (await changes(alice, f"since={at(newest, 5)}"))["changes"]] == [6]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 500])
@@ -140,14 +179,17 @@ async def test_a_full_sync_gets_through_whatever_was_forgotten_because_its_first
         page = await changes(alice, f"since={page['next']}&limit={limit}")
         assert len(page["changes"]) <= limit
     assert seen == [1, 2, 3, 6, 9, 10, 11]
-    assert page["next"] == 11
+    assert page["next"] == at(page["next"], 11)
 
 
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("since=-1", "since"), ("since=1.0", "since"), ("since=1e3", "since"), ("since=", "since"),
-        ("since=x", "since"), (f"since={2**63}", "since"), ("since=1&since=2", "since"), ("limit=0", "limit"),
+        ("since=-1", "since"), ("since=1", "since"), ("since=5", "since"), ("since=00", "since"), ("since=", "since"),
+        ("since=x", "since"), ("since=-", "since"), ("since=64a1b2c3d4e5f", "since"), ("since=64a1b2c3d4e5f-", "since"),
+        ("since=64A1B2C3D4E5F-1", "since"), ("since=64a1b2c3d4e5f-01", "since"),
+        ("since=64a1b2c3d4e5f-%D9%A1", "since"), ("since=64a1b2c3d4e5f-1%0A", "since"),
+        (f"since=64a1b2c3d4e5f-{2**63}", "since"), ("since=0&since=0", "since"), ("limit=0", "limit"),
         ("limit=1001", "limit"),
         ("limit=x", "limit"), ("limit=9999999999999999999", "limit"), ("sort=id", "sort"), ("status=all", "status"),
     ],
@@ -163,4 +205,4 @@ async def test_it_is_one_statement(alice, statements):
     with statements() as seen:
         await changes(alice)
     assert len(seen) == 1
-    assert seen[0][1] == ("alice", 0, 500)
+    assert seen[0][1] == ("alice", "", 0, 500)

@@ -20,7 +20,7 @@ from service.models import Task, UserTasks
 
 
 class Event(NamedTuple):
-    """What one block of a stream says; a comment has neither name nor id."""
+    """What one block of a stream says; a comment has neither name nor id. The id is the position's revision."""
 
     name: str
     id: int | None
@@ -35,6 +35,7 @@ class Listener:
         self.response = response
         self.retry: int | None = None
         self.last_id: int | None = None
+        self.position = ""  # the id as it was sent, with the user's beginning
         self._lines = response.aiter_lines()
 
     async def next(self, seconds: float = 5) -> Event | None:
@@ -54,7 +55,8 @@ class Listener:
                 elif field == "event":
                     name = value
                 elif field == "id":
-                    number = self.last_id = int(value)
+                    self.position = value
+                    number = self.last_id = int(value.rpartition("-")[2])
                 elif field == "data":
                     data = json.loads(value)
                 elif field == "retry":
@@ -111,7 +113,7 @@ async def test_a_stranger_is_refused_before_the_position_is_looked_at(bob, refus
     assert seen == []
 
 
-@pytest.mark.parametrize("value", ["x", "-1", "1.5", "1e3", str(2**63), "99999999999999999999"])
+@pytest.mark.parametrize("value", ["x", "-1", "1", "7", "00", "64a1b2c3d4e5f-", f"64a1b2c3d4e5f-{2**63}", "64A1-1"])
 async def test_a_position_that_is_none_is_refused_by_name(alice, refusal, value):
     refusal(await alice.get(f"{alice.path}/events?since={value}"), 422, "validation_error", "since")
     header = {"Last-Event-ID": value}
@@ -236,28 +238,65 @@ async def test_nobody_hears_of_anybody_else(alice, bob):
 async def test_who_comes_back_gets_what_was_missed_without_gap_or_repeat(alice, by):
     async with listen(alice) as listener:
         await alice.make("Heard")
-        last = (await listener.task()).id
+        await listener.task()
+        last = listener.position
     for number in range(250):  # more than two pages
         await Task.objects.for_user("alice").create({"title": f"Missed {number}"}, quota=1000)
-    query = {"query": f"since={last}", "both": "since=77"}.get(by, "")
-    headers = {} if by == "query" else {"Last_Event_ID": str(last)}
+    query = {"query": f"since={last}", "both": "since=64a1b2c3d4e5f-77"}.get(by, "")
+    headers = {} if by == "query" else {"Last_Event_ID": last}
     async with listen(alice, query, **headers) as listener:
-        assert listener.last_id == last
+        assert listener.position == last
         assert [(await listener.task()).data["title"] for _ in range(250)] == [f"Missed {n}" for n in range(250)]
         await alice.make("And on")
         assert ((await listener.task()).data["title"], listener.last_id) == ("And on", 252)
 
 
-@pytest.mark.parametrize("gone", ["forgotten", "never reached"])
+@pytest.mark.parametrize("gone", ["forgotten", "never reached", "of another beginning"])
 async def test_a_position_that_is_gone_begins_with_a_reset_and_goes_on_from_there(alice, connection, gone):
     for number in range(4):
         await alice.make(f"Task {number}")
+    newest = (await alice.get(f"{alice.path}/changes")).json()["next"]
+    beginning = newest.partition("-")[0]
     if gone == "forgotten":
         await connection.execute("UPDATE users SET forgotten = 3")
-    async with listen(alice, "since=2" if gone == "forgotten" else "since=99") as listener:
-        assert await listener.task() == ("reset", 4, {"revision": 4}, False)
+    since = {"forgotten": f"{beginning}-2", "never reached": f"{beginning}-99"}.get(gone, "64a1b2c3d4e5f-2")
+    async with listen(alice, f"since={since}") as listener:
+        assert await listener.task() == ("reset", 4, {"next": newest}, False)
         await alice.make("After it")
-        assert ((await listener.task()).data["title"], listener.last_id) == ("After it", 5)
+        assert ((await listener.task()).data["title"], listener.position) == ("After it", f"{beginning}-5")
+
+
+async def test_last_event_id_0_gives_every_live_task(alice):
+    async with listen(alice) as listener:
+        assert listener.position == "0"
+    made = await alice.make()
+    async with listen(alice, Last_Event_ID="0") as listener:
+        assert (await listener.task()).data == made
+
+
+async def test_who_was_away_during_an_erasure_gets_a_reset_however_much_was_written_since(alice):
+    for number in range(5):
+        await alice.make(f"Before {number}")
+    async with listen(alice) as listener:
+        last = listener.position
+    await alice.request("DELETE", "/api/me", json={"confirm": "alice"})
+    for number in range(8):
+        await alice.make(f"After {number}")
+    async with listen(alice, Last_Event_ID=last) as listener:
+        newest = (await alice.get(f"{alice.path}/changes")).json()["next"]
+        assert (await listener.task()) == ("reset", 8, {"next": newest}, False)
+
+
+async def test_an_open_stream_hears_of_an_erasure_as_a_reset(alice):
+    for number in range(2):
+        await alice.make(f"Before {number}")
+    async with listen(alice) as listener:
+        await alice.request("DELETE", "/api/me", json={"confirm": "alice"})
+        assert (await listener.task()).name == "reset"
+        await alice.make("After")
+        while (event := await listener.task()).name == "reset":
+            pass
+        assert event.data["title"] == "After"
 
 
 async def test_a_silent_stream_beats(alice, monkeypatch):
@@ -352,7 +391,8 @@ async def test_one_page_is_all_that_is_held_for_a_stream(alice, statements):
         async with listen(alice, "since=0") as listener:
             assert [(await listener.task()).id for _ in range(events.PAGE + 1)] == [*range(1, events.PAGE + 2)]
     pages = [arguments for statement, arguments in seen if "documents" in statement]
-    assert pages[:2] == [("alice", 0, events.PAGE), ("alice", events.PAGE, events.PAGE)]
+    beginning = listener.position.partition("-")[0]
+    assert pages[:2] == [("alice", "", 0, events.PAGE), ("alice", beginning, events.PAGE, events.PAGE)]
 
 
 async def test_the_streams_of_one_user_are_served_by_one_read(alice, statements):

@@ -12,7 +12,7 @@ import pytest
 from sanic.constants import HTTP_METHODS
 
 from service.database import migrations
-from service.models.changes import REVISIONS
+from service.models.changes import POSITIONS
 from tests.ownership import assert_names_one_user
 
 PARAMETERS = {"user_id": "alice", "task_id": "1", "name": "start.js"}
@@ -21,7 +21,7 @@ BODY = {"title": "Mine now", "completed": True}
 SAME_ID = {"X-Request-ID": "the-same"}
 
 # The streams' own look at the revisions of all who listen, and at nothing else of theirs, is no request's.
-NO_ONES = {REVISIONS, "BEGIN;", "COMMIT;"}
+NO_ONES = {POSITIONS, "BEGIN;", "COMMIT;"}
 PROBES = re.compile(r"FROM aerich\b")
 
 

@@ -9,7 +9,7 @@ import random
 import asyncpg
 
 from service.errors import TaskNotFoundError
-from service.models import Task, revisions_of_several_users
+from service.models import START, SyncPosition, Task, positions_of_several_users
 
 WRITERS = 16
 WRITES = 2_000  # `make trials` does 10,000 over HTTP
@@ -41,7 +41,7 @@ class Reader:
 
     def __init__(self, watcher: asyncpg.Connection):
         self._watcher = watcher
-        self.position = 0
+        self.position = START
         self.versions: list[int] = []
         self.copy: dict[int, dict] = {}
 
@@ -55,7 +55,7 @@ class Reader:
             assert document["version"] == change.version
             self.copy[document["id"]] = document
         self.versions += [change.version for change in page.changes]
-        assert page.next >= self.position
+        assert page.next.revision >= self.position.revision
         self.position = page.next
         return page.has_more
 
@@ -71,12 +71,12 @@ async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_st
         acknowledged = max(committed, default=0)
         while await reader.read():
             pass
-        assert reader.position >= acknowledged
+        assert reader.position.revision >= acknowledged
     await writing
     while await reader.read():
         pass
     assert reader.versions == sorted(set(reader.versions)), "versions strictly ascend over all pages"
-    assert reader.position == WRITES
+    assert reader.position.revision == WRITES
     rows = await connection.fetch("SELECT id, version, deleted_at IS NOT NULL AS deleted FROM tasks "
                                   "WHERE user_id = 'alice'")  # fmt: skip
     stored = {row["id"]: (row["version"], row["deleted"]) for row in rows}
@@ -88,8 +88,10 @@ async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_st
     print(f"{WRITES} writes, {len(reader.versions)} changes read, {len(unseen)} unseen")
 
 
-async def test_revisions_of_several_users_leave_out_who_never_wrote(server, empty):
+async def test_positions_of_several_users_leave_out_who_never_wrote(server, empty):
     for user_id in ("alice", "bob"):
         await Task.objects.for_user(user_id).create({"title": "A"}, quota=10)
-    assert await revisions_of_several_users(["alice", "carol"]) == {"alice": 1}
-    assert await revisions_of_several_users(["carol"]) == {}
+    alice = await Task.objects.for_user("alice").position()
+    assert alice == SyncPosition(alice.beginning, 1)
+    assert await positions_of_several_users(["alice", "carol"]) == {"alice": alice}
+    assert await positions_of_several_users(["carol"]) == {}

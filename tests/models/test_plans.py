@@ -175,11 +175,11 @@ async def test_old_answers_are_found_by_their_age_alone(crowd):
 
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize("since", [0, 1, 4_000])
+@pytest.mark.parametrize("since", [("", 0), ("64a1b2c3d4e5f", 1), ("64a1b2c3d4e5f", 4_000)])
 async def test_a_page_of_changes_is_one_range_of_an_index_with_nothing_to_sort(crowd, since, plan):
     await crowd.execute(f"SET plan_cache_mode = {plan}")
     try:
-        nodes = await explain(crowd, changes.CHANGES, "alice", since, 500)
+        nodes = await explain(crowd, changes.CHANGES, "alice", *since, 500)
     finally:
         await crowd.execute("RESET plan_cache_mode")
     scans = [node for node in nodes if "Index Name" in node]
@@ -190,6 +190,6 @@ async def test_a_page_of_changes_is_one_range_of_an_index_with_nothing_to_sort(c
         assert "'alice'" in scan["Index Cond"] or "$1" in scan["Index Cond"], scan
 
 
-async def test_the_revisions_of_several_users_are_read_by_their_key(crowd):
-    nodes = await explain(crowd, changes.REVISIONS, ["alice", "user 7"])
+async def test_the_positions_of_several_users_are_read_by_their_key(crowd):
+    nodes = await explain(crowd, changes.POSITIONS, ["alice", "user 7"])
     assert "Seq Scan" not in {node["Node Type"] for node in nodes}

@@ -13,7 +13,7 @@ import pytest
 
 from service import database
 from service.errors import TaskNotFoundError, TaskQuotaError
-from service.models import Operation, StoredTask, Task, TaskQuery, UserTasks
+from service.models import START, Operation, StoredTask, Task, TaskQuery, UserTasks
 
 QUOTA = 10_000
 USER = {"id": "eve", "created_at": "now()", "revision": 0, "written_at": "now()", "task_count": 0}
@@ -239,11 +239,11 @@ async def test_all_that_is_asked_within_a_transaction_is_seen_as_it_sees_it(ada)
         async with database.client().transaction() as session:
             within = ada.within(session)
             made = await make(within)
-            assert (await within.find(made.id)).version == await within.revision() == 1
-            assert [change.version for change in (await within.changes(0, 10)).changes] == [1]
+            assert (await within.find(made.id)).version == (await within.position()).revision == 1
+            assert [change.version for change in (await within.changes(START, 10)).changes] == [1]
             assert (await within.list(TaskQuery())).document == f"[{made.document}]"
             assert await within.perform([Operation("delete", made.id)], atomic=True, quota=QUOTA) == [None]
-            assert await ada.revision() == 0, "nobody else sees it yet"
+            assert await ada.position() == START, "nobody else sees it yet"
             raise ZeroDivisionError
     assert (await ada.list(TaskQuery())).document == "[]"
 

@@ -16,7 +16,7 @@ from service.database import credentials, handover
 from service.database.client import FairClient
 from service.errors import TaskNotFoundError, UnavailableError
 from service.metrics import figures
-from service.models import Task, TaskQuery, UserTrash, revisions_of_several_users
+from service.models import START, Task, TaskQuery, UserTrash, positions_of_several_users
 from service.models.scoping import _Bound
 
 SIZE = 2
@@ -230,9 +230,9 @@ READS = {
     "a task": lambda: Task.objects.for_user("alice").find(1),
     "a list": lambda: Task.objects.for_user("alice").list(TaskQuery()),
     "the state": lambda: Task.objects.for_user("alice").state(),
-    "the changes": lambda: Task.objects.for_user("alice").changes(0, 10),
-    "the revision": lambda: Task.objects.for_user("alice").revision(),
-    "several revisions": lambda: revisions_of_several_users(["alice"]),
+    "the changes": lambda: Task.objects.for_user("alice").changes(START, 10),
+    "the position": lambda: Task.objects.for_user("alice").position(),
+    "several positions": lambda: positions_of_several_users(["alice"]),
     "the trash": lambda: UserTrash("alice").list(),
 }
 

@@ -25,6 +25,7 @@ class Copy:
     def __init__(self, port: int, user: str, token: str):
         self.user, self.wrong = user, list[str]()
         self.position = 0  # the revision that was reached
+        self.last = "0"  # the position as it was given
         self.began: int | None = None  # the revision from which on every deletion is told
         self.whole = False  # whether it began with all live tasks, or with none
         self.told = 0
@@ -98,7 +99,7 @@ class Stream(Copy):
         """Follow one stream to its proper end; whether there was one. Raises OSError or EOFError where it breaks."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
-            last = "" if self.began is None else f"Last-Event-ID: {self.position}\r\n"
+            last = "" if self.began is None else f"Last-Event-ID: {self.last}\r\n"
             head = f"GET /api/{self.user}/tasks/events HTTP/1.1\r\nHost: localhost\r\n{last}"
             writer.write(f"{head}Authorization: Bearer {self._token}\r\n\r\n".encode())
             async with asyncio.timeout(SILENCE):
@@ -129,10 +130,10 @@ class Stream(Copy):
         if fields.get("event") == "reset":
             self.wrong.append(f"{self.user}: a reset at {self.position}, and nothing was forgotten")
         if "data" in fields and fields.get("event") == "task":
-            self.heard[int(fields["id"])] = time.monotonic()
+            self.heard[_revision(fields["id"])] = time.monotonic()
             self.take(json.loads(fields["data"]))
         if "id" in fields:
-            self.position = int(fields["id"])
+            self.last, self.position = fields["id"], _revision(fields["id"])
             self.began = self.position if self.began is None else self.began
 
 
@@ -160,12 +161,12 @@ class Reader(Copy):
 
     async def _read(self, line: Line) -> bool:
         """Read one page; whether there may be more."""
-        query = f"since={self.position}&limit={self._limit}"
+        query = f"since={self.last}&limit={self._limit}"
         answer = await line.ask("GET", f"/api/{self.user}/tasks/changes?{query}")
         if answer.status != 200:
             self.refused += 1
             if answer.status not in FAILED:
-                self.wrong.append(f"{self.user}: since {self.position} was answered {answer.status}")
+                self.wrong.append(f"{self.user}: since {self.last} was answered {answer.status}")
             return True
         page = answer.json
         committed = await self.committed(self.user) if self.committed else None
@@ -173,12 +174,18 @@ class Reader(Copy):
             self.take(change)
             if committed is not None and change["version"] > committed:
                 self.wrong.append(f"{self.user}: {change['version']} was seen, {committed} is committed")
-        if page["next"] < self.position:
-            self.wrong.append(f"{self.user}: the position went from {self.position} back to {page['next']}")
+        reached = _revision(page["next"])
+        if reached < self.position:
+            self.wrong.append(f"{self.user}: the position went from {self.position} back to {reached}")
         if page["changes"] and self.began is None:
-            self.began = page["next"]
-        self.position = page["next"]
+            self.began = reached
+        self.last, self.position = page["next"], reached
         return page["has_more"]
+
+
+def _revision(position: str) -> int:
+    """The revision in a position: what clients must not look into, and a trial may."""
+    return int(position.rpartition("-")[2])
 
 
 async def settle(connection: asyncpg.Connection, followers: list[Copy]) -> tuple[str, list[str]]:

@@ -9,16 +9,17 @@ from service.api.openapi.tasks import ALL, TAG
 OPERATIONS: Operations = {
     ("GET", f"{ALL}/changes"): Operation(
         "readChanges", TAG, "Read what changed",
-        "What changed after revision `since`, in the order of versions, each task once, at its newest state. Send "
+        "What changed after the position `since`, in the order of versions, each task once, at its newest state. Send "
         "`next` as `since` of the next request, at once while `has_more` is true. With `since=0` it is a full sync: "
         "all live tasks, to begin a new copy with; its first page may be longer than `limit`. 410 says to begin anew.",
         {200: Answer("A page of changes; an empty one when nothing changed.", changes.Changes,
-                     {"changes": [EXAMPLE, {"id": 41, "version": 8, "deleted": True}], "next": 8, "has_more": False})},
+                     {"changes": [EXAMPLE, {"id": 41, "version": 8, "deleted": True}], "next": "64a1b2c3d4e5f-8",
+                      "has_more": False})},
         (*OWNED, "sync_position_gone", "validation_error"), query=changes.ChangeParameters,
     ),
     ("GET", f"{ALL}/events"): Operation(
         "streamEvents", TAG, "Listen to changes",
-        "Server-sent events: `event: task`, its `id` a revision, its `data` a change as in the change feed. Begins "
+        "Server-sent events: `event: task`, its `id` a position, its `data` a change as in the change feed. Begins "
         "after the header `Last-Event-ID`, else after `since`, else now. `event: reset` says that what came after the "
         "position is not known any more: read everything again, the stream goes on from its id. Ends when the token "
         "expires.",
