@@ -21,7 +21,7 @@ from service.errors import (
     RateLimitedError,
     TaskNotFoundError,
 )
-from service.limiting import RateLimiter
+from service.limiting import RateLimiter, network_of
 from service.metrics import figures
 
 VARY = "Authorization, Origin"
@@ -63,24 +63,26 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
 async def identify(request: ApiRequest) -> Identity:
     """Verify who is calling. Raises what `bearer_token` and the verifier do.
 
-    An address that has sent too many bad tokens is not listened to for a while: RateLimitedError, before any
-    signature is looked at. A token that was verified before still passes, so that the neighbours behind the same
-    address go on working.
+    A network that has sent too many bad tokens gets RateLimitedError for further bad ones. Its valid tokens pass:
+    others behind the same address must not pay for one client. So each token is verified first. A signature check
+    takes less time than reading the request did (21 to 79 µs), and verified tokens are cached.
     """
     verifier: TokenVerifier = request.app.ctx.verifier
-    failures: RateLimiter | None = request.app.ctx.auth_failures
     token = bearer_token(request)
-    request.identity = verifier.recall(token)
-    if request.identity is None:
-        if failures and not (seen := await failures.peek(request.client_address)).allowed:
-            raise RateLimitedError(seen.resets_in)
-        try:
-            request.identity = await verifier.verify(token)
-        except InvalidTokenError:
-            if failures:
-                await failures.hit(request.client_address)
-            raise
+    try:
+        request.identity = verifier.recall(token) or await verifier.verify(token)
+    except InvalidTokenError:
+        await _count_failure(request)
+        raise
     return request.identity
+
+
+async def _count_failure(request: ApiRequest) -> None:
+    failures: RateLimiter | None = request.app.ctx.auth_failures
+    if failures:
+        seen = await failures.hit(network_of(request.client_address))
+        if not seen.allowed:
+            raise RateLimitedError(seen.resets_in)
 
 
 async def _count_request(request: ApiRequest, limiter: RateLimiter, identity: Identity) -> None:

@@ -61,18 +61,35 @@ async def test_a_user_beyond_the_rate_is_told_when_to_come_back_and_others_are_n
     assert (await client.get("/api/alice/tasks", headers=bearer(token("bob")))).status_code == 403
 
 
-async def test_an_address_that_guesses_tokens_is_no_longer_listened_to_but_known_tokens_pass(serve, free_port):
+async def test_an_address_that_guesses_tokens_gets_429_and_valid_tokens_pass_from_it_new_ones_too(serve, free_port):
     client = await serve(PORT=str(free_port), AUTH_FAILURE_LIMIT="3/minute")
-    known = bearer(token("alice"))
-    assert (await client.get("/api/me/tasks", headers=known)).status_code == 200
-    for _ in range(3):
-        assert (await client.get("/api/me/tasks", headers=bearer(token("alice")[:-3] + "AAA"))).status_code == 401
-    refused = await client.get("/api/me/tasks", headers=bearer(token("alice")[:-3] + "AAA"))
-    assert refused.status_code == 429
-    assert int(refused.headers["retry-after"]) >= 1
-    assert (await client.get("/api/me/tasks", headers=bearer(token("bob", name="unseen")))).status_code == 429
-    assert (await client.get("/api/me/tasks", headers=known)).status_code == 200
-    assert (await client.get("/api/me/tasks")).status_code == 401  # no token is no guess
+    bad = token("alice")[:-3] + "AAA"
+    for sent in (bad, token("alice", seconds=-60), bad):
+        response = await client.get("/api/me/tasks", headers=bearer(sent))
+        assert response.status_code == 401
+        assert response.json()["code"] == "invalid_token"
+    for sent in (bad, token("alice", seconds=-60), "not-a-token"):
+        refused = await client.get("/api/me/tasks", headers=bearer(sent))
+        assert refused.status_code == 429
+        assert refused.json()["code"] == "rate_limited"
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "ratelimit" not in refused.headers
+    for user in ("alice", "bob"):  # these tokens have never been seen before
+        assert (await client.get("/api/me/tasks", headers=bearer(token(user)))).status_code == 200
+    assert (await client.get("/api/me/tasks", headers=bearer(bad))).status_code == 429
+    assert (await client.get("/api/me/tasks")).status_code == 401  # a request without a token is no guess
+
+
+async def test_ipv6_addresses_of_one_64_are_counted_together(serve, free_port):
+    client = await serve(PORT=str(free_port), AUTH_FAILURE_LIMIT="1/minute", PROXIES_COUNT="1")
+    bad = token("alice")[:-3] + "AAA"
+
+    async def guess(forwarded: str) -> int:
+        return (await client.get("/api/me/tasks", headers=bearer(bad, **{"X-Forwarded-For": forwarded}))).status_code
+
+    assert await guess("2001:db8:1:2::1") == 401
+    assert await guess("2001:db8:1:2:ffff::2") == 429
+    assert await guess("2001:db8:1:3::1") == 401
 
 
 async def test_the_address_is_believed_from_as_many_proxies_as_are_ours_and_no_more(serve, free_port):
