@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from hmac import compare_digest
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from sanic import Blueprint, HTTPResponse, Sanic
 from sanic.exceptions import NotFound
 
 from service import __version__, database, metrics
+from service.api.local import is_local
 from service.api.middleware import bearer_token
 from service.api.requests import ApiRequest
 from service.errors import DoableError
@@ -19,8 +19,6 @@ from service.errors import DoableError
 blueprint: Blueprint = Blueprint("metrics")
 
 PUBLISH_EVERY = 1.0  # seconds; shorter than anybody scrapes, so that a worker's figures are never long out of date
-# Who comes through a proxy on this machine comes from somewhere else.
-FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
 @blueprint.get("/metrics", ctx_public=True)
@@ -38,18 +36,6 @@ def is_authorized(request: ApiRequest) -> bool:
         return bool(expected) and compare_digest(bearer_token(request).encode(), expected.encode())
     except DoableError:
         return False
-
-
-def is_local(request: ApiRequest) -> bool:
-    """Whether the other end of the connection is this machine, and speaks for itself alone."""
-    if any(name in request.headers for name in FORWARDED):
-        return False
-    try:
-        address = ip_address(request.ip)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 def gauges(app: Sanic[Any, Any]) -> dict[str, float]:

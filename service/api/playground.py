@@ -18,12 +18,11 @@ import msgspec
 from sanic import Blueprint, HTTPResponse
 from sanic.exceptions import NotFound
 
+from service.api.local import is_local
 from service.api.requests import ApiRequest
 
 blueprint: Blueprint = Blueprint("playground")
 
-HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
-PASSED_ON = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 STYLE = re.compile(rb"<style>(.*?)</style>", re.DOTALL)
 PRIVATE = {
     "Cache-Control": "no-store",
@@ -88,8 +87,7 @@ async def session(request: ApiRequest) -> HTTPResponse:
 
 def _open(request: ApiRequest) -> Playground:
     """The playground, for a request that was made on this machine and for it. Raises NotFound for any other."""
-    hosts = request.headers.getall("host", ())
-    if len(hosts) != 1 or not HERE.fullmatch(hosts[0]) or any(name in request.headers for name in PASSED_ON):
+    if not is_local(request):
         raise NotFound
     playground: Playground = request.app.ctx.playground
     return playground

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import re
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -26,13 +28,36 @@ def with_token(app, monkeypatch):
     monkeypatch.setattr(app.ctx, "settings", dataclasses.replace(app.ctx.settings, metrics_token=TOKEN))
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+@pytest.mark.parametrize(
+    "header",
+    ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Port", "CF-Connecting-IP", "True-Client-IP"],
+)
 @pytest.mark.parametrize("sent", ["203.0.113.7", "127.0.0.1", ""])
 async def test_who_comes_through_a_proxy_finds_no_such_route(http, refusal, header, sent):
     unknown = await http.get("/nothing", headers={header: sent})
     response = await http.get("/metrics", headers={header: sent})
     body = refusal(response, 404, "not_found")
     assert body["detail"] == unknown.json()["detail"]
+
+
+@pytest.mark.parametrize("host", ["api.example.com", "localhost.example.com", "127.0.0.1.nip.example", "10.0.0.1", ""])
+async def test_a_request_that_names_another_host_finds_no_such_route(http, refusal, host):
+    refusal(await http.get("/metrics", headers={"Host": host}), 404, "not_found")
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.8.8.8", "[::1]:8000"])
+async def test_this_machine_has_several_names(http, host):
+    assert (await http.get("/metrics", headers={"Host": host})).status_code == 200
+
+
+async def test_a_proxy_on_this_machine_that_speaks_http_1_0_as_nginx_does_finds_no_such_route(server):
+    place = urlsplit(server)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    writer.write(f"GET /metrics HTTP/1.0\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode())
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 404 ")
 
 
 async def test_the_machine_itself_may_read_them(http):
@@ -59,7 +84,7 @@ async def test_this_machine_has_several_addresses(http, monkeypatch, address):
 
 async def test_who_sends_the_token_may_from_everywhere(http, with_token, monkeypatch):
     monkeypatch.setattr("service.api.requests.ApiRequest.ip", "203.0.113.7")
-    headers = {"Authorization": f"bearer {TOKEN}", "X-Forwarded-For": "203.0.113.7"}
+    headers = {"Authorization": f"bearer {TOKEN}", "X-Forwarded-For": "203.0.113.7", "Host": "api.example.com"}
     assert (await http.get("/metrics", headers=headers)).status_code == 200
 
 

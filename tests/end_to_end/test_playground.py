@@ -445,6 +445,8 @@ async def test_a_token_is_for_the_page_alone_and_stands_in_no_log(http, playgrou
         {"X-Forwarded-For": "203.0.113.9"},
         {"Forwarded": "for=203.0.113.9"},
         {"Via": "1.1 tunnel"},
+        {"X-Forwarded-Proto": "https"},
+        {"CF-Connecting-IP": "203.0.113.9"},
     ],
     ids=str,
 )
