@@ -104,8 +104,10 @@ class Settings:
     port: int = _setting(parsing.integer(1, 65535), 8000, "The TCP port to listen on.")
     web_concurrency: int = _setting(parsing.integer(1, 64), 1, "Number of worker processes.")
     cors_origins: tuple[str, ...] = _setting(
-        parsing.origins, (), "Browser origins that may call the API, comma-separated. None by default."
-    )
+        parsing.origin_list, (),
+        "Origins whose pages may call the API from a browser, comma-separated, of any scheme. One `*` in the first "
+        "label of a host stands for any letters, digits and hyphens: https://my-app-*.vercel.app. None by default.",
+    )  # fmt: skip
     task_quota: int = _setting(
         parsing.integer(1, 1_000_000), 10_000, "How many live tasks one user may have; one more is answered 409."
     )

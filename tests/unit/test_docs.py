@@ -49,7 +49,7 @@ def values(setting: dataclasses.Field[Any]) -> str:
     try:
         setting.metadata["parse"]("\x7f")
     except ValueError as error:
-        return str(error)
+        return str(error).partition("; entry ")[0]
     return "text"
 
 
