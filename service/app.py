@@ -34,6 +34,7 @@ from service.database.upkeep import DailyPurge
 from service.errors import ConfigurationError
 from service.limiting import rate_limiter
 from service.live import Hub
+from service.origins import AllowList
 
 MAXIMUM_BODY = 64 * 1024  # bytes
 MAXIMUM_HEADERS = 8 * 1024  # bytes, the request line included
@@ -66,6 +67,7 @@ def create_app(settings: Settings, development: Playground | None = None) -> San
     app.config.READ_TIMEOUT = app.config.REQUEST_TIMEOUT = settings.read_timeout
     app.config.PROXIES_COUNT = settings.proxies_count
     app.ctx.settings = settings
+    app.ctx.allowed_origins = AllowList(settings.cors_origins)
     app.ctx.daily_purge = DailyPurge(settings)
     app.ctx.published_keys = published_keys(settings)
     app.ctx.verifier = token_verifier(settings, app.ctx.published_keys)

@@ -39,14 +39,14 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
     if request.was_at_gate:
         return None  # Sanic brings a request that it cancelled here again, before it answers 408 or 503
     request.was_at_gate = True
+    if cors.is_preflight(request):
+        return cors.preflight(request)  # before the path is looked at: a page must be able to read its own 404
     route = request.route or request.find_route()
     if route is None:
         return None  # the answer is a 404 or a 400 already
     if request.path.strip("/").count("/") != route.ctx.depth:
         request.route = None  # the router takes /tasks/summary/1 for /tasks/summary
         raise NotFound
-    if cors.is_preflight(request):
-        return cors.preflight(request)
     if route.ctx.public:
         return None
     identity = await identify(request)
@@ -122,17 +122,17 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
     headers = response.headers
     headers["X-Request-ID"] = request.request_id
     headers["X-Content-Type-Options"] = "nosniff"
+    varies = "Origin"  # caches may share the rest, but not what one origin was granted
     if request.path.startswith("/api/"):
         headers.setdefault("Cache-Control", "private, no-cache")
-        headers["Vary"] = f"{VARY}, {headers['Vary']}" if "Vary" in headers else VARY
-    else:
-        headers["Vary"] = "Origin"  # caches may share these, but not what one origin was granted
+        varies = VARY
+    headers["Vary"] = f"{varies}, {headers['Vary']}" if "Vary" in headers else varies
     if request.allowance:
         # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
         allowance = request.allowance
         headers["RateLimit-Policy"] = f'"user";q={allowance.quota};w={allowance.window}'
         headers["RateLimit"] = f'"user";r={allowance.remains};t={allowance.resets_in}'
-    if "origin" in request.headers:
+    if "origin" in request.headers or not request.head:
         headers.update(cors.headers_for(request))
     if request.identity and response.status < 300 and request.method not in SAFE:  # noqa: PLR2004 - an HTTP status
         request.app.ctx.live.wake(request.identity.user_id)
