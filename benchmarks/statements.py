@@ -29,9 +29,10 @@ INSERT INTO users (id, created_at, written_at, revision, task_count)
 SELECT 'user-' || owner, now(), now(), {TASKS_EACH}, {TASKS_EACH} FROM generate_series(1, {USERS}) AS owner
 """
 TASKS = f"""
-INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version)
-SELECT 'user-' || owner, 'Task number ' || number, 'What task ' || number || ' is about', false, number % 4,
-       '{{home,work}}', now(), now(), number
+INSERT INTO tasks (user_id, title, title_key, description, description_key, completed, priority, tags, tag_keys,
+                   created_at, updated_at, version)
+SELECT 'user-' || owner, 'Task number ' || number, 'task number ' || number, 'What task ' || number || ' is about',
+       'what task ' || number || ' is about', false, number % 4, '{{home,work}}', '{{home,work}}', now(), now(), number
 FROM generate_series(1, {USERS}) AS owner, generate_series(1, {TASKS_EACH}) AS number
 """
 FLOOR_TASKS = f"""
@@ -39,7 +40,7 @@ INSERT INTO tasks (user_id, title, description)
 SELECT 'user-' || owner, 'Task number ' || number, 'What task ' || number || ' is about'
 FROM generate_series(1, {USERS}) AS owner, generate_series(1, {TASKS_EACH}) AS number
 """
-NEW = (None, None, 10**6, "New", None, False, 0, (), None, None)  # a task as `CREATE` takes it
+NEW = (None, None, 10**6, "New", None, False, 0, (), None, None, "new", None, ())  # a task as `CREATE` takes it
 
 # An update that does only what must be done to one row, on a copy of the table that is as bare or as full as is said.
 ROW = """

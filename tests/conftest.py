@@ -94,10 +94,10 @@ async def make_database(postgres) -> AsyncIterator[Callable[[str], object]]:
     admin = await asyncpg.connect(postgres("postgres"))
     made = []
 
-    async def make(purpose: str) -> str:
+    async def make(purpose: str, locale: str = "") -> str:
         name = f"doable_{purpose}_{os.getpid()}"
         await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await admin.execute(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'")
+        await admin.execute(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8' {locale}")
         made.append(name)
         return postgres(name)
 

@@ -15,9 +15,10 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.api import conditions, cursors, fields, paging
-from service.api.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, WITHOUT_NUL, Tag, fold_tags, in_utc
+from service.api.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, WITHOUT_NUL, Tag, in_utc
 from service.errors import FieldError, InvalidInputError
 from service.models import TaskQuery
+from service.text import fold, fold_tags
 
 MAXIMUM_PAGE = 1_000
 MAXIMUM_TEXT = 200
@@ -132,9 +133,9 @@ def read(query_string: str) -> Listing:
     """What is asked for. Raises InvalidInputError."""
     sent = parameters(query_string, ListParameters, REPEATABLE)
     descending = sent.order == "desc" if sent.order is not UNSET else sent.sort in NATURALLY_DESCENDING
-    tags = tuple(fold_tags(sent.tag))
+    tags = fold_tags(sent.tag)
     faulty = []
-    if len(tags) > MAXIMUM_TAGS or not all(1 <= len(tag) <= MAXIMUM_TAG and "\0" not in tag for tag in tags):
+    if len(tags) > MAXIMUM_TAGS or not all(1 <= len(tag) <= MAXIMUM_TAG and "\0" not in tag for tag in tags.values()):
         faulty.append("tag")
     if len(sent.q) > MAXIMUM_TEXT or "\0" in sent.q:
         faulty.append("q")
@@ -148,11 +149,11 @@ def read(query_string: str) -> Listing:
     query = TaskQuery(
         completed=None if sent.status == "all" else sent.status == "completed",
         priorities=tuple(sorted({PRIORITIES.index(priority) for priority in sent.priority})),
-        tags=tags,
+        tags=tuple(sorted(tags)),
         due_before=due_before or None,
         due_after=due_after or None,
         overdue=sent.overdue,
-        text=sent.q.strip() or None,
+        text=fold(sent.q.strip()) or None,
         sort=sent.sort,
         descending=descending,
         limit=limit,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date, datetime, timezone
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.api import fields
 from service.errors import FieldError, InvalidInputError
 from service.models import TaskChanges
+from service.text import fold_tags, with_keys
 
 MAXIMUM_TITLE = 200
 MAXIMUM_DESCRIPTION = 1_000
@@ -196,17 +197,8 @@ def read_deletion(body: bytes) -> int | None:
     return fields.decode(body, Deletion).if_version or None if body.strip() else None
 
 
-def fold_tags(tags: Iterable[str]) -> list[str]:
-    """Trim the tags and fold duplicates, ignoring case; the first of them keeps its place and its case."""
-    folded: dict[str, str] = {}
-    for tag in tags:
-        trimmed = tag.strip()
-        folded.setdefault(trimmed.casefold(), trimmed)
-    return list(folded.values())
-
-
 def columns_of(task: TaskFields) -> TaskChanges:
-    """Trim, fold and check what the types cannot say; the fields that were left out are left out here too."""
+    """Trim, check what the types cannot say, and add the folded keys; a field that was left out has no column."""
     columns: dict[str, Any] = {}
     faults: list[FieldError] = []
     for name, clean in CLEANERS.items():
@@ -221,7 +213,7 @@ def columns_of(task: TaskFields) -> TaskChanges:
         faults.append(FieldError("due_at", "cannot be set together with due_date; send one of them"))
     if faults:
         raise InvalidInputError(faults)
-    return columns
+    return with_keys(columns)
 
 
 def _text(sent: str, shortest: int, longest: int) -> str:
@@ -234,7 +226,7 @@ def _text(sent: str, shortest: int, longest: int) -> str:
 
 
 def _tags(sent: list[str] | None) -> list[str]:
-    tags = [_text(tag, 1, MAXIMUM_TAG) for tag in fold_tags(sent or ())]
+    tags = [_text(tag, 1, MAXIMUM_TAG) for tag in fold_tags(sent or ()).values()]
     if len(tags) > MAXIMUM_TAGS:
         raise ValueError
     return tags

@@ -60,9 +60,10 @@ WITH fitting AS (
     RETURNING revision - (SELECT count(*) FROM fitting) AS before, written_at
 ), task AS (
     INSERT INTO tasks (user_id, title, description, completed, completed_at, priority, tags, due_date, due_at,
-                       created_at, updated_at, version)
+                       title_key, description_key, tag_keys, created_at, updated_at, version)
     SELECT $1, title, description, coalesce(completed, false), CASE WHEN completed THEN owner.written_at END,
            coalesce(priority, 0), coalesce(tags, ARRAY[]::text[]), due_date, due_at,
+           title_key, description_key, coalesce(tag_keys, ARRAY[]::text[]),
            owner.written_at, owner.written_at, owner.before + place
     FROM owner, fitting ORDER BY place
     RETURNING *

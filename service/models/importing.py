@@ -46,10 +46,11 @@ WITH line AS (
     RETURNING revision, written_at
 ), made AS (
     INSERT INTO tasks (user_id, title, description, completed, completed_at, priority, tags, due_date, due_at,
-                       created_at, updated_at, version, deleted_at)
+                       title_key, description_key, tag_keys, created_at, updated_at, version, deleted_at)
     SELECT $1, title, description, coalesce(completed, false),
            CASE WHEN completed THEN coalesce(completed_at, owner.written_at) END,
            coalesce(priority, 0), coalesce(tags, ARRAY[]::text[]), due_date, due_at,
+           title_key, description_key, coalesce(tag_keys, ARRAY[]::text[]),
            coalesce(created_at, owner.written_at), coalesce(updated_at, owner.written_at),
            owner.revision - total.size + step,
            CASE WHEN deleted_at IS NOT NULL THEN least(deleted_at, owner.written_at) END

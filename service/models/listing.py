@@ -21,8 +21,6 @@ DUE = "coalesce(due_at, ((due_date + 1)::timestamp - interval '1 microsecond') A
 DUE_ASCENDING = f"coalesce({DUE}, timestamptz 'infinity')"
 DUE_DESCENDING = f"coalesce({DUE}, timestamptz '-infinity')"
 
-FOLDED_TITLE = 'lower(title) COLLATE "C"'
-
 
 class Sort(NamedTuple):
     """One order of a list: its key when it ascends and when it descends, the key's type, the natural direction."""
@@ -38,7 +36,7 @@ class Sort(NamedTuple):
 SORTS = {
     "created": Sort("id", "id", "bigint", naturally_descending=True),
     "updated": Sort("version", "version", "bigint", naturally_descending=True),
-    "title": Sort(FOLDED_TITLE, FOLDED_TITLE, "text", naturally_descending=False),
+    "title": Sort("title_key", "title_key", "text", naturally_descending=False),
     "due_date": Sort(DUE_ASCENDING, DUE_DESCENDING, "timestamptz", naturally_descending=False),
     "priority": Sort("tasks.priority", "tasks.priority", "smallint", naturally_descending=True),
 }
@@ -64,7 +62,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskQuery:
-    """Which of a user's live tasks, and in what order. Everything is already valid: the API's edge saw to it."""
+    """Which of a user's live tasks, and in what order. Everything is already valid, `tags` and `text` are folded."""
 
     completed: bool | None = None
     priorities: tuple[int, ...] = ()
@@ -185,10 +183,7 @@ def _filters(query: TaskQuery, argument: Argument) -> list[str]:
     if query.priorities:
         conditions.append(f"priority = ANY ({argument(list(query.priorities))}::smallint[])")
     if query.tags:
-        conditions.append(
-            f"NOT EXISTS (SELECT lower(wanted) FROM unnest({argument(list(query.tags))}::text[]) AS wanted "  # noqa: S608 - values are arguments
-            "EXCEPT SELECT lower(tag) FROM unnest(tags) AS tag)"
-        )
+        conditions.append(f"tag_keys @> {argument(list(query.tags))}::text[]")
     # As text: asyncpg takes the calendar's first and last moment for minus and plus infinity.
     if query.due_before:
         conditions.append(f"{DUE} < {argument(query.due_before.isoformat())}::text::timestamptz")
@@ -199,5 +194,5 @@ def _filters(query: TaskQuery, argument: Argument) -> list[str]:
     if query.text:
         text = argument(query.text)
         # strpos takes the text as it is, so '%' and '_' are only characters.
-        conditions.append(f"(strpos(lower(title), lower({text})) > 0 OR strpos(lower(description), lower({text})) > 0)")
+        conditions.append(f"(strpos(title_key, {text}) > 0 OR strpos(description_key, {text}) > 0)")
     return conditions

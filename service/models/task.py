@@ -53,11 +53,16 @@ class Task(OwnedModel):
         "service.User", related_name="tasks", on_delete=fields.CASCADE
     )
     title = fields.CharField(max_length=200)
+    title_key = fields.TextField(default="", description="the folded title, by which it is found and sorted")
     description = fields.CharField(max_length=1000, null=True)
+    description_key = fields.TextField(null=True, description="the folded description, by which it is found")
     completed = fields.BooleanField(default=False)
     completed_at = fields.DatetimeField(null=True, description="the moment of completion; null while pending")
     priority = fields.IntEnumField(Priority, default=Priority.NONE)
     tags: fields.Field[list[str]] = ArrayField("text", default=list)
+    tag_keys: fields.Field[list[str]] = ArrayField(
+        "text", default=list, description="the folded tags, as they are found"
+    )
     due_date = fields.DateField(null=True, description="a calendar day in no time zone; excludes due_at")
     due_at = fields.DatetimeField(null=True, description="a moment; excludes due_date")
     created_at = fields.DatetimeField()

@@ -41,9 +41,9 @@ WITH owner AS (
     RETURNING revision, written_at
 ), task AS (
     INSERT INTO tasks (user_id, title, description, completed, completed_at, priority, tags, due_date, due_at,
-                       created_at, updated_at, version)
+                       title_key, description_key, tag_keys, created_at, updated_at, version)
     SELECT $1, $5, $6, $7, CASE WHEN $7 THEN owner.written_at END, $8, $9,
-           $10::text::date, $11::text::timestamptz,
+           $10::text::date, $11::text::timestamptz, $12, $13, $14,
            owner.written_at, owner.written_at, owner.revision
     FROM owner
     RETURNING *
@@ -95,7 +95,7 @@ SELECT id, version, document, (SELECT {EXPECTED} FROM target) AS matched FROM ta
 
 
 COMPLETION = "completed = {0}, completed_at = CASE WHEN {0} THEN coalesce(tasks.completed_at, owner.written_at) END"
-# What a client says of a task, by column.
+# What a client says of a task, by column, and the folded keys of it (`service.text.with_keys`).
 TYPES = {
     "title": "text",
     "description": "text",
@@ -104,6 +104,9 @@ TYPES = {
     "tags": "text[]",
     "due_date": "date",
     "due_at": "timestamptz",
+    "title_key": "text",
+    "description_key": "text",
+    "tag_keys": "text[]",
 }
 AS_TEXT = frozenset({"due_date", "due_at"})  # asyncpg takes the calendar's first and last for infinity
 

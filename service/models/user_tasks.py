@@ -13,7 +13,8 @@ from service.models.changes import ChangePage, SyncPosition
 from service.models.listing import Page, TaskQuery, page_of, statement
 from service.models.scoping import Row, UserScope
 
-# Values by column name: title, description, completed, priority (0 to 3), tags, due_date, due_at. Already valid.
+# Values by column name: title, description, completed, priority (0 to 3), tags, due_date, due_at, and the keys of the
+# texts among them (`service.text.with_keys`). Already valid.
 TaskChanges = Mapping[str, object]
 
 
@@ -56,6 +57,7 @@ class UserTasks(UserScope):
             sql.CREATE, *self._owner, quota,
             values["title"], values.get("description"), values.get("completed", False), values.get("priority", 0),
             values.get("tags", ()), _text(values.get("due_date")), _text(values.get("due_at")),
+            values["title_key"], values.get("description_key"), values.get("tag_keys", ()),
         )  # fmt: skip
         if row is None:
             raise TaskQuotaError(quota)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, MutableMapping
 
 import schemathesis
 
+from service.text import fold
+
 CONDITIONS = ("If-Match", "If-None-Match", "Idempotency-Key")
 
 
@@ -65,4 +67,4 @@ def _tasks(body: object) -> Iterator[dict]:
 
 
 def _fold(tags: Iterable[object]) -> set[str]:
-    return {str(tag).strip().casefold() for tag in tags}
+    return {fold(str(tag).strip()) for tag in tags}

@@ -17,6 +17,7 @@ import pytest
 from service import logs
 from service.api import events
 from service.models import Task, UserTasks
+from service.text import with_keys
 
 
 class Event(NamedTuple):
@@ -214,7 +215,7 @@ async def test_what_another_process_wrote_is_heard_within_one_and_a_half_seconds
     async with listen(alice) as hers, listen(bob) as his:
         began = time.monotonic()
         # Past the routes of this process, and so as another one would write it.
-        await Task.objects.for_user("alice").create({"title": "From elsewhere"}, quota=10)
+        await Task.objects.for_user("alice").create(with_keys({"title": "From elsewhere"}), quota=10)
         event = await hers.task()
         took = time.monotonic() - began
         assert event.data["title"] == "From elsewhere"
@@ -241,7 +242,7 @@ async def test_who_comes_back_gets_what_was_missed_without_gap_or_repeat(alice, 
         await listener.task()
         last = listener.position
     for number in range(250):  # more than two pages
-        await Task.objects.for_user("alice").create({"title": f"Missed {number}"}, quota=1000)
+        await Task.objects.for_user("alice").create(with_keys({"title": f"Missed {number}"}), quota=1000)
     query = {"query": f"since={last}", "both": "since=64a1b2c3d4e5f-77"}.get(by, "")
     headers = {} if by == "query" else {"Last_Event_ID": last}
     async with listen(alice, query, **headers) as listener:
@@ -386,7 +387,7 @@ async def test_a_reader_who_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 
 
 async def test_one_page_is_all_that_is_held_for_a_stream(alice, statements):
     for number in range(events.PAGE + 1):
-        await Task.objects.for_user("alice").create({"title": f"Task {number}"}, quota=1000)
+        await Task.objects.for_user("alice").create(with_keys({"title": f"Task {number}"}), quota=1000)
     with statements() as seen:
         async with listen(alice, "since=0") as listener:
             assert [(await listener.task()).id for _ in range(events.PAGE + 1)] == [*range(1, events.PAGE + 2)]

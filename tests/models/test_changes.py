@@ -10,6 +10,7 @@ import asyncpg
 
 from service.errors import TaskNotFoundError
 from service.models import START, SyncPosition, Task, positions_of_several_users
+from service.text import with_keys
 
 WRITERS = 16
 WRITES = 2_000  # `make trials` does 10,000 over HTTP
@@ -22,10 +23,10 @@ async def write(number: int, writes: int, committed: dict[int, int]) -> None:
         verb = choice.choice(("create", "create", "update", "toggle", "delete")) if mine else "create"
         try:
             if verb == "create":
-                stored = await tasks.create({"title": f"{number}.{turn}"}, quota=100_000)
+                stored = await tasks.create(with_keys({"title": f"{number}.{turn}"}), quota=100_000)
                 mine.append(stored.id)
             elif verb == "update":
-                stored = await tasks.update(choice.choice(mine), {"title": f"{number}.{turn} changed"})
+                stored = await tasks.update(choice.choice(mine), with_keys({"title": f"{number}.{turn} changed"}))
             elif verb == "toggle":
                 stored = await tasks.toggle(choice.choice(mine))
             else:
@@ -90,7 +91,7 @@ async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_st
 
 async def test_positions_of_several_users_leave_out_who_never_wrote(server, empty):
     for user_id in ("alice", "bob"):
-        await Task.objects.for_user(user_id).create({"title": "A"}, quota=10)
+        await Task.objects.for_user(user_id).create(with_keys({"title": "A"}), quota=10)
     alice = await Task.objects.for_user("alice").position()
     assert alice == SyncPosition(alice.beginning, 1)
     assert await positions_of_several_users(["alice", "carol"]) == {"alice": alice}

@@ -39,16 +39,21 @@ async def crowd(make_database):
     connection = await asyncpg.connect(await make_database("plans"))
     # The migrations' own SQL, for `migrate` would close the connections of the server that other tests talk to.
     for path in sorted((migrations.folder() / APP).glob("[0-9]*_*.py"), key=lambda path: int(path.name.split("_")[0])):
-        database = SimpleNamespace(execute_script=connection.execute)
+        database = SimpleNamespace(
+            execute_script=connection.execute,
+            execute_many=connection.executemany,
+            execute_query_dict=lambda text, values: connection.fetch(text, *values),
+        )
         await connection.execute(await runpy.run_path(str(path))["upgrade"](database))
     await connection.execute(
         """
         INSERT INTO users (id, created_at, revision, written_at, task_count)
         SELECT name, now(), 5000, now(), 4
         FROM (SELECT 'user ' || n AS name FROM generate_series(1, 5000) AS n UNION SELECT 'alice') AS names;
-        INSERT INTO tasks (user_id, title, completed, completed_at, priority, tags, due_at,
-                           created_at, updated_at, version)
-        SELECT id, 'Task ' || n, n % 2 = 0, CASE WHEN n % 2 = 0 THEN now() END, n % 4, ARRAY['home', 'x'],
+        INSERT INTO tasks (user_id, title, title_key, completed, completed_at, priority, tags, tag_keys,
+                           due_at, created_at, updated_at, version)
+        SELECT id, 'Task ' || n, 'task ' || n, n % 2 = 0, CASE WHEN n % 2 = 0 THEN now() END, n % 4,
+               ARRAY['home', 'x'], ARRAY['home', 'x'],
                CASE WHEN n % 3 = 0 THEN now() + n * interval '1 hour' END, now(), now(), n
         FROM users, generate_series(1, CASE WHEN id = 'alice' THEN 5000 ELSE 4 END) AS n
         ORDER BY n;

@@ -11,6 +11,7 @@ import pytest
 from service import database
 from service.errors import TaskNotFoundError, TaskQuotaError
 from service.models import StoredTask, Task, User, UserTasks, UserTrash, upkeep
+from service.text import with_keys
 
 QUOTA = 10_000
 
@@ -26,7 +27,7 @@ def trash(empty) -> UserTrash:
 
 
 async def make(tasks: UserTasks, *, deleted: bool = False) -> StoredTask:
-    task = await tasks.create({"title": "A task"}, quota=QUOTA)
+    task = await tasks.create(with_keys({"title": "A task"}), quota=QUOTA)
     if deleted:
         await tasks.delete(task.id)
     return task
@@ -70,7 +71,7 @@ class TestRestoring:
         gone = [await make(ada, deleted=True) for _ in range(12)]
         results = await asyncio.gather(
             *(trash.restore(task.id, quota=5) for task in gone),
-            *(ada.create({"title": "New"}, quota=5) for _ in range(12)),
+            *(ada.create(with_keys({"title": "New"}), quota=5) for _ in range(12)),
             return_exceptions=True,
         )
         assert outcome(results) == (5, 0, 19)
@@ -87,7 +88,7 @@ class TestRestoring:
 
     async def test_the_clock_and_the_version_move_on_and_all_else_is_as_it_was(self, ada, trash, connection):
         made = await ada.create(
-            {"title": "A", "description": "b", "completed": True, "priority": 3, "tags": ["x"]}, quota=QUOTA
+            with_keys({"title": "A", "description": "b", "completed": True, "priority": 3, "tags": ["x"]}), quota=QUOTA
         )
         await ada.delete(made.id)
         restored = await trash.restore(made.id, quota=QUOTA)
@@ -166,7 +167,9 @@ class TestErasing:
     async def test_while_writes_go_on_it_takes_all_that_was_there_before(self, ada, connection):
         made = [await make(ada) for _ in range(20)]
         writes = [
-            write for task in made for write in (ada.toggle(task.id), ada.update(task.id, {"title": "B"}), make(ada))
+            write
+            for task in made
+            for write in (ada.toggle(task.id), ada.update(task.id, with_keys({"title": "B"})), make(ada))
         ]
         results = await asyncio.gather(*writes, User.objects.erase("ada"), return_exceptions=True)
         assert {type(result) for result in results if isinstance(result, BaseException)} <= {TaskNotFoundError}

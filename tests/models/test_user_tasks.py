@@ -14,6 +14,7 @@ import pytest
 from service import database
 from service.errors import TaskNotFoundError, TaskQuotaError
 from service.models import START, Operation, StoredTask, Task, TaskQuery, UserTasks
+from service.text import with_keys
 
 QUOTA = 10_000
 USER = {"id": "eve", "created_at": "now()", "revision": 0, "written_at": "now()", "task_count": 0}
@@ -33,7 +34,7 @@ def read(stored: StoredTask) -> dict:
 
 
 async def make(tasks: UserTasks, title: str = "A task", **values: object) -> StoredTask:
-    return await tasks.create({"title": title, **values}, quota=QUOTA)
+    return await tasks.create(with_keys({"title": title, **values}), quota=QUOTA)
 
 
 async def owner(connection, user_id: str = "ada") -> asyncpg.Record:
@@ -88,7 +89,7 @@ class TestRevisions:
             for number, task in enumerate(made)
             for write in (
                 ada.toggle(task.id),
-                ada.update(task.id, {"title": f"Title {number}", "completed": True}),
+                ada.update(task.id, with_keys({"title": f"Title {number}", "completed": True})),
                 ada.update(task.id, {"tags": ["x"], "completed": False}),
                 make(ada),
                 *([ada.delete(task.id)] if number % 3 == 0 else []),
@@ -166,7 +167,12 @@ class TestDeleting:
     async def test_a_deleted_task_can_be_neither_found_nor_written(self, ada):
         task = await make(ada)
         await ada.delete(task.id)
-        for verb in (ada.find(task.id), ada.toggle(task.id), ada.update(task.id, {"title": "B"}), ada.delete(task.id)):
+        for verb in (
+            ada.find(task.id),
+            ada.toggle(task.id),
+            ada.update(task.id, with_keys({"title": "B"})),
+            ada.delete(task.id),
+        ):
             with pytest.raises(TaskNotFoundError):
                 await verb
 
@@ -174,7 +180,7 @@ class TestDeleting:
 class TestQuota:
     async def test_fifty_creations_at_once_never_exceed_it(self, ada, connection):
         results = await asyncio.gather(
-            *(ada.create({"title": "A"}, quota=10) for _ in range(50)), return_exceptions=True
+            *(ada.create(with_keys({"title": "A"}), quota=10) for _ in range(50)), return_exceptions=True
         )  # fmt: skip
         assert sum(isinstance(result, StoredTask) for result in results) == 10
         assert sum(isinstance(result, TaskQuotaError) for result in results) == 40
@@ -183,13 +189,13 @@ class TestQuota:
         await assert_sound(connection)
 
     async def test_deleting_makes_room_again(self, ada):
-        tasks = [await ada.create({"title": "A"}, quota=2) for _ in range(2)]
+        tasks = [await ada.create(with_keys({"title": "A"}), quota=2) for _ in range(2)]
         with pytest.raises(TaskQuotaError, match="2 tasks"):
-            await ada.create({"title": "A"}, quota=2)
+            await ada.create(with_keys({"title": "A"}), quota=2)
         await ada.delete(tasks[0].id)
-        await ada.create({"title": "A"}, quota=2)
+        await ada.create(with_keys({"title": "A"}), quota=2)
         with pytest.raises(TaskQuotaError):
-            await ada.create({"title": "A"}, quota=2)
+            await ada.create(with_keys({"title": "A"}), quota=2)
 
 
 class TestTheUsersRow:

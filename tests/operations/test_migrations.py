@@ -22,6 +22,7 @@ from service.database import credentials, migrations
 from service.database.client import FairClient
 from service.database.url import parse
 from service.models import IdempotencyKey, Task, User
+from service.text import fold
 
 VERSIONS = sorted(path.name for path in (migrations.SOURCE / "service").glob("[0-9]*_*.py"))
 MIGRATE = """
@@ -88,7 +89,7 @@ INDEXES = {
     "tasks_due_descending": f"INDEX (user_id, {DUE.format('-infinity')}, id) {LIVE}",
     "tasks_pkey": "UNIQUE INDEX (user_id, id)",
     "tasks_priority": f"INDEX (user_id, priority, id) {LIVE}",
-    "tasks_title": f'INDEX (user_id, lower(title) COLLATE "C", id) {LIVE}',
+    "tasks_title": f"INDEX (user_id, title_key, id) {LIVE}",
     "tasks_trash": "INDEX (user_id, deleted_at, id) WHERE (deleted_at IS NOT NULL)",
     "tasks_version": "UNIQUE INDEX (user_id, version)",
     "users_pkey": "UNIQUE INDEX (id)",
@@ -192,6 +193,27 @@ async def test_what_is_migrated_can_be_taken_back_and_migrated_again(make_databa
     assert await schema(url) == newest
 
 
+async def test_the_texts_that_are_there_already_get_their_keys(make_database, python, tmp_path, newest):
+    url = await make_database("unfolded")
+    shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
+    for version in VERSIONS[4:]:
+        (tmp_path / "aerich" / "service" / version).unlink()
+    await python(UNTIL, DATABASE_URL=url, FOLDER=str(tmp_path / "aerich"))
+    connection = await asyncpg.connect(url)
+    await connection.execute(OLD_TASKS)
+    before = await connection.fetch("SELECT document FROM tasks ORDER BY user_id, id")
+    assert await python(MIGRATE, DATABASE_URL=url) == [" ".join(VERSIONS[4:])]
+    assert await schema(url) == newest
+    rows = await connection.fetch("SELECT title, title_key, description, description_key, tags, tag_keys FROM tasks")
+    assert len(rows) == 2_503
+    for row in rows:
+        assert row["title_key"] == fold(row["title"])
+        assert row["description_key"] == (row["description"] and fold(row["description"]))
+        assert row["tag_keys"] == [*map(fold, row["tags"])]
+    assert await connection.fetch("SELECT document FROM tasks ORDER BY user_id, id") == before
+    await connection.close()
+
+
 async def test_a_migration_that_fails_leaves_the_database_as_it_was(make_database, launch):
     url = await make_database("obstructed")
     connection = await asyncpg.connect(url)
@@ -204,6 +226,21 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(make_databas
     assert await schema(url) == before
 
 
+UNTIL = """
+import asyncio, os, pathlib
+from service.config import Settings
+from service.database import migrations
+migrations.SOURCE = pathlib.Path(os.environ["FOLDER"])
+asyncio.run(migrations.migrate(Settings.from_environ(os.environ)))
+"""
+OLD_TASKS = """
+INSERT INTO users (id, created_at, revision, written_at, task_count)
+SELECT name, now(), 2000, now(), 2000 FROM unnest(ARRAY['Ada', 'bob', 'Ägir']) AS name;
+INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version)
+SELECT id, 'Straße ' || n, CASE WHEN n % 2 = 0 THEN 'ΣΊΣΥΦΟΣ' END, false, 0,
+       CASE WHEN n % 3 = 0 THEN ARRAY['Äpfel', 'x'] ELSE '{}' END, now(), now(), n
+FROM users, generate_series(1, CASE id WHEN 'bob' THEN 2501 ELSE 1 END) AS n
+"""
 LOCKED = """
 import asyncio, os, pathlib
 from service.config import Settings

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from service.api import fields, schemas
 from service.errors import InvalidInputError, MalformedInputError
 from service.models import Priority
+from service.text import fold, fold_tags
 
 UTF8 = st.text(st.characters(codec="utf-8"), max_size=60)
 VALUES = st.recursive(
@@ -34,7 +35,7 @@ def faulty(read, **sent: object) -> list[str]:
 
 def test_only_what_was_sent_becomes_a_column():
     assert schemas.read_patch(b"{}").changes == {}
-    assert schemas.read_draft(body(title=" A ")) == {"title": "A"}
+    assert schemas.read_draft(body(title=" A ")) == {"title": "A", "title_key": "a"}
     assert (
         schemas.read_patch(body(id=1, user_id="x", version=[], completed_at={}, created_at=None, updated_at=0)).changes
         == {}
@@ -52,6 +53,9 @@ def test_each_field_becomes_what_is_stored():
         "priority": 3,
         "tags": ["a", "b"],
         "due_date": date(2026, 12, 24),
+        "title_key": "a",
+        "description_key": "b",
+        "tag_keys": ["a", "b"],
     }
     assert schemas.read_draft(sent) == columns
     assert schemas.read_patch(sent).changes == {**columns, "due_at": None}
@@ -59,7 +63,8 @@ def test_each_field_becomes_what_is_stored():
 
 def test_null_becomes_the_default():
     sent = body(description=None, priority=None, tags=None, due_date=None, due_at=None)
-    cleared = {"description": None, "priority": 0, "tags": [], "due_date": None, "due_at": None}
+    keys = {"description_key": None, "tag_keys": []}
+    cleared = {"description": None, "priority": 0, "tags": [], "due_date": None, "due_at": None, **keys}
     assert schemas.read_patch(sent).changes == cleared
     assert faulty(schemas.read_patch, title=None, completed=None) == ["title", "completed"]
 
@@ -114,14 +119,14 @@ def test_a_title_is_stored_trimmed_and_otherwise_as_it_is_or_refused(text):
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(st.lists(UTF8, max_size=30))
 def test_tags_keep_their_order_and_the_first_of_each(tags):
-    folded = schemas.fold_tags(tags)
+    folded = [*fold_tags(tags).values()]
     trimmed = [tag.strip() for tag in tags]
-    assert len({tag.casefold() for tag in folded}) == len(folded)
-    assert {tag.casefold() for tag in folded} == {tag.casefold() for tag in trimmed}
+    assert len({fold(tag) for tag in folded}) == len(folded)
+    assert {fold(tag) for tag in folded} == {fold(tag) for tag in trimmed}
     assert [trimmed.index(tag) for tag in folded] == sorted(trimmed.index(tag) for tag in folded)
-    firsts = [tag for place, tag in enumerate(trimmed) if tag.casefold() not in map(str.casefold, trimmed[:place])]
+    firsts = [tag for place, tag in enumerate(trimmed) if fold(tag) not in map(fold, trimmed[:place])]
     assert folded == firsts
-    assert schemas.fold_tags(folded) == folded
+    assert [*fold_tags(folded).values()] == folded
 
 
 @settings(max_examples=150, derandomize=True, deadline=None)

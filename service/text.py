@@ -1,0 +1,44 @@
+"""Comparing text: the one place that says when two texts are the same.
+
+Python alone folds. PostgreSQL compares the folded keys that are stored beside the text, byte by byte, so that the
+answer does not depend on the locale of the database, on its ICU version or on its `lower()`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def fold(text: str) -> str:
+    """The key of `text`: two texts are the same, ignoring case and normalization, if their keys are equal.
+
+    This is canonical caseless matching (Unicode Standard, section 3.13, D145), with the result in NFC because that is
+    the shortest form. It is not compatibility matching: 'x²' and 'x2' differ. Folding a key gives the key.
+    """
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def fold_tags(tags: Iterable[str]) -> dict[str, str]:
+    """The trimmed tags by their keys; of tags that are the same, the first one is kept, in its place and spelling."""
+    folded: dict[str, str] = {}
+    for tag in tags:
+        trimmed = tag.strip()
+        folded.setdefault(fold(trimmed), trimmed)
+    return folded
+
+
+def with_keys(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """`columns` of a task by name, and the key columns of those texts that are among them."""
+    keyed = dict(columns)
+    if "title" in columns:
+        keyed["title_key"] = fold(columns["title"])
+    if "description" in columns:
+        description = columns["description"]
+        keyed["description_key"] = None if description is None else fold(description)
+    if "tags" in columns:
+        keyed["tag_keys"] = [fold(tag) for tag in columns["tags"]]
+    return keyed
