@@ -7,6 +7,7 @@ RUN := $(VENV)/.run-$(shell cksum < requirements-run.txt | cut -d' ' -f1)
 DEV := $(VENV)/.dev-$(shell cksum < requirements-dev.txt | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCK := $(BIN)/uv pip compile pyproject.toml --extra redis --extra otel --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+LOCKED := $(PYTHON) -c 'import fcntl, subprocess, sys; lock = open(".install.lock", "w"); fcntl.flock(lock, fcntl.LOCK_EX); sys.exit(subprocess.call(["sh", "-ec", sys.argv[1]]))'
 PEERS := benchmarks/.venvs/fastapi_asyncpg/.done benchmarks/.venvs/fastapi_psycopg2/.done benchmarks/peers/fastify/node_modules/.done
 ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 
@@ -20,13 +21,13 @@ run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or on 
 	@exec $(BIN)/python -m service run --development
 
 test: $(DEV) ## run the tests on a real PostgreSQL (embedded, or $TEST_DATABASE_URL)
-	@$(BIN)/python -m pytest -n auto --dist loadgroup
+	@$(BIN)/python -m pytest -n auto
 
 trials: $(DEV) ## stop, kill, hang and lock everything under load, a line of figures for each (TRIAL_MINUTES=60: an hour of churn)
 	@$(BIN)/python -m pytest -m trial -q
 
 test-pgbouncer: $(DEV) ## run the tests of API and models through a real PgBouncer in transaction mode
-	@TEST_PGBOUNCER=1 $(BIN)/python -m pytest -n auto --dist loadgroup tests/api tests/models
+	@TEST_PGBOUNCER=1 $(BIN)/python -m pytest -n auto tests/api tests/models
 
 bench: $(DEV) $(PEERS) ## measure Doable beside its peers: eight minutes, then the table and the picture (QUICK=1: two minutes, only a table)
 	@$(BIN)/python -m benchmarks run $(if $(QUICK),--quick)
@@ -62,22 +63,21 @@ migration: $(DEV) ## make a migration from what changed in the models: make migr
 clean: ## remove the environments and what the tests left; the data in .data stays
 	@rm -rf $(VENV) benchmarks/.venvs benchmarks/.results benchmarks/peers/fastify/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(VENV)/bin/python:
+# Installations wait for each other at a lock, and each ends with a marker: two commands at once on a fresh clone, or one
+# that was interrupted, leave no half of an environment.
+$(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Doable needs Python 3.11 or newer: make PYTHON=/path/to/python3.12"; exit 1; }
-	@echo "doable: making the environment in $(VENV) …"
-	@$(PYTHON) -m venv $(VENV)
+	@$(LOCKED) 'test -e $@ || { echo "doable: making the environment in $(VENV) …"; $(PYTHON) -m venv --clear $(VENV) && touch $@; }'
 
-$(RUN): $(VENV)/bin/python
-	@echo "doable: installing what the service needs (once) …"
-	@$(PIP) $(ROOT_OK) --require-hashes -r $(if $(DATABASE_URL),requirements.txt,requirements-run.txt)
-	@touch $@
+$(RUN): $(VENV)/.made
+	@$(LOCKED) 'test -e $@ || { echo "doable: installing what the service needs (once) …"; \
+		$(PIP) $(ROOT_OK) --require-hashes -r $(if $(DATABASE_URL),requirements.txt,requirements-run.txt) && touch $@; }'
 
-$(DEV): $(VENV)/bin/python
-	@echo "doable: installing what the tests need (once) …"
-	@$(PIP) $(ROOT_OK) --require-hashes -r requirements-dev.txt
-	@rm -f $(VENV)/.dev-* && touch $@
+$(DEV): $(VENV)/.made
+	@$(LOCKED) 'test -e $@ || { echo "doable: installing what the tests need (once) …"; \
+		$(PIP) $(ROOT_OK) --require-hashes -r requirements-dev.txt && rm -f $(VENV)/.dev-* && touch $@; }'
 
-benchmarks/.venvs/%/.done: benchmarks/peers/%/requirements.txt $(VENV)/bin/python
+benchmarks/.venvs/%/.done: benchmarks/peers/%/requirements.txt $(VENV)/.made
 	@echo "doable: installing the peer $* (once) …"
 	@$(BIN)/python -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-input $(ROOT_OK) --require-hashes -r $<

@@ -41,6 +41,9 @@ from service.database import migrations
 from service.database.client import FairClient
 from service.database.url import parse
 from tests import ownership
+from tests.scheduling import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
+
+__all__ = ["pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]  # pytest finds hooks in a conftest
 
 ROOT = Path(__file__).parents[1]
 # Below the ports that the system gives to outgoing connections. Test processes that run side by side share none: each

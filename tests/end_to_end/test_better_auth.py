@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 from contextlib import aclosing
 from pathlib import Path
 
@@ -12,23 +10,17 @@ import httpx
 import pytest
 
 from tests.conftest import SECRET
+from tests.end_to_end.npm import NODE, NPM, install
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "better-auth"
-NODE, NPM = shutil.which("node"), shutil.which("npm")
 
-pytestmark = [
-    pytest.mark.xdist_group("better-auth"),  # one process installs and runs it
-    pytest.mark.skipif(not (NODE and NPM), reason="LOUD: node is not installed, so Better Auth is NOT tested"),
-]
+pytestmark = pytest.mark.skipif(not (NODE and NPM), reason="LOUD: node is not installed, so Better Auth is NOT tested")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> None:
     """Install the example's packages, once."""
-    if not (EXAMPLE / "node_modules" / "better-auth").is_dir():
-        subprocess.run(
-            [NPM, "ci", "--no-audit", "--no-fund"], cwd=EXAMPLE, check=True, timeout=300, capture_output=True
-        )
+    install(EXAMPLE)
 
 
 @pytest.fixture

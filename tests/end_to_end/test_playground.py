@@ -21,7 +21,6 @@ MARKUP = '<img src=x onerror="document.title=1"><b>Water</b> the plants &amp; mo
 # Chromium itself remarks on every answer of 400 and more; these two are what a conflict is made of.
 REFUSED = re.compile(r"the server responded with a status of (404|412) .*/api/me/(tasks|trash)/\d+(/restore)?$")
 
-pytestmark = pytest.mark.xdist_group("playground")  # one process starts the service and the browser
 in_a_browser = pytest.mark.skipif(
     not PROGRAM, reason="LOUD: Chromium is not installed, so the playground is NOT tested in a browser"
 )

@@ -27,7 +27,6 @@ from tests.trials.stage import compare
 
 ROOT = Path(__file__).parents[2]
 RESTORE = ROOT / "docs" / "how-to" / "back-up-and-restore.md"
-pytestmark = pytest.mark.xdist_group("trials")
 trial = pytest.mark.trial
 # In the short form a trial takes a few seconds and is part of `make test`.
 forms = pytest.mark.parametrize("short", [True, pytest.param(False, marks=trial)], ids=["short", "long"])

@@ -13,7 +13,6 @@ import pytest
 
 from tests.trials.load import CONNECTIONS, Line
 
-pytestmark = pytest.mark.xdist_group("trials")
 trial = pytest.mark.trial
 MEGABYTE = 1024 * 1024
 MINUTES = float(os.environ.get("TRIAL_MINUTES", "1"))

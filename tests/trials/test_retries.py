@@ -14,7 +14,6 @@ import pytest
 
 from tests.trials.load import FAILED, Answer, Line
 
-pytestmark = pytest.mark.xdist_group("trials")
 trial = pytest.mark.trial
 CLIENTS = 10
 USERS = 3

@@ -14,7 +14,6 @@ import pytest
 from tests.trials.followers import Reader, Stream, spread
 from tests.trials.load import Line
 
-pytestmark = pytest.mark.xdist_group("trials")
 trial = pytest.mark.trial
 # In the short form a trial takes a few seconds and is part of `make test`.
 forms = pytest.mark.parametrize("short", [True, pytest.param(False, marks=trial)], ids=["short", "long"])

@@ -10,8 +10,6 @@ import sys
 import tokenize
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
 WRITTEN = [
@@ -76,34 +74,25 @@ def test_the_migrations_folder_is_no_package_that_would_hide_aerich_itself():
     assert list((ROOT / "aerich" / "service").glob("[0-9]*_*.py"))
 
 
-@pytest.mark.parametrize("path", WRITTEN, ids=name)
-def test_every_excuse_has_a_reason(path):
-    for comment in comments(path):
-        for excuse, reason in excuses(comment):
-            assert re.search(r"\w+\W+\w+", reason), f"{name(path)}: {comment}"
-            assert ":" in excuse, f"{name(path)}: {comment} excuses everything"
+def test_every_excuse_names_a_rule_and_has_a_reason():
+    for path in WRITTEN:
+        for comment in comments(path):
+            for excuse, reason in excuses(comment):
+                assert re.search(r"\w+\W+\w+", reason), f"{name(path)}: {comment}"
+                assert ":" in excuse, f"{name(path)}: {comment} excuses everything"
 
 
-@pytest.mark.parametrize("path", SERVICE, ids=name)
-def test_a_module_is_a_room_that_can_be_seen_whole(path):
-    assert len(path.read_text().splitlines()) < 300
+def test_no_module_has_300_lines_or_more():
+    assert [name(path) for path in SERVICE if len(path.read_text().splitlines()) >= 300] == []
 
 
-@pytest.mark.parametrize("path", SERVICE, ids=name)
-def test_a_module_opens_with_what_it_holds(path):
-    assert (ast.get_docstring(tree(path)) or "").splitlines()
+def test_every_module_opens_with_a_docstring():
+    assert [name(path) for path in SERVICE if not ast.get_docstring(tree(path))] == []
 
 
-@pytest.mark.parametrize("path", SERVICE, ids=name)
-def test_no_module_is_called_by_a_name_that_means_anything(path):
-    assert not {path.stem, *path.relative_to(ROOT).parent.parts} & {
-        "utils",
-        "util",
-        "helpers",
-        "common",
-        "base",
-        "deps",
-    }
+def test_no_module_has_a_name_that_fits_anything():
+    vague = {"utils", "util", "helpers", "common", "base", "deps"}
+    assert [name(path) for path in SERVICE if vague & {path.stem, *path.relative_to(ROOT).parent.parts}] == []
 
 
 def handlers() -> list[tuple[str, ast.AsyncFunctionDef]]:

@@ -1,0 +1,37 @@
+"""Decide which tests run in one process, and how many processes there are, when pytest-xdist runs the suite.
+
+Tests that share something expensive (a browser, an npm installation, a machine under load) are grouped by their file.
+pytest-xdist's own groups (`--dist loadgroup`) are not used: xdist 3.8.0 writes the group into the private
+`Item._nodeid`, which pytest 9.2.0 no longer reads, so its groups are silently ignored. `pytest_xdist_make_scheduler`
+and `_split_scope` are xdist's documented extension points, and depend on node ids alone.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+# Each file in these folders runs in one process, in the order of its tests.
+TOGETHER = ("tests/end_to_end/", "tests/trials/")
+
+
+class FileGroups(LoadScopeScheduling):
+    """Keep the files of the folders in TOGETHER together, and spread all other tests one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0] if nodeid.startswith(TOGETHER) else nodeid
+
+
+@pytest.hookimpl
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileGroups:
+    """Return the scheduler for any distribution mode."""
+    return FileGroups(config, log)
+
+
+@pytest.hookimpl
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are cores: some tests wait for a timeout or for another process."""
+    return (os.cpu_count() or 1) + 1
