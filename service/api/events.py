@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import time
 from collections.abc import Iterator
 from typing import Annotated, cast
@@ -20,7 +21,7 @@ from service.api import listing, middleware, streaming
 from service.api.changes import SINCE, Since, position
 from service.api.protocol import DeadlineProtocol
 from service.api.requests import ApiRequest
-from service.errors import SyncPositionGoneError, UnavailableError
+from service.errors import InvalidInputError, SyncPositionGoneError, UnavailableError
 from service.live import Hub, Subscription
 from service.models import ChangePage, SyncPosition, UserTasks
 
@@ -35,13 +36,25 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 HEADERS = {"X-Accel-Buffering": "no"}  # nginx would hold events back
 
 
-class EventParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+# Clients that split a stream at every line end of Unicode, as Python's `splitlines` does, would cut JSON at these.
+LINE_END = re.compile("[\x85\u2028\u2029]")
+UNKNOWN = SyncPosition("0")  # no user's beginning, so that the stream begins with a reset
+
+
+class EventParameters(Struct, kw_only=True, forbid_unknown_fields=True, rename={"last_event_id": "lastEventId"}.get):
     """Where to begin."""
 
     since: Annotated[
         Since | UnsetType,
         Meta(description=f"{SINCE}; without it and without Last-Event-ID events begin now", extra={"rule": SINCE}),
     ] = UNSET
+    last_event_id: Annotated[
+        str,
+        Meta(
+            description="The id of the last event, from clients that cannot send the header Last-Event-ID.",
+            extra={"rule": "the id of an event of this stream"},
+        ),
+    ] = ""
 
 
 @blueprint.get("/events", unquote=True)
@@ -57,14 +70,21 @@ async def stream_events(request: ApiRequest) -> None:
 
 
 def read_position(request: ApiRequest) -> SyncPosition | None:
-    """The position to begin after; None for now. A client that reconnects to the same URL sends Last-Event-ID: it wins.
+    """Return the position to begin after; None for now.
 
-    Raises InvalidInputError for either of the two, if it is not a position.
+    The header Last-Event-ID comes first, then `lastEventId`, which event-source-polyfill sends in its place, then
+    `since`: a client that reconnects sends the same URL again. A last id that cannot be read gives UNKNOWN, because
+    event sources never come back after an error. Raises InvalidInputError for a `since` that is not a position.
     """
-    since = listing.parameters(request.query_string, EventParameters).since
-    after = None if since is UNSET else position("since", since)
-    last = request.headers.getone("last-event-id", "")
-    return position("Last-Event-ID", last) if last else after
+    sent = listing.parameters(request.query_string, EventParameters)
+    after = None if sent.since is UNSET else position("since", sent.since)
+    last = request.headers.getone("last-event-id", "") or sent.last_event_id
+    if not last:
+        return after
+    try:
+        return position("Last-Event-ID", last)
+    except InvalidInputError:
+        return UNKNOWN
 
 
 class TooSlowError(Exception):
@@ -162,10 +182,17 @@ def pieces(page: ChangePage) -> Iterator[str]:
     piece: list[str] = []
     size = 0
     for change in page.changes:
-        piece.append(f"event: task\nid: {page.next._replace(revision=change.version)}\ndata: {change.document}\n\n")
+        piece.append(
+            f"event: task\nid: {page.next._replace(revision=change.version)}\ndata: {_one_line(change.document)}\n\n"
+        )
         size += len(piece[-1])
         if size >= PIECE:
             yield "".join(piece)
             piece, size = [], 0
     if piece:
         yield "".join(piece)
+
+
+def _one_line(document: str) -> str:
+    """Return the JSON `document` with the line ends in its texts escaped; JSON itself asks for it below U+0020 only."""
+    return document if document.isascii() else LINE_END.sub(lambda end: f"\\u{ord(end[0]):04x}", document)

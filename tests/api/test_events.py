@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -115,12 +115,65 @@ async def test_a_stranger_is_refused_before_the_position_is_looked_at(bob, refus
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "1", "7", "00", "64a1b2c3d4e5f-", f"64a1b2c3d4e5f-{2**63}", "64A1-1"])
-async def test_a_position_that_is_none_is_refused_by_name(alice, refusal, value):
+async def test_a_since_that_is_no_position_is_refused_by_name(alice, refusal, value):
     refusal(await alice.get(f"{alice.path}/events?since={value}"), 422, "validation_error", "since")
-    header = {"Last-Event-ID": value}
-    response = await alice.get(f"{alice.path}/events?since=0", headers=header)
-    refusal(response, 422, "validation_error", "Last-Event-ID")
     refusal(await alice.get(f"{alice.path}/events?limit=1"), 422, "validation_error", "limit")
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1", "64a1b2c3d4e5f-", f"64a1b2c3d4e5f-{2**63}", "<script>", "\u00e9"])
+@pytest.mark.parametrize("by", ["header", "query"])
+@pytest.mark.parametrize("written", [0, 2])
+async def test_a_last_event_id_that_cannot_be_read_begins_with_a_reset(alice, value, by, written):
+    """An event source never comes back after an error, so 422 would end it for good."""
+    for number in range(written):
+        await alice.make(f"Task {number}")
+    newest = (await alice.get(f"{alice.path}/changes")).json()["next"]
+    query = f"lastEventId={quote(value)}" if by == "query" else ""
+    headers = {"Last_Event_ID": value.encode()} if by == "header" else {}
+    async with listen(alice, query, **headers) as listener:
+        assert await listener.task() == ("reset", written, {"next": newest}, False)
+        await alice.make("After it")
+        assert (await listener.task()).data["title"] == "After it"
+
+
+@pytest.mark.parametrize("query", ["lastEventId={}", "since=0&lastEventId={}", "lastEventId={}&since=0"])
+async def test_the_query_of_polyfills_means_the_header_and_wins_over_since(alice, query):
+    await alice.make("Heard")
+    last = (await alice.get(f"{alice.path}/changes")).json()["next"]
+    await alice.make("Missed")
+    async with listen(alice, query.format(last)) as listener:
+        assert (await listener.task()).data["title"] == "Missed"
+    async with listen(alice, "lastEventId=0", Last_Event_ID=last) as listener:
+        assert (await listener.task()).data["title"] == "Missed"
+    async with listen(alice, "lastEventId=&since=0") as listener:
+        assert (await listener.task()).data["title"] == "Heard"
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "*/*", "text/event-stream, */*;q=0.1", "application/json", ""])
+async def test_a_stream_is_a_stream_whatever_is_accepted(alice, accept):
+    async with listen(alice, Accept=accept, Cache_Control="no-cache") as listener:
+        assert listener.response.headers["content-type"] == "text/event-stream; charset=utf-8"
+
+
+async def test_no_line_end_in_a_title_ends_a_line_of_the_stream(alice):
+    title = (
+        "".join(f"{number}{end}" for number, end in enumerate("\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")) + "\u00e9."
+    )
+    made = await alice.make(title)
+    assert made["title"] == title
+    async with listen(alice, "since=0") as listener:
+        assert (await listener.task()).data == made
+    async with alice.stream("GET", f"{alice.path}/events?since=0") as response:
+        received = ""
+        async for text in response.aiter_text():
+            received += text
+            if '"version"' in received:
+                break
+    assert not set("\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029") & set(received)
+    assert "\\u0085" in received
+    assert "\\u2028" in received
+    assert "\\u2029" in received
+    assert "\u00e9" in received
 
 
 async def test_head_and_options_answer_at_once(alice):

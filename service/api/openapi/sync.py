@@ -20,9 +20,9 @@ OPERATIONS: Operations = {
     ("GET", f"{ALL}/events"): Operation(
         "streamEvents", TAG, "Listen to changes",
         "Server-sent events: `event: task`, its `id` a position, its `data` a change as in the change feed. Begins "
-        "after the header `Last-Event-ID`, else after `since`, else now. `event: reset` says that what came after the "
-        "position is not known any more: read everything again, the stream goes on from its id. Ends when the token "
-        "expires.",
+        "after the header `Last-Event-ID`, else after `lastEventId`, else after `since`, else now. `event: reset` "
+        "says that what came after the position is not known any more: read everything again, the stream goes on "
+        "from its id. Ends when the token expires.",
         {200: Answer("The events, for as long as you listen.", str, media_types=("text/event-stream",))},
         (*OWNED, "too_many_streams", "validation_error"), query=events.EventParameters,
     ),
