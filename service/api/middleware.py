@@ -10,7 +10,7 @@ from sanic.exceptions import NotFound
 from sanic.response import BaseHTTPResponse
 
 from service import logs
-from service.api import cors, probes
+from service.api import cors, hints, probes
 from service.api.requests import ApiRequest
 from service.auth import Identity, TokenVerifier
 from service.errors import (
@@ -51,7 +51,10 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
         return None
     identity = await identify(request)
     path = request.match_info
-    if path.pop("user_id", None) not in (identity.user_id, CALLER):
+    owner = path.pop("user_id", "")
+    if owner not in {identity.user_id, CALLER}:
+        if hints.is_misplaced(owner):
+            raise NotFound  # /api/tasks has the form of a path that names a user; its 404 says what is meant
         raise NotTheOwnerError
     if request.app.ctx.requests:
         await _count_request(request, request.app.ctx.requests, identity)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from service.api import cursors
+from service.api import cursors, responses
 from service.models import Page
 
 
@@ -15,12 +15,18 @@ def headers(page: Page, path: str, following: str, listed: bytes) -> dict[str, s
     """
     found = {}
     if page.next is not None:
-        # As it came, but for what could end the URL early.
-        path = quote(path, safe="%/:@!$&'()*+,;=~")
-        found["Link"] = f'<{path}?{following}{cursors.write(page.next, listed)}>; rel="next"'
+        found["Link"] = f'<{_followable(path)}?{following}{cursors.write(page.next, listed)}>; rel="next"'
     if page.total is not None:
         found["X-Total-Count"] = str(page.total)
     return found
+
+
+def _followable(path: str) -> str:
+    """Return the request's `path` as it came, but for what could end the URL early or lead out of /api/."""
+    root, api, user, *rest = path.split("/")
+    if unquote(user) in responses.DOTS:
+        user = "me"
+    return quote("/".join((root, api, user, *rest)), safe="%/:@!$&'()*+,;=~")
 
 
 def following(query_string: str) -> str:

@@ -12,6 +12,7 @@ from sanic import HTTPResponse
 from sanic.exceptions import RequestCancelled, SanicException
 
 from service import errors
+from service.api import hints
 from service.api.requests import ApiRequest
 from service.metrics import figures
 
@@ -120,7 +121,7 @@ CODES: dict[type[errors.DoableError], str] = {
 # What Sanic itself raises, by status, with our words: its own may quote the request.
 FRAMEWORK = {
     400: ("bad_request", "The request is not valid HTTP/1.1, or its framing is ambiguous."),
-    404: ("not_found", "There is no such route; see /docs for those that exist."),
+    404: ("not_found", hints.NO_ROUTE),
     405: ("method_not_allowed", "This route does not take this method; see the Allow header."),
     408: ("request_timeout", "The request took too long to arrive; try again."),
     413: (
@@ -221,6 +222,7 @@ async def answer(request: ApiRequest, error: BaseException) -> HTTPResponse:
     elif isinstance(error, SanicException) and error.status_code in FRAMEWORK:
         code, detail = FRAMEWORK[error.status_code]
         problem = PROBLEMS[code]
+        detail = hints.for_path(request.path) if code == "not_found" else detail
         request.failure = code
     elif isinstance(error, RequestCancelled):
         request.failure = "client closed the connection"

@@ -14,6 +14,7 @@ from service.models import StoredTask
 
 JSON = "application/json"
 SURROGATES = "surrogateescape"  # how Sanic reads and writes the bytes of headers
+DOTS = frozenset({".", ".."})
 # The values that most answers share.
 CONSTANTS = {
     text: text.encode()
@@ -68,9 +69,18 @@ def task(stored: StoredTask) -> HTTPResponse:
     return json_document(stored.document, headers={"ETag": etag(stored)})
 
 
+def home(user_id: str) -> str:
+    """Return the path below which everything of the user is.
+
+    For `.` and `..` it is written with `me`: URL parsers take these segments away, also percent-encoded
+    (https://url.spec.whatwg.org/#double-dot-path-segment).
+    """
+    return f"/api/{'me' if user_id in DOTS else quote(user_id, safe='')}"
+
+
 def created(stored: StoredTask, user_id: str) -> HTTPResponse:
     """201 with the task, its ETag and where it is."""
-    location = f"/api/{quote(user_id, safe='')}/tasks/{stored.id}"
+    location = f"{home(user_id)}/tasks/{stored.id}"
     return json_document(stored.document, 201, {"ETag": etag(stored), "Location": location})
 
 
