@@ -110,6 +110,7 @@ def _run_for_development() -> int:
         if not os.environ.get("BETTER_AUTH_SECRET", "").strip():
             defaults["better_auth_secret"] = development.secret()
         settings = Settings.from_environ(os.environ, **defaults)
+        listener = stack.enter_context(serving.bind(settings))  # first: a busy port must not start or migrate anything
         if not settings.database_url:
             print("doable: starting the embedded PostgreSQL …", flush=True)
             defaults["database_url"] = stack.enter_context(development.embedded_postgres())
@@ -122,7 +123,7 @@ def _run_for_development() -> int:
         welcome = WELCOME.format(
             address=address, playground=line, user=development.DEMO_USER, token=demo, folder=development.DATA
         )
-        return serving.serve(settings, announce=lambda: print(welcome, flush=True), playground=page)
+        return serving.serve(settings, lambda: print(welcome, flush=True), page, listener=listener, development=True)
 
 
 def _playground(settings: Settings, address: str) -> tuple[Playground | None, str]:

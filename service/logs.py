@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import logging
 import sys
@@ -15,12 +17,15 @@ from typing import NamedTuple, TextIO
 import msgspec
 
 from service.config import Settings
+from service.output import Writer
 
+logger = logging.getLogger("doable.logs")
 requests = logging.getLogger("doable.requests")
 
 # What a log record may carry beyond its message; `extra={"fields": {...}}` puts it there.
 FIELDS = "fields"
 FLUSH_AFTER = 0.1  # seconds
+DRAIN_WITHIN = 1.0  # seconds that the last lines may take to be written when the process ends
 ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -61,17 +66,20 @@ class Ended(NamedTuple):
 
 
 class GatheringHandler(logging.StreamHandler[TextIO]):
-    """Writes to its stream, and sends what it wrote on its way a tenth of a second later, or at once if it is urgent.
+    """Gather lines and hand them to the writer's thread a tenth of a second later, or at once if they are urgent.
 
-    A system call for each line would cost the event loop more than the line does. And lines of requests are made only
+    A system call for each line would cost the event loop more than the line does. Request lines are formatted only
     then: a thousand in a row take 2 µs each, one at a time among all else 9, for each finds the caches cold.
     """
 
     def __init__(self, stream: TextIO) -> None:
-        """Write to `stream`."""
+        """Write to `stream`: through a thread if it has a file descriptor, else directly."""
         super().__init__(stream)
         self._gathered: list[str | Ended] = []
         self._due: asyncio.TimerHandle | None = None
+        self.writer: Writer | None = None
+        with contextlib.suppress(AttributeError, io.UnsupportedOperation):  # a stream in memory, which is never full
+            self.writer = Writer(stream.fileno(), self._report, stream.encoding)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
@@ -92,12 +100,26 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
                 self._flush()
 
     def flush(self) -> None:
-        """Send on its way what was gathered. Raises OSError and ValueError as the stream does."""
-        if self._gathered:
-            gathered, self._gathered = self._gathered, []
-            lines = [line if isinstance(line, str) else _line_of(line) for line in gathered]
-            self.stream.write(self.terminator.join([*lines, ""]))
-        super().flush()
+        """Hand over what was gathered. Raises OSError and ValueError if there is no thread and the stream does."""
+        gathered, self._gathered = self._gathered, []
+        lines = [line if isinstance(line, str) else _line_of(line) for line in gathered]
+        if self.writer is None:
+            self.stream.write(self.terminator.join([*lines, ""]) if lines else "")
+            super().flush()
+        elif lines:
+            self.writer.put(lines)
+
+    def close(self) -> None:
+        """Write what is left, for as long as the end of the process may take."""
+        if self.writer is not None:
+            self.writer.drain(DRAIN_WITHIN)
+        super().close()
+
+    def _report(self, dropped: int) -> str:
+        fields = {FIELDS: {"dropped": dropped}}
+        return self.format(logger.makeRecord(
+            logger.name, logging.WARNING, "", 0, "log lines dropped, stdout was not read", (), None, extra=fields
+        ))  # fmt: skip
 
     def _flush(self) -> None:
         self._due = None
@@ -111,6 +133,31 @@ class _Direct:
     """The handler that takes finished lines, while lines are JSON."""
 
     handler: GatheringHandler | None = None
+
+
+def dropped() -> int:
+    """How many lines this process has dropped because stdout was not read."""
+    return sum(writer.dropped for writer in _writers())
+
+
+def drain() -> None:
+    """Hand over every line and wait until they are written, for DRAIN_WITHIN seconds at most."""
+    for handler in logging.getLogger().handlers:
+        with contextlib.suppress(OSError, ValueError):  # a broken or a closed stdout
+            handler.flush()
+    for writer in _writers():
+        writer.drain(DRAIN_WITHIN)
+
+
+def end_threads() -> None:
+    """Write every line and end the writer's thread, as a process should before it forks."""
+    for writer in _writers():
+        writer.end(DRAIN_WITHIN)
+
+
+def _writers() -> list[Writer]:
+    handlers = logging.getLogger().handlers
+    return [handler.writer for handler in handlers if isinstance(handler, GatheringHandler) and handler.writer]
 
 
 def tell_of_request(fields: dict[str, object]) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 from sanic import Blueprint, HTTPResponse, Sanic
 from sanic.exceptions import NotFound
 
-from service import __version__, database, metrics
+from service import __version__, database, logs, metrics
 from service.api.local import is_local
 from service.api.middleware import bearer_token
 from service.api.requests import ApiRequest
 from service.errors import DoableError
+from service.metrics import Figures
 
 blueprint: Blueprint = Blueprint("metrics")
 
@@ -36,6 +37,12 @@ def is_authorized(request: ApiRequest) -> bool:
         return bool(expected) and compare_digest(bearer_token(request).encode(), expected.encode())
     except DoableError:
         return False
+
+
+def counted() -> Figures:
+    """What this worker has counted."""
+    metrics.figures.log_lines_dropped = logs.dropped()
+    return metrics.figures
 
 
 def gauges(app: Sanic[Any, Any]) -> dict[str, float]:
@@ -64,20 +71,20 @@ async def close_board(app: Sanic[Any, Any]) -> None:
         app.ctx.publisher.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await app.ctx.publisher
-        app.ctx.seat.publish(metrics.figures, {})
+        app.ctx.seat.publish(counted(), {})
 
 
 def _text(app: Sanic[Any, Any]) -> bytes:
     if app.ctx.seat is None:
-        metrics.figures.measure(gauges(app))
+        counted().measure(gauges(app))
         return metrics.text([metrics.figures], metrics.Figures(), __version__)
     # Ours first: whoever asks next, another worker perhaps, must not see less of us than we tell now.
-    app.ctx.seat.publish(metrics.figures, gauges(app))
+    app.ctx.seat.publish(counted(), gauges(app))
     serving, ended = app.ctx.seat.board.read()
     return metrics.text(serving, ended, __version__)
 
 
 async def _keep_publishing(app: Sanic[Any, Any]) -> None:
     while True:
-        app.ctx.seat.publish(metrics.figures, gauges(app))
+        app.ctx.seat.publish(counted(), gauges(app))
         await asyncio.sleep(PUBLISH_EVERY)

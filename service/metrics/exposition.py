@@ -61,6 +61,9 @@ class _Collector(Collector):
         yield CounterMetricFamily(
             "doable_metrics_unpublished", "Times that a worker's figures were too large.", self._whole.unpublished
         )
+        yield CounterMetricFamily(
+            "doable_log_lines_dropped", "Log lines dropped because stdout was not read.", self._whole.log_lines_dropped
+        )
         yield _gauge("doable_workers", "Worker processes that serve.", len(self._serving))
         info = GaugeMetricFamily("doable_info", "The version that runs.", labels=["version"])
         info.add_metric([self._version], 1)

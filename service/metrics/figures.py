@@ -42,6 +42,7 @@ class Figures(Struct):
     rate_limited: dict[str, int] = field(default_factory=dict)  # by limit
     gauges: dict[str, float] = field(default_factory=dict)  # as they were when these figures were published
     cpu_seconds: float = 0.0
+    log_lines_dropped: int = 0  # because stdout was not read; set when these figures are published
     unpublished: int = 0  # how often figures were too large for their place on the board; the board sets it
     process: int = field(default_factory=os.getpid)
     number: int = 0  # of the worker, counted by the supervisor; process ids come again, these do not
@@ -107,6 +108,7 @@ def total(workers: Iterable[Figures]) -> Figures:
         whole.acquired_at_once += one.acquired_at_once
         whole.database_retries += one.database_retries
         whole.unpublished += one.unpublished
+        whole.log_lines_dropped += one.log_lines_dropped
         whole.cpu_seconds += one.cpu_seconds
     return whole
 

@@ -130,14 +130,17 @@ def test_without_a_secret_it_signs_nothing(environment, capsys, variables):
     assert re.fullmatch(r"doable: BETTER_AUTH_SECRET .*\.\n", written.err)
 
 
-async def test_a_port_in_use_is_named_in_one_sentence(launch, settings):
+async def test_a_port_in_use_is_named_with_what_to_do(launch, settings):
     variables = {"DATABASE_URL": settings.database_url, "BETTER_AUTH_SECRET": SECRET}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         processes = [launch([*DOABLE, "run"], PORT=port, WEB_CONCURRENCY=workers, **variables) for workers in "12"]
         for process in processes:
             assert await process.exit_code() == 1
-            assert process.stderr == f"doable: Cannot listen on 0.0.0.0:{port}: Address already in use.\n"
+            assert process.stderr.startswith(f"doable: Port {port} on 0.0.0.0 is in use by another process. Stop that ")
+            assert process.stderr.endswith(
+                f"port: PORT={int(port) + 1} make run, or PORT={int(port) + 1} doable run.\n"
+            )
             assert process.stdout == ""
 
 
