@@ -33,7 +33,7 @@ async def once(request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[
     if request.method != "POST" or "idempotency-key" not in request.headers:
         return await effect(own)
     key, digest = _key(request), _digest(request)
-    async with database().transaction() as session:
+    async with database().transaction(request.caller.user_id) as session:
         keys = IdempotencyKey.objects.for_user(request.caller.user_id, session)
         if answered := await keys.find(_route(request), key, digest):
             return _again(answered)

@@ -14,6 +14,7 @@ from service.database.failures import is_lost, translate
 from service.database.handover import Handover
 from service.database.transactions import FairTransaction, Session
 from service.errors import UnavailableError
+from service.fair_queue import Owner
 from service.metrics import figures
 
 
@@ -27,16 +28,17 @@ async def _keep_session(_connection: asyncpg.Connection) -> None:
 class Lease:
     """A connection, borrowed for the length of an `async with`."""
 
-    __slots__ = ("_client", "_connection", "_handover")
+    __slots__ = ("_client", "_connection", "_handover", "_owner")
 
-    def __init__(self, client: FairClient) -> None:
-        """Borrow from `client`."""
+    def __init__(self, client: FairClient, owner: Owner) -> None:
+        """Borrow from `client`, out of the share of `owner`."""
         self._client = client
+        self._owner = owner
 
     async def __aenter__(self) -> asyncpg.Connection:
         """Wait for the turn and a connection. Raises UnavailableError when the turn does not come in time."""
         self._handover = self._client.handover or await self._client.open_handover()
-        self._connection = await self._handover.take()
+        self._connection = await self._handover.take(self._owner)
         return self._connection
 
     async def __aexit__(
@@ -44,11 +46,11 @@ class Lease:
     ) -> None:
         """Give the connection back, even when the request that held it was cancelled."""
         give = self._handover.give_back if kind is None else self._handover.give_up
-        give(self._connection)
+        give(self._connection, self._owner)
 
 
 class FairClient(AsyncpgDBClient):
-    """Lends connections in the order of asking, and speaks of failures in the domain's words."""
+    """Lends connections fairly, and speaks of failures in the domain's words."""
 
     handover_class = Handover
 
@@ -86,29 +88,34 @@ class FairClient(AsyncpgDBClient):
             self.handover = None
         await super().close()
 
-    def acquire_connection(self) -> Lease:  # type: ignore[override]  # reason: Tortoise's own wrapper has no timeout
-        """Borrow a connection: `async with client.acquire_connection() as connection`."""
-        return Lease(self)
+    def acquire_connection(  # type: ignore[override]  # reason: Tortoise's own wrapper has no timeout and no owner
+        self, owner: Owner = None
+    ) -> Lease:
+        """Borrow a connection: `async with client.acquire_connection(user_id) as connection`."""
+        return Lease(self, owner)
 
     async def fetch_row(self, statement: str, *arguments: object) -> asyncpg.Record | None:
         """Run one statement, never twice, and return its first row.
 
+        The connection counts against the share of the user whom the first argument names.
+
         Raises UnavailableError when the database cannot answer.
         """
         # What `Lease` does, without its four calls: this is the way of every request.
+        owner = arguments[0] if arguments and type(arguments[0]) is str else None
         try:
             handover = self.handover or await self.open_handover()
-            connection = handover.take_now() or await handover.take()
+            connection = handover.take_now(owner) or await handover.take(owner)
             try:
                 row = await connection.fetchrow(statement, *arguments)
             except BaseException:
-                handover.give_up(connection)
+                handover.give_up(connection, owner)
                 raise
         except Exception as error:
             if unavailable := translate(error):
                 raise unavailable from error
             raise
-        handover.give_back(connection)
+        handover.give_back(connection, owner)
         return row
 
     async def fetch_read(self, statement: str, *arguments: object) -> asyncpg.Record | None:
@@ -122,13 +129,15 @@ class FairClient(AsyncpgDBClient):
         return await self.fetch_row(statement, *arguments)
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Session]:
-        """Statements that are done together, or not at all when the block raises or is cancelled.
+    async def transaction(self, owner: Owner = None) -> AsyncIterator[Session]:
+        """Run statements together, or not at all when the block raises or is cancelled.
+
+        The connection counts against the share of `owner`, the user of a request.
 
         Raises UnavailableError when the database cannot answer.
         """
         try:
-            async with self.acquire_connection() as connection, connection.transaction():
+            async with self.acquire_connection(owner) as connection, connection.transaction():
                 yield Session(connection)
         except Exception as error:
             if unavailable := translate(error):

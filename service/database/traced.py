@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 from service import tracing
 from service.database.client import FairClient
 from service.database.handover import Connection, Handover
+from service.fair_queue import Owner
 
 # What a statement does to which table. `DO UPDATE SET` and `FOR NO KEY UPDATE` are parts of something else.
 WRITES = re.compile(r"\b(INSERT) INTO (\w+)|(?<!DO )(?<!KEY )(?<!FOR )\b(UPDATE) (\w+)|\b(DELETE) FROM (\w+)")
@@ -78,11 +79,11 @@ def _fail(span: Span, error: BaseException) -> None:
 class WatchedHandover(Handover):
     """Lends connections, and lets a statement's span tell how long it waited for one that was not at hand."""
 
-    async def take(self) -> Connection:
+    async def take(self, owner: Owner) -> Connection:
         """Do as Handover does."""
         began = perf_counter()
         try:
-            return await super().take()
+            return await super().take(owner)
         finally:
             if (span := tracing.current.get()) and span.is_recording():
                 span.set_attribute("doable.pool.wait_ms", round((perf_counter() - began) * 1000, 3))

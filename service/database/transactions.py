@@ -25,8 +25,8 @@ class Session:
 
     fetch_read = fetch_row  # a transaction that lost its connection is over, so nothing is run twice
 
-    def transaction(self) -> contextlib.AbstractAsyncContextManager[Session]:
-        """Give this one: what is done within it stands and falls with it."""
+    def transaction(self, owner: str | None = None) -> contextlib.AbstractAsyncContextManager[Session]:  # noqa: ARG002 - as the client's
+        """Return this session: its transaction is the one that is open already."""
         return contextlib.nullcontext(self)
 
 

@@ -37,8 +37,11 @@ class Speaker(Database, Protocol):
     async def fetch_read(self, statement: str, *arguments: object) -> Row | None:
         """Do the same for a statement that changes nothing, which a pool may therefore run twice."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Speaker]:
-        """Statements that are done together, or not at all when the block raises. Raises UnavailableError."""
+    def transaction(self, owner: str | None = None) -> AbstractAsyncContextManager[Speaker]:
+        """Run statements together, or not at all when the block raises. Raises UnavailableError.
+
+        `owner` is the user in whose share of the pool they run.
+        """
 
 
 class _Bound:

@@ -101,7 +101,7 @@ class UserTasks(UserScope):
 
     async def perform(self, operations: Sequence[batch.Operation], *, atomic: bool, quota: int) -> list[batch.Outcome]:
         """Do many writes in one transaction; what it gives and raises is told in `batch.perform`."""
-        async with self._speaker.transaction() as session:
+        async with self._speaker.transaction(self.user_id) as session:
             return await batch.perform(session, self._owner, operations, atomic=atomic, quota=quota)
 
     async def delete_many(self, *, completed: bool | None) -> int:

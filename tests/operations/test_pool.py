@@ -50,6 +50,7 @@ async def is_whole(client: FairClient) -> set[int]:
     backends = {row["pid"] for row in rows}
     assert len(backends) == SIZE
     assert (client.handover.lent, client.handover.waiting) == (0, 0)
+    assert client.handover._queue._held == {}, "or the share of some user is used up for good"
     return backends
 
 
@@ -80,6 +81,66 @@ async def test_connections_are_handed_out_in_the_order_of_asking(opened):
         await asyncio.gather(*(ask(number, 3) for number in range(10)))
     assert served == sorted(served)
     assert len(served) == 40
+
+
+async def test_one_user_holds_half_of_the_pool_at_most_and_another_gets_a_connection_at_once(opened):
+    client = opened()
+    slow = [asyncio.create_task(client.fetch_row("SELECT $1::text, pg_sleep(0.2)", "alice")) for _ in range(5)]
+    await asyncio.sleep(0.1)  # the first of them runs
+    assert (client.handover.lent, client.handover.waiting) == (SIZE // 2, 4)
+    async with asyncio.timeout(0.05):
+        await client.fetch_row("SELECT $1::text", "bob")
+    await asyncio.gather(*slow)
+    await is_whole(client)
+
+
+async def test_a_transaction_counts_against_the_share_of_its_owner(opened):
+    client = opened(db_acquire_timeout="0.1")
+    async with client.transaction("alice") as session:
+        with pytest.raises(UnavailableError):
+            await client.fetch_row("SELECT $1::text", "alice")
+        async with asyncio.timeout(0.05):
+            await client.fetch_row("SELECT $1::text", "bob")
+        await session.fetch_row("SELECT $1::text", "alice")
+    await is_whole(client)
+
+
+async def test_users_take_turns_so_one_that_has_many_requests_waiting_delays_another_by_about_one(opened):
+    client = opened()
+    served: list[str] = []
+
+    async def ask(user: str) -> None:
+        async with client.acquire_connection(user) as connection:
+            served.append(user)
+            await connection.fetchval("SELECT 1")
+
+    async with client.acquire_connection(), client.acquire_connection():
+        waiting = [asyncio.create_task(ask("mallory")) for _ in range(50)]
+        await asyncio.sleep(0)
+        waiting += [asyncio.create_task(ask(user)) for user in ("alice", "bob", "alice")]
+        await asyncio.sleep(0)
+        assert client.handover.waiting == 53
+    await asyncio.gather(*waiting)
+    assert len(served) == 53
+    assert served.index("alice") <= 2
+    assert served.index("bob") <= 4
+    await is_whole(client)
+
+
+async def test_a_users_failures_cancellations_and_timeouts_give_the_share_back(opened):
+    client = opened(db_statement_timeout="0.1", db_acquire_timeout="0.3")
+    for _ in range(3):
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await client.fetch_row("SELECT $1::text, 1 / 0", "alice")
+        with pytest.raises(UnavailableError):
+            await client.fetch_row("SELECT $1::text, pg_sleep(30)", "alice")
+        tasks = [asyncio.create_task(client.fetch_row("SELECT $1::text, pg_sleep(30)", "alice")) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (await client.fetch_row("SELECT $1::text AS who", "alice"))["who"] == "alice"
+    await is_whole(client)
 
 
 async def test_a_request_waits_for_a_connection_only_so_long(opened):
@@ -124,7 +185,10 @@ async def test_hundreds_of_cancelled_requests_lose_neither_a_turn_nor_a_connecti
     outcomes = []
 
     async def request() -> None:
-        task = asyncio.create_task(client.fetch_row("SELECT pg_sleep($1::float)", chance.random() / 200))
+        user = chance.choice(["alice", "bob", "carol"])
+        task = asyncio.create_task(
+            client.fetch_row("SELECT $1::text, pg_sleep($2::float)", user, chance.random() / 200)
+        )
         await asyncio.sleep(chance.random() / 100)
         task.cancel()
         (outcome,) = await asyncio.gather(task, return_exceptions=True)

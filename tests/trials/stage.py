@@ -153,8 +153,10 @@ class Stage:
                 held, deadline = 0, time.monotonic() + 3
                 while held < CONNECTIONS and time.monotonic() < deadline:
                     # A few at a time, until the kernel has given each worker enough of them.
-                    for line in (more := [Line(self.port, self.sign("user-0")) for _ in range(CONNECTIONS)]):
-                        asked.append(asyncio.create_task(line.ask("GET", "/api/user-0/tasks?limit=1")))
+                    # One user gets half of them at most.
+                    users = [f"user-{number % USERS}" for number in range(CONNECTIONS)]
+                    for line in (more := [Line(self.port, self.sign(user)) for user in users]):
+                        asked.append(asyncio.create_task(line.ask("GET", "/api/me/tasks?limit=1")))
                     lines += more
                     await asyncio.sleep(0.1)
                     await connection.execute("SELECT pg_stat_clear_snapshot()")
