@@ -9,6 +9,7 @@ from sanic.exceptions import RequestCancelled
 
 from service import database, logs
 from service.api import (
+    admission,
     batches,
     changes,
     documentation,
@@ -76,6 +77,7 @@ def create_app(settings: Settings, development: Playground | None = None) -> San
     app.ctx.seat = None  # where a worker that has neighbours publishes its figures
     app.ctx.live = Hub(per_user=settings.event_streams_per_user, in_all=settings.event_streams)
     app.ctx.import_turns = imports.Turns()
+    app.ctx.admission = admission.Admission(settings.pool_size)
     app.ctx.requests = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
     app.ctx.auth_failures = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 

@@ -170,6 +170,20 @@ class TooManyStreamsError(RateLimitedError):
         self.retry_after = retry_after
 
 
+class TooManyHeavyRequestsError(RateLimitedError):
+    """The caller has too many heavy requests under way, and none ended in time; `retry_after` is in seconds."""
+
+    detail = (
+        "Too many of your lists without limit, counts, searches, exports or imports run at once; wait for some to end, "
+        "then try again."
+    )
+
+    def __init__(self, retry_after: int) -> None:
+        """Keep how many seconds to wait, at least 1."""
+        DoableError.__init__(self)
+        self.retry_after = retry_after
+
+
 class MalformedInputError(DoableError):
     """What was sent is not JSON at all (or not UTF-8, or nested beyond reason)."""
 

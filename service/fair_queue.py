@@ -32,50 +32,50 @@ class FairQueue(Generic[T]):
 
     def __init__(self, share: int, wait: float) -> None:
         """Let each owner hold `share` at once, and each waiter wait for at most `wait` seconds."""
-        self._share = share
+        self.share = share
         self._wait = wait
-        self._loop = asyncio.get_running_loop()
-        self._held: dict[Owner, int] = {}  # no owner has 0
-        self._waiting: dict[Owner, deque[Turn[T]]] = {}  # in the order in which the owners are served; none is empty
+        self.held: dict[Owner, int] = {}  # how much by owner; no owner has 0
+        self.waiting: dict[Owner, deque[Turn[T]]] = {}  # in the order in which the owners are served; none is empty
         self._turns: deque[Turn[T]] = deque()  # in the order in which they time out; done ones may linger
         self._alarm: asyncio.TimerHandle | None = None  # for the first of them
 
     def __len__(self) -> int:
         """Return the number of waiters."""
-        return sum(map(len, self._waiting.values()))
+        return sum(map(len, self.waiting.values()))
 
     def __bool__(self) -> bool:
         """Return whether there are waiters."""
-        return bool(self._waiting)
+        return bool(self.waiting)
 
     def has_share(self, owner: Owner) -> bool:
         """Return whether `owner` holds as much as it may."""
-        return self._held.get(owner, 0) >= self._share and owner is not None
+        return self.held.get(owner, 0) >= self.share and owner is not None
 
     def hold(self, owner: Owner) -> None:
         """Note that `owner` holds one more."""
-        self._held[owner] = self._held.get(owner, 0) + 1
+        self.held[owner] = self.held.get(owner, 0) + 1
 
     def let_go(self, owner: Owner) -> None:
         """Note that `owner` holds one less."""
-        held = self._held[owner]
+        held = self.held[owner]
         if held > 1:
-            self._held[owner] = held - 1
+            self.held[owner] = held - 1
         else:
-            del self._held[owner]
+            del self.held[owner]
 
     async def wait(self, owner: Owner, pass_on: Callable[[T, Owner], None]) -> T:
         """Wait for the turn of `owner`, which then holds what this returns. Raises TimeoutError after `wait` seconds.
 
         If the caller is cancelled at the moment of its turn, `pass_on` gets what it would have got.
         """
-        turn: Turn[T] = Turn(loop=self._loop)
+        loop = asyncio.get_running_loop()
+        turn: Turn[T] = Turn(loop=loop)
         turn.owner = owner
-        turn.ends = self._loop.time() + self._wait
-        self._waiting.setdefault(owner, deque()).append(turn)
+        turn.ends = loop.time() + self._wait
+        self.waiting.setdefault(owner, deque()).append(turn)
         self._turns.append(turn)
         if self._alarm is None:
-            self._alarm = self._loop.call_at(turn.ends, self._time_out)
+            self._alarm = loop.call_at(turn.ends, self._time_out, loop)
         try:
             return await turn
         except asyncio.CancelledError:
@@ -92,11 +92,11 @@ class FairQueue(Generic[T]):
         """
         while self._turns and self._turns[0].done():
             self._turns.popleft()
-        while queue := next((queue for owner, queue in self._waiting.items() if not self.has_share(owner)), None):
+        while queue := next((queue for owner, queue in self.waiting.items() if not self.has_share(owner)), None):
             turn = queue.popleft()
-            del self._waiting[turn.owner]
+            del self.waiting[turn.owner]
             if queue:
-                self._waiting[turn.owner] = queue  # behind the others
+                self.waiting[turn.owner] = queue  # behind the others
             if not turn.done():  # else it was cancelled, and its task has not run yet
                 self.hold(turn.owner)
                 return turn
@@ -107,18 +107,18 @@ class FairQueue(Generic[T]):
         if self._alarm is not None:
             self._alarm.cancel()
 
-    def _time_out(self) -> None:
+    def _time_out(self, loop: asyncio.AbstractEventLoop) -> None:
         """Fail the waiters whose deadline has passed.
 
         All wait equally long, so one timer for the first of them is enough; one for each waiter cost 10 µs.
         """
         self._alarm = None
-        now = self._loop.time()
+        now = loop.time()
         while self._turns:
             turn = self._turns[0]
             if not turn.done():
                 if turn.ends > now:
-                    self._alarm = self._loop.call_at(turn.ends, self._time_out)
+                    self._alarm = loop.call_at(turn.ends, self._time_out, loop)
                     return
                 self._remove(turn)
                 turn.set_exception(TimeoutError())
@@ -126,8 +126,8 @@ class FairQueue(Generic[T]):
 
     def _remove(self, turn: Turn[T]) -> None:
         """Take out a turn that failed or was cancelled, unless `next` has done so."""
-        queue = self._waiting.get(turn.owner, deque())
+        queue = self.waiting.get(turn.owner, deque())
         with contextlib.suppress(ValueError):
             queue.remove(turn)
             if not queue:
-                del self._waiting[turn.owner]
+                del self.waiting[turn.owner]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from datetime import datetime, timezone
 from typing import Annotated, Literal
 
@@ -35,7 +36,9 @@ async def export_tasks(request: ApiRequest) -> None:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if sent.format is UNSET:
         headers["Vary"] = "Accept"
-    await streaming.send(request, form.write(request.archive), media_type, headers)
+    paced = request.app.ctx.admission.paced(request.caller.user_id, form.write(request.archive))
+    async with aclosing(paced) as pieces:
+        await streaming.send(request, pieces, media_type, headers)
 
 
 def _accepted(request: ApiRequest) -> Format:

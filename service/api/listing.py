@@ -125,6 +125,12 @@ class Listing(NamedTuple):
     mark: str  # the query's part of an ETag
     following: str  # see `paging.following`
 
+    @property
+    def heavy(self) -> bool:
+        """Whether the work may grow with the number of all the user's tasks (see `admission`)."""
+        query = self.query
+        return query.limit is None or query.count or query.text is not None or len(query.tags) > 1
+
 
 # The same few lists are asked for again and again, and to work all this out took 28 µs, a quarter of our own time for a
 # page of 20. 250 of the longest take 4 MB, and hold no user's id.

@@ -90,6 +90,11 @@ PROBLEMS = {
             "too_many_streams", 429, "Too many event streams",
             "You, or everybody together, hold as many event streams open as the service allows.",
         ),
+        Problem(
+            "too_many_heavy_requests", 429, "Too many heavy requests",
+            "Your lists without `limit`, counts, searches, exports or imports wait for each other too long; try again "
+            "after Retry-After, with fewer at once.",
+        ),
         Problem("internal_error", 500, "Internal error", "A bug of ours; tell us the request_id."),
         Problem(
             "service_unavailable", 503, "Service unavailable",
@@ -109,6 +114,7 @@ CODES: dict[type[errors.DoableError], str] = {
     errors.TaskQuotaError: "task_quota_exceeded",
     errors.SyncPositionGoneError: "sync_position_gone",
     errors.TooManyStreamsError: "too_many_streams",
+    errors.TooManyHeavyRequestsError: "too_many_heavy_requests",
     errors.VersionMismatchError: "version_mismatch",
     errors.RateLimitedError: "rate_limited",
     errors.RequestInProgressError: "request_in_progress",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import AbstractAsyncContextManager
 from itertools import count
 from typing import Any
 
@@ -112,6 +113,11 @@ class ApiRequest(Request[Any, Any]):
         """The caller's own deleted tasks; as with `tasks`."""
         caller = self.caller
         return Task.objects.trash_of(caller.user_id, email=caller.email, name=caller.name)
+
+    def heavy(self) -> AbstractAsyncContextManager[None]:
+        """Hold a place for the caller's heavy work. Raises as `Admission.heavy` does."""
+        held: AbstractAsyncContextManager[None] = self.app.ctx.admission.heavy(self.caller.user_id)
+        return held
 
     @property
     def caller(self) -> Identity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Annotated, Literal
@@ -44,9 +45,10 @@ async def list_tasks(request: ApiRequest) -> HTTPResponse:
     etag = partial(listing.etag, asked)
     if known := await conditions.unchanged(request, request.tasks.state, etag):
         return known
-    page = await request.tasks.list(asked.query)
-    headers = paging.headers(page, request.path, asked.following, asked.listed)
-    return responses.json_document(page.document, headers=headers | {"ETag": etag(page.state)})
+    async with request.heavy() if asked.heavy else nullcontext():
+        page = await request.tasks.list(asked.query)
+        headers = paging.headers(page, request.path, asked.following, asked.listed)
+        return responses.json_document(page.document, headers=headers | {"ETag": etag(page.state)})
 
 
 @blueprint.post("/", unquote=True)
@@ -79,7 +81,8 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
     etag = partial(conditions.etag_of, mark=mark)
     if known := await conditions.unchanged(request, request.tasks.state, etag):
         return known
-    state, *counts = await request.tasks.summarise(today.date(), starts, ends)
+    async with request.heavy():
+        state, *counts = await request.tasks.summarise(today.date(), starts, ends)
     return responses.json_value(schemas.Summary(*counts), headers={"ETag": etag(state)})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Annotated
 
@@ -50,9 +51,10 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
     if sent.cursor is not UNSET and limit is None:
         raise InvalidInputError([FieldError("cursor", "needs a limit; send the one that the page before had")])
     after = None if sent.cursor is UNSET else cursors.read(sent.cursor, LISTED, "deleted")
-    page = await request.trash.list(limit=limit, after=after, count=sent.count)
-    headers = paging.headers(page, request.path, paging.following(request.query_string), LISTED)
-    return responses.json_document(page.document, headers=headers)
+    async with request.heavy() if limit is None or sent.count else nullcontext():
+        page = await request.trash.list(limit=limit, after=after, count=sent.count)
+        headers = paging.headers(page, request.path, paging.following(request.query_string), LISTED)
+        return responses.json_document(page.document, headers=headers)
 
 
 @blueprint.delete("/", unquote=True)

@@ -50,7 +50,7 @@ async def is_whole(client: FairClient) -> set[int]:
     backends = {row["pid"] for row in rows}
     assert len(backends) == SIZE
     assert (client.handover.lent, client.handover.waiting) == (0, 0)
-    assert client.handover._queue._held == {}, "or the share of some user is used up for good"
+    assert client.handover._queue.held == {}, "or the share of some user is used up for good"
     return backends
 
 
