@@ -225,6 +225,8 @@ async def answer(request: ApiRequest, error: BaseException) -> HTTPResponse:
         request.failure = getattr(error, "reason", None) or getattr(error, "kind", None) or problem.code
         if problem.code == "rate_limited":
             figures.refused_by_rate("user" if request.identity else "address")
+        elif problem.code == "too_many_heavy_requests":
+            figures.refused_by_rate("heavy")
     elif isinstance(error, SanicException) and error.status_code in FRAMEWORK:
         code, detail = FRAMEWORK[error.status_code]
         problem = PROBLEMS[code]

@@ -84,7 +84,7 @@ class Figures(Struct):
         self.database_errors[kind] = self.database_errors.get(kind, 0) + 1
 
     def refused_by_rate(self, limit: str) -> None:
-        """Count an answer of 429 that `limit`, "user" or "address", was the reason of."""
+        """Count an answer of 429 that `limit` ("user", "address" or "heavy") caused."""
         self.rate_limited[limit] = self.rate_limited.get(limit, 0) + 1
 
     def measure(self, gauges: dict[str, float]) -> None:

@@ -69,7 +69,7 @@ OPERATIONS: Operations = {
         "tasks as VTODO. Should the service fail midway, the answer breaks off without its end.",
         {200: Answer("The file.", Export, EXPORT, ("Content-Disposition",),
                      others=tuple(form.media_type for form in FORMATS.values())[1:])},
-        (*OWNED, "validation_error"), query=exports.ExportParameters,
+        (*OWNED, "too_many_heavy_requests", "validation_error"), query=exports.ExportParameters,
     ),
     ("POST", "/api/{user_id}/import"): Operation(
         "importTasks", TAG, "Import tasks",

@@ -67,7 +67,8 @@ OPERATIONS: Operations = {
         "next page; what comes or goes in between repeats nothing and skips nothing. Unknown parameters are refused.",
         {200: Answer("The tasks; an empty list when none match.", list[schemas.Task], [EXAMPLE],
                      ("ETag", "Link", "X-Total-Count")), 304: Answer(UNCHANGED, headers=("ETag",))},
-        (*OWNED, "validation_error"), query=listing.ListParameters, headers=("If-None-Match",),
+        (*OWNED, "too_many_heavy_requests", "validation_error"), query=listing.ListParameters,
+        headers=("If-None-Match",),
     ),
     ("POST", ALL): Operation(
         "createTask", TAG, "Create a task",
@@ -87,7 +88,8 @@ OPERATIONS: Operations = {
         {200: Answer("The counts.", schemas.Summary,
                      {"total": 12, "pending": 9, "completed": 3, "overdue": 1, "due_today": 2}, ("ETag",)),
          304: Answer(UNCHANGED, headers=("ETag",))},
-        (*OWNED, "validation_error"), query=tasks.SummaryParameters, headers=("If-None-Match",),
+        (*OWNED, "too_many_heavy_requests", "validation_error"), query=tasks.SummaryParameters,
+        headers=("If-None-Match",),
     ),
     ("GET", ONE): Operation(
         "getTask", TAG, "Read a task", "", _task("The task.") | {304: Answer(UNCHANGED, headers=("ETag",))},

@@ -20,7 +20,7 @@ OPERATIONS: Operations = {
         "The task that was deleted last comes first. Pages work as those of the list of tasks do.",
         {200: Answer("The deleted tasks; an empty list when there are none.", list[trash.TrashedTask], [TRASHED],
                      ("Link", "X-Total-Count"))},
-        (*OWNED, "validation_error"), query=trash.TrashParameters,
+        (*OWNED, "too_many_heavy_requests", "validation_error"), query=trash.TrashParameters,
     ),
     ("DELETE", ALL): Operation(
         "emptyTrash", TAG, "Empty the trash",
