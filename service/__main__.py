@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from service import __version__, auth, database, development, logs, serving
+from service.api.landing import Landing
 from service.api.playground import Playground
 from service.config import Settings
 from service.database import distribution, migrations, upkeep
@@ -111,19 +112,21 @@ def _run_for_development() -> int:
             defaults["better_auth_secret"] = development.secret()
         settings = Settings.from_environ(os.environ, **defaults)
         listener = stack.enter_context(serving.bind(settings))  # first: a busy port must not start or migrate anything
+        defaults["cors_origins"] = development.frontends(settings)
         if not settings.database_url:
             print("doable: starting the embedded PostgreSQL …", flush=True)
             defaults["database_url"] = stack.enter_context(development.embedded_postgres())
-            settings = Settings.from_environ(os.environ, **defaults)
+        settings = Settings.from_environ(os.environ, **defaults)
         applied = asyncio.run(migrations.migrate(settings))
         print(f"doable: the schema is up to date ({', '.join(applied) or 'nothing to apply'}).", flush=True)
         demo = development.token(settings, development.DEMO_USER, seconds=86_400, name="Demo")
         address = f"http://localhost:{settings.port}"
         page, line = _playground(settings, address)
+        landing = Landing(address, development.DEMO_USER, page)
         welcome = WELCOME.format(
             address=address, playground=line, user=development.DEMO_USER, token=demo, folder=development.DATA
         )
-        return serving.serve(settings, lambda: print(welcome, flush=True), page, listener=listener, development=True)
+        return serving.serve(settings, lambda: print(welcome, flush=True), listener=listener, development=landing)
 
 
 def _playground(settings: Settings, address: str) -> tuple[Playground | None, str]:

@@ -17,6 +17,7 @@ from service.api import (
     exports,
     health,
     imports,
+    landing,
     methods,
     metrics,
     middleware,
@@ -26,7 +27,7 @@ from service.api import (
     trash,
     users,
 )
-from service.api.playground import Playground
+from service.api.landing import Landing
 from service.api.readiness import Readiness
 from service.api.requests import ApiRequest
 from service.auth import published_keys, token_verifier
@@ -54,8 +55,8 @@ SANIC_CONFIG = {
 }
 
 
-def create_app(settings: Settings, development: Playground | None = None) -> Sanic[Any, Any]:
-    """Put the service together; with a playground only where development hands it one.
+def create_app(settings: Settings, development: Landing | None = None) -> Sanic[Any, Any]:
+    """Put the service together; the landing page and the playground only where development hands them in.
 
     Raises ConfigurationError for settings that cannot be run with.
     """
@@ -93,7 +94,10 @@ def create_app(settings: Settings, development: Playground | None = None) -> San
     app.blueprint(metrics.blueprint)
     app.blueprint(documentation.blueprint)
     if development:
-        app.ctx.playground = development
+        app.ctx.landing = development
+        app.blueprint(landing.blueprint)
+    if development and development.playground:
+        app.ctx.playground = development.playground
         app.blueprint(playground.blueprint)
     methods.complete(app)
 

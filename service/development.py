@@ -32,6 +32,11 @@ SESSION = 900  # seconds that the playground's token lasts; the page asks for th
 FRONTENDS = "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173"
 
 
+def frontends(settings: Settings) -> str:
+    """Return the origins that may call unless CORS_ORIGINS is set: the usual ones, and where Better Auth is served."""
+    return f"{FRONTENDS},{settings.better_auth_origin}"
+
+
 def secret() -> str:
     """The development secret, made at the first run and kept readable for its owner alone."""
     path = DATA / "secret"

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 
 from service import __version__
-from service.api.playground import Playground
+from service.api.landing import Landing
 from service.app import create_app
 from service.config import Settings
 from service.errors import ConfigurationError
@@ -39,14 +39,14 @@ def bind(settings: Settings) -> socket.socket:
     return listener
 
 
-def serve(settings: Settings, announce: Callable[[], None] | None = None, playground: Playground | None = None, *,
-          listener: socket.socket | None = None, development: bool = False) -> int:  # fmt: skip
+def serve(settings: Settings, announce: Callable[[], None] | None = None, *,
+          listener: socket.socket | None = None, development: Landing | None = None) -> int:  # fmt: skip
     """Serve until SIGTERM or SIGINT; return the process's exit code.
 
     `announce` is called when the socket listens, which is `listener` if it was bound before. In `development` a blocked
     event loop ends no process: a debugger may hold it. Raises ConfigurationError before anything is served.
     """
-    app = create_app(settings, playground)
+    app = create_app(settings, development)
     listener = listener or bind(settings)
     # Threads inherit the mask, so this comes before the first of them: no thread may take the signals from those that
     # wait for them.
@@ -61,8 +61,8 @@ def serve(settings: Settings, announce: Callable[[], None] | None = None, playgr
     if announce:
         announce()
     if settings.web_concurrency > 1:
-        return Supervisor(app, listener, settings.web_concurrency, watched=not development).run()
-    work(app, listener, watched=not development)
+        return Supervisor(app, listener, settings.web_concurrency, watched=development is None).run()
+    work(app, listener, watched=development is None)
     return 0
 
 

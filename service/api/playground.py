@@ -49,12 +49,16 @@ class Playground:
         return (self.folder / "live.mjs").read_bytes()
 
 
+def digests(document: bytes) -> str:
+    """Return the CSP sources of the style sheets that stand in `document` (https://www.w3.org/TR/CSP3/#grammardef-hash-source)."""
+    hashes = (base64.b64encode(hashlib.sha256(style).digest()).decode() for style in STYLE.findall(document))
+    return " ".join(f"'sha256-{digest}'" for digest in hashes)
+
+
 def policy(document: bytes) -> str:
     """What the page may do: run its script, use the style sheet that stands in it, and call this service."""
-    digests = (base64.b64encode(hashlib.sha256(style).digest()).decode() for style in STYLE.findall(document))
-    styles = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (
-        f"default-src 'none'; script-src 'self'; style-src {styles}; connect-src 'self'; img-src data:; "
+        f"default-src 'none'; script-src 'self'; style-src {digests(document)}; connect-src 'self'; img-src data:; "
         "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     )

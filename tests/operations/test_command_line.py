@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pwd
 import re
@@ -16,6 +18,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from html import unescape
 from pathlib import Path
 
 import httpx
@@ -314,6 +317,58 @@ async def test_make_run_needs_nothing_and_the_data_outlives_it(visit, folder, la
     assert len(listed.json()) == summary.json()["total"] == 2, "the first task and a second one"
     assert await guest.leave() == 0
     assert running(folder) is None
+
+
+@pytest.mark.parametrize("own", [{}, {"BETTER_AUTH_SECRET": SECRET}], ids=["with", "without a playground"])
+async def test_make_run_shows_a_page_that_leads_on_and_lets_the_pages_of_better_auth_call(visit, settings, own):
+    guest = await visit(DATABASE_URL=settings.database_url, BETTER_AUTH_URL="http://LocalHost:4010/api/auth", **own)
+    async with httpx.AsyncClient(base_url=guest.address, verify=False) as client:
+        page = await client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        policy = page.headers["content-security-policy"]
+        (style,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}'" in policy
+        assert {"default-src 'none'", "frame-ancestors 'none'"} <= set(policy.split("; "))
+        assert "prefers-color-scheme: dark" in style
+        assert not re.search(r"<script|style=|https?://(?!localhost)", page.text)
+        assert (page.headers["vary"], page.headers["cache-control"]) == ("Origin, Accept", "no-store")
+        links = re.findall(r'<a href="([^"]+)"', page.text)
+        assert links == [*([] if own else ["/playground"]), "/docs", "/openapi.json", "/health"]
+        for link in links:
+            assert (await client.get(link)).status_code == (503 if link == "/health" else 200)  # no key set answers
+        guides = re.findall(r"<code>(docs/[^<]+)</code>", page.text)
+        assert guides
+        assert all((ROOT / guide).is_file() for guide in guides)
+
+        plain = await client.get("/", headers={"Accept": "*/*"})
+        assert (plain.status_code, plain.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+        assert all(word in plain.text for word in (*guides, *(f"{guest.address}{link}" for link in links)))
+        lines = re.findall(r"^curl (.*)$", plain.text, re.MULTILINE)
+        assert [unescape(line) for line in re.findall(r"^curl (.*)$", page.text, re.MULTILINE)] == lines
+        (token,) = re.findall(r"export TOKEN=(\S+)", guest.process.stdout)
+        answers = [await client.request(**curl(line.replace("$TOKEN", token))) for line in lines]
+        assert [answer.status_code for answer in answers] == [201, 200]
+        assert token not in page.text + plain.text
+        head = await client.head("/")
+        assert (head.status_code, head.content) == (200, b"")
+        for origin, granted in (
+            ("http://localhost:4010", True), ("http://localhost:3000", True), ("http://localhost:4011", False)
+        ):  # fmt: skip
+            answer = await client.get("/health/live", headers={"Origin": origin})
+            assert (answer.headers.get("access-control-allow-origin") == origin) is granted
+    assert await guest.leave() == 0
+
+
+async def test_make_run_lets_only_the_origins_call_that_are_set(visit, settings):
+    guest = await visit(
+        DATABASE_URL=settings.database_url, BETTER_AUTH_URL="http://localhost:4010", CORS_ORIGINS="app://mine"
+    )
+    async with httpx.AsyncClient(base_url=guest.address, verify=False) as client:
+        for origin, granted in (("app://mine", True), ("http://localhost:4010", False)):
+            answer = await client.get("/health/live", headers={"Origin": origin})
+            assert (answer.headers.get("access-control-allow-origin") == origin) is granted
+    assert await guest.leave() == 0
 
 
 @pytest.mark.parametrize(
