@@ -51,7 +51,8 @@ SANIC_CONFIG = {
     "REQUEST_MAX_HEADER_SIZE": MAXIMUM_HEADERS,
     "REQUEST_MAX_SIZE": MAXIMUM_BODY,
     "RESPONSE_TIMEOUT": 25,  # before Heroku's router gives up at 30
-    "SEND_TIMEOUT": 60.0,  # seconds in which a client must have taken a third of what the kernel holds for it, 4 MB
+    "SEND_RATE": 4 * 1024,  # bytes a second that a client must take of its answer while it is waited for, on average of
+    "SEND_TIMEOUT": 20.0,  # seconds
 }
 
 

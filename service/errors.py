@@ -184,6 +184,15 @@ class TooManyHeavyRequestsError(RateLimitedError):
         self.retry_after = retry_after
 
 
+class UnsupportedMediaTypeError(DoableError):
+    """The body's media type, charset or content coding is not understood; `header` says which ones are."""
+
+    def __init__(self, detail: str, header: str, value: str) -> None:
+        """Keep the sentence and the answer's header (RFC 9110 section 15.5.16)."""
+        super().__init__(detail)
+        self.header = (header, value)
+
+
 class MalformedInputError(DoableError):
     """What was sent is not JSON at all (or not UTF-8, or nested beyond reason)."""
 

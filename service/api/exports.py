@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sanic import Blueprint
+from sanic.exceptions import BadRequest
 
-from service.api import listing, streaming
+from service.api import listing, media_types, streaming
 from service.api.formats import FORMATS, Format
 from service.api.requests import ApiRequest
 
@@ -42,6 +43,10 @@ async def export_tasks(request: ApiRequest) -> None:
 
 
 def _accepted(request: ApiRequest) -> Format:
-    """The form that the Accept header prefers (RFC 9110 section 12.5.1), by default the first."""
-    matched = str(request.accept.match(*(form.media_type for form in FORMATS.values())).mime)
-    return next((form for form in FORMATS.values() if form.media_type == matched), FORMATS["json"])
+    """The form that the Accept header prefers, by default the first. Raises BadRequest for a header that is none."""
+    by_media_type = {form.media_type: form for form in FORMATS.values()}
+    accept = ",".join(request.headers.getall("accept", ()))
+    try:
+        return by_media_type[media_types.preferred(accept, [*by_media_type])]
+    except ValueError as error:
+        raise BadRequest(str(error)) from None

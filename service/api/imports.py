@@ -10,9 +10,8 @@ from weakref import WeakValueDictionary
 
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
-from sanic.exceptions import SanicException
 
-from service.api import idempotency, listing, responses
+from service.api import idempotency, listing, media_types, responses
 from service.api.formats import document, lines, table
 from service.api.protocol import DeadlineProtocol
 from service.api.requests import ApiRequest
@@ -87,15 +86,8 @@ async def import_tasks(request: ApiRequest) -> HTTPResponse:
 
 
 def _reader(request: ApiRequest) -> Callable[[bytes], Iterator[lines.Line]]:
-    """What reads the media type of the body, which must be in UTF-8 and without a coding, or status 415."""
-    media_type, _, parameters = request.headers.getone("content-type", "").partition(";")
-    media_type = media_type.strip().lower()
-    # RFC 4180 section 3: the header line may be announced.
-    names = {part.strip().lower().replace('"', "") for part in parameters.split(";")} - {"", "header=present"}
-    coding = request.headers.getone("content-encoding", "identity").lower()
-    if media_type not in READERS or names - {"charset=utf-8", "charset=utf8"} or coding != "identity":
-        raise SanicException("neither JSON nor CSV", status_code=415)
-    return READERS[media_type]
+    """What reads the media type of the body. Raises UnsupportedMediaTypeError."""
+    return READERS[media_types.of_body(request, READERS)]
 
 
 def _turn(request: ApiRequest) -> contextlib.AbstractAsyncContextManager[None]:

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from typing import Any, NoReturn
 
-from sanic import Sanic
+from sanic import HTTPResponse, Sanic
 from sanic.constants import HTTP_METHODS
 from sanic.exceptions import MethodNotAllowed
 from sanic_ext import Config, Extend
@@ -19,6 +19,7 @@ from sanic_ext.extensions.http.extension import HTTPExtension
 from sanic_routing import Route
 
 from service.api.requests import ApiRequest
+from service.api.responses import Answer
 
 PARAMETER = re.compile(r"<([a-z_]+)(?::[^>]*)?>")
 
@@ -34,6 +35,13 @@ def complete(app: Sanic[Any, Any]) -> None:
         ),
     )
     app.before_server_start(_complete, priority=PRIORITY - 1)  # after sanic-ext has added HEAD and OPTIONS
+
+
+def of_server(request: ApiRequest) -> HTTPResponse | None:
+    """204 with the methods that any path takes, to `OPTIONS *` (RFC 9110 section 9.3.7)."""
+    if request.method == "OPTIONS" and request.raw_url == b"*":
+        return Answer(status=204, headers={"Allow": request.app.ctx.allow})
+    return None
 
 
 async def _refuse(request: ApiRequest, **_path: Any) -> NoReturn:  # noqa: ANN401 - whatever the path holds
@@ -59,4 +67,6 @@ async def _complete(app: Sanic[Any, Any]) -> None:
                 route.ctx.template = template
                 route.ctx.depth = path.count("/")
                 route.ctx.public = getattr(ours.ctx, "public", False)
+    methods = {method for route in app.router.routes for method in getattr(route.ctx, "allow", ())}
+    app.ctx.allow = ", ".join(sorted(methods))
     app.finalize()

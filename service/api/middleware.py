@@ -10,7 +10,7 @@ from sanic.exceptions import NotFound
 from sanic.response import BaseHTTPResponse
 
 from service import logs
-from service.api import cors, hints, probes
+from service.api import cors, hints, methods, probes
 from service.api.requests import ApiRequest
 from service.auth import Identity, TokenVerifier
 from service.errors import (
@@ -43,7 +43,7 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
         return cors.preflight(request)  # before the path is looked at: a page must be able to read its own 404
     route = request.route or request.find_route()
     if route is None:
-        return None  # the answer is a 404 or a 400 already
+        return methods.of_server(request)  # else the answer is a 404 or a 400 already
     if request.path.strip("/").count("/") != route.ctx.depth:
         request.route = None  # the router takes /tasks/summary/1 for /tasks/summary
         raise NotFound

@@ -70,7 +70,7 @@ PROBLEMS = {
         ),
         Problem(
             "unsupported_media_type", 415, "Unsupported media type",
-            "The body is not sent as application/json (an import: or text/csv).",
+            "The body's media type, its charset or its Content-Encoding is not understood; `detail` says which.",
         ),
         Problem("expectation_failed", 417, "Expectation failed", "The Expect header asks for more than 100-continue."),
         Problem("validation_error", 422, "Invalid input", "A field or parameter breaks its rule; `errors` names each."),
@@ -105,6 +105,7 @@ PROBLEMS = {
 
 # The domain's errors, most specific first.
 CODES: dict[type[errors.DoableError], str] = {
+    errors.UnsupportedMediaTypeError: "unsupported_media_type",
     errors.MalformedInputError: "malformed_json",
     errors.CredentialsAmbiguousError: "invalid_request",
     errors.CredentialsMissingError: "authentication_required",
@@ -133,10 +134,6 @@ FRAMEWORK = {
     413: (
         "payload_too_large",
         "The request is too large: a body may have 64 KiB (a batch 1 MiB, an import 32 MiB), the headers 8 KiB.",
-    ),
-    415: (
-        "unsupported_media_type",
-        "Send the body as JSON, with 'Content-Type: application/json'; an import may be 'text/csv' too.",
     ),
     417: ("expectation_failed", "Only 'Expect: 100-continue' is understood."),
     503: ("service_unavailable", errors.UnavailableError.detail),
@@ -212,6 +209,8 @@ def response(request: ApiRequest, problem: Problem, detail: str, error: BaseExce
         headers["Retry-After"] = str(random.randint(1, 3))  # noqa: S311 - no secret
     if isinstance(error, errors.RateLimitedError | errors.RequestInProgressError):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, errors.UnsupportedMediaTypeError):
+        headers.update([error.header])
     if problem.status == 405:  # noqa: PLR2004 - an HTTP status
         headers["Allow"] = ", ".join(request.allowed_methods)
     body = msgspec.json.encode(details(problem, detail, request.request_id, error))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF8
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 from typing import Any
 
 from sanic import Request
-from sanic.exceptions import BadRequest, BadURL, SanicException
+from sanic.exceptions import BadURL, SanicException
 from sanic.http import Http
 from sanic_routing import Route
 
+from service.api import media_types, syntax
 from service.auth import Identity
 from service.config import Settings
 from service.limiting import Allowance
@@ -51,12 +53,8 @@ class ApiRequest(Request[Any, Any]):
             if options.get("method") != STAND_IN:
                 raise
             super().__init__(b"*", *arguments, **options)
-        # RFC 9112 section 5.1: a proxy that trims the names would see other headers than we do, and another body.
-        names = "".join(self.headers)
-        if " " in names or "\t" in names:
-            raise BadRequest("white space in a header's name")
-        if "host" not in self.headers and self.version == "1.1" and self.method != STAND_IN:
-            raise BadRequest("no Host header")  # RFC 9112 section 3.2
+        if self.method != STAND_IN:
+            syntax.check_headers(self.headers, self.version)
 
     @property
     def path(self) -> str:
@@ -139,17 +137,14 @@ class ApiRequest(Request[Any, Any]):
 
     @property
     def json_body(self) -> bytes:
-        """The body, which must be sent as JSON in UTF-8 and without a coding, or be empty.
+        """The body, which must be sent as JSON in UTF-8 and without a coding, or be empty; without its byte order mark.
 
-        Raises a SanicException of status 415. A merge patch (RFC 7396) is JSON; PUT and PATCH treat all JSON as one.
+        Raises UnsupportedMediaTypeError. A merge patch (RFC 7396) is JSON; PUT and PATCH treat all JSON as one.
         """
-        if self.body:
-            media_type, _, parameters = self.headers.getone("content-type", "").partition(";")
-            charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-            accepted = media_type.strip().lower() in self._media_types and charset in {"", "utf-8", "utf8"}
-            if not accepted or self.headers.getone("content-encoding", "identity").lower() != "identity":
-                raise SanicException("not JSON", status_code=415)
-        return bytes(self.body)
+        body = bytes(self.body)
+        if body:
+            media_types.of_body(self, self._media_types)
+        return body.removeprefix(BOM_UTF8)
 
     @property
     def _media_types(self) -> frozenset[str]:

@@ -19,7 +19,9 @@ MALFORMED = {
     "Infinity": b'{"title": "A", "id": Infinity}',
     "-Infinity": b'{"title": Infinity}',
     "1e400": b'{"title": "A", "id": 1e400}',
-    "a byte order mark": b'\xef\xbb\xbf{"title": "A"}',
+    "two byte order marks": b'\xef\xbb\xbf\xef\xbb\xbf{"title": "A"}',
+    "a byte order mark within": b'{\xef\xbb\xbf"title": "A"}',
+    "half a byte order mark": b'\xef\xbb{"title": "A"}',
     "UTF-16": '{"title": "A"}'.encode("utf-16"),
     "not UTF-8": b'{"title": "\xff"}',
     "not UTF-8 in a name": b'{"\xff": 1, "title": "A"}',
@@ -92,33 +94,97 @@ async def test_json_that_is_no_object_is_invalid(send, refusal, body):
     "media_type",
     [
         None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/problem+json",
-        "application/jsonx", "application/json; charset=latin-1", "application/json; charset=utf-16", "json", "*/*",
+        "application/jsonx", "json", "*/*", "application/", "application/json, application/json",
+        'application/json; charset="utf-8', "application/json charset=utf-8", "application/json; charset", ";",
     ],
 )  # fmt: skip
 async def test_a_body_that_is_not_declared_as_json_is_not_read(send, refusal, media_type):
     headers = {} if media_type is None else {"Content-Type": media_type}
     for response in await send(b'{"title": "A", "completed": true}', headers):
-        refusal(response, 415, "unsupported_media_type")
-
-
-@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip"])
-async def test_a_coded_body_is_not_read(send, refusal, coding):
-    for response in await send(b'{"title": "A"}', {**JSON, "Content-Encoding": coding}):
-        refusal(response, 415, "unsupported_media_type")
+        body = refusal(response, 415, "unsupported_media_type")
+        assert "a Content-Type header that is one of: application/json" in body["detail"]
+        assert "application/json" in response.headers["accept"]
 
 
 @pytest.mark.parametrize(
-    "media_type",
-    [
-        "application/json", "APPLICATION/JSON", "application/json;", "application/json; charset=utf-8",
-        'application/json;charset="UTF-8"',
-    ],
-)  # fmt: skip
-async def test_json_may_be_declared_in_any_case_and_with_its_charset(alice, media_type):
+    "charset", ["latin-1", "utf-16", '"iso-8859-1"', " latin-1", "utf-8; charset=latin-1", "", "utf-80", '"utf-8 "']
+)
+async def test_another_charset_is_not_read_and_the_answer_says_that_it_is_the_charset(send, refusal, charset):
+    for response in await send(b'{"title": "A"}', {"Content-Type": f"application/json; charset={charset}"}):
+        body = refusal(response, 415, "unsupported_media_type")
+        assert "charset" in body["detail"]
+        assert "charset=utf-8" in response.headers["accept"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "identity, gzip", "GZIP"])
+async def test_a_coded_body_is_not_read_and_the_answer_says_that_it_is_the_coding(send, refusal, coding):
+    for response in await send(b'{"title": "A"}', {**JSON, "Content-Encoding": coding}):
+        body = refusal(response, 415, "unsupported_media_type")
+        assert "Content-Encoding" in body["detail"]
+        assert response.headers["accept-encoding"] == "identity"
+
+
+MEDIA_TYPES = [
+    "application/json", "APPLICATION/JSON", "application/json;", "application/json; charset=utf-8",
+    "application/json ;", 'application/json;charset="UTF-8"', "application/json;charset=utf-8;",
+    "application/json; odata.metadata=minimal", "application/json; version=1.0", "application/json; charset='utf-8'",
+    "application/json; charset = utf-8",
+    "application/json;;charset=UTF8", "application/json; charset=utf-8; charset=utf8", 'application/json;v="a;b\\""',
+    'application/json; charset="\\u\\t\\f-8"', 'application/json; profile="https://example.com/a,b"; charset=utf-8',
+    "application/json; header=present", "application/json;ieee754compatible=true;q=0.5;a=",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("media_type", MEDIA_TYPES)
+async def test_only_the_charset_of_a_media_types_parameters_counts(alice, media_type):
     body = '{"title": "Grüße"}'.encode()
     response = await alice.post(alice.path, content=body, headers={"Content-Type": media_type})
     assert response.status_code == 201
     assert response.json()["title"] == "Grüße"
+
+
+@pytest.mark.parametrize("media_type", MEDIA_TYPES)
+@pytest.mark.parametrize("name", ["application/json", "text/csv"])
+async def test_an_import_reads_media_types_by_the_same_rules(alice, media_type, name):
+    content = b'{"tasks": [{"title": "A"}]}' if name == "application/json" else b"title\r\nA\r\n"
+    sent = media_type.lower().replace("application/json", name)
+    response = await alice.post("/api/me/import", content=content, headers={"Content-Type": sent})
+    assert (response.status_code, response.json()) == (200, {"imported": 1, "skipped": 0})
+
+
+async def test_an_import_says_what_is_wrong_with_its_media_type(alice, refusal):
+    for headers, said in (
+        ({"Content-Type": "text/plain"}, "is one of: application/json, text/csv"),
+        ({"Content-Type": "text/csv; charset=latin-1"}, "charset"),
+        ({"Content-Type": "text/csv", "Content-Encoding": "gzip"}, "Content-Encoding"),
+    ):
+        response = await alice.post("/api/me/import", content=b"title\nA\n", headers=headers)
+        assert said in refusal(response, 415, "unsupported_media_type")["detail"]
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", "", ", identity"])
+async def test_a_coding_that_changes_nothing_is_none(alice, coding):
+    headers = {**JSON, "Content-Encoding": coding}
+    assert (await alice.post(alice.path, content=b'{"title": "A"}', headers=headers)).status_code == 201
+
+
+async def test_one_byte_order_mark_before_json_is_skipped_wherever_json_is_read(alice):
+    mark, task = b"\xef\xbb\xbf", await alice.make()
+    one = f"{alice.path}/{task['id']}"
+    for method, path, content in (
+        ("POST", alice.path, b'{"title": "B"}'),
+        ("PATCH", one, b'{"title": "C"}'),
+        ("PUT", one, b'{"title": "D"}'),
+        ("PATCH", f"{one}/complete", b""),
+        ("POST", f"{one}/complete", b'{"completed": false}'),
+        ("POST", f"{alice.path}/batch", b'{"operations": [{"op": "create", "task": {"title": "E"}}]}'),
+        ("POST", "/api/me/import", b'{"tasks": [{"title": "F"}]}'),
+        ("DELETE", one, b"{}"),
+        ("POST", f"/api/me/trash/{task['id']}/restore", b"{}"),
+        ("DELETE", "/api/me", b'{"confirm": "alice"}'),
+    ):
+        response = await alice.request(method, path, content=mark + content, headers=JSON)
+        assert response.status_code in {200, 201, 204}, (method, path, response.text)
 
 
 async def test_a_merge_patch_is_for_put_and_patch_alone(alice, refusal):

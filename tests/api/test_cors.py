@@ -213,6 +213,7 @@ ARGUMENTS = {
     errors.InvalidInputError: ([errors.FieldError("title", "is required")],),
     errors.InvalidTokenError: ("expired",),
     errors.UnavailableError: ("pool",),
+    errors.UnsupportedMediaTypeError: ("Send it as it is.", "Accept-Encoding", "identity"),
 }
 
 

@@ -282,7 +282,7 @@ class TestRawHttp:
         assert (await send("GET http://elsewhere.example/api/alice/tasks?limit=1 HTTP/1.1")).status_code == 200
         refusal(await send("GET http://elsewhere.example/api/bob/tasks HTTP/1.1"), 403, "forbidden")
 
-    @pytest.mark.parametrize("line", ["OPTIONS * HTTP/1.1", "GET * HTTP/1.1", "GET /../../etc/passwd HTTP/1.1"])
+    @pytest.mark.parametrize("line", ["GET * HTTP/1.1", "GET /../../etc/passwd HTTP/1.1"])
     async def test_what_is_no_path_of_ours_is_not_found(self, send, refusal, line):
         refusal(await send(line), 404, "not_found")
 

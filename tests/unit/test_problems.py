@@ -60,6 +60,7 @@ def test_each_detail_is_a_sentence_for_people(kind):
         errors.VersionMismatchError: (7, "{}"),
         errors.InvalidTokenError: ("a reason for the log",),
         errors.UnavailableError: ("pool",),
+        errors.UnsupportedMediaTypeError: ("Send the body as it is.", "Accept-Encoding", "identity"),
     }
     needed = len(inspect.signature(kind).parameters)
     error = kind(*arguments.get(kind, (5,) if needed and "detail" not in inspect.signature(kind).parameters else ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timezone
 from typing import Literal
@@ -43,9 +44,12 @@ async def write(archive: UserArchive) -> AsyncIterator[bytes]:
 
 
 def read(body: bytes) -> Iterator[Line]:
-    """The tasks of the document. Raises MalformedInputError, or InvalidInputError when it is another document."""
+    """The tasks of the document; a byte order mark before it is no part of it.
+
+    Raises MalformedInputError, or InvalidInputError when it is another document.
+    """
     try:
-        tasks = _decode(body).tasks
+        tasks = _decode(body.removeprefix(BOM_UTF8)).tasks
     except msgspec.ValidationError:
         raise InvalidInputError([FieldError("body", f"must be an object such as {SHAPE}")]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

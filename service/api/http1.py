@@ -1,0 +1,182 @@
+"""One connection's requests and answers: Sanic's, with strict parsing and answers that are sent in pieces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sanic.exceptions import BadRequest
+from sanic.headers import format_http1_response
+from sanic.http import Http, Stage
+from sanic.http.http1 import HTTP_CONTINUE
+
+from service.api import syntax
+
+if TYPE_CHECKING:
+    from service.api.protocol import DeadlineProtocol
+
+MAXIMUM_EMPTY_LINES = 8  # before a request line
+MAXIMUM_DROPPED = 8 * 1024  # bytes of chunk extensions and trailers in one request, as for the headers
+MAXIMUM_SKIPPED = 64 * 1024  # bytes of a body that nobody reads, beyond which the connection is closed instead
+PIECE = 64 * 1024  # bytes
+END = b"\r\n"
+BODILESS = frozenset({204, 304})  # statuses
+
+
+class StrictHttp(Http):
+    """Sanic's HTTP/1.1, held to RFC 9112 where Sanic is lenient, and lenient where the RFC asks for it."""
+
+    __slots__ = ("_dropped",)
+
+    protocol: DeadlineProtocol
+    # Sanic declares these too narrowly.
+    request_body: Any  # None, True or "chunked"
+    request_bytes: Any  # an int
+    request_bytes_left: Any  # an int
+    response_func: Any  # None, or what sends the next part of the answer
+
+    async def http1_request_header(self) -> None:
+        """Check a request's head before Sanic parses it. Raises BadRequest."""
+        self._dropped = 0
+        await self._skip_empty_lines()
+        await self._check_head()
+        await super().http1_request_header()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+        if "connection" in self.request.headers:
+            self._read_connection()
+        if self.request.version == "1.0":
+            self.expecting_continue = False  # RFC 9110 section 10.1.1
+
+    async def read(self) -> bytes | None:
+        """Read some bytes of the body; None at its end. Raises BadRequest and PayloadTooLarge."""
+        if self.request_body == "chunked" and self.request_bytes_left == 0:
+            if self.expecting_continue:
+                self.expecting_continue = False
+                await self._send(HTTP_CONTINUE)
+            try:
+                await self._begin_chunk()
+            except BadRequest:
+                self.keep_alive = False
+                self.forget_body()
+                raise
+            if not self.request_body:
+                return None
+        return await super().read()
+
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 - Sanic's own
+        """Send the head of an answer, and what there is of its body."""
+        self._leave_unread_body()
+        response = self.response
+        body = b"" if data else getattr(response, "body", None) or b""
+        streams = not (end_stream or body or self.head_only)
+        if streams and self.request.version == "1.0":
+            await self._begin_until_close(data)
+        elif len(body) > PIECE and not self.head_only and response.status not in BODILESS:
+            response.headers["content-length"] = len(body)
+            await super().http1_response_header(body[:PIECE], end_stream=False)
+            await self.http1_response_normal(memoryview(body)[PIECE:], end_stream=True)  # type: ignore[arg-type]  # reason: no copy
+        else:
+            await super().http1_response_header(data, end_stream)
+
+    async def _skip_empty_lines(self) -> None:
+        """Skip the empty lines before a request line (RFC 9112 section 2.2).
+
+        The connection stays idle meanwhile: a client that ends its body with a CRLF has not begun another request.
+        """
+        buffer, left = self.recv_buffer, MAXIMUM_EMPTY_LINES
+        while len(buffer) < len(END) or buffer.startswith(END):
+            if len(buffer) >= len(END):
+                del buffer[: len(END)]
+                left -= 1
+            elif not buffer or buffer == b"\r":
+                self.stage = Stage.IDLE
+                await self._receive_more()
+            else:
+                break
+            if left < 0:
+                raise BadRequest("too many empty lines before the request line")
+        self.stage = Stage.REQUEST
+        self.protocol.is_fresh = False
+
+    async def _check_head(self) -> None:
+        buffer, start = self.recv_buffer, 0
+        while (end := buffer.find(END + END, start)) < 0:
+            start = max(0, len(buffer) - 3)
+            if start >= self.HEADER_MAX_SIZE:
+                return  # Sanic answers 413
+            if buffer.count(b"\n") > buffer.count(END):
+                raise BadRequest("a bare LF in the head")  # the head's end might never come
+            await self._receive_more()
+        if end >= self.HEADER_MAX_SIZE:
+            return
+        syntax.check_head(bytes(buffer[:end]))
+
+    def _read_connection(self) -> None:
+        """Read all options of the Connection header (RFC 9112 section 9.3); Sanic knows a single one."""
+        sent = ",".join(self.request.headers.getall("connection"))
+        options = {option.strip(" \t").lower() for option in sent.split(",")}
+        self.keep_alive = "close" not in options and (self.request.version == "1.1" or "keep-alive" in options)
+
+    async def _begin_chunk(self) -> None:
+        """Read what stands before the next chunk: the end of the line before, the size and its extensions.
+
+        Behind the last chunk the trailers are read and dropped (RFC 9112 section 7.1.2).
+        """
+        while len(self.recv_buffer) < len(END):
+            await self._receive_more()
+        if not self.recv_buffer.startswith(END):
+            raise BadRequest("no CRLF behind a chunk")
+        del self.recv_buffer[: len(END)]
+        line = await self._read_line()
+        size = syntax.chunk_size(line)
+        if not size:
+            while trailer := await self._read_line():
+                syntax.check_trailer(trailer)
+            self.request_body = None
+        self.request_bytes_left = size
+        self.request_bytes += size
+
+    async def _read_line(self) -> bytes:
+        """Read a line. Raises BadRequest when these lines have more than MAXIMUM_DROPPED bytes in all."""
+        start = 0
+        while (end := self.recv_buffer.find(END, start)) < 0:
+            start = max(0, len(self.recv_buffer) - 1)
+            if start + self._dropped > MAXIMUM_DROPPED:
+                break
+            await self._receive_more()
+        line = bytes(self.recv_buffer[: max(end, 0)])
+        self._dropped += max(0, len(line) - 16)  # a size is no extension
+        if end < 0 or self._dropped > MAXIMUM_DROPPED:
+            raise BadRequest("too many chunk extensions or trailers")
+        del self.recv_buffer[: end + len(END)]
+        return line
+
+    def _leave_unread_body(self) -> None:
+        """Close the connection behind an early answer to a body that is long, of unknown length, or was not begun."""
+        if self.stage is Stage.HANDLER and self.request.method == "NONE":
+            self.protocol.expects_more = True  # the stand-in for a request that could not be read
+        if not self.request_body:
+            return
+        if self.request_body == "chunked" or self.expecting_continue or self.request_bytes_left > MAXIMUM_SKIPPED:
+            self.expecting_continue = False
+            self.keep_alive = False
+            self.forget_body()
+
+    def forget_body(self) -> None:
+        """Read no more of the body; the connection must close behind the answer."""
+        self.request_body = None
+        self.protocol.expects_more = True
+
+    async def _begin_until_close(self, data: bytes) -> None:
+        """Begin a stream for HTTP/1.0, which knows no chunks: the connection's end is the stream's."""
+        response = self.response
+        self.keep_alive = False
+        response.headers["connection"] = "close"
+        self.response_func = self._go_on_until_close
+        self.stage = Stage.RESPONSE
+        await self._send(format_http1_response(response.status, response.processed_headers) + data)
+
+    async def _go_on_until_close(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 - Sanic's own
+        if data:
+            await self._send(data)
+        if end_stream:
+            self.response_func = None
+            self.stage = Stage.IDLE

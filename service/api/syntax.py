@@ -1,0 +1,80 @@
+"""The grammar of HTTP/1.1 messages (RFC 9112), as strict as it must be behind a proxy.
+
+A proxy and a service that read the same bytes as different messages let an attacker smuggle a request past the proxy.
+Sanic's own parser accepts a bare LF, control characters, names that are not tokens, two Host headers and several
+spellings of a number. Every function here raises BadRequest, which is answered with 400 and closes the connection.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from sanic.exceptions import BadRequest
+
+if TYPE_CHECKING:
+    from sanic.compat import Header
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # RFC 9110 section 5.6.2
+_FIELD = _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+"  # RFC 9112 section 5, without the obsolete line folding
+HEAD = re.compile(_TOKEN + rb" [\x21-\x7e]++ HTTP/1\.[01](?:\r\n" + _FIELD + b")*+")
+FIELD = re.compile(_FIELD)
+# RFC 9112 section 7.1: only hexadecimal digits; extensions must be ignored.
+CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+# Python's strip() takes U+00A0 and others for white space, so a length behind one would pass as a number.
+FRAMING_BEYOND_ASCII = re.compile(
+    rb"\r\n(?:host|content-length|transfer-encoding|connection|expect):[^\r]*[\x80-\xff]", re.IGNORECASE
+)
+# RFC 9112 section 6.3. Python's int() would also take signs, underscores, white space and the digits of any script.
+LENGTH = re.compile(r"[0-9]{1,18}[ \t]*", re.ASCII)
+# RFC 9110 section 4.2.1 and RFC 3986 section 3.2.2; empty where the target has no authority.
+HOST = re.compile(
+    r"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+|\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9\-._~]+)?\])"
+    r"(?::[0-9]{0,5})?[ \t]*"
+)
+
+
+def check_head(head: bytes) -> None:
+    """Check the request line and the header lines, without the empty line that ends them."""
+    if not HEAD.fullmatch(head):
+        raise BadRequest("the head is not as RFC 9112 has it")
+    if not head.isascii() and FRAMING_BEYOND_ASCII.search(head):
+        raise BadRequest("a header that frames the message is not ASCII")
+
+
+def check_headers(headers: Header, version: str) -> None:
+    """Check the headers that decide where the message ends and whom it is for; `version` is 1.0 or 1.1.
+
+    Write the transfer coding as Sanic knows it: RFC 9112 section 7 has it in any case.
+    """
+    hosts = headers.getall("host", ())
+    if len(hosts) != 1 and (hosts or version == "1.1"):  # RFC 9112 section 3.2
+        raise BadRequest("not exactly one Host header")
+    if hosts and not _is_host(hosts[0]):
+        raise BadRequest("an invalid Host header")
+    if "transfer-encoding" in headers:
+        if version == "1.0" or headers["transfer-encoding"].rstrip(" \t").lower() != "chunked":  # section 6.1
+            raise BadRequest("a transfer coding other than chunked, or in HTTP/1.0")
+        headers["transfer-encoding"] = "chunked"
+    elif "content-length" in headers and not LENGTH.fullmatch(headers["content-length"]):
+        raise BadRequest("an invalid Content-Length")
+
+
+@lru_cache(maxsize=100)
+def _is_host(text: str) -> bool:
+    return HOST.fullmatch(text) is not None
+
+
+def chunk_size(line: bytes) -> int:
+    """The number of bytes in a chunk, from the line before it."""
+    found = CHUNK.fullmatch(line)
+    if found is None:
+        raise BadRequest("an invalid chunk size")
+    return int(found[1], 16)
+
+
+def check_trailer(line: bytes) -> None:
+    """Check a line of the trailer section."""
+    if not FIELD.fullmatch(line):
+        raise BadRequest("an invalid trailer")

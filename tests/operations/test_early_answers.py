@@ -1,0 +1,119 @@
+"""An answer that comes while its request is still being sent arrives, in place of a reset connection (RFC 9112 9.6)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from tests.conftest import SECRET, token
+
+MIB = 1024 * 1024
+
+
+PYTHON = ["python", "-m", "service", "run"]
+
+
+@pytest.fixture
+async def serve(settings, launch, eventually, free_port) -> Callable[..., Awaitable[int]]:
+    """Starts a process of its own, with the event loop that serves in production; gives its port."""
+
+    async def start(**environment: str) -> int:
+        environment = {"PORT": str(free_port), "RATE_LIMIT": "off", "AUTH_FAILURE_LIMIT": "off", **environment}
+        launch(PYTHON, DATABASE_URL=settings.database_url, BETTER_AUTH_SECRET=SECRET, **environment)
+        async with httpx.AsyncClient() as client:
+            await eventually(lambda: client.get(f"http://127.0.0.1:{free_port}/health/live"), 60)
+        return free_port
+
+    return start
+
+
+@pytest.fixture
+async def port(serve) -> int:
+    return await serve()
+
+
+def converse(port: int, head: str, pieces: int, *, chunked: bool = False) -> tuple[bytes, bool]:
+    """Send a head and then so many MiB without once reading; give what came back, and whether all of it was taken."""
+    piece = b" " * MIB
+    if chunked:
+        piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+        line.sendall(head.encode())
+        taken = True
+        try:
+            for _ in range(pieces):
+                line.sendall(piece)
+        except ConnectionError:
+            taken = False
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            while came := line.recv(65536):
+                received += came
+    return received, taken
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 20971520", "Transfer-Encoding: chunked"])
+async def test_a_refusal_of_20_mib_arrives_though_the_client_sends_all_of_it_first(port, framing):
+    for path, bearing, status in (
+        ("/api/me/import", "nonsense", 401),
+        ("/api/bob/import", token("alice"), 403),
+        ("/api/me/tasks", token("alice"), 413),
+        ("/api/me/tasks/batch", "nonsense", 401),
+        ("/api/me/tasks/batch", token("alice"), 413),
+        ("/nothing", "nonsense", 404),
+    ):
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n"
+        head += f"Authorization: Bearer {bearing}\r\n\r\n"
+        received, taken = await asyncio.to_thread(converse, port, head, 20, chunked="chunked" in framing)
+        assert taken
+        assert received.startswith(f"HTTP/1.1 {status} ".encode())
+        assert b"\r\nconnection: close\r\n" in received
+        assert received.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_user_beyond_the_rate_reads_the_429_to_a_large_import(serve):
+    port = await serve(RATE_LIMIT="2/minute")
+    head = "POST /api/me/import HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 20971520\r\n"
+    head += f"Authorization: Bearer {token('alice')}\r\n\r\n"
+    statuses = [(await asyncio.to_thread(converse, port, head, 20))[0][9:12] for _ in range(3)]
+    assert statuses == [b"415", b"415", b"429"]
+
+
+async def test_a_head_that_is_no_http_is_refused_though_a_body_follows(port):
+    received, taken = await asyncio.to_thread(converse, port, "POST / HTTP/1.1\r\nHost: a b\r\n\r\n", 20)
+    assert taken
+    assert received.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_an_import_over_the_limit_is_413_before_any_of_it_is_read(port):
+    head = "POST /api/me/import HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 41943040\r\n"
+    head += f"Authorization: Bearer {token('alice')}\r\n\r\n"
+    received, taken = await asyncio.to_thread(converse, port, head, 40)
+    assert taken
+    assert received.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_what_is_dropped_is_bounded(port):
+    head = "POST /api/me/import HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"
+    received, taken = await asyncio.to_thread(converse, port, head, 200)
+    assert not taken
+    assert received[:13] in {b"HTTP/1.1 401 ", b""}
+
+
+async def test_who_expects_to_go_on_gets_the_refusal_alone_and_need_not_send_the_body(port):
+    head = "POST /api/me/import HTTP/1.1\r\nHost: x\r\nContent-Length: 20971520\r\nExpect: 100-continue\r\n\r\n"
+    received, _ = await asyncio.to_thread(converse, port, head, 0)
+    assert received.startswith(b"HTTP/1.1 401 ")
+    assert b"100 Continue" not in received
+
+
+async def test_a_short_body_that_nobody_reads_leaves_the_connection_open(port):
+    head = "POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello" * 2
+    head += "GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    received, _ = await asyncio.to_thread(converse, port, head, 0)
+    assert [line[:3] for line in received.split(b"HTTP/1.1 ")[1:]] == [b"404", b"404", b"200"]
