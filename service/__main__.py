@@ -6,16 +6,17 @@ import argparse
 import asyncio
 import contextlib
 import io
+import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
 
-from service import __version__, auth, database, development, logs, serving
+from service import __version__, auth, database, development, logs, preflight, serving
 from service.api.landing import Landing
 from service.api.playground import Playground
 from service.config import Settings
-from service.database import distribution, migrations, upkeep
+from service.database import distribution, failures, migrations, upkeep
 from service.errors import ConfigurationError, DoableError, UnavailableError
 
 WELCOME = """
@@ -31,12 +32,6 @@ WELCOME = """
   Ctrl-C stops everything; the data stays in {folder}.
 """  # noqa: E501 - lines to paste
 
-FAILURES = {
-    "connection": "the database cannot be reached; check DATABASE_URL's host and port, and its TLS settings",
-    "refused": "the database refuses us; check DATABASE_URL's user, password and database name",
-    "timeout": "the database does not answer in time",
-}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; return the process's exit code, 1 for what the person can mend."""
@@ -47,12 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except UnavailableError as error:
-        print(f"doable: {FAILURES.get(error.kind, FAILURES['connection'])} ({error.kind}).", file=sys.stderr)
+        _complain(f"{failures.explain(error)}.")
+    except ConfigurationError as error:
+        _complain(*error.faults)
     except DoableError as error:
-        print(f"doable: {error.detail}", file=sys.stderr)
+        _complain(error.detail)
     except KeyboardInterrupt:
         return 130
     return 1
+
+
+def _complain(*sentences: str) -> None:
+    for sentence in sentences:
+        print(f"doable: {sentence}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,7 +102,10 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     if options.development:
         return _run_for_development()
-    return serving.serve(Settings.from_environ(os.environ))
+    settings = preflight.usable(os.environ)
+    logs.configure(settings)
+    preflight.warn_of_unknown(os.environ)
+    return serving.serve(settings)
 
 
 def _run_for_development() -> int:
@@ -108,7 +113,7 @@ def _run_for_development() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.ExitStack() as stack:
         defaults = {"log_format": "text", "cors_origins": development.FRONTENDS, "host": "127.0.0.1"}
-        if not os.environ.get("BETTER_AUTH_SECRET", "").strip():
+        if not any(os.environ.get(name, "").strip() for name in ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")):
             defaults["better_auth_secret"] = development.secret()
         settings = Settings.from_environ(os.environ, **defaults)
         listener = stack.enter_context(serving.bind(settings))  # first: a busy port must not start or migrate anything
@@ -196,47 +201,56 @@ def _token(options: argparse.Namespace) -> int:
 
 
 def _check(_options: argparse.Namespace) -> int:
-    settings = Settings.from_environ(os.environ)
+    logging.getLogger("doable").addHandler(logging.NullHandler())  # the report says what the log would repeat
+    settings, faults = preflight.read(os.environ)
     width = max(map(len, settings.masked()))
     for name, value in settings.masked().items():
-        print(f"{name:{width}}  {value}")
-    settings.require_issuer()
-    settings.require_database()
-    print("\nAccepted are tokens signed with")
-    for line in auth.accepted(settings):
-        print(f"  - {line}")
-    print(asyncio.run(_try_key_set(settings)))
-    version, applied = asyncio.run(_try_database(settings))
-    pooled = " through a pooler in transaction mode" if database.is_pooled(settings) else ""
-    print(
-        f"The database answers{pooled}: PostgreSQL {version}. A worker's pool holds {settings.pool_size} connections."
-    )
-    if applied != migrations.newest():
-        raise ConfigurationError(
-            f"The schema is at {applied or 'no migration'}; run `doable migrate`, or `python -m service migrate`."
-        )
-    print(f"The schema is at the newest migration, {applied}.")
-    return 0
+        print(f"{name:{width}}  {'(refused)' if name in faults else value}")
+    for sentence in preflight.unknown(os.environ):
+        print(f"\nWarning: {sentence}")
+    wrong = list(faults.values())
+    if settings.secrets or settings.key_set_url:
+        print("\nAccepted are tokens signed with")
+        for line in auth.accepted(settings):
+            print(f"  - {line}")
+        wrong += asyncio.run(_try_key_set(settings))
+    if settings.database_url and "DATABASE_URL" not in faults:
+        wrong += asyncio.run(_try_database(settings))
+    _complain(*wrong)
+    return 1 if wrong else 0
 
 
-async def _try_key_set(settings: Settings) -> str:
+async def _try_key_set(settings: Settings) -> list[str]:
+    """Print what the key set holds; give what is wrong with it."""
     keys = auth.published_keys(settings)
     if keys is None:
-        return "No key set is asked for."
-    if not await keys.fetch():
-        raise ConfigurationError(
-            f"The key set at {keys.url} cannot be read ({keys.failure}); the service would start, and wait for it."
-        )
-    return f"The key set at {keys.url} answers with {keys.count} usable {'key' if keys.count == 1 else 'keys'}."
+        print("No key set is asked for.")
+    elif await keys.fetch():
+        print(f"The key set at {keys.url} answers with {keys.count} usable {'key' if keys.count == 1 else 'keys'}.")
+    else:
+        return [f"The key set at {keys.url} cannot be read ({keys.failure}); the service would start, and wait for it."]
+    return []
 
 
-async def _try_database(settings: Settings) -> tuple[str, str | None]:
+async def _try_database(settings: Settings) -> list[str]:
+    """Print what the database says of itself; give what is wrong with it."""
     await database.connect(settings)
     try:
+        if unsupported := await database.client().unsupported_encoding():
+            return [unsupported]
         row = await database.client().fetch_row("SHOW server_version")
-        return str(row["server_version"]) if row else "?", await migrations.applied()
+        applied = await migrations.applied()
+    except UnavailableError as error:
+        return [f"{failures.explain(error)}."]
     finally:
         await database.close()
+    pooled = " through a pooler in transaction mode" if database.is_pooled(settings) else ""
+    print(f"The database answers{pooled}: PostgreSQL {row['server_version'] if row else '?'}. "
+          f"A worker's pool holds {settings.pool_size} connections.")  # fmt: skip
+    if applied != migrations.newest():
+        return [f"The schema is at {applied or 'no migration'}; run `doable migrate`, or `python -m service migrate`."]
+    print(f"The schema is at the newest migration, {applied}.")
+    return []
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from service.api.readiness import Readiness
 from service.api.requests import ApiRequest
 from service.auth import published_keys, token_verifier
 from service.config import Settings
+from service.database.reachability import FirstContact
 from service.database.upkeep import DailyPurge
 from service.errors import ConfigurationError
 from service.limiting import rate_limiter
@@ -72,6 +73,7 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.ctx.settings = settings
     app.ctx.allowed_origins = AllowList(settings.cors_origins)
     app.ctx.daily_purge = DailyPurge(settings)
+    app.ctx.first_contact = FirstContact()
     app.ctx.published_keys = published_keys(settings)
     app.ctx.verifier = token_verifier(settings, app.ctx.published_keys)
     app.ctx.readiness = Readiness(app.ctx.published_keys)
@@ -127,6 +129,7 @@ def _trace(app: Sanic[Any, Any]) -> None:
 
 async def _open(app: Sanic[Any, Any]) -> None:
     await database.connect(app.ctx.settings)
+    app.ctx.first_contact.start(database.client())
     app.ctx.daily_purge.start(database.client())
     app.ctx.live.start()
     await metrics.open_board(app)
@@ -140,4 +143,5 @@ async def _close(app: Sanic[Any, Any]) -> None:
     if app.ctx.published_keys:
         await app.ctx.published_keys.stop()
     await app.ctx.daily_purge.stop()
+    await app.ctx.first_contact.stop()
     await database.close()

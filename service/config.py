@@ -31,8 +31,16 @@ class Settings:
         secret=True,
     )  # fmt: skip
     better_auth_secret: str = _setting(
-        parsing.secret, "", "The secret that HS256 tokens are signed with; 32 bytes at least.", secret=True
-    )
+        parsing.secret_or_secrets, "",
+        "The secret that HS256 tokens are signed with; 32 bytes at least. To rotate it, give the new and the old one, "
+        "separated by a comma: each is accepted, the first signs.",
+        secret=True,
+    )  # fmt: skip
+    better_auth_secrets: tuple[str, ...] = _setting(
+        parsing.versioned_secrets, (),
+        "The same in the form of Better Auth's own variable, such as 2:new,1:old. They come before BETTER_AUTH_SECRET.",
+        secret=True,
+    )  # fmt: skip
     better_auth_url: str = _setting(
         parsing.web_address, "",
         "Where Better Auth is served, such as https://app.example.com. Its published keys are read from there, and its "
@@ -41,10 +49,15 @@ class Settings:
     jwt_jwks_url: str = _setting(
         parsing.web_address, "", "Where another issuer publishes its keys (JWKS), in place of BETTER_AUTH_URL's."
     )
+    allow_insecure_issuer: bool = _setting(
+        parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
+        "1 lets keys be fetched over http:// inside a private network, such as http://auth:3000. This gives up the "
+        "proof that the keys are the issuer's: whoever controls that network can sign in as any user.",
+    )  # fmt: skip
     jwt_algorithms: tuple[str, ...] = _setting(
         parsing.algorithms, (),
-        "The algorithms to accept, comma-separated, of HS256, EdDSA, ES256, ES512, RS256 and PS256. Unset: HS256 with "
-        "BETTER_AUTH_SECRET, the others with a key set.",
+        "The algorithms to accept, comma-separated, of HS256, EdDSA (or Ed25519), ES256, ES384, ES512, RS256 and "
+        "PS256. Unset: HS256 with BETTER_AUTH_SECRET, the others with a key set.",
     )  # fmt: skip
     jwt_issuer: tuple[str, ...] = _setting(
         parsing.words, (), "The issuers (`iss`) to accept, comma-separated. Unset: for key-set tokens the origin of "
@@ -179,11 +192,23 @@ class Settings:
     def from_environ(cls, environ: Mapping[str, str], **defaults: str) -> Settings:
         """Read the settings; `defaults` (by field name) stand in for variables that are unset or blank.
 
-        Raises ConfigurationError, with a sentence that names the variable and never prints its value.
+        Raises ConfigurationError with a sentence for each faulty variable; it names the variable, never its value.
+        """
+        settings, faults = cls.read(environ, **defaults)
+        if faults:
+            raise ConfigurationError(*faults.values())
+        return settings
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], **defaults: str) -> tuple[Settings, dict[str, str]]:
+        """Read the settings as `from_environ` does, and give the faults beside them: a sentence for each variable.
+
+        In the settings a faulty variable has its default.
         """
         if "DYNO" in environ:  # a Heroku dyno: its router is the one proxy in front
             defaults.setdefault("proxies_count", "1")
         values: dict[str, Any] = {}
+        faults: dict[str, str] = {}
         for field in dataclasses.fields(cls):
             name = field.name.upper()
             text = environ.get(name, "").strip() or defaults.get(field.name, "")
@@ -193,10 +218,15 @@ class Settings:
                 text.encode()
                 values[field.name] = field.metadata["parse"](text)
             except UnicodeEncodeError:
-                raise ConfigurationError(f"{name} must be text in UTF-8.") from None
+                faults[name] = f"{name} must be text in UTF-8."
             except ValueError as error:
-                raise ConfigurationError(f"{name} must be {error}.") from None
-        return cls(**values)
+                faults[name] = f"{name} must be {error}."
+        for name in ("better_auth_url", "jwt_jwks_url"):
+            safe = values.get("allow_insecure_issuer") or parsing.is_protected(values.get(name, "https:"))
+            if not safe:
+                faults[name.upper()] = f"{name.upper()} must be {parsing.WEB_ADDRESS}."
+                del values[name]
+        return cls(**values), faults
 
     def require_database(self) -> str:
         """The database's URL. Raises ConfigurationError when there is none."""
@@ -206,18 +236,23 @@ class Settings:
 
     def require_issuer(self) -> None:
         """Raise ConfigurationError when no way to trust a token is configured, or an algorithm has no key."""
-        if not (self.better_auth_secret or self.key_set_url):
+        if not (self.secrets or self.key_set_url):
             raise ConfigurationError(
                 "No token could be trusted: set BETTER_AUTH_URL to where Better Auth is served, or BETTER_AUTH_SECRET "
                 "to the secret that signs your tokens."
             )
         for algorithm in self.jwt_algorithms:
-            if algorithm in SHARED_ALGORITHMS and not self.better_auth_secret:
+            if algorithm in SHARED_ALGORITHMS and not self.secrets:
                 raise ConfigurationError(f"JWT_ALGORITHMS names {algorithm}, which needs BETTER_AUTH_SECRET.")
             if algorithm in PUBLISHED_ALGORITHMS and not self.key_set_url:
                 raise ConfigurationError(
                     f"JWT_ALGORITHMS names {algorithm}, which needs BETTER_AUTH_URL or JWT_JWKS_URL."
                 )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets of HS256 tokens, the one that signs first."""
+        return tuple(dict.fromkeys((*self.better_auth_secrets, *parsing.split_secrets(self.better_auth_secret))))
 
     @property
     def key_set_url(self) -> str:

@@ -50,7 +50,7 @@ def secret() -> str:
 
 def token(settings: Settings, user_id: str, *, seconds: int, email: str | None = None, name: str | None = None) -> str:
     """A token as an issuer would sign it with the shared secret. Raises ConfigurationError without one."""
-    if not settings.better_auth_secret:
+    if not settings.secrets:
         raise ConfigurationError("BETTER_AUTH_SECRET is not set; development tokens are signed with it.")
     now = int(time.time())
     claims = {
@@ -63,7 +63,7 @@ def token(settings: Settings, user_id: str, *, seconds: int, email: str | None =
         "aud": next(iter(settings.jwt_audience), None),
     }
     kept = {claim: value for claim, value in claims.items() if value is not None}
-    return jwt.encode(kept, settings.better_auth_secret, algorithm="HS256")
+    return jwt.encode(kept, settings.secrets[0], algorithm="HS256")
 
 
 def playground(settings: Settings) -> Playground:
@@ -73,7 +73,7 @@ def playground(settings: Settings) -> Playground:
     """
     if not _is_this_machine(settings.host):
         raise ConfigurationError(f"It is for this machine alone, and HOST is {settings.host}.")
-    if not (DATA / "secret").is_file() or settings.better_auth_secret != secret():
+    if not (DATA / "secret").is_file() or settings.secrets != (secret(),):
         raise ConfigurationError("It signs with nothing but a secret made here, and BETTER_AUTH_SECRET is yours.")
     if settings.jwt_algorithms and "HS256" not in settings.jwt_algorithms:
         raise ConfigurationError("Its tokens are signed with HS256, and JWT_ALGORITHMS leaves that out.")

@@ -28,7 +28,15 @@ class DoableError(Exception):
 
 
 class ConfigurationError(DoableError):
-    """The environment's settings cannot be run with; raised before anything is served."""
+    """The environment's settings cannot be run with; raised before anything is served.
+
+    `faults` holds a sentence for each thing to correct; `detail` has them one a line.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        """Keep the sentences, at least one."""
+        super().__init__("\n".join(faults))
+        self.faults = faults
 
 
 class SchemaLockedError(DoableError):
@@ -65,13 +73,16 @@ class CredentialsAmbiguousError(DoableError):
 
 
 class InvalidTokenError(DoableError):
-    """The token is not one we trust. `reason` is for the log; strangers get one constant sentence."""
+    """The token is not one we trust. `reason` is for the log; strangers get one constant sentence.
+
+    Only a token that is too long gets a sentence of its own: its length is no secret to the client that sent it.
+    """
 
     detail = "The access token is invalid or has expired; get a new one and try again."
 
-    def __init__(self, reason: str) -> None:
-        """Keep `reason`, which must hold no part of the token."""
-        super().__init__()
+    def __init__(self, reason: str, detail: str | None = None) -> None:
+        """Keep `reason`, which must hold no part of the token, and the public `detail` if it is not the constant."""
+        super().__init__(detail)
         self.reason = reason
 
 
@@ -212,11 +223,13 @@ class UnavailableError(DoableError):
     """Something this service needs is away for a moment; the same request may succeed later.
 
     `kind` names the failure for logs and metrics (`connection`, `timeout`, `pool`, …), never for the client.
+    `retry_after`, in seconds, is when the request may succeed, where that is known.
     """
 
     detail = "The service cannot answer right now; try again in a moment."
 
-    def __init__(self, kind: str) -> None:
-        """Keep `kind`, a word from a short fixed list."""
+    def __init__(self, kind: str, retry_after: int | None = None) -> None:
+        """Keep `kind`, a word from a short fixed list, and the seconds to wait."""
         super().__init__()
         self.kind = kind
+        self.retry_after = retry_after

@@ -15,6 +15,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.storage import storage_from_string
 
 from service.errors import ConfigurationError
+from service.outages import Outage
 
 logger = logging.getLogger("doable.limits")
 
@@ -103,16 +104,21 @@ class RateLimiter:
         self._own = SlidingWindow(self._rate.amount, self._rate.get_expiry())
         self._shared = None if storage == "memory" else SlidingWindowCounterRateLimiter(_open(storage))
         self._shared_failed_at = float("-inf")
+        self._outage = Outage(
+            logger, lost="rate limit storage does not answer; counting alone", back="rate limit storage answers again"
+        )
 
     async def hit(self, key: str) -> Allowance:
         """Count one hit of `key` if it is allowed, and return what remains."""
         if self._shared is not None and monotonic() - self._shared_failed_at > RETRY_STORAGE:
             try:
-                return await self._hit_shared(self._shared, key)
+                allowance = await self._hit_shared(self._shared, key)
             except Exception as error:  # noqa: BLE001 - each storage fails in its own words
                 self._shared_failed_at = monotonic()
-                fields = {"limit": self._name, "error": type(error).__name__}
-                logger.warning("rate limit storage does not answer; counting alone", extra={"fields": fields})
+                self._outage.failed(type(error).__name__, limit=self._name)
+            else:
+                self._outage.recovered(limit=self._name)
+                return allowance
         return self._own.hit(key)
 
     async def _hit_shared(self, counter: SlidingWindowCounterRateLimiter, key: str) -> Allowance:

@@ -97,10 +97,10 @@ async def make_database(postgres) -> AsyncIterator[Callable[[str], object]]:
     admin = await asyncpg.connect(postgres("postgres"))
     made = []
 
-    async def make(purpose: str, locale: str = "") -> str:
+    async def make(purpose: str, locale: str = "", encoding: str = "UTF8") -> str:
         name = f"doable_{purpose}_{os.getpid()}"
         await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await admin.execute(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8' {locale}")
+        await admin.execute(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING '{encoding}' {locale}")
         made.append(name)
         return postgres(name)
 
@@ -127,6 +127,7 @@ class Issuer:
         make = {
             "EdDSA": ed25519.Ed25519PrivateKey.generate,
             "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+            "ES384": lambda: ec.generate_private_key(ec.SECP384R1()),
             "ES512": lambda: ec.generate_private_key(ec.SECP521R1()),
             "RS256": lambda: rsa.generate_private_key(65537, 2048),
             "PS256": lambda: rsa.generate_private_key(65537, 2048),
@@ -145,7 +146,10 @@ class Issuer:
         algorithm, key = self.keys[key_id]
         payload = {"sub": user_id, "exp": int(time.time()) + 900, "iss": self.origin, "aud": self.origin, **claims}
         kept = {name: value for name, value in payload.items() if value is not ...}
-        return jwt.encode(kept, key, algorithm, {"kid": key_id, "typ": None, **(headers or {})})
+        header = {"kid": key_id, "typ": None, **(headers or {})}
+        if header["kid"] is None:
+            del header["kid"]
+        return jwt.encode(kept, key, algorithm, header)
 
     @property
     def origin(self) -> str:
@@ -176,7 +180,7 @@ class Issuer:
 async def issuer() -> AsyncIterator[Issuer]:
     """An issuer with a key of every algorithm, each under the algorithm's name as its id."""
     found = Issuer()
-    for algorithm in ("EdDSA", "ES256", "ES512", "RS256", "PS256"):
+    for algorithm in ("EdDSA", "ES256", "ES384", "ES512", "RS256", "PS256"):
         found.add(algorithm, algorithm)
     await found.start()
     yield found
@@ -233,6 +237,7 @@ async def settings(make_database, issuer, through_pooler) -> Settings:
             "MIGRATIONS_DATABASE_URL": url if pooled else "",
             "BETTER_AUTH_SECRET": SECRET,
             "BETTER_AUTH_URL": issuer.origin,
+            "JWKS_COOLDOWN": "1",
             "CORS_ORIGINS": "https://app.example.com",
             "LOG_LEVEL": "info",
             "RATE_LIMIT": "off",

@@ -207,6 +207,8 @@ def response(request: ApiRequest, problem: Problem, detail: str, error: BaseExce
     if problem.status == 503:  # noqa: PLR2004 - an HTTP status
         # Spread over a few seconds, so that everybody who waited does not come back in the same one.
         headers["Retry-After"] = str(random.randint(1, 3))  # noqa: S311 - no secret
+    if isinstance(error, errors.UnavailableError) and error.retry_after:
+        headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, errors.RateLimitedError | errors.RequestInProgressError):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, errors.UnsupportedMediaTypeError):

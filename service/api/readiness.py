@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from service import database
 from service.auth import PublishedKeys
 from service.database import migrations
 from service.errors import UnavailableError
@@ -68,11 +69,14 @@ class Readiness:
 async def _look_at_database() -> tuple[Part, Part]:
     try:
         async with asyncio.timeout(PATIENCE):
+            unsupported = await database.client().unsupported_encoding()
             applied = await migrations.applied()
     except (UnavailableError, TimeoutError) as error:
         kind = error.kind if isinstance(error, UnavailableError) else "timeout"
         unknown = Part("unknown", "the database could not be asked")
         return Part("unavailable", f"no answer ({kind})"), unknown
+    if unsupported:
+        return Part("unsupported", unsupported), Part("unknown", "another database is needed first")
     if applied != migrations.newest():
         return Part("ok"), Part("behind", "the schema is not at the newest migration; run the migrations")
     return Part("ok"), Part("ok", applied)

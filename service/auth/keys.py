@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import jwt
 from jwt.algorithms import AllowedPublicKeys
 
 from service.errors import InvalidTokenError
+from service.parsing import ALGORITHM_ALIASES
 
 VerificationKey = AllowedPublicKeys | bytes
 
@@ -17,6 +18,7 @@ VerificationKey = AllowedPublicKeys | bytes
 ALGORITHMS_BY_TYPE: dict[tuple[str, str | None], frozenset[str]] = {
     ("OKP", "Ed25519"): frozenset({"EdDSA"}),
     ("EC", "P-256"): frozenset({"ES256"}),
+    ("EC", "P-384"): frozenset({"ES384"}),
     ("EC", "P-521"): frozenset({"ES512"}),
     ("RSA", None): frozenset({"RS256", "PS256"}),
 }
@@ -30,25 +32,35 @@ class KeySource(Protocol):
     def algorithms(self) -> frozenset[str]:
         """The algorithms that this source has keys for."""
 
-    async def find(self, algorithm: str, key_id: str | None) -> VerificationKey:
-        """The key to verify with.
+    def known(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
+        """The keys at hand to verify with, without a question to anybody; empty if there may be one elsewhere.
+
+        Raises InvalidTokenError when there cannot be one.
+        """
+
+    async def find(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
+        """The keys to verify with; a signature by one of them is enough.
 
         Raises InvalidTokenError when there is no such key, UnavailableError when there are no keys at all yet.
         """
 
 
 class SharedSecret:
-    """The one secret of HS256 tokens: Better Auth's own, when a frontend signs with it."""
+    """The secret of HS256 tokens, or several of them while one is rotated."""
 
     algorithms = frozenset({"HS256"})
 
-    def __init__(self, secret: str) -> None:
-        """Keep `secret`, whose length and strength the settings have checked."""
-        self._secret = secret.encode()
+    def __init__(self, *secrets: str) -> None:
+        """Keep `secrets`, whose length and strength the settings have checked."""
+        self._secrets = tuple(secret.encode() for secret in secrets)
 
-    async def find(self, algorithm: str, key_id: str | None) -> bytes:  # noqa: ARG002 - one secret serves every id
-        """The secret."""
-        return self._secret
+    def known(self, algorithm: str, key_id: str | None) -> Sequence[bytes]:  # noqa: ARG002 - they serve every id
+        """Give all secrets."""
+        return self._secrets
+
+    async def find(self, algorithm: str, key_id: str | None) -> Sequence[bytes]:
+        """Give all secrets."""
+        return self.known(algorithm, key_id)
 
 
 class KeySet:
@@ -56,12 +68,13 @@ class KeySet:
 
     def __init__(self, entries: Iterable[Any]) -> None:
         """Keep the usable JWKs among `entries`; malformed, symmetric and foreign ones are left out."""
-        self._keys: dict[str, dict[str, AllowedPublicKeys]] = {}
+        # By id; a key without one has its place in the list as its id, which no token can name.
+        self._keys: dict[str | int, dict[str, AllowedPublicKeys]] = {}
         self._source: list[Mapping[str, Any]] = []
-        for entry in islice(entries, MAXIMUM_KEYS):
+        for place, entry in enumerate(islice(entries, MAXIMUM_KEYS)):
             usable = _usable(entry)
             if usable:
-                self._keys.setdefault(entry["kid"], {}).update(usable)
+                self._keys.setdefault(entry.get("kid", place), {}).update(usable)
                 self._source.append(entry)
 
     @classmethod
@@ -73,12 +86,20 @@ class KeySet:
             raise ValueError("no usable key in it")
         return keys
 
-    def find(self, algorithm: str, key_id: str) -> AllowedPublicKeys:
-        """The key with this id for this algorithm. Raises InvalidTokenError when there is none."""
-        found = self._keys.get(key_id, {})
-        if algorithm not in found:
-            raise InvalidTokenError("the key with this id is for another algorithm" if found else "unknown key id")
-        return found[algorithm]
+    def find(self, algorithm: str, key_id: str | None) -> AllowedPublicKeys | None:
+        """Give the key with this id for this algorithm; without an id, the only key for it. None if it is unknown.
+
+        Raises InvalidTokenError if the id is that of a key for another algorithm, or if an id is needed.
+        """
+        if key_id is not None:
+            found = self._keys.get(key_id, {})
+            if found and algorithm not in found:
+                raise InvalidTokenError("the key with this id is for another algorithm")
+            return found.get(algorithm)
+        fitting = [key[algorithm] for key in self._keys.values() if algorithm in key]
+        if len(fitting) > 1:
+            raise InvalidTokenError("no key id, and several keys are published for this algorithm")
+        return fitting[0] if fitting else None
 
     def __contains__(self, key_id: object) -> bool:
         """Whether there is a key with this id."""
@@ -109,10 +130,12 @@ def _usable(entry: Any) -> dict[str, AllowedPublicKeys]:  # noqa: ANN401 - whate
 
 
 def _algorithms(entry: Any) -> frozenset[str]:  # noqa: ANN401 - whatever an issuer publishes
-    """What a JWK may verify; nothing when it is private, has no id, or serves another purpose."""
+    """What a JWK may verify; nothing when it is private, has an id that is no text, or serves another purpose."""
     purpose = entry.get("use", "sig") == "sig" and "verify" in entry.get("key_ops", ["verify"])
-    if not purpose or not isinstance(entry["kid"], str) or "d" in entry or "k" in entry:
+    if not purpose or not isinstance(entry.get("kid", ""), str) or "d" in entry or "k" in entry:
         return frozenset()
     kind = str(entry["kty"])
     possible = ALGORITHMS_BY_TYPE.get((kind, None if kind == "RSA" else entry.get("crv")), frozenset())
-    return possible & {entry["alg"]} if "alg" in entry else possible
+    if "alg" not in entry:
+        return possible
+    return possible & {ALGORITHM_ALIASES.get(entry["alg"], entry["alg"])}

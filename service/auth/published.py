@@ -6,27 +6,33 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import ceil
 from time import monotonic
 
 import msgspec
 
 from service.auth.keys import KeySet, VerificationKey
 from service.errors import InvalidTokenError, UnavailableError
+from service.outages import Outage
 
 logger = logging.getLogger("doable.auth")
 
 REFRESH_EVERY = 300.0  # seconds between two looks at an issuer that answers
 FETCH_TIMEOUT = 5.0  # seconds for all of one fetch
 MAXIMUM_SET = 64 * 1024  # bytes
+PATIENCE = 3.0  # seconds that a request may wait for the end of the cool-down
+MAXIMUM_WAITERS = 100  # requests that may do so at the same time
 FIRST_RETRY = 1.0  # seconds; doubles up to the cool-down while the issuer is away
 
 
 class PublishedKeys:
     """The keys behind a JWKS URL: kept fresh by one task, kept for a while when the issuer is away.
 
-    A token with an unknown key id asks for one fetch, shared by all who wait, and then nobody does for the length of
-    the cool-down, whether that fetch succeeded or not: random key ids cannot make us hammer the issuer.
+    A token with an unknown key id causes one fetch, shared by all requests that wait for it. Then unknown key ids cause
+    none for the length of the cool-down, whether that fetch succeeded or not, so random ids cannot make us hammer the
+    issuer. A key may be rotated in that time: such a token waits for the end of the cool-down if it is near, and is
+    answered 503 with Retry-After if it is not. It is not refused before the issuer was asked.
     """
 
     def __init__(
@@ -43,10 +49,12 @@ class PublishedKeys:
         self.algorithms = algorithms
         self.on_change = on_change
         self.failure = ""  # why the last fetch brought no keys, in words for an operator
+        self._outage = Outage(logger, lost="key set not available", back="key set available again")
         self._cooldown = cooldown
         self._max_stale = max_stale
         self._keys = KeySet(())
         self._fetched_at = self._asked_at = float("-inf")
+        self._waiting = 0  # requests that wait for the end of the cool-down
         self._fetching: asyncio.Task[bool] | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -63,6 +71,10 @@ class PublishedKeys:
                     await task
 
     @property
+    def _is_fetching(self) -> bool:
+        return self._fetching is not None and not self._fetching.done()
+
+    @property
     def count(self) -> int:
         """How many keys there are now."""
         return len(self._keys)
@@ -72,16 +84,29 @@ class PublishedKeys:
         """Seconds since the issuer last answered with keys; infinite before it first did."""
         return monotonic() - self._fetched_at
 
-    async def find(self, algorithm: str, key_id: str | None) -> VerificationKey:
-        """The key for a token. Raises InvalidTokenError, or UnavailableError while there are no keys at all."""
-        if key_id is None:
-            raise InvalidTokenError("no key id")
+    def known(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
+        """Give the key for a token if it is at hand; nothing if the issuer may have published it since.
+
+        Raises InvalidTokenError if there cannot be such a key.
+        """
         self._drop_stale()
-        if key_id not in self._keys:
-            await self._fetch_for_unknown()
-        if not self._keys:
+        key = self._keys.find(algorithm, key_id)
+        return () if key is None else (key,)
+
+    async def find(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
+        """Give the key for a token, asking the issuer for one that is unknown.
+
+        Raises InvalidTokenError if the issuer does not publish it. Raises UnavailableError while there are no keys at
+        all, and if the key may have been published since the last fetch, but the issuer must not be asked again yet.
+        """
+        if found := self.known(algorithm, key_id):
+            return found
+        asked = await self._ask_issuer()
+        if found := self.known(algorithm, key_id):
+            return found
+        if not asked or not self._keys:
             raise UnavailableError("keys")
-        return self._keys.find(algorithm, key_id)
+        raise InvalidTokenError("unknown key id" if key_id is not None else "no key for this algorithm")
 
     async def fetch(self) -> bool:
         """Fetch the keys now, or join the fetch that is under way; say whether it brought any."""
@@ -90,13 +115,33 @@ class PublishedKeys:
         # The fetch is everybody's: one waiter that is cancelled must not take it from the others.
         return await asyncio.shield(self._fetching)
 
-    async def _fetch_for_unknown(self) -> None:
-        under_way = self._fetching is not None and not self._fetching.done()
-        if not under_way:
-            if monotonic() - self._asked_at < self._cooldown:
-                return
-            self._asked_at = monotonic()
-        await self.fetch()
+    async def _ask_issuer(self) -> bool:
+        """Fetch the keys, or join the fetch under way; in the cool-down wait for its end. Say whether keys came.
+
+        Raises UnavailableError, with the seconds that are left, if that end is not near, or if too many wait already.
+        """
+        if not self._is_fetching:
+            left = self._asked_at + self._cooldown - monotonic()
+            if left > 0 and not self._keys:
+                return False
+            if left > 0:
+                asked_at = self._asked_at
+                await self._wait(left)
+                if self._asked_at != asked_at and not self._is_fetching:
+                    return self._outage.cause is None  # another request that waited has asked since
+            if not self._is_fetching:
+                self._asked_at = monotonic()
+        return await self.fetch()
+
+    async def _wait(self, left: float) -> None:
+        # The number of waiters is bounded because anybody can send a made-up key id.
+        if left > PATIENCE or self._waiting >= MAXIMUM_WAITERS:
+            raise UnavailableError("keys", retry_after=ceil(left))
+        self._waiting += 1
+        try:
+            await asyncio.sleep(left)
+        finally:
+            self._waiting -= 1
 
     async def _keep_fresh(self) -> None:
         retry = FIRST_RETRY
@@ -114,9 +159,10 @@ class PublishedKeys:
                 found = KeySet.read(msgspec.json.decode(await self._download()))
         except Exception as error:  # noqa: BLE001 - whatever an issuer does wrong, the keys we have go on
             self.failure = _cause(error)
-            logger.warning("key set not available", extra={"fields": {"url": self.url, "error": self.failure}})
+            self._outage.failed(self.failure, url=self.url)
             return False
         self._fetched_at = monotonic()
+        self._outage.recovered(url=self.url, keys=len(found))
         if found != self._keys:
             self._keys = found
             self.on_change()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 import unicodedata
@@ -11,15 +12,27 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import jwt
+from jwt.algorithms import OKPAlgorithm
 
-from service.auth.keys import KeySource
+from service.auth.keys import KeySource, VerificationKey
 from service.errors import InvalidTokenError
+from service.parsing import ALGORITHM_ALIASES
+
+# RFC 9864's name for EdDSA with Ed25519, which PyJWT does not know. The key sets hold no other OKP keys than Ed25519.
+with contextlib.suppress(ValueError):  # it may learn the name one day
+    jwt.register_algorithm("Ed25519", OKPAlgorithm())
 
 # JWS compact serialisation: three parts of base64url without padding (RFC 7515 section 7.1).
 COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 # What clients of Better Auth send by mistake, and what helps them.
 NO_JWT = "not a JWT; a session token or cookie may have been sent, the JWT comes from GET /api/auth/token"
 MAXIMUM_TOKEN_LENGTH = 7_000
+TOO_LONG = (
+    f"The access token is longer than {MAXIMUM_TOKEN_LENGTH:,} characters; remove large claims from it, such as the "
+    "user's image (in Better Auth: definePayload of the jwt plugin)."
+)
+# PyJWT takes a list of names for `alg`; those of one entry here mean the same.
+NAMES = {meant: [meant, name] for name, meant in ALGORITHM_ALIASES.items()}
 # Headers that would let the token choose its own key, or change what the signature covers (RFC 8725 section 3.10).
 FORBIDDEN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "enc"})
 # Better Auth's session cookie may be a JWT too, signed with a published key and with the user as its subject; only
@@ -107,16 +120,35 @@ class TokenVerifier:
         trust = self._trusted.get(algorithm)
         if trust is None:
             raise InvalidTokenError("algorithm not accepted")
-        key = await trust.source.find(algorithm, key_id)
+        keys = trust.source.known(algorithm, key_id)
+        if not keys:
+            # Only a token that is in order in all else may make us ask the issuer, or wait for it.
+            self._decode(token, None, algorithm, trust)
+            keys = await trust.source.find(algorithm, key_id)
+        for key in keys:
+            with contextlib.suppress(jwt.InvalidSignatureError):
+                return self._decode(token, key, algorithm, trust)
+        raise InvalidTokenError("InvalidSignatureError")
+
+    def _decode(self, token: str, key: VerificationKey | None, algorithm: str, trust: Trust) -> Identity:
+        """Verify `token` with `key`; without a key check all but its signature.
+
+        Raises jwt.InvalidSignatureError if another key may fit, InvalidTokenError if none can.
+        """
         try:
             claims = jwt.decode(
                 token,
-                key,
-                algorithms=[algorithm],
+                key or "",
+                algorithms=NAMES.get(algorithm, [algorithm]),
                 leeway=self._leeway,
                 issuer=trust.issuers or None,
                 audience=trust.audiences or None,
                 options={
+                    "verify_signature": key is not None,
+                    "verify_exp": True,
+                    "verify_nbf": True,
+                    "verify_iat": True,
+                    "verify_iss": bool(trust.issuers),
                     "require": ["exp", self._user_claim, *(["iss"] if trust.issuers else [])],
                     "verify_aud": bool(trust.audiences),
                     "verify_sub": False,  # the user's claim is checked below, more strictly, whatever its name
@@ -124,16 +156,36 @@ class TokenVerifier:
                     "enforce_minimum_key_length": True,
                 },
             )
+        except jwt.InvalidSignatureError:
+            raise
+        except jwt.InvalidIssuerError:
+            raise InvalidTokenError(f"InvalidIssuerError{_slash_apart(token, 'iss', trust.issuers)}") from None
+        except jwt.InvalidAudienceError:
+            raise InvalidTokenError(f"InvalidAudienceError{_slash_apart(token, 'aud', trust.audiences)}") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             # PyJWT's own messages may quote the token; the class says enough.
             raise InvalidTokenError(type(error).__name__) from None
         return read_claims(claims, self._user_claim)
 
 
+def _slash_apart(token: str, claim: str, configured: tuple[str, ...]) -> str:
+    """Say that a claim differs from the setting by a slash at its end alone, if so; the claim itself is not shown."""
+    sent = jwt.decode(token, options={"verify_signature": False}).get(claim)
+    values = sent if isinstance(sent, list) else [sent]
+    without = {value.rstrip("/") for value in configured}
+    if not any(isinstance(value, str) and value.rstrip("/") in without for value in values):
+        return ""
+    setting = "JWT_ISSUER" if claim == "iss" else "JWT_AUDIENCE"
+    return f": it differs by a slash at its end alone; set {setting} as the token has it"
+
+
 def read_header(token: str) -> tuple[str, str | None]:
-    """The algorithm and key id that a token asks for. Raises InvalidTokenError for anything but a plain JWS."""
+    """Give the algorithm, by its first name, and the key id that a token asks for.
+
+    Raises InvalidTokenError for anything but a plain JWS.
+    """
     if len(token) > MAXIMUM_TOKEN_LENGTH:
-        raise InvalidTokenError("longer than a token is")
+        raise InvalidTokenError(f"{len(token)} characters long; at most {MAXIMUM_TOKEN_LENGTH} are read", TOO_LONG)
     if not COMPACT.fullmatch(token):
         raise InvalidTokenError(NO_JWT)
     try:
@@ -151,7 +203,7 @@ def read_header(token: str) -> tuple[str, str | None]:
         isinstance(key_id, str) and len(key_id) <= MAXIMUM_KEY_ID_LENGTH and _printable(key_id)
     ):
         raise InvalidTokenError("key id not usable")
-    return algorithm, key_id
+    return ALGORITHM_ALIASES.get(algorithm, algorithm), key_id
 
 
 def read_claims(claims: Mapping[str, Any], user_claim: str = "sub") -> Identity:

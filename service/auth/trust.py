@@ -27,7 +27,9 @@ def accepted(settings: Settings) -> list[str]:
     lines = []
     for trust in trusted_sources(settings, published_keys(settings)):
         names = ", ".join(sorted(trust.source.algorithms))
-        key = "BETTER_AUTH_SECRET" if isinstance(trust.source, SharedSecret) else f"the keys at {settings.key_set_url}"
+        count = len(settings.secrets)
+        secret = "BETTER_AUTH_SECRET" if count == 1 else f"one of {count} secrets in BETTER_AUTH_SECRET"
+        key = secret if isinstance(trust.source, SharedSecret) else f"the keys at {settings.key_set_url}"
         issuers = " or ".join(trust.issuers) or "anybody"
         audiences = " or ".join(trust.audiences) or "anybody"
         lines.append(f"{names} with {key}, issued by {issuers}, meant for {audiences}")
@@ -51,8 +53,8 @@ def trusted_sources(settings: Settings, published: PublishedKeys | None) -> list
     """The families of keys that `settings` trust, each with the issuers and audiences it is trusted for."""
     origin = (settings.better_auth_origin,) if settings.better_auth_origin else ()
     trusted = []
-    if settings.better_auth_secret and (not settings.jwt_algorithms or "HS256" in settings.jwt_algorithms):
-        secret = SharedSecret(settings.better_auth_secret)
+    if settings.secrets and (not settings.jwt_algorithms or "HS256" in settings.jwt_algorithms):
+        secret = SharedSecret(*settings.secrets)
         trusted.append(Trust(source=secret, issuers=settings.jwt_issuer, audiences=settings.jwt_audience))
     if published:
         issuers, audiences = settings.jwt_issuer or origin, settings.jwt_audience or origin

@@ -17,8 +17,7 @@ APP = "service"  # the label of our models: aerich keeps their migrations in aer
 def credentials(settings: Settings, url: str) -> Credentials:
     """What the pool is opened with, for `url` under `settings`. Raises ConfigurationError for a bad URL."""
     found = parse(url)
-    pooled = is_pooled(settings, url)
-    del found["pgbouncer"]
+    pooled = found.pop("pgbouncer") or settings.db_pgbouncer
     if pooled:
         # A pooler in transaction mode gives each transaction another session: prepared statements and settings
         # belong to sessions, so neither may be used.

@@ -25,6 +25,21 @@ async def _keep_session(_connection: asyncpg.Connection) -> None:
     """
 
 
+def unsupported_encoding(connection: asyncpg.Connection) -> str:
+    """Say what is wrong with the encoding of the database behind `connection`; empty if it is UTF8.
+
+    In another encoding some titles could not be stored; SQL_ASCII would store bytes that are no text.
+    """
+    # A pooler may keep the announcement to itself; then there is nothing to judge by.
+    encoding = getattr(connection.get_settings(), "server_encoding", "UTF8")
+    if encoding == "UTF8":
+        return ""
+    return (
+        f"The database's encoding is {encoding}, and must be UTF8. Create another one with CREATE DATABASE name "
+        "ENCODING 'UTF8' TEMPLATE template0, and name it in DATABASE_URL."
+    )
+
+
 class Lease:
     """A connection, borrowed for the length of an `async with`."""
 
@@ -127,6 +142,21 @@ class FairClient(AsyncpgDBClient):
                 raise
         figures.database_retries += 1
         return await self.fetch_row(statement, *arguments)
+
+    async def unsupported_encoding(self) -> str:
+        """Open a connection if none is at hand; say what is wrong with the database's encoding, empty if nothing.
+
+        The server announces its encoding when a connection is opened, so this is no statement.
+
+        Raises UnavailableError when the database cannot answer.
+        """
+        try:
+            async with self.acquire_connection() as connection:
+                return unsupported_encoding(connection)
+        except Exception as error:
+            if unavailable := translate(error):
+                raise unavailable from error
+            raise
 
     @contextlib.asynccontextmanager
     async def transaction(self, owner: Owner = None) -> AsyncIterator[Session]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+
 import asyncpg
 
 from service.errors import UnavailableError
@@ -58,3 +61,44 @@ def _kind(error: BaseException) -> str | None:
         return "connection"
     state = getattr(error, "sqlstate", None)
     return KINDS.get(state) or KINDS.get(state[:2]) if isinstance(state, str) else None
+
+
+def words(error: BaseException) -> str:
+    """Say why the database did not answer, in PostgreSQL's own words, or those of the driver or the system.
+
+    They may name the host, the user and the database, and hold no password: the driver's messages never do.
+    """
+    cause = _cause(error)
+    if isinstance(cause, TimeoutError):
+        return "no answer in time"
+    text = " ".join(str(cause).split()) or type(cause).__name__
+    return text if isinstance(cause, asyncpg.PostgresError) else f"{text} ({type(cause).__name__})"
+
+
+def explain(error: BaseException) -> str:
+    """Say in one sentence for an operator what is wrong with the database, and what to do."""
+    cause, said = _cause(error), words(error)
+    state = getattr(cause, "sqlstate", None) or ""
+    url = "check DATABASE_URL's"
+    if isinstance(cause, TimeoutError):
+        sentence = f"the database does not answer in time; {url} host and port, and the firewall between"
+    elif state.startswith("3D"):
+        sentence = f"there is no such database: {said}; create it, or {url} database name"
+    elif state.startswith("28"):
+        sentence = f"the database refuses the login: {said}; {url} user, password and sslmode"
+    elif state:
+        sentence = f"the database cannot answer now: {said}"
+    elif isinstance(cause, ssl.SSLError) or "SSL" in said:
+        sentence = f"there is no TLS connection to the database: {said}; {url} sslmode"
+    elif isinstance(cause, socket.gaierror):
+        sentence = f"the database cannot be reached, its host is not known: {said}; {url} host"
+    else:
+        sentence = f"the database cannot be reached: {said}; {url} host and port"
+    return sentence
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The driver's error below those of ours and of Tortoise."""
+    while isinstance(error, UnavailableError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error

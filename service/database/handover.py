@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncpg
 
+from service.database import reachability
 from service.database.failures import is_lost
 from service.errors import UnavailableError
 from service.fair_queue import FairQueue, Owner
@@ -131,16 +132,20 @@ class Handover:
             figures.database_retries += 1
             async with asyncio.timeout(self._wait):
                 return await self._connect()
-        except BaseException:
+        except BaseException as error:
             self._free_place(owner)
+            if isinstance(error, Exception):
+                reachability.connection_failed(error)
             raise
 
     async def _connect(self) -> Connection:
         try:
-            return await self._pool.acquire()
+            connection = await self._pool.acquire()
         except asyncpg.InternalServerError as error:
             # No statement of ours is the reason: Neon's proxy says so when the database behind it does not wake.
             raise UnavailableError("connection") from error
+        reachability.connection_opened()
+        return connection
 
     async def _wait_for_turn(self, owner: Owner) -> Connection | None:
         """Wait for a connection, or for None: a place to open one in. `owner` holds either already."""

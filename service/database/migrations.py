@@ -16,6 +16,7 @@ from aerich.utils import get_models_describe
 from aerich import Command
 from service.config import Settings
 from service.database import APP, client, credentials, orm_config
+from service.database.client import unsupported_encoding
 from service.database.failures import translate
 from service.database.url import Credentials
 from service.errors import ConfigurationError, SchemaLockedError, UnavailableError
@@ -52,7 +53,8 @@ async def migrate(settings: Settings) -> list[str]:
     Two releases may run this at once: the second waits, then finds nothing to do.
 
     Raises UnavailableError when the database cannot be reached, SchemaLockedError when a table stays locked,
-    ConfigurationError for a bad URL or a user who may not.
+    ConfigurationError for a bad URL, a database not in UTF8, or a
+    user who may not.
     """
     async with alone(settings) as (_, found):
         return await _upgrade(found, settings.migration_lock_timeout)
@@ -65,7 +67,8 @@ async def alone(settings: Settings) -> AsyncIterator[tuple[asyncpg.Connection, C
     It is in a transaction, which is committed at the end. The lock belongs to that, not to a session, because behind a
     transaction pooler a session is not ours to hold. Statements have no time limit: only requests are bound in time.
 
-    Raises UnavailableError when the database cannot be reached, ConfigurationError for a bad URL or a user who may not.
+    Raises UnavailableError when the database cannot be reached, ConfigurationError for a bad URL, a
+    database not in UTF8, or a user who may not.
     """
     found = credentials(settings, settings.migrations_database_url or settings.require_database())
     found["command_timeout"] = None
@@ -73,9 +76,12 @@ async def alone(settings: Settings) -> AsyncIterator[tuple[asyncpg.Connection, C
     connect = {key: found[key] for key in ("host", "port", "user", "password", "database", "timeout")}
     try:
         keeper = await asyncpg.connect(
-            **connect, ssl=found.get("ssl"), statement_cache_size=0, server_settings=found["server_settings"]
-        )
+            **connect, ssl=found.get("ssl"), statement_cache_size=0, server_settings=found["server_settings"],
+            target_session_attrs=found.get("target_session_attrs"),
+        )  # fmt: skip
         try:
+            if unsupported := unsupported_encoding(keeper):
+                raise ConfigurationError(unsupported)
             async with keeper.transaction():
                 while not await _take_lock(keeper):  # noqa: ASYNC110 - who holds it is another process
                     await asyncio.sleep(POLL)

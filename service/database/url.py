@@ -21,8 +21,28 @@ UNVERIFIED_SSL_MODES = frozenset({"allow", "prefer", "require"})
 DROPPED = {
     "channel_binding": "asyncpg does not do SCRAM channel binding",
     "gssencmode": "asyncpg does not do GSSAPI encryption",
-    "keepalives": "the operating system's TCP settings apply",
+    **dict.fromkeys(
+        ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+        "the operating system's TCP settings apply",
+    ),
+    "uselibpqcompat": "sslmode means what it means to libpq anyway",
+    "supa": "it only tells Supabase where the URL came from",
+    # Prisma's own: https://www.prisma.io/docs/orm/overview/databases/postgresql#arguments
+    "connection_limit": "DB_CONNECTIONS sizes the pool",
+    "pool_timeout": "DB_ACQUIRE_TIMEOUT says how long a request waits for a connection",
+    "socket_timeout": "DB_STATEMENT_TIMEOUT says how long a statement may take",
+    "max_connection_lifetime": "connections are kept while they are in use",
+    "max_idle_connection_lifetime": "idle connections are closed after four minutes",
 }
+# The hosts of Supabase whose port 6543 is a pooler in transaction mode; port 5432 there is not.
+SUPABASE = (".pooler.supabase.com", ".supabase.co")
+SUPABASE_POOLER_PORT = 6543
+# Those of libpq's target_session_attrs under which the service can write.
+WRITABLE = frozenset({"any", "read-write", "primary"})
+NO_VERIFY = (
+    "DATABASE_URL: the connection is encrypted without a check of the server's certificate, so a host on the way could "
+    "pose as the database; sslmode=verify-full checks it"
+)
 
 NAME = re.compile(r"[A-Za-z_]+", re.ASCII)
 UNREADABLE = (
@@ -57,19 +77,19 @@ def parse(url: str) -> Credentials:
         "user": user or None,
         "password": unquote(parts.password) if parts.password else parameters.pop("password", None),
         "database": database,
-        "pgbouncer": "-pooler" in host or parameters.pop("pgbouncer", "") == "true",
+        "pgbouncer": _read_switch(parameters, "pgbouncer") or _is_pooler(host, port),
         "server_settings": {"application_name": parameters.pop("application_name", "doable")},
     }
-    parameters.pop("pgbouncer", None)
     _read_ssl(parameters, credentials)
     _read_timeout(parameters, credentials)
     _read_options(parameters, credentials)
+    _read_session(parameters, credentials)
     for name in sorted(parameters):
         if not NAME.fullmatch(name):
             raise ConfigurationError(UNREADABLE)  # the rest of a password that holds a bare question mark
-        if name.split("_idle")[0].split("_interval")[0].split("_count")[0] not in DROPPED:
+        if name not in DROPPED:
             raise ConfigurationError(f"DATABASE_URL has a parameter that is not understood: {name}. Take it out.")
-        logger.info("DATABASE_URL: %s is left out, %s", name, DROPPED.get(name, DROPPED["keepalives"]))
+        logger.info("DATABASE_URL: %s is left out, %s", name, DROPPED[name])
     return credentials
 
 
@@ -79,8 +99,41 @@ def _read_port(text: str) -> int:
     return int(text)
 
 
+def _is_pooler(host: str, port: int) -> bool:
+    """Whether a pooler in transaction mode listens there, by the names that Neon and Supabase give to theirs."""
+    return "-pooler" in host or (host.endswith(SUPABASE) and port == SUPABASE_POOLER_PORT)
+
+
+def _read_switch(parameters: dict[str, str], name: str) -> bool:
+    value = parameters.pop(name, "").lower()
+    if value not in {"", "true", "1", "false", "0"}:
+        raise ConfigurationError(f"DATABASE_URL: {name} must be true or false.")
+    return value in {"true", "1"}
+
+
+def _read_session(parameters: dict[str, str], credentials: Credentials) -> None:
+    """Read what Prisma, SQLAlchemy and libpq say about the sessions: the schema, prepared statements, the server."""
+    if parameters.pop("schema", "") not in {"", "public"}:
+        raise ConfigurationError(
+            "DATABASE_URL: schema may only be public; for another one write options=-c%20search_path%3Dname."
+        )
+    for name in ("statement_cache_size", "prepared_statement_cache_size"):
+        size = parameters.pop(name, "")
+        if size and not (size.isascii() and size.isdecimal() and len(size) <= 6):  # noqa: PLR2004 - a million will do
+            raise ConfigurationError(f"DATABASE_URL: {name} must be a number of statements.")
+        if size:
+            credentials["statement_cache_size"] = int(size)
+    target = parameters.pop("target_session_attrs", "")
+    if target and target not in WRITABLE:
+        raise ConfigurationError(
+            "DATABASE_URL: target_session_attrs must be any, read-write or primary: the service writes."
+        )
+    if target:
+        credentials["target_session_attrs"] = target
+
+
 def _read_ssl(parameters: dict[str, str], credentials: Credentials) -> None:
-    mode = parameters.pop("sslmode", "")
+    mode = _ssl_mode(parameters)
     root = parameters.pop("sslrootcert", "")
     certificate, key = parameters.pop("sslcert", ""), parameters.pop("sslkey", "")
     if mode == "disable":
@@ -94,12 +147,29 @@ def _read_ssl(parameters: dict[str, str], credentials: Credentials) -> None:
             raise ConfigurationError("DATABASE_URL names a certificate file that cannot be read.") from None
         context.check_hostname = mode == "verify-full"
         credentials["ssl"] = context
+    elif mode == "no-verify":
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        credentials["ssl"] = context
+        logger.info(NO_VERIFY)
     elif mode in UNVERIFIED_SSL_MODES:
         credentials["ssl"] = mode
     elif mode:
         raise ConfigurationError(
-            "DATABASE_URL: sslmode must be disable, allow, prefer, require, verify-ca or verify-full."
+            "DATABASE_URL: sslmode must be disable, allow, prefer, require, verify-ca, verify-full or no-verify."
         )
+
+
+def _ssl_mode(parameters: dict[str, str]) -> str:
+    """The mode of `sslmode` (libpq, and node-postgres's no-verify), made stricter or laxer by Prisma's `sslaccept`."""
+    mode, accept = parameters.pop("sslmode", ""), parameters.pop("sslaccept", "")
+    if accept not in {"", "strict", "accept_invalid_certs"}:
+        raise ConfigurationError("DATABASE_URL: sslaccept must be strict or accept_invalid_certs.")
+    if accept == "strict" and mode in {"", "prefer", "require"}:
+        return "verify-full"
+    if accept == "accept_invalid_certs" and mode == "require":
+        return "no-verify"
+    return mode
 
 
 def _read_timeout(parameters: dict[str, str], credentials: Credentials) -> None:

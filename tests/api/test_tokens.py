@@ -98,9 +98,6 @@ INVALID = {
     "zip": lambda _: hs256(good(), {"zip": "DEF"}),
     # The key id
     "kid unknown": lambda issuer: issuer.sign("EdDSA", headers={"kid": "nobody"}),
-    "kid missing": lambda issuer: jwt.encode(
-        good(iss=issuer.origin, aud=issuer.origin), issuer.keys["EdDSA"][1], "EdDSA"
-    ),
     "kid empty": lambda issuer: issuer.sign("EdDSA", headers={"kid": ""}),
     "kid huge": lambda issuer: issuer.sign("EdDSA", headers={"kid": "k" * 3_000}),
     "kid a number": lambda _: hs256(good(), {"kid": 1}),
@@ -189,7 +186,6 @@ INVALID = {
     "payload not UTF-8, signed": lambda _: _signed(b'{"sub":"\xff"}'),
     "payload empty, signed": lambda _: _signed(b""),
     "payload with duplicate exp, the last one past": lambda _: _signed(b'{"sub":"alice","exp":99999999999,"exp":1}'),
-    "7 KB": lambda _: hs256(good(name="n" * 5_400)),
     "non-ASCII": lambda _: "é" * 20,
     "raw high bytes": lambda _: b"\xff\xfe\xfd",
     # What else is signed with the same secret, or looks like a token (Better Auth)
@@ -226,6 +222,17 @@ async def test_a_bad_token_is_401_in_constant_words_and_costs_the_database_nothi
         response = await http.get("/api/alice/tasks", headers=bearer(sent))
     body = refusal(response, 401, "invalid_token")
     assert body["detail"] == DETAIL
+    assert seen == []
+
+
+@pytest.mark.parametrize("characters", [7_001, 7_400])
+async def test_a_token_that_is_too_long_is_told_so(http, statements, refusal, characters):
+    sent = hs256(good(image="n" * 5_400))
+    sent += "A" * (characters - len(sent)) if len(sent) < characters else ""
+    with statements() as seen:
+        response = await http.get("/api/alice/tasks", headers=bearer(sent))
+    assert "longer than 7,000 characters; remove large claims" in refusal(response, 401, "invalid_token")["detail"]
+    assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
     assert seen == []
 
 
@@ -286,7 +293,9 @@ VALID = {
     "iat within the leeway": lambda _: hs256(good(iat=int(time.time()) + LEEWAY - 2)),
     "EdDSA": lambda issuer: issuer.sign("EdDSA"),
     "ES256": lambda issuer: issuer.sign("ES256"),
+    "ES384": lambda issuer: issuer.sign("ES384"),
     "ES512": lambda issuer: issuer.sign("ES512"),
+    "no kid, one key of its algorithm": lambda issuer: issuer.sign("ES384", headers={"kid": None}),
     "RS256": lambda issuer: issuer.sign("RS256"),
     "PS256": lambda issuer: issuer.sign("PS256"),
     "aud a list that holds ours": lambda issuer: issuer.sign("EdDSA", aud=["https://b.example.com", issuer.origin]),

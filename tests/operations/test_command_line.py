@@ -6,6 +6,7 @@ import base64
 import contextlib
 import dataclasses
 import hashlib
+import json
 import os
 import pwd
 import re
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from html import unescape
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from service.__main__ import main
 from service.config import Settings
 from service.database import migrations
 from service.parsing import BETTER_AUTH_DEFAULT_SECRET
+from tests.conftest import Relay
 
 ROOT = Path(__file__).parents[2]
 DOABLE = [sys.executable, "-m", "service"]
@@ -205,6 +207,142 @@ async def test_a_database_that_is_away_is_said_in_one_sentence(launch):
         assert await process.exit_code() == 1
         assert re.fullmatch(r"doable: the database cannot be reached.*\.\n", process.stderr)
         assert "pass-word" not in process.stdout
+
+
+@pytest.fixture
+async def faulty_urls(make_database, unused_port) -> AsyncIterator[dict[str, tuple[str, str]]]:
+    """Gives URLs that lead to no database, each with PostgreSQL's own words, by what is wrong with it."""
+    relay = Relay(await make_database("faulty"), unused_port())
+    await relay.open()
+    silent = socket.create_server(("127.0.0.1", 0))
+    base = relay.url.rsplit("/", 1)[0]
+    yield {
+        "the database": (f"{base}/nowhere", 'database "nowhere" does not exist'),
+        "the user": (f"postgres://mallory:pass-word@{base.split('@')[1]}/x", 'role "mallory" does not exist'),
+        "TLS": (f"{relay.url}?sslmode=require", "rejected SSL upgrade"),
+        "the port": (f"postgres://ada:pass-word@127.0.0.1:{unused_port()}/x", "Errno 111"),
+        "the host": ("postgres://ada:pass-word@no-such-host.invalid/x", "gaierror"),
+        "time": (f"postgres://ada:pass-word@127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=1", "in time"),
+    }
+    silent.close()
+    await relay.close()
+
+
+SENTENCES = {
+    "the database": "doable: there is no such database: ",
+    "the user": "doable: the database refuses the login: ",
+    "TLS": "doable: there is no TLS connection to the database: ",
+    "the port": "doable: the database cannot be reached: ",
+    "the host": "doable: the database cannot be reached, its host is not known: ",
+    "time": "doable: the database does not answer in time; ",
+}
+
+
+@pytest.mark.parametrize("fault", SENTENCES)
+async def test_each_command_says_what_is_wrong_with_the_database_in_its_own_words(launch, faulty_urls, fault):
+    url, words = faulty_urls[fault]
+    for process in [
+        launch([*DOABLE, command], DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET) for command in ("check", "migrate")
+    ]:
+        assert await process.exit_code() == 1
+        assert process.stderr.startswith(SENTENCES[fault])
+        assert process.stderr.count("\n") == 1
+        assert words in process.stderr
+        assert "pass-word" not in process.stdout + process.stderr
+
+
+@pytest.mark.parametrize("fault", ["the database", "the user", "TLS", "the port"])
+async def test_the_service_warns_once_at_its_start_that_the_database_cannot_be_reached(
+    launch, faulty_urls, free_port, fault
+):
+    url, words = faulty_urls[fault]
+    process = launch([*DOABLE, "run"], DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET, PORT=str(free_port))
+    await process.says("database not reachable")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}", verify=False) as client:
+        for _ in range(3):
+            assert (await client.get("/health/live")).status_code == 200
+            assert (await client.get("/health/ready")).status_code == 503
+    process.signal(signal.SIGTERM)
+    assert await process.exit_code() == 0
+    (line,) = [json.loads(line) for line in process.stdout.splitlines() if "database not reachable" in line]
+    assert (line["level"], line["logger"]) == ("warning", "doable.database")
+    assert words in line["error"]
+    assert "pass-word" not in process.stdout + process.stderr
+
+
+async def test_the_service_says_when_the_database_can_be_reached_again(launch, make_database, free_port, unused_port):
+    relay = Relay(await make_database("comes_later"), unused_port())
+    process = launch([*DOABLE, "run"], DATABASE_URL=relay.url, BETTER_AUTH_SECRET=SECRET, PORT=str(free_port))
+    await process.says("database not reachable")
+    await relay.open()
+    await process.says("database reachable again")
+    process.signal(signal.SIGTERM)
+    assert await process.exit_code() == 0
+    await relay.close()
+    assert process.stdout.count("database not reachable") == process.stdout.count("database reachable again") == 1
+
+
+async def test_checking_tries_everything_and_reports_all_that_is_wrong(launch, make_database, unused_port):
+    url = await make_database("unmigrated")
+    address = f"http://127.0.0.1:{unused_port()}"
+    checked = launch(
+        [*DOABLE, "check"],
+        DATABASE_URL=url, BETTER_AUTH_URL=address, PORT="http", LOG_LEVEL="loud", CORS_ORIGIN="https://pass-word",
+    )  # fmt: skip
+    assert await checked.exit_code() == 1
+    faults = checked.stderr.splitlines()
+    assert [fault[:40] for fault in faults] == [
+        "doable: PORT must be a whole number from",
+        "doable: LOG_LEVEL must be debug or info ",
+        f"doable: The key set at {address}"[:40],
+        "doable: The schema is at no migration; r",
+    ]
+    assert "\nWarning: CORS_ORIGIN is not a setting of Doable; did you mean CORS_ORIGINS?\n" in checked.stdout
+    assert re.search(r"^PORT +\(refused\)$", checked.stdout, re.MULTILINE)
+    assert "\nThe database answers: PostgreSQL" in checked.stdout
+    assert "pass-word" not in checked.stdout + checked.stderr
+
+
+def test_all_that_it_cannot_run_with_is_said_at_once(environment, capsys):
+    environment(DATABASE_URL="mysql://ada:pass-word@host/x", PORT="http", LOG_LEVEL="loud")
+    assert main(["run"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in said] == ["PORT", "LOG_LEVEL", "No", "DATABASE_URL"]
+
+
+async def test_a_variable_that_looks_like_a_setting_is_warned_about_and_not_refused(launch, settings, free_port):
+    variables = {"DATABASE_URL": settings.database_url, "BETTER_AUTH_SECRET": SECRET, "PORT": str(free_port)}
+    process = launch([*DOABLE, "run"], CORS_ORIGIN="x", DB_HOST="pass-word", **variables)
+    await process.says("listening")
+    warnings = [line["message"] for line in map(json.loads, process.stdout.splitlines()) if line["level"] == "warning"]
+    assert warnings == [
+        "CORS_ORIGIN is not a setting of Doable; did you mean CORS_ORIGINS?",
+        "DB_HOST is not a setting of Doable; it has no effect.",
+    ]
+    assert "pass-word" not in process.stdout
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+async def test_a_database_in_another_encoding_than_utf8_is_refused(
+    launch, make_database, free_port, eventually, encoding
+):
+    url = await make_database(f"in_{encoding.lower()}", "LC_COLLATE 'C' LC_CTYPE 'C'", encoding)
+    variables = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
+    for command in ("migrate", "check"):
+        process = launch([*DOABLE, command], **variables)
+        assert await process.exit_code() == 1
+        assert process.stderr == (
+            f"doable: The database's encoding is {encoding}, and must be UTF8. Create another one with CREATE DATABASE "
+            "name ENCODING 'UTF8' TEMPLATE template0, and name it in DATABASE_URL.\n"
+        )
+    served = launch([*DOABLE, "run"], PORT=str(free_port), **variables)
+    await served.says(f"The database's encoding is {encoding}")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}", verify=False) as client:
+        ready = await eventually(lambda: client.get("/health/ready"))
+    assert ready.status_code == 503
+    assert ready.headers["retry-after"]
+    assert ready.json()["database"]["status"] == "unsupported"
+    assert f"encoding is {encoding}" in ready.json()["database"]["detail"]
 
 
 async def test_a_terminal_of_another_encoding_is_no_reason_to_fail(launch):

@@ -9,6 +9,7 @@ import pytest
 from service.config import Settings
 from service.errors import ConfigurationError
 from service.parsing import BETTER_AUTH_DEFAULT_SECRET
+from service.spelling import unknown_settings
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -22,7 +23,12 @@ ACCEPTED = [
     ("better_auth_url", "http://127.0.0.1:3000", "http://127.0.0.1:3000"),
     ("better_auth_url", "http://[::1]:3000", "http://[::1]:3000"),
     ("jwt_jwks_url", "https://issuer.example.com/keys", "https://issuer.example.com/keys"),
+    ("better_auth_secret", f"{SECRET}1, {SECRET}2", f"{SECRET}1, {SECRET}2"),
+    ("better_auth_secrets", f"2:{SECRET}2,1:{SECRET}1", (f"{SECRET}2", f"{SECRET}1")),
+    ("better_auth_secrets", f"1:{SECRET}:", (f"{SECRET}:",)),
+    ("allow_insecure_issuer", "1", True),
     ("jwt_algorithms", "EdDSA, ES256", ("EdDSA", "ES256")),
+    ("jwt_algorithms", "Ed25519,ES384,EdDSA", ("EdDSA", "ES384")),
     ("jwt_issuer", "https://a.example.com,https://b.example.com", ("https://a.example.com", "https://b.example.com")),
     ("jwt_audience", " api ", ("api",)),
     ("jwt_user_claim", "user_id", "user_id"),
@@ -91,6 +97,17 @@ ACCEPTED = [
 REFUSED = [
     ("better_auth_secret", "zq" * 15 + "z"),
     ("better_auth_secret", BETTER_AUTH_DEFAULT_SECRET),
+    ("better_auth_secret", f"{SECRET},zqzqzqzqzq"),
+    ("better_auth_secret", f"{SECRET},{BETTER_AUTH_DEFAULT_SECRET}"),
+    ("better_auth_secret", ",,,,,,,,,"),
+    ("better_auth_secrets", f"{SECRET}zq"),
+    ("better_auth_secrets", "2:zqzqzqzqzq"),
+    ("better_auth_secrets", f"2:{SECRET},{SECRET}zq"),
+    ("better_auth_secrets", f"2:{BETTER_AUTH_DEFAULT_SECRET}"),
+    ("allow_insecure_issuer", "please"),
+    ("better_auth_url", "http://auth:3000"),
+    ("better_auth_url", "http://10.0.0.5:3000"),
+    ("jwt_jwks_url", "http://auth.default.svc.cluster.local/keys"),
     ("better_auth_url", "http://app.example.com"),
     ("better_auth_url", "app.example.com"),
     ("better_auth_url", "https://"),
@@ -175,6 +192,7 @@ REFUSED = [
 ]
 
 FIELDS = dataclasses.fields(Settings)
+NAMES = {field.name.upper() for field in FIELDS}
 
 
 def settings(**variables: str) -> Settings:
@@ -200,7 +218,7 @@ def test_a_variable_refuses_the_rest_in_a_sentence_that_names_it_and_never_its_v
         assert text not in sentence
     assert "pass-word" not in sentence
     assert refused.value.__cause__ is None, "a cause would be printed with its value"
-    assert refused.value.__suppress_context__
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
 def test_every_setting_that_can_be_wrong_is_refused_somewhere_above():
@@ -273,10 +291,83 @@ def test_two_releases_of_all_workers_share_the_connection_budget(connections, wo
         assert found.pool_size * found.web_concurrency * 2 <= found.db_connections
 
 
+def test_all_faulty_variables_are_reported_at_once_each_with_its_sentence():
+    with pytest.raises(ConfigurationError) as refused:
+        settings(port="http", log_level="loud", cors_origins="*", host="localhost")
+    assert [fault.split(" must be ")[0] for fault in refused.value.faults] == ["PORT", "CORS_ORIGINS", "LOG_LEVEL"]
+    assert refused.value.detail == "\n".join(refused.value.faults)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://auth:3000", "http://auth:3000/api/auth", "http://10.1.2.3", "http://192.168.0.2:3000",
+        "http://[fd00::7]:3000", "http://auth.railway.internal", "http://host.docker.internal:3000",
+        "http://auth.default.svc.cluster.local",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["better_auth_url", "jwt_jwks_url"])
+def test_plain_http_to_an_issuer_in_a_private_network_takes_a_setting_that_the_refusal_names(name, address):
+    with pytest.raises(
+        ConfigurationError, match=f"^{name.upper()} must be an https:// .* with ALLOW_INSECURE_ISSUER=1"
+    ):
+        settings(**{name: address})
+    found = settings(**{name: address}, allow_insecure_issuer="1")
+    assert getattr(found, name) == address
+
+
+@pytest.mark.parametrize("address", ["http://app.example.com", "http://8.8.8.8", "http://auth.internal.example.com"])
+def test_plain_http_to_a_public_address_stays_refused_with_that_setting(address):
+    with pytest.raises(ConfigurationError, match=r"^BETTER_AUTH_URL must be an https:// address"):
+        settings(better_auth_url=address, allow_insecure_issuer="1")
+
+
+def test_the_first_secret_signs_and_versioned_ones_come_before_the_plain_one():
+    assert settings(better_auth_secret=f"{SECRET}2,{SECRET}1").secrets == (f"{SECRET}2", f"{SECRET}1")
+    both = settings(better_auth_secrets=f"3:{SECRET}3,2:{SECRET}2", better_auth_secret=f"{SECRET}2,{SECRET}1")
+    assert both.secrets == (f"{SECRET}3", f"{SECRET}2", f"{SECRET}1")
+    settings(better_auth_secrets=f"3:{SECRET}3", jwt_algorithms="HS256").require_issuer()
+
+
+def test_a_comma_belongs_to_a_secret_that_would_be_too_short_without_it():
+    assert settings(better_auth_secret="correct horse battery, staple stapler").secrets == (
+        "correct horse battery, staple stapler",
+    )
+    for mixed in (f"{SECRET},old", f"old,{SECRET}"):
+        with pytest.raises(
+            ConfigurationError, match=r"^BETTER_AUTH_SECRET must be a list in which each secret is at le"
+        ):
+            settings(better_auth_secret=mixed)
+
+
+MISSPELT = [
+    ("CORS_ORIGIN", "CORS_ORIGINS"), ("DATABASEURL", "DATABASE_URL"), ("DATABASE_URI", "DATABASE_URL"),
+    ("BETTERAUTH_SECRET", "BETTER_AUTH_SECRET"), ("cors_origins", "CORS_ORIGINS"), ("DB_HOST", ""), ("JWT_SECRET", ""),
+    ("JWKS_URL", ""), ("RATE_LIMITS", "RATE_LIMIT"), ("LOG_LEVELS", "LOG_LEVEL"), ("BETTER_AUTH_ISSUER", ""),
+    ("WEB_CONCURENCY", "WEB_CONCURRENCY"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "meant"), MISSPELT)
+def test_a_variable_that_looks_like_a_setting_and_is_none_is_found(name, meant):
+    assert unknown_settings({name: "x"}, NAMES) == {name: meant}
+    assert unknown_settings({name: " "}, NAMES) == {}, "a blank one is as good as none"
+
+
+def test_variables_of_other_programs_and_of_better_auth_itself_are_left_alone():
+    others = {
+        "PATH": "/bin", "HOSTNAME": "web", "HOME": "/", "LANG": "C", "DYNO": "web.1", "TEST_DATABASE_URL": "x",
+        "BETTER_AUTH_TRUSTED_ORIGINS": "x", "BETTER_AUTH_TELEMETRY": "0", "OTEL_SERVICE_NAME": "x", "PGHOST": "x",
+        "DB_SERVICE_HOST": "10.0.0.1", "DB_PORT": "tcp://10.0.0.1:5432", "DB_PORT_5432_TCP": "tcp://10.0.0.1:5432",
+    }  # fmt: skip
+    assert unknown_settings(others | {field.name.upper(): "x" for field in FIELDS}, NAMES) == {}
+
+
 def test_what_people_read_holds_no_secret():
     word = "unspeakable"
     secrets = {field.name: f"redis://{word}@host/{word * 4}" for field in FIELDS if field.metadata["secret"]}
     assert {"database_url", "migrations_database_url", "better_auth_secret", "rate_limit_storage"} <= set(secrets)
+    secrets["better_auth_secrets"] = f"1:{word * 4}"
     masked = settings(**secrets).masked()
     assert word not in str(masked)
     assert {masked[name.upper()] for name in secrets} == {"(set)"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import sys
 from urllib.parse import quote
@@ -112,7 +113,9 @@ def test_a_certificate_file_that_cannot_be_read_is_refused_without_its_path(para
 
 @pytest.mark.parametrize("mode", ["on", "true", "REQUIRE", "verify"])
 def test_an_unknown_ssl_mode_is_refused_with_those_that_are_known(mode):
-    with pytest.raises(ConfigurationError, match=r"sslmode must be disable, allow, prefer, require, verify-ca or"):
+    with pytest.raises(
+        ConfigurationError, match=r"sslmode must be disable, allow, prefer, require, verify-ca, verify-full or"
+    ):
         parse(f"postgres://localhost/tasks?sslmode={mode}")
 
 
@@ -121,6 +124,66 @@ def test_what_the_driver_cannot_do_and_nobody_misses_is_left_out_with_a_line_in_
     with caplog.at_level(logging.INFO, "doable.database"):
         assert parse(f"postgres://ada:word@localhost/tasks?{name}=disable") == PLAIN
     assert f"DATABASE_URL: {name} is left out" in caplog.text
+
+
+PRISMA = "connection_limit=1&pool_timeout=20&socket_timeout=5&max_idle_connection_lifetime=60&max_connection_lifetime=9"
+
+
+def test_the_form_that_prisma_gives(caplog):
+    with caplog.at_level(logging.INFO, "doable.database"):
+        found = parse(f"postgresql://ada:word@localhost:5432/tasks?schema=public&{PRISMA}&statement_cache_size=0")
+    assert found == {**PLAIN, "statement_cache_size": 0}
+    for name in ("connection_limit", "pool_timeout", "socket_timeout", "max_connection_lifetime"):
+        assert f"DATABASE_URL: {name} is left out" in caplog.text
+
+
+def test_the_form_that_vercel_gives_for_supabase():
+    found = parse(
+        "postgres://postgres.abc:word@aws-0-eu.pooler.supabase.com:6543/postgres?sslmode=require&supa=base-pooler.x"
+    )
+    assert (found["pgbouncer"], found["ssl"], found["user"]) == (True, "require", "postgres.abc")
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("schema=app", "schema may only be public; for another one write options=-c%20search_path%3Dname"),
+        ("pgbouncer=maybe", "pgbouncer must be true or false"),
+        ("statement_cache_size=many", "statement_cache_size must be a number of statements"),
+        ("statement_cache_size=-1", "statement_cache_size must be a number of statements"),
+        ("target_session_attrs=standby", "target_session_attrs must be any, read-write or primary: the service writes"),
+        ("target_session_attrs=read-only", "target_session_attrs must be any, read-write or primary"),
+        ("sslaccept=maybe", "sslaccept must be strict or accept_invalid_certs"),
+    ],
+)
+def test_a_parameter_that_cannot_be_honoured_is_refused_with_those_that_can(query, reason):
+    with pytest.raises(ConfigurationError, match=f"^DATABASE_URL: {re.escape(reason)}"):
+        parse(f"postgres://ada:pass-word@localhost/tasks?{query}")
+
+
+@pytest.mark.parametrize("query", ["sslmode=no-verify", "sslmode=require&sslaccept=accept_invalid_certs"])
+def test_tls_without_verification_says_in_the_log_what_it_gives_up(query, caplog):
+    with caplog.at_level(logging.INFO, "doable.database"):
+        context = parse(f"postgres://ada:word@localhost/tasks?{query}")["ssl"]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
+    assert "without a check of the server's certificate" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["", "&sslmode=prefer", "&sslmode=require", "&sslmode=verify-full"])
+def test_prismas_strict_acceptance_of_certificates_verifies_them(mode):
+    context = parse(f"postgres://ada:word@localhost/tasks?sslaccept=strict{mode}")["ssl"]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+@pytest.mark.parametrize("attributes", ["any", "read-write", "primary"])
+async def test_a_server_that_can_write_may_be_asked_for(settings, attributes):
+    joint = "&" if "?" in settings.database_url else "?"
+    url = f"{settings.database_url}{joint}target_session_attrs={attributes}"
+    client = FairClient(connection_name="default", **credentials(settings, url))
+    try:
+        assert (await client.fetch_row("SELECT 1 AS one"))["one"] == 1
+    finally:
+        await client.close()
 
 
 @pytest.mark.parametrize(("seconds", "timeout"), [("7", 7.0), ("0", 10.0), ("", 10.0)])
@@ -193,7 +256,7 @@ def test_the_database_is_called_like_the_user_where_it_is_not_named_as_in_libpq(
     assert parse("postgres://ada:word@localhost")["database"] == "ada"
 
 
-@pytest.mark.parametrize("name", ["target_session_attrs", "pool_timeout", "ssl", "statement_timeout", "host"])
+@pytest.mark.parametrize("name", ["ssl", "statement_timeout", "host", "sslpassword"])
 def test_an_unknown_parameter_is_refused_by_name(name):
     with pytest.raises(ConfigurationError, match=f"parameter that is not understood: {name}\\. Take it out"):
         parse(f"postgres://ada:word@localhost/tasks?sslmode=require&{name}=x")
@@ -266,6 +329,12 @@ def test_no_refusal_shows_the_password(url):
         ("postgres://ep-pooler-1234.eu-central-1.aws.neon.tech/tasks?pgbouncer=true", {}, True),
         ("postgres://ep-1-pooler.eu-central-1.aws.neon.tech/tasks?pgbouncer=true", {}, True),
         ("postgres://localhost/tasks?pgbouncer=false", {}, False),
+        ("postgres://localhost/tasks?pgbouncer=true&connection_limit=1", {}, True),
+        ("postgres://localhost/tasks?pgbouncer=1", {}, True),
+        ("postgres://postgres.abc:word@aws-0-eu-central-1.pooler.supabase.com:6543/postgres", {}, True),
+        ("postgres://postgres.abc:word@aws-0-eu-central-1.pooler.supabase.com:5432/postgres", {}, False),
+        ("postgres://postgres:word@db.abc.supabase.co:6543/postgres", {}, True),
+        ("postgres://postgres:word@db.abc.supabase.co:5432/postgres", {}, False),
         ("postgres://localhost/tasks", {"db_pgbouncer": "1"}, True),
         ("postgres://localhost/tasks?pgbouncer=true", {"db_pgbouncer": "0"}, True),
     ],

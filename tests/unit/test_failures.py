@@ -10,7 +10,7 @@ import pytest
 
 from service.database import credentials
 from service.database.client import FairClient
-from service.database.failures import KINDS, translate
+from service.database.failures import KINDS, explain, translate
 from service.errors import UnavailableError
 
 STATES = [
@@ -96,6 +96,29 @@ def test_an_exception_that_is_not_the_drivers_is_left_alone(error):
 
 def test_what_is_translated_already_is_left_alone():
     assert translate(UnavailableError("pool")) is None
+
+
+SENTENCES = {
+    asyncpg.InvalidPasswordError('password authentication failed for user "ada"'): (
+        'the database refuses the login: password authentication failed for user "ada"; '
+        "check DATABASE_URL's user, password and sslmode"
+    ),
+    asyncpg.InvalidCatalogNameError('database "x" does not exist'): (
+        'there is no such database: database "x" does not exist; create it, or check DATABASE_URL\'s database name'
+    ),
+    asyncpg.TooManyConnectionsError("full"): "the database cannot answer now: full",
+    ssl.SSLCertVerificationError(1, "certificate verify failed"): (
+        "there is no TLS connection to the database: certificate verify failed (SSLCertVerificationError); "
+        "check DATABASE_URL's sslmode"
+    ),
+}
+
+
+@pytest.mark.parametrize(("error", "sentence"), SENTENCES.items(), ids=lambda value: type(value).__name__)
+def test_an_operator_reads_what_is_wrong_in_the_databases_own_words(error, sentence):
+    unavailable = UnavailableError("any")
+    unavailable.__cause__ = error
+    assert explain(unavailable) == explain(error) == sentence
 
 
 @pytest.fixture

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import time
 
+import jwt
 import pytest
 
 from service.auth.keys import KeySet, SharedSecret
-from service.auth.published import PublishedKeys
+from service.auth.published import MAXIMUM_WAITERS, PublishedKeys
 from service.auth.tokens import TokenVerifier, Trust
 from service.errors import InvalidTokenError, UnavailableError
 
-ALL = frozenset({"EdDSA", "ES256", "ES512", "RS256", "PS256"})
+ALL = frozenset({"EdDSA", "ES256", "ES384", "ES512", "RS256", "PS256"})
 
 
 @pytest.fixture
@@ -38,15 +40,172 @@ async def test_a_known_key_is_found_without_asking_again(published):
 
 async def test_a_thousand_random_key_ids_cause_one_fetch_in_a_cool_down(published):
     issuer, keys = published
+    keys._cooldown = 2.0  # long enough for a thousand on a slow machine
     await keys.fetch()
     asked = [keys.find("EdDSA", f"random-{number}") for number in range(1_000)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert all(isinstance(answer, InvalidTokenError) for answer in answers)
     assert issuer.fetches == 2
-    await asyncio.sleep(0.3)  # the cool-down itself is what is waited for
+    started = time.monotonic()
+    asked = [keys.find("EdDSA", f"random-{number}") for number in range(1_000)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert time.monotonic() - started > 0.1, "they waited for the end of the cool-down"
+    assert issuer.fetches == 3
+    assert sum(isinstance(answer, InvalidTokenError) for answer in answers) == MAXIMUM_WAITERS
+    beyond = [answer for answer in answers if isinstance(answer, UnavailableError)]
+    assert len(beyond) == 1_000 - MAXIMUM_WAITERS
+    assert {answer.kind for answer in beyond} == {"keys"}
+    assert {answer.retry_after for answer in beyond} <= {1, 2}
+
+
+async def test_a_key_that_is_rotated_in_the_cool_down_is_found_at_its_end(published):
+    issuer, keys = published
+    await keys.fetch()
     with pytest.raises(InvalidTokenError):
         await keys.find("EdDSA", "random")
+    issuer.add("second", "EdDSA")
+    assert await asyncio.gather(*(keys.find("EdDSA", "second") for _ in range(20)))
+    assert issuer.fetches == 3, "they share one fetch"
+
+
+async def test_in_a_long_cool_down_an_unknown_key_id_is_told_when_to_come_back_and_not_refused(make_issuer):
+    issuer = make_issuer()
+    issuer.add("first", "EdDSA")
+    await issuer.start()
+    keys = PublishedKeys(f"{issuer.origin}/jwks", algorithms=ALL, cooldown=30)
+    await keys.fetch()
+    with pytest.raises(InvalidTokenError):
+        await keys.find("EdDSA", "random")
+    issuer.add("second", "EdDSA")
+    with pytest.raises(UnavailableError) as raised:
+        await keys.find("EdDSA", "second")
+    assert (raised.value.kind, raised.value.retry_after) == ("keys", 30)
+    keys._asked_at -= 28  # the cool-down ends in two seconds
+    await keys.find("EdDSA", "second")
     assert issuer.fetches == 3
+    await issuer.stop()
+
+
+async def test_an_unknown_key_id_is_not_refused_while_the_issuer_cannot_be_asked(published):
+    issuer, keys = published
+    await keys.fetch()
+    issuer.head = b"HTTP/1.1 500 Oops"
+    with pytest.raises(UnavailableError):
+        await keys.find("EdDSA", "second")
+    await keys.find("EdDSA", "first")
+
+
+async def test_only_a_token_in_order_in_all_else_makes_us_ask_the_issuer(published):
+    issuer, keys = published
+    await keys.fetch()
+    verifier = TokenVerifier([Trust(source=keys, issuers=(issuer.origin,), audiences=(issuer.origin,))])
+    unknown = {"kid": "random"}
+    for claims in ({"exp": 1}, {"exp": ...}, {"iss": "https://evil.example.com"}, {"aud": "other"}, {"sub": "me"}):
+        with pytest.raises(InvalidTokenError):
+            await verifier.verify(issuer.sign("first", **{"headers": unknown, "user_id": "alice", **claims}))
+    assert issuer.fetches == 1
+    with pytest.raises(InvalidTokenError):
+        await verifier.verify(issuer.sign("first", headers=unknown))
+    assert issuer.fetches == 2
+
+
+async def test_an_outage_of_the_key_set_is_logged_once_and_again_when_its_cause_changes(published, caplog):
+    caplog.set_level(logging.INFO, "doable.auth")
+    issuer, keys = published
+    for head in (b"HTTP/1.1 500 Oops",) * 3 + (b"HTTP/1.1 404 Not Found",) * 2 + (b"HTTP/1.1 200 OK",) * 2:
+        issuer.head = head
+        await keys.fetch()
+    seen = [(record.getMessage(), record.fields.get("error")) for record in caplog.records]
+    assert seen == [
+        ("key set not available", "status 500"),
+        ("key set not available", "status 404"),
+        ("key set available again", None),
+        ("key set changed", None),
+    ]
+    assert caplog.records[-1].fields["keys"] == 1
+
+
+async def test_a_token_without_a_key_id_passes_where_one_key_of_its_algorithm_is_published(published):
+    issuer, keys = published
+    issuer.add("of another family", "ES256")
+    token = issuer.sign("first", headers={"kid": None})
+    verifier = TokenVerifier([Trust(source=keys)], remembered=0)
+    assert (await verifier.verify(token)).user_id == "alice"
+    issuer.add("second", "EdDSA")
+    await keys.fetch()
+    with pytest.raises(InvalidTokenError) as refused:
+        await verifier.verify(token)
+    assert refused.value.reason == "no key id, and several keys are published for this algorithm"
+
+
+async def test_a_key_that_is_published_without_an_id_serves_tokens_without_one(published):
+    issuer, keys = published
+    jwk = issuer.jwk("first")
+    del jwk["kid"]
+    issuer.body = json.dumps({"keys": [jwk]}).encode()
+    verifier = TokenVerifier([Trust(source=keys)])
+    assert (await verifier.verify(issuer.sign("first", headers={"kid": None}))).user_id == "alice"
+    for key_id in ("first", "0", ""):
+        with pytest.raises((InvalidTokenError, UnavailableError)):
+            await verifier.verify(issuer.sign("first", headers={"kid": key_id}))
+
+
+def ed25519(issuer, key_id: str, algorithm: str) -> str:
+    """A token signed with an Ed25519 key under the algorithm's name of RFC 9864."""
+    payload = {"sub": "alice", "exp": int(time.time()) + 900}
+    parts = [json.dumps(part).encode() for part in ({"alg": algorithm, "kid": key_id}, payload)]
+    signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    return f"{signed.decode()}.{base64.urlsafe_b64encode(issuer.keys[key_id][1].sign(signed)).rstrip(b'=').decode()}"
+
+
+@pytest.mark.parametrize("published_as", ["EdDSA", "Ed25519", None])
+@pytest.mark.parametrize("sent_as", ["EdDSA", "Ed25519"])
+async def test_ed25519_is_one_algorithm_under_both_of_its_names(published, published_as, sent_as):
+    issuer, keys = published
+    jwk = issuer.jwk("first") | {"alg": published_as}
+    issuer.body = json.dumps({"keys": [{name: value for name, value in jwk.items() if value}]}).encode()
+    verifier = TokenVerifier([Trust(source=keys)])
+    assert (await verifier.verify(ed25519(issuer, "first", sent_as))).user_id == "alice"
+
+
+async def test_the_name_ed25519_reaches_no_key_of_another_family(published):
+    issuer, keys = published
+    issuer.add("EC", "ES256")
+    verifier = TokenVerifier([Trust(source=keys), Trust(source=SharedSecret("s" * 32))])
+    for key_id in ("EC", "first"):
+        forged = jwt.encode({"sub": "alice", "exp": int(time.time()) + 900}, "s" * 32, "HS256", {"kid": key_id})
+        _, payload, signature = forged.split(".")
+        header = base64.urlsafe_b64encode(json.dumps({"alg": "Ed25519", "kid": key_id}).encode()).rstrip(b"=").decode()
+        with pytest.raises(InvalidTokenError):
+            await verifier.verify(f"{header}.{payload}.{signature}")
+
+
+@pytest.mark.parametrize(
+    ("claim", "configured", "setting"), [("iss", "issuers", "JWT_ISSUER"), ("aud", "audiences", "JWT_AUDIENCE")]
+)
+async def test_a_slash_too_many_is_said_in_the_log_and_still_refused(published, claim, configured, setting):
+    issuer, keys = published
+    address = "https://issuer.example.com"
+    for theirs, ours in ((f"{address}/", address), (address, f"{address}/")):
+        verifier = TokenVerifier([Trust(source=keys, **{configured: (ours,)})])
+        with pytest.raises(InvalidTokenError) as refused:
+            await verifier.verify(issuer.sign("first", **{claim: theirs}))
+        assert f"differs by a slash at its end alone; set {setting} as the token has it" in refused.value.reason
+        assert address not in refused.value.reason
+        with pytest.raises(InvalidTokenError) as refused:
+            await verifier.verify(issuer.sign("first", **{claim: "https://evil.example.com"}))
+        assert "slash" not in refused.value.reason
+
+
+async def test_a_token_signed_with_any_of_several_secrets_is_accepted(published):
+    secrets = [f"{number} " + "s" * 32 for number in range(3)]
+    verifier = TokenVerifier([Trust(source=SharedSecret(*secrets[:2]))])
+    claims = {"sub": "alice", "exp": int(time.time()) + 900}
+    for secret in secrets[:2]:
+        assert (await verifier.verify(jwt.encode(claims, secret, "HS256"))).user_id == "alice"
+    with pytest.raises(InvalidTokenError) as refused:
+        await verifier.verify(jwt.encode(claims, secrets[2], "HS256"))
+    assert refused.value.reason == "InvalidSignatureError"
 
 
 async def test_a_failed_fetch_counts_for_the_cool_down_too(published):
@@ -180,7 +339,9 @@ def test_symmetric_private_foreign_weak_and_malformed_keys_are_left_out(make_iss
         {**good, "kid": "kty a list", "kty": ["EC"]},
         {**good, "kid": "key_ops a number", "key_ops": 5},
         {"kty": "RSA", "kid": "short", "n": short, "e": "AQAB", "alg": "RS256"},
+        {"kty": "EC", "kid": "secp256k1", "crv": "secp256k1", "x": "AA", "y": "AA"},
         {"kty": "EC", "kid": "P-384", "crv": "P-384", "x": "AA", "y": "AA"},
+        {"kty": "OKP", "kid": "Ed448", "crv": "Ed448", "x": "AA", "alg": "EdDSA"},
         {},
         None,
         "key",
@@ -202,7 +363,7 @@ def test_a_key_without_alg_serves_only_its_own_type_and_curve(make_issuer):
     entries = [{name: value for name, value in issuer.jwk(key_id).items() if name != "alg"} for key_id in issuer.keys]
     keys = KeySet.read(json.loads(json.dumps({"keys": entries})))
     for key_id, own in {
-        "EdDSA": {"EdDSA"}, "ES256": {"ES256"}, "ES512": {"ES512"},
+        "EdDSA": {"EdDSA"}, "ES256": {"ES256"}, "ES384": {"ES384"}, "ES512": {"ES512"},
         "RS256": {"RS256", "PS256"}, "PS256": {"RS256", "PS256"},
     }.items():  # fmt: skip
         for algorithm in ALL:

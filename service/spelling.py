@@ -1,0 +1,36 @@
+"""Find environment variables that were meant to be settings of the service, but are none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+
+# A variable with one of these beginnings is most likely meant for the service.
+PREFIXES = (
+    "AUTH_FAILURE", "BETTER_AUTH_", "CORS_", "DB_", "EVENT_STREAM", "JWKS_", "JWT_", "LOG_", "METRICS_", "MIGRATION",
+    "RATE_LIMIT", "TASK_", "TOKEN_CACHE", "TRACE_", "TRASH_",
+)  # fmt: skip
+# Variables that Better Auth itself reads, from an environment that the two may share.
+BETTER_AUTH_OWN = re.compile(r"BETTER_AUTH_(TRUSTED_ORIGINS|API_KEY|API_URL|KV_URL|TELEMETRY\w*)")
+# Docker and Kubernetes announce a neighbour called `db` in variables of this form.
+SERVICE_LINK = re.compile(r"\w+_(SERVICE_(HOST|PORT\w*)|PORT_\d+_(TCP|UDP)\w*)")
+ALIKE = 0.88  # of difflib's ratio: CORS_ORIGIN and DATABASEURL are, TEST_DATABASE_URL is not
+SHORTEST = 6  # characters; shorter names resemble too many others
+
+
+def unknown_settings(environ: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
+    """Return the variables of `environ` that look like settings but are not in `known`.
+
+    Each comes with the known name that resembles it most, or an empty text. Values are never looked at, except to
+    tell a service link by its `tcp://`.
+    """
+    found = {}
+    for name in sorted(set(environ) - set(known)):
+        link = SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and environ[name].startswith(("tcp:", "udp:")))
+        if link or BETTER_AUTH_OWN.fullmatch(name) or not environ[name].strip():
+            continue
+        close = get_close_matches(name.upper(), known, 1, ALIKE) if len(name) >= SHORTEST else []
+        if close or name.startswith(PREFIXES):
+            found[name] = close[0] if close else ""
+    return found
