@@ -101,18 +101,28 @@ class TaskNotFoundError(DoableError):
 class VersionMismatchError(DoableError):
     """The task is at another version than the writer expects; nothing was written.
 
-    `version` and `document` (JSON) are the task's as it is. If `weakened`, what the writer sent cannot ever match.
+    `version` and `document` (JSON) are the task's as it is. If `mangled`, a proxy has changed the ETag that was sent,
+    and it can never match. If `excluded`, the version is one at which the writer does not want to write.
     """
 
-    def __init__(self, version: int, document: str, *, weakened: bool = False) -> None:
+    def __init__(self, version: int, document: str, *, mangled: bool = False, excluded: bool = False) -> None:
         """Keep the task, and say what to do."""
-        super().__init__(
-            'A weak ETag (W/"…") never matches in If-Match; a proxy has weakened it, so send the version as '
-            "'if_version' in the body."
-            if weakened
-            else f"The task has changed since you read it, and is at version {version} now; look at 'current', decide "
-            "again, and send that version."
-        )
+        if mangled:
+            detail = (
+                'A proxy that compresses has changed the ETag in If-Match (to W/"…", or with a suffix such as -gzip), '
+                "so it can never match; send the version as 'if_version' in the body, without If-Match."
+            )
+        elif excluded:
+            detail = (
+                f"If-None-Match excludes this write, because the task is there, at version {version}; look at "
+                "'current' and decide again."
+            )
+        else:
+            detail = (
+                f"The task has changed since you read it, and is at version {version} now; look at 'current', decide "
+                "again, and send that version."
+            )
+        super().__init__(detail)
         self.document = document
 
 

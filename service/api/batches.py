@@ -40,7 +40,7 @@ class BatchResults(Struct):
 async def perform_batch(request: ApiRequest) -> HTTPResponse:
     """Do many writes at once."""
     sent, atomic = operations.read(await _body(request))
-    conditions.refuse_if_match(request, "in a batch an operation takes 'if_version'")
+    conditions.refuse(request, "in a batch an operation takes 'if_version'")
     valid = [operation for operation in sent if isinstance(operation, Operation)]
 
     async def perform(tasks: UserTasks) -> HTTPResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from sanic import HTTPResponse
@@ -17,6 +17,8 @@ from service.models import Expected
 # One element of a list of entity tags (RFC 9110 sections 5.6.1 and 8.8.3), with what ends it; it may be empty.
 ELEMENT = re.compile(r'[ \t]*(?:(W/)?"([^"\x00-\x20\x7f]*)"[ \t]*)?(?:,|\Z)')
 VERSION = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+# What servers and proxies that compress an answer put behind its ETag: Apache, Jetty and others.
+SUFFIX = re.compile(r"(?:--?|[;:_/])(?:gzip|br|zstd|deflate)\Z")
 MAXIMUM_VERSION = 2**63 - 1  # PostgreSQL's bigint
 ANY = "*"
 
@@ -26,6 +28,16 @@ class Tag(NamedTuple):
 
     weak: bool
     opaque: str
+
+    @property
+    def original(self) -> str:
+        """What stood in the quotes before a proxy compressed the answer."""
+        return SUFFIX.sub("", self.opaque)
+
+    @property
+    def is_mangled(self) -> bool:
+        """Whether a proxy has changed it. This service gives strong tags alone."""
+        return self.weak or self.original != self.opaque
 
 
 def entity_tags(text: str) -> list[Tag]:
@@ -44,43 +56,52 @@ def entity_tags(text: str) -> list[Tag]:
 
 
 def expected(request: ApiRequest, if_version: int | None) -> Expected | None:
-    """What a write expects of its task, by `If-Match` and by the body's `if_version`; if both are sent both must hold.
+    """What a write expects of its task, by its condition headers and by the body's `if_version`; all of them must hold.
 
-    Tags are compared strongly, so a weak one matches nothing (RFC 9110 section 13.1.1). `*` holds for any task that
-    is there. Raises InvalidInputError for a header that cannot be read: to overlook it would lose an update.
+    `If-Match` compares strongly (RFC 9110 section 13.1.1): a tag that a proxy has changed matches nothing, because it
+    no longer names one exact state. `*` holds for any task that is there. `If-None-Match` compares weakly (section
+    13.1.2), and `*` holds for none. Raises InvalidInputError for a header that cannot be read: to overlook it would
+    lose an update.
     """
-    named = None if if_version is None else [if_version]
-    if "if-match" not in request.headers:
-        return None if named is None else Expected(named)
-    text = _header(request, "if-match")
-    if text == ANY:
-        return None if named is None else Expected(named)
-    try:
-        tags = entity_tags(text)
-    except ValueError:
-        raise InvalidInputError([FieldError("If-Match", 'must be * or ETags in quotes, such as "7"')]) from None
-    versions = [*_versions(tags)]
-    if named is not None:
-        versions = [version for version in versions if version in named]
-    return Expected(versions, weakened=any(tag.weak for tag in tags))
+    matching, excluding = _condition(request, "If-Match"), _condition(request, "If-None-Match")
+    versions: list[int] | None = None if if_version is None else [if_version]
+    if isinstance(matching, list):
+        sent = _versions(tag.opaque for tag in matching if not tag.weak)
+        versions = [version for version in sent if if_version in {None, version}]
+    if versions is None and excluding is None:
+        return None
+    return Expected(
+        versions,
+        excluded=[*_versions(tag.original for tag in excluding)] if isinstance(excluding, list) else (),
+        absent=excluding == ANY,
+        mangled=isinstance(matching, list) and any(tag.is_mangled for tag in matching),
+    )
 
 
-def refuse_if_match(request: ApiRequest, instead: str = "many are deleted as they are") -> None:
+def refuse(request: ApiRequest, instead: str = "many are deleted as they are") -> None:
     """Raise InvalidInputError where a write cannot be tied to an ETag, of many tasks for instance."""
-    if "if-match" in request.headers:
-        raise InvalidInputError([FieldError("If-Match", f"is for one live task; {instead}")])
+    faults = [
+        FieldError(name, f"is for one live task; {instead}")
+        for name in ("If-Match", "If-None-Match")
+        if name in request.headers
+    ]
+    if faults:
+        raise InvalidInputError(faults)
 
 
 def is_known(request: ApiRequest, etag: str) -> bool:
     """Whether the caller has what `etag` stands for, by `If-None-Match`, where weak tags do as well as strong ones.
 
+    So do tags that a proxy has changed: they stand for the same content in another coding.
     One that cannot be read names nothing: an answer in full is always right.
     """
     if "if-none-match" not in request.headers:
         return False
     text = _header(request, "if-none-match")
     try:
-        return text == ANY or etag.strip('"') in {tag.opaque for tag in entity_tags(text)}
+        return text == ANY or etag.strip('"') in {
+            name for tag in entity_tags(text) for name in (tag.opaque, tag.original)
+        }
     except ValueError:
         return False
 
@@ -109,7 +130,21 @@ def _header(request: ApiRequest, name: str) -> str:
     return ",".join(request.headers.getall(name)).strip(" \t")
 
 
-def _versions(tags: list[Tag]) -> Iterator[int]:
-    for weak, opaque in tags:
-        if not weak and VERSION.fullmatch(opaque) and int(opaque) <= MAXIMUM_VERSION:
-            yield int(opaque)
+def _condition(request: ApiRequest, name: str) -> list[Tag] | str | None:
+    """The tags of a condition header, ANY, or None where it was not sent. Raises InvalidInputError."""
+    if name not in request.headers:
+        return None
+    text = _header(request, name)
+    if text == ANY:
+        return ANY
+    try:
+        return entity_tags(text)
+    except ValueError:
+        raise InvalidInputError([FieldError(name, 'must be * or ETags in quotes, such as "7"')]) from None
+
+
+def _versions(opaque: Iterable[str]) -> Iterator[int]:
+    """The versions that tags of tasks name."""
+    for text in opaque:
+        if VERSION.fullmatch(text) and int(text) <= MAXIMUM_VERSION:
+            yield int(text)

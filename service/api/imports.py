@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import idempotency, listing, media_types, responses
+from service.api import conditions, idempotency, listing, media_types, responses
 from service.api.formats import document, lines, table
 from service.api.protocol import DeadlineProtocol
 from service.api.requests import ApiRequest
@@ -72,6 +72,7 @@ class Imported(Struct):
 @blueprint.post("/", unquote=True, stream=True)
 async def import_tasks(request: ApiRequest) -> HTTPResponse:
     """Create all tasks of a file, or none."""
+    conditions.refuse(request, "an import creates tasks")
     read = _reader(request)
     async with _turn(request):
         await _receive(request)

@@ -62,7 +62,8 @@ PROBLEMS = {
         ),
         Problem(
             "version_mismatch", 412, "Version mismatch",
-            "The task is not at the version that If-Match or `if_version` names; `current` is the task as it is.",
+            "The task is not at the version that If-Match or `if_version` asks for, or If-None-Match excludes it; "
+            "`current` is the task as it is.",
         ),
         Problem(
             "payload_too_large", 413, "Payload too large",

@@ -54,6 +54,7 @@ async def list_tasks(request: ApiRequest) -> HTTPResponse:
 @blueprint.post("/", unquote=True)
 async def create_task(request: ApiRequest) -> HTTPResponse:
     """Create a task."""
+    conditions.refuse(request, "to create a task once, send an Idempotency-Key")
     draft = schemas.read_draft(request.json_body)
 
     async def create(tasks: UserTasks) -> HTTPResponse:
@@ -65,7 +66,7 @@ async def create_task(request: ApiRequest) -> HTTPResponse:
 @blueprint.delete("/", unquote=True)
 async def delete_tasks(request: ApiRequest) -> HTTPResponse:
     """Move many tasks to the trash at once."""
-    conditions.refuse_if_match(request)
+    conditions.refuse(request)
     sent = listing.parameters(request.query_string, DeleteParameters)
     completed = None if sent.status == "all" else sent.status == "completed"
     deleted = await request.tasks.delete_many(completed=completed)

@@ -87,4 +87,4 @@ async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 def _refuse_conditions(request: ApiRequest) -> None:
     """Raise InvalidInputError for a write that is tied to a version, or says anything else that is not looked at."""
     fields.decode(request.json_body.strip() or b"{}", NoParameters)
-    conditions.refuse_if_match(request, "what is in the trash comes back, or goes, as it is")
+    conditions.refuse(request, "what is in the trash comes back, or goes, as it is")

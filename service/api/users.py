@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import fields, responses
+from service.api import conditions, fields, responses
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
 from service.models import User
@@ -28,6 +28,7 @@ class Erasure(Struct, forbid_unknown_fields=True):
 @blueprint.delete("/", unquote=True)
 async def erase_user(request: ApiRequest) -> HTTPResponse:
     """Erase the caller: tasks, trash, idempotency keys and the user's own row."""
+    conditions.refuse(request, "a user is erased as a whole")
     user_id = request.caller.user_id
     confirm(request.json_body, user_id)
     await User.objects.erase(user_id)

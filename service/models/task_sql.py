@@ -8,8 +8,9 @@ Every write takes the same three steps in one statement, so that it needs no tra
    row, held until commit, makes revisions commit in order; `written_at` strictly increases with them.
 3. the write itself, stamped with that revision and that clock.
 
-A write may expect the task at one of some versions, `$5`; NULL expects nothing. That is decided under the lock too, so
-of many writers who saw the same version one wins, and the answer tells the others of the task as it is (`matched`).
+A write may expect the task at one of some versions, `$5`; NULL expects nothing. It may exclude versions, `$6`; an empty
+array excludes none. That is decided under the lock too, so of many writers who saw the same version one wins, and the
+answer tells the others of the task as it is (`matched`).
 
 Locks are always taken in this order, task before owner, so two writers cannot wait for each other. No volatile
 function stands in an UPDATE and every table is reached through its owner, so that the tables can be distributed
@@ -63,8 +64,8 @@ FROM users WHERE id = $1
 
 NEVER_WRITTEN = "0"  # the state of a user without a row
 
-# Of the locked task: whether it is at one of the versions that the writer expects.
-EXPECTED = "($5::bigint[] IS NULL OR version = ANY ($5))"
+# Of the locked task: whether it is at one of the versions that the writer expects, and at none that it excludes.
+EXPECTED = "(($5::bigint[] IS NULL OR version = ANY ($5)) AND version <> ALL ($6::bigint[]))"
 
 FIND = """
 SELECT id, version, document FROM tasks WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL
@@ -113,10 +114,10 @@ AS_TEXT = frozenset({"due_date", "due_at"})  # asyncpg takes the calendar's firs
 
 @cache
 def update(columns: tuple[str, ...]) -> str:
-    """The statement that sets `columns` (names from TYPES, at least one) to `$6`, `$7`, … of one task."""
+    """The statement that sets `columns` (names from TYPES, at least one) to `$7`, `$8`, … of one task."""
     values = {
         column: f"${number}{'::text' if column in AS_TEXT else ''}::{TYPES[column]}"
-        for number, column in enumerate(columns, start=6)
+        for number, column in enumerate(columns, start=7)
     }
     change = ", ".join(
         COMPLETION.format(value) if column == "completed" else f"{column} = {value}" for column, value in values.items()

@@ -27,10 +27,29 @@ class StoredTask(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What a writer believes of a task: that it is at one of `versions`. Some were lost if a proxy `weakened` them."""
+    """What a writer believes of a task: that it is at one of `versions` (None: at any), and at none of `excluded`.
 
-    versions: Sequence[int]
-    weakened: bool = False
+    `absent` says that there must be no such task. Of the versions that were sent some are missing if a proxy has
+    `mangled` them.
+    """
+
+    versions: Sequence[int] | None
+    excluded: Sequence[int] = ()
+    absent: bool = False
+    mangled: bool = False
+
+    def admits(self, version: int) -> bool:
+        """Whether a task at `version` may be written; the statements decide the same under the task's lock."""
+        return not self.absent and self._is_named(version) and version not in self.excluded
+
+    def mismatch(self, version: int, document: str) -> VersionMismatchError:
+        """The error for a task that may not be written."""
+        if self._is_named(version):
+            return VersionMismatchError(version, document, excluded=True)
+        return VersionMismatchError(version, document, mangled=self.mangled)
+
+    def _is_named(self, version: int) -> bool:
+        return self.versions is None or version in self.versions
 
 
 class Summary(NamedTuple):
@@ -78,8 +97,8 @@ class UserTasks(UserScope):
         """
         if not changes:
             found = await self.find(task_id)
-            if expected and found.version not in expected.versions:
-                raise VersionMismatchError(found.version, found.document, weakened=expected.weakened)
+            if expected and not expected.admits(found.version):
+                raise expected.mismatch(found.version, found.document)
             return found
         values = map(_text, changes.values())
         return await self._write(sql.update(tuple(changes)), task_id, expected, *values)
@@ -93,10 +112,12 @@ class UserTasks(UserScope):
         await self._write(sql.DELETE, task_id, expected)
 
     async def _write(self, text: str, task_id: int, expected: Expected | None, *values: object) -> StoredTask:
-        versions = expected and expected.versions
-        row = await self._speaker.fetch_row(text, *self._owner, task_id, versions, *values)
+        versions, excluded = (expected.versions, expected.excluded) if expected else (None, ())
+        if expected and expected.absent:
+            versions = ()
+        row = await self._speaker.fetch_row(text, *self._owner, task_id, versions, excluded, *values)
         if expected and row and not row["matched"]:
-            raise VersionMismatchError(row["version"], row["document"], weakened=expected.weakened)
+            raise expected.mismatch(row["version"], row["document"])
         return _stored(row)
 
     async def perform(self, operations: Sequence[batch.Operation], *, atomic: bool, quota: int) -> list[batch.Outcome]:

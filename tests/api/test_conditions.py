@@ -120,6 +120,132 @@ class TestWritingWhatOneHasSeen:
             assert {answer.status_code for answer in answers if not answer.is_success} <= {404, 412}
 
 
+MANGLED = [
+    'W/"{0}"',
+    '"{0}-gzip"',
+    '"{0};gzip"',
+    '"{0}--gzip"',
+    '"{0}-br"',
+    'W/"{0}-gzip"',
+    '"{0}:zstd"',
+    '"{0}/deflate"',
+]
+
+
+class TestETagsThatAProxyHasChanged:
+    @pytest.mark.parametrize("if_match", MANGLED)
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_a_write_is_refused_with_the_true_reason(self, alice, task, refusal, kind, if_match):
+        problem = refusal(await write(alice, task, kind, if_match), 412, "version_mismatch")
+        assert "A proxy that compresses has changed the ETag" in problem["detail"]
+        assert "send the version as 'if_version' in the body" in problem["detail"]
+        assert "has changed since" not in problem["detail"]
+        assert problem["current"] == task
+        assert (await write(alice, task, kind, if_version=task["version"])).is_success
+
+    @pytest.mark.parametrize("if_match", MANGLED)
+    async def test_beside_a_whole_one_it_does_no_harm(self, alice, task, if_match):
+        response = await write(alice, task, ("PATCH", "", {"title": "Third"}), f'{if_match}, "{{0}}"')
+        assert (response.status_code, response.json()["title"]) == (200, "Third")
+
+    @pytest.mark.parametrize("mangled", MANGLED)
+    @pytest.mark.parametrize("tail", ["/{0}", "", "/summary"])
+    async def test_a_read_understands_it(self, alice, task, tail, mangled):
+        url = alice.path + tail.format(task["id"])
+        for _ in range(2):  # the summary's changes with the minute
+            etag = (await alice.get(url)).headers["etag"]
+            response = await alice.get(url, headers={"If-None-Match": mangled.format(etag.strip('"'))})
+            if response.status_code == 304:
+                break
+        assert (response.status_code, response.headers["etag"]) == (304, etag)
+
+    @pytest.mark.parametrize("tag", ['"1{0}-gzip"', '"{0}gzip"', '"{0}-gzip-x"', '"{0}-foo"', '"-gzip"'])
+    async def test_another_tag_is_not_taken_for_it(self, alice, task, tag):
+        url = f"{alice.path}/{task['id']}"
+        response = await alice.get(url, headers={"If-None-Match": tag.format(task["version"])})
+        assert response.status_code == 200
+
+
+class TestWritingWhatOneHasNotSeen:
+    """RFC 9110 section 13.1.2: for a method other than GET and HEAD a false `If-None-Match` is 412."""
+
+    @pytest.mark.parametrize("if_none_match", ["*", '"{0}"', '"1", "{0}"', *MANGLED])
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_a_task_that_is_excluded_is_left_alone_and_shown(self, alice, task, refusal, kind, if_none_match):
+        response = await unless(alice, task, kind, if_none_match)
+        problem = refusal(response, 412, "version_mismatch")
+        assert problem["detail"].startswith("If-None-Match excludes this write, because the task is there, at version ")
+        assert problem["current"] == task
+        assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
+        assert (await alice.make())["version"] == task["version"] + 1
+
+    @pytest.mark.parametrize("if_none_match", ['"1"', '"1", "0{0}"', '"x"', 'W/"1"', f'"{BIG + 1}"'])
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_any_other_is_written(self, alice, task, kind, if_none_match):
+        response = await unless(alice, task, kind, if_none_match)
+        assert response.status_code == (204 if kind[0] == "DELETE" else 200), response.text
+
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_both_conditions_must_hold(self, alice, task, refusal, kind):
+        for if_match, if_none_match in (('"1"', '"1"'), ('"{0}"', '"{0}"'), ("*", "*"), ('"1"', "*")):
+            response = await unless(alice, task, kind, if_none_match, if_match)
+            refusal(response, 412, "version_mismatch")
+        assert (await unless(alice, task, kind, '"1"', '"{0}"')).is_success
+
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_a_task_that_is_not_there_is_404_as_ever(self, alice, task, refusal, kind):
+        refusal(await unless(alice, task | {"id": BIG}, kind, "*"), 404, "task_not_found")
+
+    @pytest.mark.parametrize("if_none_match", ["", "7", '"7', '*, "7"'])
+    @pytest.mark.parametrize("kind", WRITES)
+    async def test_one_that_cannot_be_read_is_refused(self, alice, task, refusal, kind, if_none_match):
+        refusal(await unless(alice, task, kind, if_none_match), 422, "validation_error", "If-None-Match")
+
+    async def test_it_is_decided_in_the_statement(self, alice, task, statements):
+        with statements() as seen:
+            await unless(alice, task, ("PATCH", "", {"title": "Third"}), '"1"')
+        assert len(seen) == 1
+
+    async def test_of_fifty_writers_who_exclude_the_same_exactly_one_finds_it_changed_by_none(self, alice, task):
+        later = task["version"] + 1
+        answers = await asyncio.gather(
+            *(
+                unless(alice, {"id": task["id"], "version": later}, ("PATCH", "", {"title": f"Writer {n}"}), '"{0}"')
+                for n in range(50)
+            )
+        )
+        assert Counter(answer.status_code for answer in answers) == {200: 1, 412: 49}
+
+    @pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("POST", "/api/me/tasks", {"title": "A"}),
+            ("DELETE", "/api/me/tasks?status=all", None),
+            ("POST", "/api/me/tasks/batch", {"operations": [{"op": "create", "task": {"title": "A"}}]}),
+            ("POST", "/api/me/import", {"tasks": [{"title": "A"}]}),
+            ("POST", "/api/me/trash/1/restore", None),
+            ("DELETE", "/api/me/trash/1", None),
+            ("DELETE", "/api/me/trash", None),
+            ("DELETE", "/api/me", {"confirm": "alice"}),
+        ],
+    )
+    async def test_where_no_task_has_a_version_to_compare_it_is_refused(  # noqa: PLR0913, PLR0917 - each is a fixture or a case
+        self, alice, task, refusal, name, method, path, body
+    ):
+        response = await alice.request(method, path, json=body, headers={name: "*"})
+        refusal(response, 422, "validation_error", name)
+        assert (await alice.get(alice.path)).json() == [task]
+
+
+async def unless(caller, task, kind, if_none_match, if_match=None):
+    method, tail, body = kind
+    headers = {"If-None-Match": if_none_match.format(task["version"])}
+    if if_match is not None:
+        headers["If-Match"] = if_match.format(task["version"])
+    return await caller.request(method, f"{caller.path}/{task['id']}{tail}", json=body, headers=headers)
+
+
 class TestReadingWhatOneHas:
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     @pytest.mark.parametrize("tail", ["/{0}", "", "?overdue=true", "?limit=1&count=true&sort=title", "/summary"])

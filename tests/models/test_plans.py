@@ -117,9 +117,9 @@ async def test_a_page_at_any_depth_is_one_range_of_an_index_with_nothing_to_sort
     ("text", "arguments"),
     [
         (task_sql.FIND, ("alice", 5)),
-        (task_sql.TOGGLE, ("alice", None, None, 5, [7])),
-        (task_sql.update(("title", "completed")), ("alice", None, None, 5, None, "B", True)),
-        (task_sql.DELETE, ("alice", None, None, 5, None)),
+        (task_sql.TOGGLE, ("alice", None, None, 5, [7], [])),
+        (task_sql.update(("title", "completed")), ("alice", None, None, 5, None, [], "B", True)),
+        (task_sql.DELETE, ("alice", None, None, 5, None, [])),
         (task_sql.STATE, ("alice",)),
         (task_sql.DELETE_MANY, ("alice", None, None, True)),
         (task_sql.SUMMARY, ("alice", MOMENT.date(), MOMENT, MOMENT)),
