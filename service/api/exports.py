@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import datetime, timezone
 from typing import Annotated, Literal
@@ -11,8 +12,9 @@ from sanic import Blueprint
 from sanic.exceptions import BadRequest
 
 from service.api import listing, media_types, streaming
-from service.api.formats import FORMATS, Format
+from service.api.formats import FORMATS, Format, table
 from service.api.requests import ApiRequest
+from service.errors import FieldError, InvalidInputError
 
 blueprint: Blueprint = Blueprint("exports", url_prefix="/api/<user_id:str>/export")
 
@@ -25,6 +27,11 @@ class ExportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
         Meta(extra={"rule": "json, csv or ical"}, description="The file's form; without it the `Accept` header decides,"
              " and where that names none of the three, it is json."),
     ] = UNSET  # fmt: skip
+    bom: Annotated[
+        bool,
+        Meta(extra={"rule": "1 or 0; 1 only with csv"}, description="Whether a CSV file begins with a byte order mark,"
+             " without which Excel shows no letters but English ones right."),
+    ] = False  # fmt: skip
 
 
 @blueprint.get("/", unquote=True)
@@ -37,9 +44,17 @@ async def export_tasks(request: ApiRequest) -> None:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if sent.format is UNSET:
         headers["Vary"] = "Accept"
-    paced = request.app.ctx.admission.paced(request.caller.user_id, form.write(request.archive))
-    async with aclosing(paced) as pieces:
+    written = _pieces(request, form, marked=sent.bom)
+    async with aclosing(request.app.ctx.admission.paced(request.caller.user_id, written)) as pieces:
         await streaming.send(request, pieces, media_type, headers)
+
+
+def _pieces(request: ApiRequest, form: Format, *, marked: bool) -> AsyncIterator[bytes]:
+    if not marked:
+        return form.write(request.archive)
+    if form is not FORMATS["csv"]:
+        raise InvalidInputError([FieldError("bom", "is for CSV alone; add format=csv")])
+    return table.write(request.archive, marked=True)
 
 
 def _accepted(request: ApiRequest) -> Format:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+import io
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Literal
-from weakref import WeakValueDictionary
 
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
@@ -15,41 +13,17 @@ from service.api import conditions, idempotency, listing, media_types, responses
 from service.api.formats import document, lines, table
 from service.api.protocol import DeadlineProtocol
 from service.api.requests import ApiRequest
-from service.errors import UnavailableError
+from service.api.uploads import Room, Uploads
 from service.models import UserTasks
 
 blueprint: Blueprint = Blueprint("imports", url_prefix="/api/<user_id:str>/import")
 
 MAXIMUM_BODY = 32 * 1024 * 1024  # bytes
-READ_TIMEOUT = 60.0  # seconds for all of it to arrive, the wait for a turn included
-AT_ONCE = 2  # in each worker: each may hold some 100 MB for a moment
-TURN_TIMEOUT = 10.0  # seconds
-READERS: dict[str, Callable[[bytes], Iterator[lines.Line]]] = {
+READ_TIMEOUT = 60.0  # seconds for all of it to arrive, the wait for room included
+READERS: dict[str, Callable[[bytes], Iterator[lines.Line | None]]] = {
     "application/json": document.read,
     "text/csv": table.read,
 }
-
-
-class Turns:
-    """Who may import now: AT_ONCE of this worker, and one of each user, whose slow files keep nobody else out."""
-
-    def __init__(self) -> None:
-        """Let everybody in."""
-        self._all = asyncio.Semaphore(AT_ONCE)
-        self._own: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    @contextlib.asynccontextmanager
-    async def take(self, user_id: str) -> AsyncIterator[None]:
-        """A turn; the bodies of those who wait stay outside. Raises UnavailableError after TURN_TIMEOUT."""
-        own = self._own.setdefault(user_id, asyncio.Lock())
-        async with contextlib.AsyncExitStack() as held:
-            try:
-                async with asyncio.timeout(TURN_TIMEOUT):
-                    await held.enter_async_context(own)
-                    await held.enter_async_context(self._all)
-            except TimeoutError:
-                raise UnavailableError("imports") from None
-            yield
 
 
 class ImportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -74,34 +48,42 @@ async def import_tasks(request: ApiRequest) -> HTTPResponse:
     """Create all tasks of a file, or none."""
     conditions.refuse(request, "an import creates tasks")
     read = _reader(request)
-    async with _turn(request):
-        await _receive(request)
-        found, sent = read(request.body), listing.parameters(request.query_string, ImportParameters)
-        tasks, count = await lines.validate(found)
-
-        async def add(own: UserTasks) -> HTTPResponse:
-            quota, skip_known = request.settings.task_quota, sent.on_conflict == "skip"
-            return responses.json_value(Imported(*await own.add_all(tasks, count, quota=quota, skip_known=skip_known)))
-
-        return await idempotency.once(request, request.tasks, add)
+    uploads: Uploads = request.app.ctx.uploads
+    async with uploads.receive(request.caller.user_id) as room:
+        await _receive(request, room)
+        sent = listing.parameters(request.query_string, ImportParameters)
+        async with uploads.turn(request.caller.user_id), request.heavy():
+            tasks, count = await lines.validate(read(request.body))
+            return await idempotency.once(request, request.tasks, _adding(request, sent, tasks, count))
 
 
-def _reader(request: ApiRequest) -> Callable[[bytes], Iterator[lines.Line]]:
+def _adding(
+    request: ApiRequest, sent: ImportParameters, tasks: bytearray, count: int
+) -> Callable[[UserTasks], Awaitable[HTTPResponse]]:
+    async def add(own: UserTasks) -> HTTPResponse:
+        quota, skip_known = request.settings.task_quota, sent.on_conflict == "skip"
+        return responses.json_value(Imported(*await own.add_all(tasks, count, quota=quota, skip_known=skip_known)))
+
+    return add
+
+
+def _reader(request: ApiRequest) -> Callable[[bytes], Iterator[lines.Line | None]]:
     """What reads the media type of the body. Raises UnsupportedMediaTypeError."""
     return READERS[media_types.of_body(request, READERS)]
 
 
-def _turn(request: ApiRequest) -> contextlib.AbstractAsyncContextManager[None]:
-    """The caller's turn, and READ_TIMEOUT for the body to come, the wait for the turn included."""
+async def _receive(request: ApiRequest, room: Room) -> None:
+    """Read the whole body within READ_TIMEOUT; `room` bounds what all bodies hold.
+
+    Beyond MAXIMUM_BODY Sanic answers 413, of an announced length before any of it has come.
+    """
     protocol = request.http.protocol
     if isinstance(protocol, DeadlineProtocol):
         protocol.read_until(READ_TIMEOUT)
-    turns: Turns = request.app.ctx.import_turns
-    return turns.take(request.caller.user_id)
-
-
-async def _receive(request: ApiRequest) -> None:
-    """Read the whole body. Beyond MAXIMUM_BODY Sanic answers 413, of an announced length before any of it has come."""
     # Sanic lifts its limit for a route that reads the body itself; nobody without a token gets as far as here.
     request.http.request_max_size = MAXIMUM_BODY
-    await request.receive_body()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+    received = io.BytesIO()  # its bytes need not be copied at the end; Sanic's own `receive_body` holds them twice
+    async for piece in request.http:
+        await room.take(len(piece))
+        received.write(piece)
+    request.body = received.getvalue()

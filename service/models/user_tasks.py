@@ -82,7 +82,7 @@ class UserTasks(UserScope):
             raise TaskQuotaError(quota)
         return _stored(row)
 
-    async def add_all(self, tasks: str, count: int, *, quota: int, skip_known: bool) -> importing.Added:
+    async def add_all(self, tasks: bytearray, count: int, *, quota: int, skip_known: bool) -> importing.Added:
         """Create the `count` tasks of a JSON array, or none of them. Raises as `importing.add_tasks` does."""
         return await importing.add_tasks(self._speaker, self._owner, tasks, count, quota=quota, skip_known=skip_known)
 

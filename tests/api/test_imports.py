@@ -180,9 +180,9 @@ async def test_one_broken_task_of_a_document_is_named_and_nothing_is_written(ali
     [
         ("title,priority\nA,low\nB,urgent\n", ["line 3: priority"]),
         ('title,description\n"A\nB",x\n,x\n', ["line 4: title"]),
-        ("title,tags\nA,home\n", ["line 2: tags"]), ("title,completed\nA,ja\n", ["line 2: completed"]),
+        ('title,tags\nA,"[""home"', ["line 2: tags"]), ("title,completed\nA,ja\n", ["line 2: completed"]),
         ("title,due_date\nA,24.12.2026\nB,2026-12-24\nC,x\n", ["line 2: due_date", "line 4: due_date"]),
-        ("title\nA,B\n", ["line 2"]), ("title,tags\nA\n", ["line 2"]), ('title\n"A"B\n', ["line 2"]),
+        ("title\nA,B\n", ["line 2"]), ("title,tags\nA,,B\n", ["line 2"]), ('title\n"A"B\n', ["line 2"]),
         ('title\n"A\n', ["line 2"]), ("", ["line 1"]), ("name\nA\n", ["line 1", "line 1"]),
         ("title,title\nA,B\n", ["line 1"]), ("title\nnul\0\n", ["line 2: title"]),
         (f"title\n{'x' * 140_000}\n", ["line 2"]),
@@ -221,12 +221,70 @@ async def test_twenty_faults_are_told_and_no_more(alice, refusal):
         ('{"tasks": [], "version": 2}', 422, "validation_error", ["body"]),
         ('{"tasks": [], "format": "other"}', 422, "validation_error", ["body"]),
         (r'{"tasks": [{"title": "\ud800"}]}', 400, "malformed_json", []),
-        (b'{"tasks": [{"title": "\xff"}]}', 422, "validation_error", ["tasks[0]"]),
+        (b'{"tasks": [{"title": "\xff"}]}', 400, "malformed_json", []),
+        ('{"tasks": [{"title": "A"} {"title": "B"}]}', 400, "malformed_json", []),
+        ('{"tasks": [{"title": "A"},]}', 400, "malformed_json", []), ('{"tasks": []} x', 400, "malformed_json", []),
+        ('{"tasks": [{"title": "A"}', 400, "malformed_json", []), ('{"tasks": [[}]}', 400, "malformed_json", []),
+        ('{"tasks" []}', 400, "malformed_json", []), ("{tasks: []}", 400, "malformed_json", []),
+        ('{"tasks": [], "tasks": []}', 422, "validation_error", ["body"]),
+        ('{"tasks": [], "more": 1}', 422, "validation_error", ["body"]),
+        ('{"tasks": [], "user": {x}}', 400, "malformed_json", []), ("nonsense", 400, "malformed_json", []),
     ],
 )  # fmt: skip
 async def test_what_is_no_export_is_refused(alice, refusal, content, status, code, fields):  # noqa: PLR0913, PLR0917 - each is a fixture or a case
     response = await alice.post(IMPORT, content=content, headers={"Content-Type": "application/json"})
     refusal(response, status, code, *fields)
+
+
+async def test_white_space_a_byte_order_mark_and_names_in_escapes_are_json_too(alice):
+    content = (
+        '\ufeff \n{ "user" : null , "\\u0074asks" : [ {"title": "]}\\"[{"} , {"title": "B"} ] , "version" : 1 } \t'
+    )
+    response = await alice.post(IMPORT, content=content, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()) == (200, {"imported": 2, "skipped": 0})
+    assert [task["title"] for task in (await alice.get(EXPORT)).json()["tasks"]] == [']}"[{', "B"]
+
+
+async def test_json_that_breaks_off_in_a_task_names_the_task(alice, refusal):
+    content = '{"tasks": [{"title": "A"}, {"title": nul}]}'
+    response = await alice.post(IMPORT, content=content, headers={"Content-Type": "application/json"})
+    assert refusal(response, 400, "malformed_json")["detail"] == "tasks[1] is not valid JSON in UTF-8."
+
+
+async def test_of_two_imports_at_once_that_skip_what_is_there_one_creates_the_tasks(alice, connection):
+    tasks = [{"title": f"Task {number}", "created_at": WHEN} for number in range(100)]
+    for _ in range(5):
+        answers = await asyncio.gather(
+            *(alice.post(IMPORT, params={"on_conflict": "skip"}, json=file(*tasks)) for _ in range(4))
+        )
+        assert [answer.status_code for answer in answers] == [200] * 4
+        assert sorted(answer.json()["imported"] for answer in answers) == [0, 0, 0, 100]
+        assert await connection.fetchval("SELECT count(*) FROM tasks") == 100
+        await connection.execute("DELETE FROM users")
+
+
+async def test_an_import_that_skips_waits_for_a_write_of_the_same_tasks_and_sees_it(alice, connection, eventually):
+    await alice.make("First")
+    async with connection.transaction():
+        await connection.execute(
+            "WITH owner AS (UPDATE users SET revision = revision + 1, task_count = task_count + 1 WHERE id = 'alice')"
+            " INSERT INTO tasks (user_id, title, completed, priority, tags, created_at, updated_at, version)"
+            " VALUES ('alice', 'A', false, 0, '{}', $1::text::timestamptz, now(), 2)",
+            WHEN,
+        )
+        task = {"title": "A", "created_at": WHEN}
+        waiting = asyncio.create_task(alice.post(IMPORT, params={"on_conflict": "skip"}, json=file(task)))
+
+        async def is_blocked() -> bool:
+            await connection.execute("SELECT pg_stat_clear_snapshot()")  # a transaction sees one state of it, else
+            return await connection.fetchval(
+                "SELECT count(*) > 0 FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND query LIKE '%json_to_rec%'"
+            )
+
+        await eventually(is_blocked)
+    assert (await waiting).json() == {"imported": 0, "skipped": 1}
+    assert [task["title"] for task in (await alice.get(EXPORT)).json()["tasks"]] == ["First", "A"]
 
 
 async def test_a_table_that_is_not_utf_8_is_refused(alice, refusal):

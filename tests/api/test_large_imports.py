@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.api import imports
+from service.api import uploads
 from service.api.imports import MAXIMUM_BODY
 
 IMPORT = "/api/me/import"
@@ -46,7 +46,7 @@ async def test_ten_thousand_tasks_take_one_statement_and_nobody_waits_long(alice
     print(f"{form}: {len(content):,} bytes in {took:.2f} s, longest block {longest * 1000:.0f} ms")
     assert response.json() == {"imported": 10_000, "skipped": 0}
     assert len(seen) == 1
-    assert longest < 0.1, "others waited"
+    assert longest < 0.05, "others waited"
     response = await alice.post(IMPORT, params={"on_conflict": "skip"}, content=content, headers=headers)
     assert response.json() == {"imported": 0, "skipped": 10_000}
 
@@ -69,32 +69,55 @@ async def send(caller):
     return await caller.post(IMPORT, content="title\r\nA\r\n", headers={"Content-Type": "text/csv"})
 
 
+@pytest.fixture
+def hurried(app, monkeypatch):
+    """Uploads that do not wait for long."""
+    monkeypatch.setattr(app.ctx, "uploads", uploads.Uploads(wait=0.3))
+    return app.ctx.uploads
+
+
 async def test_the_slow_imports_of_one_user_keep_that_user_waiting_and_nobody_else(  # noqa: PLR0913, PLR0917 - each is a fixture
-    alice, bob, server, refusal, eventually, monkeypatch
+    alice, bob, server, refusal, eventually, hurried
 ):
-    monkeypatch.setattr(imports, "TURN_TIMEOUT", 0.3)
     async with begin(server, alice, alice, alice):
         await eventually(lambda: is_told_to_wait(alice))
         assert (await send(bob)).json() == {"imported": 1, "skipped": 0}
-        refusal(await send(alice), 503, "service_unavailable")
+        refusal(await send(alice), 429, "too_many_heavy_requests")
     await eventually(lambda: is_served(alice))
 
 
-async def test_there_are_two_imports_at_once_and_who_is_third_waits_for_one_to_end(  # noqa: PLR0913, PLR0917 - each is a fixture
-    alice, bob, caller, server, refusal, eventually, monkeypatch
+async def test_bodies_that_do_not_arrive_take_no_turn_of_those_that_have(app, bob, caller, server, eventually):
+    slow = [caller(f"slow-{number}") for number in range(10)]
+    async with begin(server, *slow):
+        await eventually(lambda: app.ctx.uploads.held == len(slow) * len("title"))
+        began = time.perf_counter()
+        assert (await send(bob)).json() == {"imported": 1, "skipped": 0}
+        assert time.perf_counter() - began < 1
+
+
+async def test_of_bodies_that_have_arrived_two_are_read_at_once_and_others_wait(alice, refusal, eventually, hurried):
+    async with hurried.turn("bob"):
+        async with hurried.turn("carol"):
+            refusal(await send(alice), 503, "service_unavailable")
+            waiting = asyncio.create_task(send(alice))
+            await eventually(lambda: hurried.held)
+        assert (await waiting).json() == {"imported": 1, "skipped": 0}
+    assert hurried.held == 0
+
+
+async def test_bodies_hold_no_more_memory_together_than_a_worker_has_for_them(  # noqa: PLR0913, PLR0917 - each is a fixture
+    alice, bob, server, refusal, eventually, hurried, monkeypatch
 ):
-    monkeypatch.setattr(imports, "TURN_TIMEOUT", 0.3)
-    carol = caller("carol")
-    async with begin(server, alice, carol):
-        await eventually(lambda: is_told_to_wait(bob))
+    monkeypatch.setattr(uploads, "MAXIMUM_HELD", 10)
+    async with begin(server, alice):
+        await eventually(lambda: hurried.held == len("title"))
         refusal(await send(bob), 503, "service_unavailable")
-        monkeypatch.setattr(imports, "TURN_TIMEOUT", 10)
-        waiting = asyncio.create_task(send(bob))
-    assert (await waiting).json() == {"imported": 1, "skipped": 0}
+    assert (await send(bob)).json() == {"imported": 1, "skipped": 0}
+    await eventually(lambda: hurried.held == 0)
 
 
 async def is_told_to_wait(caller) -> bool:
-    return (await send(caller)).status_code == 503
+    return (await send(caller)).status_code == 429
 
 
 async def is_served(caller) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from service.api.formats.lines import Line
+from service.api.formats.scanning import Scanner, ValueTooLargeError
 from service.errors import FieldError, InvalidInputError, MalformedInputError
 from service.models import UserArchive
 
@@ -20,9 +21,9 @@ SHAPE = '{"format": "doable-export", "version": 1, "tasks": [...]}'
 
 
 class Document(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What is read of a document: its tasks, each still as text. Who and when it was are of no interest."""
+    """The members of a document besides its tasks, which are read one by one."""
 
-    tasks: list[Raw]
+    tasks: tuple[()]
     format: Literal["doable-export"] = "doable-export"
     version: Literal[1] = 1
     exported_at: Raw = Raw()
@@ -30,6 +31,7 @@ class Document(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 _decode = msgspec.json.Decoder(Document).decode
+_decode_name = msgspec.json.Decoder(str).decode
 
 
 async def write(archive: UserArchive) -> AsyncIterator[bytes]:
@@ -43,15 +45,84 @@ async def write(archive: UserArchive) -> AsyncIterator[bytes]:
     yield (("" if before == "," else before) + "]}").encode()
 
 
-def read(body: bytes) -> Iterator[Line]:
-    """The tasks of the document; a byte order mark before it is no part of it.
+def read(body: bytes) -> Iterator[Line | None]:
+    """The tasks of the document, one by one; None where others may go on. A byte order mark is skipped.
 
-    Raises MalformedInputError, or InvalidInputError when it is another document.
+    Raises MalformedInputError for what is not JSON, InvalidInputError for another document, each as soon as it is
+    seen: after some of the tasks, if need be.
     """
+    scanner = Scanner(body, len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0)
+    yield from scanner.space()
+    if scanner.peek() != b"{":
+        _refuse(scanner)
+    sent: dict[str, bytes] = {}
+    for ready in scanner.items(b"{}"):
+        if not ready:
+            yield None
+            continue
+        name = _name(scanner)
+        yield from scanner.space()
+        scanner.take(b":")
+        yield from scanner.space()
+        if name in sent or name not in Document.__struct_fields__:
+            raise _another()
+        if name == "tasks" and scanner.peek() == b"[":
+            sent[name] = b"[]"
+            yield from _tasks(scanner)
+        else:
+            sent[name] = _value(scanner)
+    yield from scanner.space()
+    if scanner.peek():
+        raise MalformedInputError
+    _validate(b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), value) for name, value in sent.items()))
+
+
+def _tasks(scanner: Scanner) -> Iterator[Line | None]:
+    index = 0
+    for ready in scanner.items(b"[]"):
+        if not ready:
+            yield None
+            continue
+        try:
+            task = scanner.value()
+        except ValueTooLargeError as error:
+            raise InvalidInputError([FieldError(f"tasks[{index}]", str(error))]) from None
+        yield Line(f"tasks[{index}].", task)
+        index += 1
+
+
+def _name(scanner: Scanner) -> str:
     try:
-        tasks = _decode(body.removeprefix(BOM_UTF8)).tasks
+        return _decode_name(_value(scanner))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise MalformedInputError from None
+
+
+def _value(scanner: Scanner) -> bytes:
+    try:
+        return scanner.value()
+    except ValueTooLargeError:
+        raise _another() from None
+
+
+def _validate(document: bytes) -> None:
+    try:
+        _decode(document)
     except msgspec.ValidationError:
-        raise InvalidInputError([FieldError("body", f"must be an object such as {SHAPE}")]) from None
+        raise _another() from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedInputError from None
-    return (Line(f"tasks[{index}].", bytes(task)) for index, task in enumerate(tasks))
+
+
+def _refuse(scanner: Scanner) -> None:
+    """Raise InvalidInputError for JSON that is no object, MalformedInputError for what is no JSON."""
+    value = _value(scanner)
+    try:
+        msgspec.json.decode(value, type=Raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise MalformedInputError from None
+    raise _another()
+
+
+def _another() -> InvalidInputError:
+    return InvalidInputError([FieldError("body", f"must be an object such as {SHAPE}")])

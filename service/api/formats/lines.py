@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
@@ -11,13 +10,15 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from service.api import fields
+from service.api.pacing import Pace
 from service.api.schemas import TaskDraft, columns_of, in_utc
 from service.errors import FieldError, InvalidInputError, MalformedInputError
 
 MAXIMUM_TASKS = 10_000
-MAXIMUM_LINE = 64 * 1024  # bytes, as for a task that is created alone
-BREATH = 0.01  # seconds of work before others get their turn
+MAXIMUM_TAGS = 100  # of a task before duplicates are folded, which takes time
+MAXIMUM_SIZE = 96 * 1024 * 1024  # bytes of the JSON for the database: six for each control character of a table
 TOO_MANY = FieldError("tasks", f"must be at most {MAXIMUM_TASKS:,}; import them in parts")
+TOO_LARGE = FieldError("tasks", "take more than 96 MiB as JSON; import them in parts")
 KEPT = ("completed_at", "created_at", "updated_at", "deleted_at")
 
 Moment = Annotated[
@@ -36,38 +37,50 @@ class ImportedTask(TaskDraft, kw_only=True, forbid_unknown_fields=True):
 
 
 class Line(NamedTuple):
-    """What one task is read from: JSON text, or the members of an object; `place` is put before a faulty field."""
+    """One task of a file: JSON text, or the members of an object.
+
+    `place` is put before the name of a faulty field, and the field's hint, if it has one, after the message.
+    """
 
     place: str
     value: bytes | dict[str, Any]
+    hints: Mapping[str, str] = {}
 
 
-async def validate(lines: Iterable[Line]) -> tuple[str, int]:
+async def validate(lines: Iterable[Line | None]) -> tuple[bytearray, int]:
     """The JSON array that `UserTasks.add_all` takes, and how many tasks it holds.
 
-    Raises InvalidInputError naming up to twenty faults by their places. Others get their turn all the while.
+    Yields to the event loop after each slice of work, between two lines or where `lines` gives None.
+    Raises InvalidInputError at the first bound that is reached: MAXIMUM_TASKS, MAXIMUM_SIZE, or twenty faults, each
+    named by its place.
     """
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    valid: list[bytes] = []
+    pace = Pace()
+    valid = bytearray(b"[")
+    count = 0
     faults: list[FieldError] = []
     reading = iter(lines)
     while len(faults) < fields.MAXIMUM_FAULTS:
+        await pace.keep()
         try:
-            line = next(reading, None)
-            if line is None or len(valid) == MAXIMUM_TASKS:
-                faults += [] if line is None else [TOO_MANY]
+            line = next(reading)
+            if line is None:
+                continue
+            if count == MAXIMUM_TASKS or len(valid) > MAXIMUM_SIZE:
+                faults.append(TOO_MANY if count == MAXIMUM_TASKS else TOO_LARGE)
                 break
-            valid.append(msgspec.json.encode(_columns(line)))
+            count += 1
+            columns = _columns(line)
+            if not faults:
+                valid += b"," if count > 1 else b""
+                valid += msgspec.json.encode(columns)
+        except StopIteration:
+            break
         except InvalidInputError as error:
             faults.extend(error.errors)
-            valid.append(b"")
-        if loop.time() - began > BREATH:
-            await asyncio.sleep(0)
-            began = loop.time()
     if faults:
         raise InvalidInputError(faults[: fields.MAXIMUM_FAULTS])
-    return f"[{b','.join(valid).decode()}]", len(valid)
+    valid += b"]"
+    return valid, count
 
 
 def _columns(line: Line) -> dict[str, Any]:
@@ -75,18 +88,21 @@ def _columns(line: Line) -> dict[str, Any]:
         task = _read(line.value)
         columns = {**columns_of(task), **_moments(task)}
     except InvalidInputError as error:
-        raise InvalidInputError([FieldError(_placed(line.place, name), text) for name, text in error.errors]) from None
+        raise InvalidInputError([_placed(line, *fault) for fault in error.errors]) from None
     except MalformedInputError:
-        raise InvalidInputError([FieldError(_placed(line.place, "body"), "is not valid JSON in UTF-8")]) from None
+        raise MalformedInputError(f"{_place(line.place)} is not valid JSON in UTF-8.") from None
     return columns
 
 
 def _read(value: bytes | dict[str, Any]) -> ImportedTask:
-    if isinstance(value, dict):
-        return fields.convert(value, ImportedTask, strict=True)
-    if len(value) > MAXIMUM_LINE:
-        raise InvalidInputError([FieldError("body", "must be at most 64 KiB")])
-    return fields.decode(value, ImportedTask)
+    task = (
+        fields.convert(value, ImportedTask, strict=True)
+        if isinstance(value, dict)
+        else fields.decode(value, ImportedTask)
+    )
+    if task.tags and len(task.tags) > MAXIMUM_TAGS:
+        raise InvalidInputError([FieldError("tags", fields.rule(ImportedTask, "tags"))])
+    return task
 
 
 def _moments(task: ImportedTask) -> dict[str, datetime]:
@@ -105,5 +121,10 @@ def _moments(task: ImportedTask) -> dict[str, datetime]:
     return moments
 
 
-def _placed(place: str, field: str) -> str:
-    return place.rstrip(".: ") if field == "body" else place + field
+def _placed(line: Line, field: str, message: str) -> FieldError:
+    place = _place(line.place) if field == "body" else line.place + field
+    return FieldError(place, message + line.hints.get(field, ""))
+
+
+def _place(place: str) -> str:
+    return place.rstrip(".: ")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from service.api.formats.lines import Line
-from service.errors import FieldError, InvalidInputError, MalformedInputError
+from service.api import fields
+from service.api.formats.lines import KEPT, Line
+from service.api.formats.sheet import Sheet
+from service.api.pacing import Pace
+from service.errors import FieldError, InvalidInputError
 from service.models import UserArchive
 
 COLUMNS = (
@@ -19,9 +23,18 @@ COLUMNS = (
     "updated_at", "version", "deleted_at",
 )  # fmt: skip
 IGNORED = frozenset({"id", "user_id", "version"})
+AT_ONCE = 50  # tasks; the longest take 0.05 ms each
 # What a spreadsheet may take for a formula, with any number of apostrophes before it (OWASP, "CSV Injection").
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 SWITCHES = {"true": True, "false": False}
+# "due_date", "Due Date", "DUE-DATE" and "dueDate" name one column.
+SEPARATORS = re.compile(r"[\s_-]+")
+NAMES = {name.replace("_", ""): name for name in (*COLUMNS, "user_id")}
+MOMENT = "; format the column as YYYY-MM-DDTHH:MM:SSZ, or as text"
+HINTS = dict.fromkeys(("due_at", *KEPT), MOMENT) | {
+    "due_date": "; format the column as YYYY-MM-DD before you save the table",
+    "completed": "; write TRUE or FALSE",
+}
 
 
 def defuse(text: str) -> str:
@@ -34,15 +47,23 @@ def arm(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
-async def write(archive: UserArchive) -> AsyncIterator[bytes]:
-    """The table in pieces, none before the database has answered. Raises UnavailableError, at any piece."""
-    head: list[Iterable[str]] = [COLUMNS]
+async def write(archive: UserArchive, *, marked: bool = False) -> AsyncIterator[bytes]:
+    """The table in pieces, none before the database has answered. Raises UnavailableError, at any piece.
+
+    Yields to the event loop after each slice of work. If `marked`, a byte order mark comes first, without which Excel
+    takes UTF-8 for the system's old encoding.
+    """
+    pace = Pace()
+    head = (BOM_UTF8 if marked else b"") + rows([COLUMNS])
     async for page in archive.pages(trash=True):
         tasks = msgspec.json.decode(f"[{page}]")
-        yield rows([*head, *([_cell(task.get(column)) for column in COLUMNS] for task in tasks)])
-        head = []
+        for start in range(0, len(tasks), AT_ONCE):
+            part = tasks[start : start + AT_ONCE]
+            yield head + rows([_cell(task.get(column)) for column in COLUMNS] for task in part)
+            head = b""
+            await pace.keep()
     if head:
-        yield rows(head)
+        yield head
 
 
 def rows(cells: Iterable[Iterable[str]]) -> bytes:
@@ -60,68 +81,74 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - any JSON
     return defuse(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
-def read(body: bytes) -> Iterator[Line]:
-    """The tasks under the header line; a byte order mark before it is no part of it.
+def read(body: bytes) -> Iterator[Line | None]:
+    """The tasks under the header line, one by one; None where others may go on.
 
-    Raises MalformedInputError for what is not UTF-8, InvalidInputError, naming the line, where it is no table.
+    Raises MalformedInputError for what is no text, InvalidInputError, naming the line, where it is no table; each as
+    soon as it is seen.
     """
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise MalformedInputError("The request body is not CSV in UTF-8.") from None
-    return _lines(text)
-
-
-def _lines(text: str) -> Iterator[Line]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    sheet = Sheet(body)
     names: list[str] | None = None
-    while True:
-        number = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            break
-        except csv.Error:
-            raise InvalidInputError([FieldError(f"line {number}", "is not CSV as RFC 4180 has it")]) from None
-        if names is None:
-            names = _header(cells)
-        elif cells and len(cells) != len(names):
-            message = f"has {len(cells)} cells where the header has {len(names)}"
-            raise InvalidInputError([FieldError(f"line {number}", message)])
-        elif cells:
-            yield Line(f"line {number}: ", _members(dict(zip(names, map(arm, cells), strict=True))))
+    for cells in sheet:
+        if cells is None:
+            yield None
+        elif names is None:
+            names = _header(sheet, cells)
+        else:
+            yield Line(f"{sheet.place}: ", _members(sheet, names, cells), HINTS)
     if names is None:
         raise InvalidInputError([FieldError("line 1", f"must be a header with names of {', '.join(COLUMNS)}")])
 
 
-def _header(cells: list[str]) -> list[str]:
-    names = [cell.strip().lower() for cell in cells]
-    known = {*COLUMNS, *IGNORED}
-    faults = [f"{name[:50]!r} is no column; known are {', '.join(COLUMNS)}" for name in names if name not in known]
-    if len(set(names)) < len(names):
-        faults.append("names a column twice")
-    if "title" not in names:
-        faults.append("must name the column title")
+def _header(sheet: Sheet, cells: list[str]) -> list[str]:
+    """The name of each column; an empty one for a column that must be empty."""
+    names: list[str] = []
+    faults: list[str] = []
+    for cell in cells:
+        name = NAMES.get(SEPARATORS.sub("", cell).lower(), "")
+        if name and name in names:
+            faults.append(f"names the column {name} twice")
+        elif cell and not name:
+            faults.append(f"{cell[:50]!r} is no column; known are {', '.join(COLUMNS)}")
+        if len(faults) == fields.MAXIMUM_FAULTS:
+            break
+        names.append(name)
+    else:
+        if "title" not in names:
+            faults.append("must name the column title")
     if faults:
-        raise InvalidInputError([FieldError("line 1", fault) for fault in faults[:20]])
+        raise InvalidInputError([FieldError(sheet.place, fault) for fault in faults])
     return names
 
 
-def _members(cells: dict[str, str]) -> dict[str, Any]:
-    """The cells of a row as the members of a JSON object; an empty one is left out, so that it gets its default."""
-    found: dict[str, Any] = {}
-    for name, cell in cells.items():
-        if name in IGNORED or (cell == "" and name != "title"):
+def _members(sheet: Sheet, names: list[str], cells: list[str]) -> dict[str, Any]:
+    """The cells of a row as the members of a JSON object; an empty one is left out, so that it gets its default.
+
+    Spreadsheets leave out empty cells at the end of a row, and add some: only a cell with text needs a column.
+    Raises InvalidInputError.
+    """
+    found: dict[str, Any] = {"title": ""}
+    for place, cell in enumerate(cells):
+        name = names[place] if place < len(names) else ""
+        if not cell or name in IGNORED:
             continue
-        found[name] = cell
-        if name == "completed":
-            found[name] = SWITCHES.get(cell.strip().lower(), cell)
-        elif name == "tags":
-            found[name] = _tags(cell)
+        if not name:
+            message = f"has text in cell {place + 1}, which has no name in the header"
+            raise sheet.fault(message)
+        found[name] = _value(name, arm(cell))
     return found
 
 
+def _value(name: str, cell: str) -> Any:  # noqa: ANN401 - any JSON
+    if name == "completed":
+        return SWITCHES.get(cell.lower(), cell)
+    return _tags(cell) if name == "tags" else cell
+
+
 def _tags(cell: str) -> Any:  # noqa: ANN401 - any JSON
+    """A JSON array, as the export writes it, or tags with commas between them, which then cannot hold one."""
+    if not cell.startswith("["):
+        return [tag for part in cell.split(",") if (tag := part.strip())]
     try:
         return msgspec.json.decode(cell)
     except (msgspec.DecodeError, RecursionError):
