@@ -1,0 +1,195 @@
+"""One user does the worst they can at the default rate limit, and the others notice little of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import psutil
+import pytest
+
+from tests.trials.attacks import ATTACKS, SEEDED, Attacker, seed
+from tests.trials.cluster import unused_port
+from tests.trials.conftest import SECRET
+from tests.trials.load import Line
+
+pytestmark = [pytest.mark.xdist_group("trials"), pytest.mark.trial]
+SECONDS = float(os.environ.get("TRIAL_ATTACK_SECONDS", "8"))  # that each attack lasts
+VICTIMS = 8
+PAUSE = 0.2  # seconds between two requests of a victim: half of what the rate limit allows
+LIMIT = 0.25  # seconds; a victim's p99 under attack, or three times the quiet one
+MEMORY = 800  # MB that all processes of the service may hold together, on top of what they hold in quiet
+HEADER = """
+| workers | attack | attacker got | victims' p50 / p99 quiet | p99 under attack | worst | victims' errors | memory |
+| --- | --- | --- | --- | --- | --- | --- | --- |"""
+
+
+@dataclass
+class Victims:
+    """Users who poll the first page of their list, each on a connection of its own."""
+
+    port: int
+    tokens: list[str]
+    times: list[float] = field(default_factory=list)  # seconds, of all answers since `fresh`
+    errors: Counter = field(default_factory=Counter)  # answers that are not 200
+
+    def fresh(self) -> None:
+        """Forget what was measured."""
+        self.times, self.errors = [], Counter()
+
+    def percentile(self, part: float) -> float:
+        """The seconds within which this part of the answers came."""
+        ordered = sorted(self.times)
+        return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
+
+    @contextlib.asynccontextmanager
+    async def polling(self) -> AsyncIterator[None]:
+        """Poll for the length of an `async with`, and wait for the last answers."""
+        ended = asyncio.Event()
+
+        async def poll(token: str) -> None:
+            with contextlib.closing(Line(self.port, token)) as line:
+                while not ended.is_set():
+                    began = time.monotonic()
+                    try:
+                        status: object = (await line.ask("GET", "/api/me/tasks?limit=20")).status
+                    except (OSError, EOFError) as error:
+                        status = type(error).__name__
+                    self.times.append(time.monotonic() - began)
+                    if status != 200:
+                        self.errors[status] += 1
+                    await asyncio.sleep(PAUSE)
+
+        polls = [asyncio.create_task(poll(token)) for token in self.tokens]
+        try:
+            yield
+        finally:
+            ended.set()
+            await asyncio.gather(*polls)
+
+
+def memory(parent: psutil.Process) -> float:
+    """What a process and its children hold, in MB."""
+    total = 0
+    for process in (parent, *parent.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total / 1e6
+
+
+async def watch(parent: psutil.Process) -> float:
+    """Look at the memory five times a second until cancelled; its peak."""
+    peak = 0.0
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            peak = max(peak, memory(parent))
+            await asyncio.sleep(0.2)
+    return peak
+
+
+async def test_a_user_at_their_worst_does_not_slow_the_others_down(cluster, launch, sign, capsys):
+    faults, head = [], HEADER
+    for workers in (1, 2):
+        async for line, wrong in trial(cluster, launch, sign, workers):
+            with capsys.disabled():
+                print(f"{head}\n{line}" if head else line, flush=True)
+            head = ""
+            faults += wrong
+    assert not faults, "\n".join(faults)
+
+
+async def trial(cluster, launch, sign, workers: int) -> AsyncIterator[tuple[str, list[str]]]:
+    """Run all attacks on a service of so many workers; a line of the table and what is wrong, for each."""
+    port = unused_port()
+    served = launch(
+        [sys.executable, "-m", "service", "run"],
+        DATABASE_URL=cluster.url,
+        HOST="127.0.0.1",
+        PORT=str(port),
+        WEB_CONCURRENCY=str(workers),
+        BETTER_AUTH_SECRET=SECRET,
+        LOG_LEVEL="error",
+    )
+    parent = psutil.Process(served.process.pid)
+    await listening(port)
+    names = [name for name in ATTACKS if name in os.environ.get("TRIAL_ATTACKS", name)]
+    if workers == 1:
+        await prepare(port, sign, names)
+    victims = Victims(port, [sign(f"victim-{number}") for number in range(VICTIMS)])
+    async with victims.polling():
+        await asyncio.sleep(1)
+        victims.fresh()
+        await asyncio.sleep(SECONDS)
+        quiet, usual, base = victims.percentile(0.5), victims.percentile(0.99), memory(parent)
+        for name in names:
+            await asyncio.sleep(1)
+            victims.fresh()
+            watcher = asyncio.create_task(watch(parent))
+            got = await attack(name, launch, port, sign(f"mallory-{name}"))
+            await settled(victims)
+            watcher.cancel()
+            peak, p99 = await watcher, victims.percentile(0.99)
+            errors = ", ".join(f"{status}: {count}" for status, count in victims.errors.items()) or "0"
+            line = (
+                f"| {workers} | {name.replace('_', ' ')} | {got} | {quiet * 1000:.0f} / {usual * 1000:.0f} ms | "
+                f"{p99 * 1000:.0f} ms | {max(victims.times) * 1000:.0f} ms | {errors} of {len(victims.times)} | "
+                f"{base:.0f} → {peak:.0f} MB |"
+            )
+            faults = []
+            if p99 > max(LIMIT, 3 * usual):
+                faults.append(f"{workers} workers, {name}: the victims' p99 was {p99 * 1000:.0f} ms")
+            if victims.errors:
+                faults.append(f"{workers} workers, {name}: the victims got {dict(victims.errors)}")
+            if peak - base > MEMORY:
+                faults.append(f"{workers} workers, {name}: memory grew from {base:.0f} to {peak:.0f} MB")
+            assert len(victims.times) > 50, "or there was nothing to measure"
+            yield line, faults
+    served.kill()
+
+
+async def attack(name: str, launch, port: int, token: str) -> str:
+    """Run an attack in a process of its own, and tell what it was answered."""
+    attacker = launch([sys.executable, "-m", "tests.trials.attacks", name, str(port), token, str(SECONDS)])
+    try:
+        assert await attacker.exit_code(SECONDS + 30) == 0, attacker.stderr
+    finally:
+        attacker.kill()
+    statuses = json.loads(attacker.stdout)
+    assert statuses, f"{name} sent nothing"
+    return ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
+
+
+async def settled(victims: Victims, seconds: float = 30) -> None:
+    """Wait until every victim has been answered again."""
+    before, deadline = len(victims.times), time.monotonic() + seconds
+    while len(victims.times) < before + 2 * VICTIMS and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+
+
+async def listening(port: int) -> None:
+    """Wait until the service answers."""
+    deadline = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(OSError, EOFError), contextlib.closing(Line(port)) as line:
+            if (await line.ask("GET", "/health/ready")).status == 200:
+                return
+        assert time.monotonic() < deadline, "the service does not answer"
+        await asyncio.sleep(0.05)
+
+
+async def prepare(port: int, sign, names: list[str]) -> None:
+    """Give every victim some tasks, and the attackers that need it 10,000 long ones."""
+    for number in range(VICTIMS):
+        with contextlib.closing(Line(port, sign(f"victim-{number}"))) as line:
+            for title in range(30):
+                assert (await line.ask("POST", "/api/me/tasks", {"title": f"Task {title}"})).status == 201
+    for name in SEEDED.intersection(names):
+        await seed(Attacker(port, sign(f"mallory-{name}"), time.monotonic() + 60))
