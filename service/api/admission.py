@@ -66,9 +66,12 @@ class Admission:
     """The bulkheads of one worker."""
 
     def __init__(self, pool_size: int, wait: float = WAIT) -> None:
-        """Let heavy requests hold half of a pool of `pool_size` connections, and one user half of that."""
+        """Let heavy requests hold half of a pool of `pool_size` connections, and one user a quarter of that.
+
+        Most deployments thus do one heavy request of a user at a time: each may keep a core of the database busy.
+        """
         places = max(2, pool_size // 2)
-        self._work = Bulkhead(places, places // 2, wait)
+        self._work = Bulkhead(places, max(1, places // 4), wait)
         self._streams = Bulkhead(STREAMS, STREAMS_PER_USER, wait)
 
     def heavy(self, user_id: str) -> contextlib.AbstractAsyncContextManager[None]:

@@ -15,12 +15,12 @@ from service.api.listing import read
 from service.errors import TooManyHeavyRequestsError, UnavailableError
 from tests.conftest import token
 
-PLACES, SHARE = 4, 2
+PLACES, SHARE = 8, 2
 
 
 @pytest.fixture
 def admission(app, monkeypatch) -> Admission:
-    """Admission of four heavy requests, two of one user, that lets the others wait for half a second."""
+    """Admission of eight heavy requests, two of one user, that lets the others wait for half a second."""
     made = Admission(2 * PLACES, wait=0.5)
     monkeypatch.setattr(app.ctx, "admission", made)
     return made
@@ -85,7 +85,7 @@ async def test_a_users_heavy_request_that_waits_too_long_for_the_users_own_is_42
 
 
 async def test_a_heavy_request_that_waits_too_long_for_those_of_others_is_503(caller, locked, admission, refusal):
-    users = [caller("alice"), caller("bob"), caller("carol")]
+    users = [caller(name) for name in ("alice", "bob", "carol", "dave", "erin")]
     requests = [user.get("/api/me/tasks") for user in users for _ in range(2)]
     async with locked(*requests) as asked:
         done, _ = await asyncio.wait(asked, timeout=5, return_when=asyncio.FIRST_COMPLETED)

@@ -38,18 +38,21 @@ class Attacker:
 
     async def send(self, request: bytes, *, bite: int = MEBIBYTE, pause: float = 0.0) -> None:
         """Send a request and read its answer to the end, `bite` bytes at a time."""
-        status = "none"
-        with contextlib.suppress(*CLOSED):
+        status = "no answer"
+        writer = None
+        try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=max(2 * bite, 4096))
-            try:
-                writer.write(request)
-                piece = await reader.read(bite)
-                status = piece.split(b" ", 2)[1].decode() if piece.startswith(b"HTTP/1.1 ") else status
-                while await reader.read(bite) and time.monotonic() < self.ends:
-                    await asyncio.sleep(pause)
-            finally:
+            writer.write(request)
+            piece = await reader.read(bite)
+            status = piece.split(b" ", 2)[1].decode() if piece.startswith(b"HTTP/1.1 ") else status
+            while await reader.read(bite) and time.monotonic() < self.ends:
+                await asyncio.sleep(pause)
+        except CLOSED:
+            pass
+        finally:
+            self.statuses[status] += 1
+            if writer is not None:
                 writer.transport.abort()
-        self.statuses[status] += 1
 
     async def flood(self, connections: int, *requests: bytes, bite: int = MEBIBYTE, pause: float = 0.0) -> None:
         """Send the requests again and again, on so many connections at once."""
