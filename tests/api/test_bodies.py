@@ -246,3 +246,50 @@ async def test_an_answer_that_takes_too_long_is_503(  # noqa: PLR0913, PLR0917 -
         await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
         (answer,) = await exchange(head.encode())
     refusal(answer, 503, "service_unavailable")
+
+
+# What HTTP clients send with a request that has no body: axios and superagent keep the type that was set for all
+# requests, jQuery and PHP's cURL take forms for granted, ky and fetch send none, HTTP proxies may send a length of 0.
+WITHOUT_BODY = {
+    "fetch": {},
+    "axios": {"Content-Type": "application/json", "Accept": "application/json, text/plain, */*"},
+    "axios form": {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "0"},
+    "jquery": {
+        "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
+        "X-Requested-With": "XMLHttpRequest",
+    },
+    "fetch of a string": {"Content-Type": "text/plain;charset=UTF-8"},
+    "superagent": {"Content-Type": "application/json", "Content-Length": "0"},
+    "a multipart form": {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": "0"},
+    "nothing readable": {"Content-Type": "nonsense"},
+    "chunked": {"Content-Type": "application/octet-stream", "Transfer-Encoding": "chunked"},
+    "coded": {"Content-Type": "application/json", "Content-Encoding": "gzip", "Content-Length": "0"},
+}
+
+
+@pytest.mark.parametrize("sent", WITHOUT_BODY.values(), ids=WITHOUT_BODY)
+async def test_an_empty_body_of_any_type_is_as_none(alice, refusal, exchange, sent):
+    task = await alice.make()
+    end = "0\r\n\r\n" if "Transfer-Encoding" in sent else ""
+
+    async def ask(method: str, path: str) -> int:
+        headers = {"Host": "x", "Authorization": alice.headers["authorization"], "Connection": "close", **sent}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        (answer,) = await exchange(f"{method} {path} HTTP/1.1\r\n{lines}\r\n{end}".encode())
+        return answer.status_code
+
+    path = f"{alice.path}/{task['id']}"
+    assert await ask("GET", alice.path) == 200
+    assert await ask("GET", path) == 200
+    assert await ask("HEAD", path) == 200
+    assert await ask("OPTIONS", path) == 204
+    assert await ask("POST", f"{path}/complete") == 200
+    assert await ask("PATCH", f"{path}/complete") == 200
+    assert await ask("DELETE", path) == 204
+    assert await ask("POST", f"/api/me/trash/{task['id']}/restore") == 200
+    assert await ask("DELETE", f"{alice.path}?status=all") == 200
+    assert await ask("DELETE", f"/api/me/trash/{task['id']}") == 204
+    assert await ask("DELETE", "/api/me/trash") == 200
+    assert await ask("POST", alice.path) in {400, 422}, "there is nothing to create, whatever the type"
+    assert await ask("POST", f"{alice.path}/batch") in {400, 422}
+    assert await ask("DELETE", "/api/me") in {400, 422}
