@@ -3,9 +3,12 @@ import { decodeJwt } from "jose";
 
 const RENEW_BEFORE_SECONDS = 30;
 
+/** Nobody is signed in: a thing to show to the person, and never to try again. */
+export class SignedOut extends Error {}
+
 /**
  * Resolves to a `doableFetch(path, init)` that takes what fetch() takes, sends the user's token along, and tries once
- * more with a new one after a 401. It rejects when nobody is signed in. `authClient` is Better Auth's client with the
+ * more with a new one after a 401. It rejects with SignedOut when nobody is signed in. `authClient` is Better Auth's client with the
  * jwtClient() plugin. The token is kept in memory alone, where no other page and no later visitor finds it.
  */
 export function createDoableFetch(authClient, doableURL) {
@@ -52,7 +55,8 @@ export function createDoableFetch(authClient, doableURL) {
 
 async function requestToken(authClient) {
   const { data, error } = await authClient.token();
-  if (error) throw new Error(error.status === 401 ? "Nobody is signed in." : `Better Auth gave no token (${error.status}).`);
+  if (error?.status === 401) throw new SignedOut("Nobody is signed in.");
+  if (error) throw new Error(`Better Auth gave no token (${error.status}).`);
   const { iat, exp } = decodeJwt(data.token);
   return { token: data.token, lifetime: exp - iat }; // a span rather than a moment: the browser's clock may be wrong
 }

@@ -1,0 +1,50 @@
+// Runs what the how-tos show against a real service, and fails with an exit code.
+import assert from "node:assert/strict";
+import { session } from "./auth-client";
+import { doableFetch, SignedOut } from "./doable";
+import { apply, fetchTasks, listen, type Task } from "./live";
+import { persist } from "./persist";
+import { sync } from "./sync";
+
+const titles = (tasks: Iterable<Task>) => [...tasks].map((task) => task.title).sort();
+const until = async (holds: () => boolean) => {
+  for (const end = Date.now() + 20_000; !holds(); ) {
+    assert(Date.now() < end, `not within 20 seconds: ${holds}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+};
+
+// A token that cannot be had for a moment ends neither of the two.
+session.failures = 1;
+let tasks: Task[] = [];
+let resets = 0;
+const stop = new AbortController();
+const listening = listen({
+  change: (change) => { tasks = apply(tasks, change); },
+  reset: () => { resets += 1; void fetchTasks().then((all) => { tasks = all; }); },
+}, stop.signal);
+await until(() => resets === 1);
+const first = await persist("/api/me/tasks", { title: "Water\u2028the plants" });
+assert.equal(first.status, 201);
+await until(() => tasks.length === 1);
+const { id } = await first.json();
+const before = await sync();
+assert.deepEqual(titles(before.copy.values()), ["Water\u2028the plants"]);
+assert.equal((await doableFetch(`/api/me/tasks/${id}`, { method: "DELETE" })).status, 204);
+await until(() => tasks.length === 0);
+const after = await sync(before);
+assert.equal(after.copy.size, 0);
+assert.equal(before.copy.size, 1, "what the caller holds is left alone");
+assert.equal((await sync({ copy: before.copy, since: "64a1b2c3d4e5f-9" })).copy.size, 0, "410 begins anew");
+stop.abort();
+await listening;
+
+// The same key has its effect once.
+const key = crypto.randomUUID();
+const answers = [await persist("/api/me/tasks", { title: "Once" }, { key }), await persist("/api/me/tasks", { title: "Once" }, { key })];
+assert.deepEqual(answers.map((answer) => answer.headers.get("Idempotency-Replayed")), [null, "true"]);
+assert.deepEqual(titles(await fetchTasks()), ["Once"]);
+
+// What a handler throws is no broken stream.
+await assert.rejects(listen({ change: () => {}, reset: () => { throw new TypeError("a bug"); } }, new AbortController().signal), /a bug/);
+process.stdout.write("followed\n");

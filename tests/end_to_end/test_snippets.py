@@ -1,0 +1,62 @@
+"""The code of the how-tos, as it stands there: pasted into files, type-checked, and run against the service."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.npm import NODE, NPM, install
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = Path(__file__).with_name("snippets")
+PAGES = ["connect-a-frontend.md", "keep-a-list-live.md", "retry-safely.md"]
+NAMED = re.compile(r"^```tsx?\n// (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SECONDS = 300  # for the compiler, on a busy machine
+
+pytestmark = pytest.mark.skipif(not (NODE and NPM), reason="LOUD: node is not installed, so the how-tos are NOT tested")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The how-tos' files, compiled; a file that is shown in parts is put together in their order."""
+    install(PACKAGES)
+    folder = tmp_path_factory.mktemp("snippets")
+    for source in (*PACKAGES.glob("*.ts"), *PACKAGES.glob("*.json"), ROOT / "examples" / "better-auth" / "client.mjs"):
+        shutil.copy(source, folder)
+    (folder / "node_modules").symlink_to(PACKAGES / "node_modules")
+    parts = defaultdict(list)
+    for page in PAGES:
+        for name, code in NAMED.findall((ROOT / "docs" / "how-to" / page).read_text()):
+            parts[name].append(code)
+    assert set(parts) == {
+        "doable.ts", "live.ts", "persist.ts", "sync.ts", "use-live-tasks.tsx", "use-live-tasks-with-swr.tsx",
+    }  # fmt: skip
+    for name, codes in parts.items():
+        (folder / name).write_text("".join(codes))
+    command = [NODE, "node_modules/typescript/bin/tsc", "--project", "."]
+    done = subprocess.run(command, cwd=folder, timeout=SECONDS, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for compiled in (folder / "built").glob("*.js"):  # Node wants the endings that bundlers add
+        compiled.write_text(re.sub(r'from "(\./[\w-]+)"', r'from "\1.js"', compiled.read_text()))
+    (folder / "built" / "node_modules").symlink_to(PACKAGES / "node_modules")
+    (folder / "built" / "package.json").write_text('{"type": "module"}')
+    return folder / "built"
+
+
+async def test_what_the_how_tos_show_follows_the_service_and_survives_a_token_that_fails(
+    built, launch, server, alice, sign
+):
+    process = launch([NODE, "follow.js"], cwd=built, TOKEN=sign("alice"), NEXT_PUBLIC_DOABLE_URL=server)
+    assert await process.exit_code() == 0, process.stderr
+    assert process.stdout == "followed\n"
+
+
+async def test_a_person_who_is_signed_out_is_asked_to_sign_in_and_nothing_is_tried_again(built, launch, server):
+    process = launch([NODE, "signed-out.js"], cwd=built, NEXT_PUBLIC_DOABLE_URL=server)
+    assert await process.exit_code() == 0, process.stderr
+    assert process.stdout == "ended\n"
