@@ -1,12 +1,16 @@
 # syntax=docker/dockerfile:1
 # One stage installs, the other runs: no compiler and no package cache in the image.
-FROM python:3.13-slim AS build
+# The base is a tag, so that a rebuild gets its security updates. A digest names one image for good, and has to be read
+# from the registry that you trust:  docker buildx imagetools inspect python:3.13-slim
+#                                   docker build --build-arg PYTHON=python:3.13-slim@sha256:… .
+ARG PYTHON=python:3.13-slim
+FROM ${PYTHON} AS build
 WORKDIR /build
 RUN python -m venv /venv
 COPY requirements.txt .
 RUN /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
 
-FROM python:3.13-slim
+FROM ${PYTHON}
 RUN useradd --system --no-create-home doable
 COPY --from=build /venv /venv
 WORKDIR /app

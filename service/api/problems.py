@@ -134,7 +134,10 @@ FRAMEWORK = {
     408: ("request_timeout", "The request took too long to arrive; try again."),
     413: (
         "payload_too_large",
-        "The request is too large: a body may have 64 KiB (a batch 1 MiB, an import 32 MiB), the headers 8 KiB.",
+        (
+            "The request is too large: a body may have 64 KiB (a batch 1 MiB, an import 32 MiB), the headers 8 KiB, of "
+            "which an access token may have 7,000 characters."
+        ),
     ),
     417: ("expectation_failed", "Only 'Expect: 100-continue' is understood."),
     503: ("service_unavailable", errors.UnavailableError.detail),

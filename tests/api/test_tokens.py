@@ -236,6 +236,12 @@ async def test_a_token_that_is_too_long_is_told_so(http, statements, refusal, ch
     assert seen == []
 
 
+async def test_a_token_that_does_not_fit_into_the_headers_is_413_that_names_the_limit(http):
+    response = await http.get("/api/alice/tasks", headers=bearer(hs256(good(image="n" * 6_600))))
+    assert (response.status_code, response.json()["code"]) == (413, "payload_too_large")
+    assert "an access token may have 7,000 characters" in response.json()["detail"]
+
+
 @pytest.mark.parametrize(
     "header",
     [None, "", "Bearer", "Basic YWxpY2U6cHc=", "Digest x", f"Token {ALICE}", ALICE],

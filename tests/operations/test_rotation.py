@@ -1,0 +1,95 @@
+"""Keys and secrets that change while the service runs, or from one start to the next."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import httpx
+import jwt
+import pytest
+
+from service.errors import UnavailableError
+
+ROOT = Path(__file__).parents[2]
+DOABLE = [sys.executable, "-m", "service"]
+OLD = "the secret that was there from the beginning"
+COMMANDS = re.findall(
+    r"^ *```sh\n(.*?)^ *```", (ROOT / "docs/how-to/rotate-a-secret.md").read_text(), re.MULTILINE | re.DOTALL
+)
+
+
+async def answer(port: int, token: str) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, verify=False) as client:
+        return await client.get("/api/me/tasks", headers={"Authorization": f"Bearer {token}"})
+
+
+async def test_a_key_rotated_in_the_cool_down_is_answered_503_with_the_seconds_that_are_left(
+    launch, settings, make_issuer, free_port
+):
+    issuer = make_issuer()
+    issuer.add("first", "EdDSA")
+    await issuer.start()
+    process = launch(
+        [*DOABLE, "run"],
+        DATABASE_URL=settings.database_url, BETTER_AUTH_URL=issuer.origin, PORT=str(free_port), JWKS_COOLDOWN="60",
+    )  # fmt: skip
+    await process.says("key set changed")
+    assert (await answer(free_port, issuer.sign("first"))).status_code == 200
+    made_up = await answer(free_port, issuer.sign("first", headers={"kid": "made up"}))
+    assert made_up.status_code == 401, "the issuer was asked, and does not publish it"
+    fetches = issuer.fetches
+    issuer.add("second", "EdDSA")
+    for _ in range(3):
+        rotated = await answer(free_port, issuer.sign("second"))
+        assert rotated.status_code == 503
+        assert rotated.headers["content-type"] == "application/problem+json"
+        assert rotated.json()["code"] == "service_unavailable"
+        assert rotated.json()["detail"] == UnavailableError.detail
+        assert 30 < int(rotated.headers["retry-after"]) <= 60
+    expired = await answer(free_port, issuer.sign("second", exp=1))
+    assert expired.status_code == 401, "it could not pass with any key"
+    assert (await answer(free_port, issuer.sign("first"))).status_code == 200
+    assert issuer.fetches == fetches
+    await issuer.stop()
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [(2, ["old"], ["old", "new"]), (3, ["new"], ["new", "old"]), (4, ["new"], ["new"])],
+    ids=["both", "turned round", "the new one alone"],
+)
+async def test_the_commands_of_the_guide_rotate_a_secret(launch, settings, unused_port, eventually, stage):
+    step, signed_with, accepted = stage
+    script = f'OLD="{OLD}"\n' + "\n".join(COMMANDS[:step]) + '\necho "$NEW"\nexec "$@"\n'
+    signed = launch(["bash", "-c", script, "-", *DOABLE, "token", "--user", "ada"])
+    assert await signed.exit_code() == 0, signed.stderr
+    new, token = signed.stdout.split()
+    secrets = {"old": OLD, "new": new}
+    for name, secret in secrets.items():
+        if name in signed_with:
+            jwt.decode(token, secret, ["HS256"])
+        else:
+            with pytest.raises(jwt.InvalidSignatureError):
+                jwt.decode(token, secret, ["HS256"])
+
+    port = unused_port()
+    listed = ",".join(secrets[name] for name in accepted)
+    variables = {"DATABASE_URL": settings.database_url, "BETTER_AUTH_SECRET": listed, "PORT": str(port)}
+    launch([*DOABLE, "run"], **variables)
+    for name, secret in secrets.items():
+        sent = jwt.encode({"sub": "ada", "exp": 2**32}, secret, "HS256")
+        response = await eventually(lambda sent=sent: answer(port, sent))
+        assert response.status_code == (200 if name in accepted else 401)
+    checked = launch([*DOABLE, "check"], **variables)
+    assert await checked.exit_code() == 0, checked.stderr
+    line = "  - HS256 with one of 2 secrets in BETTER_AUTH_SECRET, issued by anybody, meant for anybody"
+    assert (line in checked.stdout.splitlines()) == (len(accepted) == 2)
+    assert not any(secret in checked.stdout for secret in secrets.values())
+
+
+def test_the_guide_shows_what_checking_prints():
+    guide = (ROOT / "docs/how-to/rotate-a-secret.md").read_text()
+    assert len(COMMANDS) == 4
+    assert "- HS256 with one of 2 secrets in BETTER_AUTH_SECRET, issued by anybody, meant for anybody" in guide
