@@ -8,8 +8,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
 
 import idna
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 WITHOUT_HOST = frozenset({"about", "blob", "data", "file", "javascript"})  # browsers send `null` for their pages
@@ -125,6 +130,11 @@ def _is_open(parent: str, *, anyone: bool) -> bool:
     The suffixes of hosting platforms, such as vercel.app, count only if `anyone` is true, which means that the label is
     `*` alone: preview deployments share a part of their label, as in my-app-git-main-my-team.vercel.app.
     """
-    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - the list takes time and memory, and few need it
+    return bool(_suffixes(only_icann=not anyone).is_public(parent))
 
-    return bool(PublicSuffixList(only_icann=not anyone, accept_unknown=False).is_public(parent))
+
+@cache
+def _suffixes(*, only_icann: bool) -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - it takes 2 MB and a moment, and few need it
+
+    return PublicSuffixList(only_icann=only_icann, accept_unknown=False)
