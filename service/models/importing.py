@@ -98,7 +98,7 @@ async def add_tasks(  # noqa: PLR0913 - what the one statement takes
 
     row = await add(speaker)
     if skip_known and _nothing_written(row):
-        async with speaker.transaction() as session:
+        async with speaker.transaction(owner[0]) as session:
             # The first try takes the owner's lock and keeps it, so the second one sees all that was written before.
             row = await add(session)
             if _nothing_written(row):
