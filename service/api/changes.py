@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import listing, responses
+from service.api import listing, responses, unsent
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
 from service.models import START, ChangePage, SyncPosition
@@ -18,7 +18,7 @@ blueprint: Blueprint = Blueprint("changes", url_prefix="/api/<user_id:str>/tasks
 MAXIMUM_REVISION = 2**63 - 1  # PostgreSQL's bigint
 MAXIMUM_PAGE = 1_000
 USUAL_PAGE = 500
-POSITION = re.compile(r"([0-9a-f]{1,16})-(0|[1-9][0-9]{0,18})")
+POSITION = re.compile(r"([0-9a-f]{1,16})-(0|[1-9][0-9]{0,18})(?:-([1-9][0-9]{0,18}))?")
 SINCE = "0 for a full sync, or a position exactly as it was given, as next or as the id of an event"
 Since = Annotated[
     str,
@@ -32,7 +32,7 @@ class ChangeParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 
     since: Since = "0"
     limit: Annotated[
-        int, Meta(ge=1, le=MAXIMUM_PAGE, description="How many changes at most; a first page may be longer.",
+        int, Meta(ge=1, le=MAXIMUM_PAGE, description="How many changes at most.",
                   extra={"rule": "a number of changes from 1 to 1000"}),
     ] = USUAL_PAGE  # fmt: skip
 
@@ -72,7 +72,9 @@ class Changes(Struct, kw_only=True):
 async def read_changes(request: ApiRequest) -> HTTPResponse:
     """What changed since a position, a page of it."""
     sent = listing.parameters(request.query_string, ChangeParameters)
-    return responses.json_document(_document(await request.tasks.changes(position("since", sent.since), sent.limit)))
+    since = position("since", sent.since)
+    page = await request.tasks.changes(since, sent.limit)
+    return unsent.hold(request, responses.json_document(_document(page)))
 
 
 def position(field: str, text: str) -> SyncPosition:
@@ -83,9 +85,9 @@ def position(field: str, text: str) -> SyncPosition:
     if text == str(START):
         return START
     parts = POSITION.fullmatch(text)
-    if parts is None or int(parts[2]) > MAXIMUM_REVISION:
+    if parts is None or max(int(parts[2]), int(parts[3] or 0)) > MAXIMUM_REVISION:
         raise InvalidInputError([FieldError(field, f"must be {SINCE}")])
-    return SyncPosition(parts[1], int(parts[2]))
+    return SyncPosition(parts[1], int(parts[2]), int(parts[3] or 0))
 
 
 def _document(page: ChangePage) -> str:

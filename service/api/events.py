@@ -162,7 +162,7 @@ class EventStream:
             for piece in pieces(page):
                 await self._write(piece)
             if page.changes:
-                reached = page.next._replace(revision=page.changes[-1].version)
+                reached = page.position(page.changes[-1])
             if page.next != reached:
                 await self._write(f"id: {page.next}\n\n")  # the last writes left no task behind, but count
             self._subscription.position, more = page.next, page.has_more
@@ -182,9 +182,7 @@ def pieces(page: ChangePage) -> Iterator[str]:
     piece: list[str] = []
     size = 0
     for change in page.changes:
-        piece.append(
-            f"event: task\nid: {page.next._replace(revision=change.version)}\ndata: {_one_line(change.document)}\n\n"
-        )
+        piece.append(f"event: task\nid: {page.position(change)}\ndata: {_one_line(change.document)}\n\n")
         size += len(piece[-1])
         if size >= PIECE:
             yield "".join(piece)

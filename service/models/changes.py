@@ -18,27 +18,25 @@ from service.models.task_sql import BEGINNING
 # A range of the index tasks_version, in its order, and the owner's row out of the same snapshot. `$2` is the beginning
 # that the position names and `$3` its revision; the position START names no beginning.
 #
-# A full sync, from START, holds live tasks alone. Its first page is longer by the tasks that are not newer than what
-# was forgotten: it must not end at a position that the next page would be refused for.
+# A full sync, from START, begins with live tasks alone. Its pages may end at a revision that is older than what was
+# forgotten. Nothing was missed until then as long as nothing more is forgotten, so such a position carries what was
+# forgotten when its page was read, `$4`, and is good while that is the same.
+#
+# The limit is a subquery, whose value the planner does not know: it walks the index in its order, and never sorts.
 CHANGES = f"""
 WITH owner AS MATERIALIZED (
     SELECT {BEGINNING} AS beginning, revision, forgotten FROM users WHERE id = $1
-), size AS MATERIALIZED (
-    SELECT $4::bigint + CASE WHEN $2::text <> '' THEN 0 ELSE (
-        SELECT count(*) FROM tasks
-        WHERE user_id = $1 AND version <= (SELECT forgotten FROM owner) AND deleted_at IS NULL
-    ) END AS rows
 ), page AS MATERIALIZED (
     SELECT * FROM tasks
-    WHERE user_id = $1 AND version > $3 AND (deleted_at IS NULL OR $2 <> '')
-    ORDER BY version LIMIT (SELECT rows + 1 FROM size)
+    WHERE user_id = $1 AND version > $3 AND (deleted_at IS NULL OR $2::text <> '')
+    ORDER BY version LIMIT (SELECT $5::bigint + 1)
 )
 SELECT (SELECT beginning FROM owner) AS beginning,
        (SELECT revision FROM owner) AS revision,
+       (SELECT forgotten FROM owner) AS forgotten,
        $2 <> '' AND NOT EXISTS (
-           SELECT FROM owner WHERE beginning = $2 AND $3 BETWEEN forgotten AND revision
+           SELECT FROM owner WHERE beginning = $2 AND $3 <= revision AND (forgotten <= $3 OR forgotten = $4::bigint)
        ) AS gone,
-       (SELECT rows FROM size) AS rows,
        array_agg(version) AS versions,
        array_agg(CASE WHEN deleted_at IS NULL THEN document
                  ELSE '{{"id":' || id || ',"version":' || version || ',"deleted":true}}' END) AS documents
@@ -55,14 +53,19 @@ FROM users WHERE id = ANY ($1::text[])
 
 
 class SyncPosition(NamedTuple):
-    """How far a reader has come: the user's `beginning`, empty before the first write, and a `revision` since then."""
+    """How far a reader has come: the user's `beginning`, empty before the first write, and a `revision` since then.
+
+    Within a full sync the revision may be older than what was `forgotten` when the page was read; else that is 0.
+    """
 
     beginning: str = ""
     revision: int = 0
+    forgotten: int = 0
 
     def __str__(self) -> str:
         """Write the position as clients are given it: opaque to them, `0` before the first write."""
-        return f"{self.beginning}-{self.revision}" if self.beginning else "0"
+        text = f"{self.beginning}-{self.revision}" if self.beginning else "0"
+        return f"{text}-{self.forgotten}" if self.forgotten else text
 
 
 START = SyncPosition()  # of a user without a row, and of a full sync
@@ -76,11 +79,19 @@ class Change(NamedTuple):
 
 
 class ChangePage(NamedTuple):
-    """Changes in the order of versions; the position to go on from; whether there is more already."""
+    """Changes in the order of versions; the position to go on from; whether there is more already.
+
+    `forgotten` is the newest revision of which a trace was lost.
+    """
 
     changes: list[Change]
     next: SyncPosition
     has_more: bool
+    forgotten: int
+
+    def position(self, change: Change) -> SyncPosition:
+        """Return the position to go on from after `change`, one of this page."""
+        return _at(self.next.beginning, change.version, self.forgotten)
 
 
 async def read_changes(speaker: Speaker, user_id: str, since: SyncPosition, limit: int) -> ChangePage:
@@ -89,16 +100,18 @@ async def read_changes(speaker: Speaker, user_id: str, since: SyncPosition, limi
     Raises SyncPositionGoneError for a position of another beginning (the user was erased since), for a revision that
     was never reached, and for one after which a task was deleted of which no trace is left.
     """
-    row = await speaker.fetch_read(CHANGES, user_id, since.beginning, since.revision, limit)
+    row = await speaker.fetch_read(CHANGES, user_id, *since, limit)
     assert row is not None  # noqa: S101 - an aggregate always has one row
     reached = _position(row) if row["beginning"] else START
     if row["gone"]:
-        raise SyncPositionGoneError(*reached)
+        raise SyncPositionGoneError(reached.beginning, reached.revision)
     changes = [*map(Change, row["versions"] or (), row["documents"] or ())]
-    if len(changes) <= row["rows"]:
-        return ChangePage(changes, reached, has_more=False)
+    forgotten = row["forgotten"] or 0
+    if len(changes) <= limit:
+        return ChangePage(changes, reached, has_more=False, forgotten=forgotten)
     changes.pop()
-    return ChangePage(changes, reached._replace(revision=changes[-1].version), has_more=True)
+    following = _at(reached.beginning, changes[-1].version, forgotten)
+    return ChangePage(changes, following, has_more=True, forgotten=forgotten)
 
 
 async def read_position(speaker: Speaker, user_id: str) -> SyncPosition:
@@ -117,3 +130,7 @@ async def positions_of_several_users(user_ids: list[str]) -> dict[str, SyncPosit
 
 def _position(row: Row) -> SyncPosition:
     return SyncPosition(row["beginning"], row["revision"])
+
+
+def _at(beginning: str, revision: int, forgotten: int) -> SyncPosition:
+    return SyncPosition(beginning, revision, forgotten if revision < forgotten else 0)

@@ -57,7 +57,7 @@ class Listener:
                     name = value
                 elif field == "id":
                     self.position = value
-                    number = self.last_id = int(value.rpartition("-")[2])
+                    number = self.last_id = int((value.split("-")[1:2] or [value])[0])
                 elif field == "data":
                     data = json.loads(value)
                 elif field == "retry":
@@ -328,6 +328,20 @@ async def test_last_event_id_0_gives_every_live_task(alice):
         assert (await listener.task()).data == made
 
 
+async def test_a_full_sync_reads_no_page_longer_than_others_whatever_was_forgotten(
+    alice, connection, monkeypatch, statements
+):
+    monkeypatch.setattr(events, "PAGE", 2)
+    for number in range(5):
+        await alice.make(f"Task {number}")
+    await connection.execute("UPDATE users SET forgotten = 4")
+    with statements() as seen:
+        async with listen(alice, "since=0") as listener:
+            ids = [(await listener.task())[1] for _ in range(5)]
+    assert ids == [1, 2, 3, 4, 5]
+    assert sum("AS MATERIALIZED" in statement for statement, _ in seen) == 3
+
+
 async def test_who_was_away_during_an_erasure_gets_a_reset_however_much_was_written_since(alice):
     for number in range(5):
         await alice.make(f"Before {number}")
@@ -446,7 +460,7 @@ async def test_one_page_is_all_that_is_held_for_a_stream(alice, statements):
             assert [(await listener.task()).id for _ in range(events.PAGE + 1)] == [*range(1, events.PAGE + 2)]
     pages = [arguments for statement, arguments in seen if "documents" in statement]
     beginning = listener.position.partition("-")[0]
-    assert pages[:2] == [("alice", "", 0, events.PAGE), ("alice", beginning, events.PAGE, events.PAGE)]
+    assert pages[:2] == [("alice", "", 0, 0, events.PAGE), ("alice", beginning, events.PAGE, 0, events.PAGE)]
 
 
 async def test_the_streams_of_one_user_are_served_by_one_read(alice, statements):

@@ -184,7 +184,7 @@ async def test_old_answers_are_found_by_their_age_alone(crowd):
 async def test_a_page_of_changes_is_one_range_of_an_index_with_nothing_to_sort(crowd, since, plan):
     await crowd.execute(f"SET plan_cache_mode = {plan}")
     try:
-        nodes = await explain(crowd, changes.CHANGES, "alice", *since, 500)
+        nodes = await explain(crowd, changes.CHANGES, "alice", *since, 0, 500)
     finally:
         await crowd.execute("RESET plan_cache_mode")
     scans = [node for node in nodes if "Index Name" in node]

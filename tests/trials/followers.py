@@ -185,7 +185,7 @@ class Reader(Copy):
 
 def _revision(position: str) -> int:
     """The revision in a position: what clients must not look into, and a trial may."""
-    return int(position.rpartition("-")[2])
+    return int((position.split("-")[1:2] or [position])[0])
 
 
 async def settle(connection: asyncpg.Connection, followers: list[Copy]) -> tuple[str, list[str]]:

@@ -11,7 +11,7 @@ OPERATIONS: Operations = {
         "readChanges", TAG, "Read what changed",
         "What changed after the position `since`, in the order of versions, each task once, at its newest state. Send "
         "`next` as `since` of the next request, at once while `has_more` is true. With `since=0` it is a full sync: "
-        "all live tasks, to begin a new copy with; its first page may be longer than `limit`. 410 says to begin anew.",
+        "all live tasks, to begin a new copy with. 410 says to begin anew.",
         {200: Answer("A page of changes; an empty one when nothing changed.", changes.Changes,
                      {"changes": [EXAMPLE, {"id": 41, "version": 8, "deleted": True}], "next": "64a1b2c3d4e5f-8",
                       "has_more": False})},
