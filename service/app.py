@@ -25,6 +25,7 @@ from service.api import (
     problems,
     tasks,
     trash,
+    unsent,
     uploads,
     users,
 )
@@ -82,6 +83,7 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.ctx.seat = None  # where a worker that has neighbours publishes its figures
     app.ctx.live = Hub(per_user=settings.event_streams_per_user, in_all=settings.event_streams)
     app.ctx.uploads = uploads.Uploads()
+    app.ctx.unsent = unsent.Budget()
     app.ctx.admission = admission.Admission(settings.pool_size)
     app.ctx.requests = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
     app.ctx.auth_failures = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)

@@ -34,6 +34,11 @@ class StrictHttp(Http):
     request_bytes_left: Any  # an int
     response_func: Any  # None, or what sends the next part of the answer
 
+    def init_for_request(self) -> None:
+        """Begin with the next request; the answer to the last one is written."""
+        self.protocol.answered()
+        super().init_for_request()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+
     async def http1_request_header(self) -> None:
         """Check a request's head before Sanic parses it. Raises BadRequest."""
         self._dropped = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from time import monotonic as current_time
 from typing import Any
 
@@ -49,6 +50,7 @@ class DeadlineProtocol(HttpProtocol):
         "_written",
         "expects_more",
         "is_fresh",
+        "on_sent",
     )
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Sanic's own
@@ -56,6 +58,7 @@ class DeadlineProtocol(HttpProtocol):
         super().__init__(**options)
         self.expects_more = False  # whether the client may go on sending what is not read any more
         self.is_fresh = True  # no request has begun
+        self.on_sent: Callable[[], None] | None = None  # called when the answer is written, or cannot be any more
         self._reading_since = 0.0
         self._reading_timer: asyncio.TimerHandle | None = None
         self._sending_timer: asyncio.TimerHandle | None = None
@@ -148,8 +151,15 @@ class DeadlineProtocol(HttpProtocol):
         else:
             super().close(timeout)
 
+    def answered(self) -> None:
+        """Tell who waits for it that the answer is written, but for what the transport buffers, or is given up."""
+        if self.on_sent is not None:
+            self.on_sent()
+            self.on_sent = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers with the connection."""
+        self.answered()
         for timer in (self._reading_timer, self._sending_timer, self._linger_timer):
             if timer is not None:
                 timer.cancel()

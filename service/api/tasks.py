@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import conditions, idempotency, listing, paging, responses, schemas
+from service.api import conditions, idempotency, listing, paging, responses, schemas, unsent
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
 from service.models import UserTasks
@@ -45,10 +45,14 @@ async def list_tasks(request: ApiRequest) -> HTTPResponse:
     etag = partial(listing.etag, asked)
     if known := await conditions.unchanged(request, request.tasks.state, etag):
         return known
+    if asked.heavy:
+        await unsent.room(request)
     async with request.heavy() if asked.heavy else nullcontext():
         page = await request.tasks.list(asked.query)
         headers = paging.headers(page, request.path, asked.following, asked.listed)
-        return responses.json_document(page.document, headers=headers | {"ETag": etag(page.state)})
+        return unsent.hold(
+            request, responses.json_document(page.document, headers=headers | {"ETag": etag(page.state)})
+        )
 
 
 @blueprint.post("/", unquote=True)

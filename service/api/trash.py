@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.api import conditions, cursors, fields, idempotency, listing, paging, responses, schemas
+from service.api import conditions, cursors, fields, idempotency, listing, paging, responses, schemas, unsent
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
 from service.models import UserTrash
@@ -51,10 +51,12 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
     if sent.cursor is not UNSET and limit is None:
         raise InvalidInputError([FieldError("cursor", "needs a limit; send the one that the page before had")])
     after = None if sent.cursor is UNSET else cursors.read(sent.cursor, LISTED, "deleted")
+    if limit is None:
+        await unsent.room(request)
     async with request.heavy() if limit is None or sent.count else nullcontext():
         page = await request.trash.list(limit=limit, after=after, count=sent.count)
         headers = paging.headers(page, request.path, paging.following(request.query_string), LISTED)
-        return responses.json_document(page.document, headers=headers)
+        return unsent.hold(request, responses.json_document(page.document, headers=headers))
 
 
 @blueprint.delete("/", unquote=True)
