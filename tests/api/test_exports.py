@@ -287,7 +287,7 @@ async def test_ten_thousand_tasks_never_stand_in_memory_together(alice, connecti
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "ical"])
-async def test_an_export_of_the_longest_tasks_keeps_nobody_waiting(alice, connection, form):
+async def test_an_export_of_the_longest_tasks_yields_to_other_requests(alice, connection, form):
     await connection.execute(INSERT, "alice", 2_000, 1_000)
     await connection.execute(
         "UPDATE tasks SET title = repeat('ä', 200), description = repeat('\\;,ß', 250), priority = 3,"

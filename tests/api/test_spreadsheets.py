@@ -88,9 +88,9 @@ async def test_tags_are_a_json_array_or_words_with_commas_between_them(alice, ce
         ("title,,due_date\nA,x\n", ["line 2"], "has text in cell 2, which has no name in the header"),
         ("title,tags\nA,[home\n", ["line 2: tags"], "a list of at most 20 tags"),
         ("title,Due Date,due_date\n", ["line 1"], "names the column due_date twice"),
-        ("title,titles\n", ["line 1"], "'titles' is no column; known are id, title"),
-        ("sep=|\ntitle|due_date\n", ["line 1"], "announces none of a comma, a semicolon, a tab as the delimiter"),
-        ("sep=;\ntitle;due\n", ["line 2"], "'due' is no column"),
+        ("title,titles\n", ["line 1"], "'titles' is not a column; the columns are id, title"),
+        ("sep=|\ntitle|due_date\n", ["line 1"], "must name a comma, a semicolon or a tab as the delimiter"),
+        ("sep=;\ntitle;due\n", ["line 2"], "'due' is not a column"),
         ("\n\n", ["line 1"], "must be a header"),
         ("due_date\n2026-12-24\n", ["line 1"], "must name the column title"),
         ("title,due_date\n,2026-12-24\n", ["line 2: title"], "1 to 200 characters"),
@@ -105,15 +105,13 @@ async def test_a_table_that_cannot_be_understood_is_refused_with_what_to_do(alic
 
 @pytest.mark.parametrize(
     "content",
-    ["title\nÄpfel\n".encode("cp1252"), "title\nA\n".encode("utf-32"), "title\nA\n".encode("utf-16") + b"\0",
-     b"title\n" + b"A\n" * 20_000 + b"\xff"],
+    ["title\nÄpfel\n".encode("cp1252"), "title\nA\n".encode("utf-32"), "title\nA\n".encode("utf-32-be"),
+     "title\nA\n".encode("utf-16-le"),
+     "title\nA\n".encode("utf-16") + b"\0",
+     b"title\n" + b"A\n" * 5_000 + b"\xff"],
 )  # fmt: skip
 async def test_a_table_in_another_encoding_is_refused_with_how_to_save_it(alice, refusal, content):
-    response = await send(alice, content)
-    if response.status_code == 422:  # of UTF-32 only the first two bytes look like UTF-16
-        refusal(response, 422, "validation_error", *(error["field"] for error in response.json()["errors"]))
-    else:
-        assert "CSV UTF-8" in refusal(response, 400, "malformed_json")["detail"]
+    assert "CSV UTF-8" in refusal(await send(alice, content), 400, "malformed_json")["detail"]
     assert (await alice.get(EXPORT)).json()["tasks"] == []
 
 

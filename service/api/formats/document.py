@@ -46,10 +46,10 @@ async def write(archive: UserArchive) -> AsyncIterator[bytes]:
 
 
 def read(body: bytes) -> Iterator[Line | None]:
-    """The tasks of the document, one by one; None where others may go on. A byte order mark is skipped.
+    """The tasks of the document, one by one; None where the caller may yield to the event loop.
 
-    Raises MalformedInputError for what is not JSON, InvalidInputError for another document, each as soon as it is
-    seen: after some of the tasks, if need be.
+    A byte order mark is skipped. Raises MalformedInputError for bytes that are not JSON, InvalidInputError for another
+    document, each as soon as it is seen, which may be after some of the tasks.
     """
     scanner = Scanner(body, len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0)
     yield from scanner.space()
@@ -115,7 +115,7 @@ def _validate(document: bytes) -> None:
 
 
 def _refuse(scanner: Scanner) -> None:
-    """Raise InvalidInputError for JSON that is no object, MalformedInputError for what is no JSON."""
+    """Raise InvalidInputError for JSON other than an object, MalformedInputError for anything else."""
     value = _value(scanner)
     try:
         msgspec.json.decode(value, type=Raw)

@@ -30,7 +30,7 @@ class ValueTooLargeError(Exception):
 
 
 class Scanner:
-    """A position in a JSON text (RFC 8259). Each step is bounded; generators yield where others may go on."""
+    """A position in a JSON text (RFC 8259). Each step is bounded; the generators yield between two steps."""
 
     def __init__(self, text: bytes, position: int = 0) -> None:
         """Start at `position`, a number of bytes."""
@@ -68,7 +68,7 @@ class Scanner:
     def items(self, brackets: bytes) -> Iterator[bool]:
         """Step through the object or array that begins here.
 
-        Yields True at the beginning of each item, which the caller steps over, and False where others may go on.
+        Yields True at the beginning of each item, which the caller steps over, and False between two steps.
         Raises MalformedInputError.
         """
         opening, closing = brackets[:1], brackets[1:]

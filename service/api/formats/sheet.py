@@ -19,7 +19,7 @@ from service.errors import FieldError, InvalidInputError, MalformedInputError
 MAXIMUM_ROW = 64 * 1024  # characters
 MAXIMUM_CELLS = 256  # in a row, the empty ones included
 MAXIMUM_BLANK = 10_000  # rows
-DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+DELIMITERS = ",;\t"
 EMPTY = ' \t\r\n,;"'  # what a blank row may consist of, before its delimiter is known
 ANNOUNCED = re.compile(r'"?sep=(.?)["\s,;]*', re.IGNORECASE | re.DOTALL)
 NOT_UTF_8 = "The request body is not CSV in UTF-8; save the table as 'CSV UTF-8' and send it again."
@@ -28,14 +28,13 @@ NOT_UTF_8 = "The request body is not CSV in UTF-8; save the table as 'CSV UTF-8'
 class Sheet:
     """A CSV file. Iterate over it once: it gives the cells of each row, trimmed, and None for each blank row.
 
-    Iterating raises MalformedInputError for what is not text in UTF-8 or UTF-16, InvalidInputError naming the line
-    where it is no CSV or passes a bound.
+    Iterating raises MalformedInputError for bytes that are not text, InvalidInputError naming the line where it is not
+    CSV or passes a bound.
     """
 
     def __init__(self, body: bytes) -> None:
-        """Take the bytes of the file, which are not copied."""
-        encoding = "utf-16" if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
-        self._text = io.TextIOWrapper(io.BytesIO(body), encoding, newline="")
+        """Take the bytes of the file, which are not copied. Raises MalformedInputError for other encodings."""
+        self._text = io.TextIOWrapper(io.BytesIO(body), _encoding(body), newline="")
         self._lines = 0  # that were read
         self._size = 0  # characters of the row in hand
         self._blank = 0
@@ -57,8 +56,8 @@ class Sheet:
             announced = ANNOUNCED.fullmatch(line)
             if announced and delimiter is None:
                 delimiter = announced[1]
-                if delimiter not in DELIMITERS:
-                    raise self._at_line(f"announces none of {', '.join(DELIMITERS.values())} as the delimiter")
+                if not delimiter or delimiter not in DELIMITERS:
+                    raise self._at_line("must name a comma, a semicolon or a tab as the delimiter")
             elif line.strip(EMPTY):
                 first = line
                 break
@@ -105,11 +104,20 @@ class Sheet:
     def _count_blank(self) -> None:
         self._blank += 1
         if self._blank > MAXIMUM_BLANK:
-            raise self._at_line(f"is more than the {MAXIMUM_BLANK:,}th blank line; delete the empty rows")
+            raise self._at_line(f"has more than {MAXIMUM_BLANK:,} blank rows before it; delete them")
 
     def _at_line(self, message: str) -> InvalidInputError:
         self.number = self._lines
         return self.fault(message)
+
+
+def _encoding(body: bytes) -> str:
+    """The encoding by the first bytes. Raises MalformedInputError for UTF-32, and UTF-16 without its mark."""
+    if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) and body[2:4] != b"\0\0":
+        return "utf-16"
+    if b"\0" in body[:4]:
+        raise MalformedInputError(NOT_UTF_8)
+    return "utf-8-sig"
 
 
 def detect(header: str) -> str:

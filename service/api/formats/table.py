@@ -82,10 +82,10 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - any JSON
 
 
 def read(body: bytes) -> Iterator[Line | None]:
-    """The tasks under the header line, one by one; None where others may go on.
+    """The tasks under the header line, one by one; None where the caller may yield to the event loop.
 
-    Raises MalformedInputError for what is no text, InvalidInputError, naming the line, where it is no table; each as
-    soon as it is seen.
+    Raises MalformedInputError for bytes that are not text, InvalidInputError naming the line where it is not a table;
+    each as soon as it is seen.
     """
     sheet = Sheet(body)
     names: list[str] | None = None
@@ -109,7 +109,7 @@ def _header(sheet: Sheet, cells: list[str]) -> list[str]:
         if name and name in names:
             faults.append(f"names the column {name} twice")
         elif cell and not name:
-            faults.append(f"{cell[:50]!r} is no column; known are {', '.join(COLUMNS)}")
+            faults.append(f"{cell[:50]!r} is not a column; the columns are {', '.join(COLUMNS)}")
         if len(faults) == fields.MAXIMUM_FAULTS:
             break
         names.append(name)
