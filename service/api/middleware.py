@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from time import perf_counter
 
@@ -24,7 +25,10 @@ from service.errors import (
 from service.limiting import RateLimiter, network_of
 from service.metrics import figures
 
+logger = logging.getLogger("doable.requests")
+
 VARY = "Authorization, Origin"
+ADDRESS = 64  # characters of the client's address that are logged; an IPv6 address has up to 45
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1
 CALLER = "me"
 TASK_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
@@ -158,13 +162,25 @@ def conclude(request: ApiRequest, status: int, *, ended: str = "") -> None:
         "status": status,
         "duration_ms": elapsed,
         "user_id": request.identity.user_id if request.identity else None,
+        "client_address": request.client_address[:ADDRESS],
         "request_id": request.request_id,
     }
+    if request.app.ctx.expects_no_proxy and "x-forwarded-for" in request.headers:
+        _warn_of_proxy(request)
     if request.failure:
         fields["failure"] = request.failure
     if ended:
         fields["ended"] = ended
     logs.tell_of_request(fields)
+
+
+def _warn_of_proxy(request: ApiRequest) -> None:
+    """Warn once that a proxy may stand in front whose X-Forwarded-For is not read."""
+    request.app.ctx.expects_no_proxy = False
+    logger.warning(
+        "X-Forwarded-For is ignored because PROXIES_COUNT is 0. If a proxy of yours sends it, set PROXIES_COUNT to the "
+        "number of your proxies; until then all clients share the proxy's address in the log and in AUTH_FAILURE_LIMIT."
+    )
 
 
 def _elapsed(request: ApiRequest) -> float | None:

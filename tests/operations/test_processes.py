@@ -255,6 +255,7 @@ async def test_each_request_is_one_line_that_names_what_and_who_and_holds_no_sec
         assert 0 <= line["duration_ms"] < 10_000
         assert datetime.fromisoformat(line["time"]).utcoffset().total_seconds() == 0
         assert line["level"] == "info"
+        assert line["client_address"] == "127.0.0.1"
     for secret in (theirs, stale, settings.better_auth_secret, settings.database_url):
         assert secret not in process.stdout
         assert secret.rsplit(".", 1)[-1] not in process.stdout
@@ -474,3 +475,29 @@ async def test_a_busy_port_is_an_error_before_anything_is_started(launch, settin
         f"port: PORT={free_port + 1} make run, or PORT={free_port + 1} doable run.\n"
     )
     assert not (tmp_path / ".data" / "postgres").exists()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "sent", "logged"),
+    [
+        (0, "203.0.113.7", "127.0.0.1"),
+        (1, "198.51.100.2, 203.0.113.7", "203.0.113.7"),
+        (2, "192.0.2.1, 198.51.100.2, 203.0.113.7", "198.51.100.2"),
+        (1, "2001:DB8::7", "2001:db8::7"),
+        (1, "unknown", "127.0.0.1"),
+        (2, "203.0.113.7", "127.0.0.1"),
+        (1, "x" * 100, "x" * 64),
+    ],
+)
+async def test_the_client_address_of_a_request_line_is_that_before_our_proxies(start, user, proxies, sent, logged):
+    process = await start(PROXIES_COUNT=str(proxies))
+    for _ in range(3):
+        await user.get("/api/me/tasks", headers={"X-Forwarded-For": sent})
+    process.signal(signal.SIGTERM)
+    assert await process.exit_code() == 0
+    requests = [line for line in lines(process) if line.get("route") == "/api/{user_id}/tasks"]
+    assert [line["client_address"] for line in requests] == [logged] * 3
+    warnings = [line["message"] for line in lines(process) if line["level"] == "warning"]
+    assert [message.split(".")[0] for message in warnings] == (
+        [] if proxies else ["X-Forwarded-For is ignored because PROXIES_COUNT is 0"]
+    ), "once, however many requests bring it"
