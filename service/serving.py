@@ -13,7 +13,7 @@ import signal
 import socket
 from collections.abc import Callable
 
-from service import __version__
+from service import __version__, blocking
 from service.api.landing import Landing
 from service.app import create_app
 from service.config import Settings
@@ -48,6 +48,8 @@ def serve(settings: Settings, announce: Callable[[], None] | None = None, *,
     """
     app = create_app(settings, development)
     listener = listener or bind(settings)
+    if development is not None:
+        app.after_server_start(blocking.warn)
     # Threads inherit the mask, so this comes before the first of them: no thread may take the signals from those that
     # wait for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)

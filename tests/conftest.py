@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 from sanic import Sanic
 
+from service import blocking
 from service.api.protocol import DeadlineProtocol
 from service.app import create_app
 from service.config import Settings
@@ -53,6 +54,7 @@ _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 PORTS = itertools.cycle(
     random.sample(range(20_000 + _WORKER, 32_000, _WORKERS), 1_000)
 )  # two suites at once differ too
+STEPS = blocking.Steps()  # of the server's event loop, which is the tests' own
 SECRET = "a secret for tests alone, of more than 32 bytes"
 
 
@@ -281,15 +283,41 @@ async def app(settings, recorder) -> Sanic:
 async def server(app) -> AsyncIterator[str]:
     """The served application; gives its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    running = await app.create_server(sock=listener, return_asyncio_server=True, protocol=DeadlineProtocol)
-    await running.startup()
-    await running.before_start()
-    await running.after_start()
+
+    async def start():
+        started = await app.create_server(sock=listener, return_asyncio_server=True, protocol=DeadlineProtocol)
+        await started.startup()
+        await started.before_start()
+        await started.after_start()
+        return started
+
+    running = await STEPS.measured(start())
+    STEPS.take()  # a start may take its time
     await app.ctx.daily_purge.stop()  # it would run at a random moment, among the statements that a test notes
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     await running.close()
     await running.before_stop()
     await running.after_stop()
+
+
+@pytest.fixture
+def steps() -> blocking.Steps:
+    """The watch over the server's steps, for tests of itself."""
+    return STEPS
+
+
+@pytest.fixture(autouse=True)
+def short_steps(request) -> Iterator[None]:
+    """Fail a test whose server blocks the event loop for over 50 ms of CPU time, or over what its mark allows."""
+    STEPS.take()
+    yield
+    longest, blocks = STEPS.take()
+    mark = request.node.get_closest_marker("blocks_the_loop")
+    if longest > (mark.kwargs["seconds"] if mark else blocking.LIMIT):
+        stacks = "\n".join(map(str, blocks)) or "a step that ended before its stack could be taken"
+        pytest.fail(
+            f"The server blocked the event loop for {longest * 1000:.0f} ms of CPU time:\n{stacks}", pytrace=False
+        )
 
 
 @pytest.fixture(scope="session")

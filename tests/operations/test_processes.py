@@ -501,3 +501,33 @@ async def test_the_client_address_of_a_request_line_is_that_before_our_proxies(s
     assert [message.split(".")[0] for message in warnings] == (
         [] if proxies else ["X-Forwarded-For is ignored because PROXIES_COUNT is 0"]
     ), "once, however many requests bring it"
+
+
+async def test_development_warns_of_a_blocked_event_loop_with_the_stack_and_goes_on(
+    launch, settings, free_port, tmp_path, eventually
+):
+    blocking = BLOCKABLE.replace("while True:", "while time.thread_time() < 0.2 + began:").replace(
+        "def block_the_loop(*_):", "def block_the_loop(*_):\n    import time; began = time.thread_time()"
+    )
+    command = limited(blocked=1, hung=1)
+    process = launch(
+        [*command[:2], blocking.replace('["run"]', '["run", "--development"]'), *command[3:]], cwd=tmp_path,
+        DATABASE_URL=settings.database_url, PORT=str(free_port), BETTER_AUTH_SECRET=settings.better_auth_secret,
+        LOG_FORMAT="json",
+    )  # fmt: skip
+    await eventually(lambda: lives(free_port))
+    await process.says("Ctrl-C stops everything")
+
+    async def warns() -> bool:  # the first requests are answered before the watch begins
+        process.signal(signal.SIGUSR1)
+        await asyncio.sleep(0.5)
+        return "the event loop is blocked" in process.stdout
+
+    await eventually(warns)
+    found = [json.loads(line) for line in process.stdout.splitlines() if '"doable.blocking"' in line]
+    line = next(line for line in found if "block_the_loop" in line["stack"])
+    assert line["level"] == "warning"
+    assert 50 <= line["milliseconds"] <= 210
+    assert await lives(free_port)
+    process.signal(signal.SIGTERM)
+    assert await process.exit_code() == 0
