@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from importlib.resources import files
 
@@ -74,7 +75,8 @@ async def asset(_request: ApiRequest, name: str) -> HTTPResponse:
     if name not in ASSETS:
         raise NotFound
     file, media_type = ASSETS[name]
-    return HTTPResponse(_asset(file), 200, KEPT, media_type)
+    body = await asyncio.to_thread(_asset, file)  # the first time it loads a package, which takes 60 ms and more
+    return HTTPResponse(body, 200, KEPT, media_type)
 
 
 @cache

@@ -22,6 +22,7 @@ from tests.trials.load import USERS, Line, Load, Promise, Promised
 CONNECTIONS = 10  # half of DB_CONNECTIONS' default: what all workers together may hold
 RECOVERY = 5.0  # seconds after the database's own
 EXIT = 20.0  # seconds that a stop may take
+FORESEEN = {"worker died", "worker hangs, killing it", "supervisor is gone, stopping"}
 HEADER = """
 | fault | requests/s | acknowledged | lost | doubled | wrong | 503 | seconds to recover | also |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
@@ -45,6 +46,7 @@ class Stage:
     pooler: bool = False
     notes: list[str] = field(default_factory=list)
     secret: str = ""
+    command: list[str] = field(default_factory=lambda: [sys.executable, "-m", "service", "run"])
     port: int = 0  # one that is free, and the same when it is started again
     followers: list[Copy] = field(default_factory=list)
 
@@ -52,7 +54,7 @@ class Stage:
         """Start the service and wait until it listens and lives."""
         self.port = self.port or unused_port()
         self.process = self.launch(
-            [sys.executable, "-m", "service", "run"],
+            self.command,
             DATABASE_URL=self.url or self.cluster.url,
             HOST="127.0.0.1",
             PORT=str(self.port),
@@ -60,8 +62,7 @@ class Stage:
             BETTER_AUTH_SECRET=self.secret,
             RATE_LIMIT="off",
             TASK_QUOTA="1000000",
-            LOG_LEVEL="warning",
-            **environment,
+            **{"LOG_LEVEL": "warning", **environment},
         )
 
     async def raise_curtain(self, warm_up: float = 1.0, **environment: str) -> None:
@@ -179,7 +180,7 @@ class Stage:
         faults = [f"stderr: {self.process.stderr[:500]}"] if self.process.stderr else []
         for text in self.process.stdout.splitlines():
             line = json.loads(text)
-            if line["level"] == "error" and line["message"] != "worker died":
+            if line["level"] == "error" and line["message"] not in FORESEEN:
                 faults.append(f"log: {text[:1500]}")
         return faults[:5]
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+import shlex
 import signal
+import socket
+import sys
 import time
 from collections import Counter
 
 import pytest
 
 from tests.trials.load import CONNECTIONS, Line
+from tests.trials.stage import EXIT
 
 trial = pytest.mark.trial
 MEGABYTE = 1024 * 1024
@@ -86,6 +91,115 @@ async def test_a_worker_of_two_is_killed(stage):
     trial.notes.append(f"{len(trial.load.broken)} requests broken off")
     assert 0 < len(trial.load.broken) <= 3 * (CONNECTIONS + 1)
     await trial.reckon("kill -9 of a worker of two, 3 times")
+
+
+@trial
+async def test_a_worker_that_hangs_is_replaced_within_thirty_seconds(stage):
+    trial = stage(workers=2)
+    await trial.serve()
+    await trial.lives()
+    family = trial.family()
+    await asyncio.sleep(2)  # both beat
+    hung, began = family[0], time.monotonic()
+    hung.suspend()
+    while hung.is_running() and time.monotonic() < began + 40:
+        await asyncio.sleep(0.1)
+    seconds = time.monotonic() - began
+    await trial.lives()
+    assert len(trial.family()) == 2
+    trial.say(f"| SIGSTOP of a worker of two | - | - | - | - | - | - | {seconds:.1f} | killed and replaced |")
+    assert seconds < 30
+
+
+@trial
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_stop_among_heavy_exports_ends_within_twenty_seconds(stage, workers):
+    trial = stage(workers=workers, exits=True)
+    await trial.serve()
+    await trial.lives()
+    users = [f"user-{number}" for number in range(4)]
+    for user in users:
+        tasks = [{"title": f"Task {number}", "description": "long " * 300, "tags": [f"tag-{one}" for one in range(20)],
+                  "due_date": "2026-12-01"} for number in range(2_000)]  # fmt: skip
+        answer = await Line(trial.port, trial.sign(user)).ask("POST", f"/api/{user}/import", {"tasks": tasks})
+        assert answer.status == 200, answer.body
+    exports = [asyncio.create_task(keep_exporting(trial, user)) for user in users for _ in range(8)]
+    await asyncio.sleep(2)
+    trial.process.signal(signal.SIGTERM)
+    seconds = await trial.exited()
+    await asyncio.gather(*exports)
+    trial.say(f"| SIGTERM among 32 iCalendar exports, {workers} workers | - | - | - | - | - | - | - | "
+              f"exit after {seconds:.1f} s |")  # fmt: skip
+
+
+async def keep_exporting(trial, user: str) -> None:
+    """Export again and again, until the service has gone."""
+    line = Line(trial.port, trial.sign(user))
+    with contextlib.suppress(OSError, EOFError, ValueError, TimeoutError):
+        while True:
+            await line.ask("GET", f"/api/{user}/export?format=ical")
+
+
+@trial
+async def test_a_stop_with_a_stopped_worker_ends_within_twenty_seconds(stage):
+    trial = stage(workers=2)
+    await trial.serve()
+    await trial.lives()
+    stopped = trial.family()[0]
+    stopped.suspend()
+    began = time.monotonic()
+    trial.process.signal(signal.SIGTERM)
+    assert await trial.process.exit_code(EXIT) == 1
+    seconds = time.monotonic() - began
+    assert not stopped.is_running()
+    trial.say(f"| SIGTERM with a stopped worker | - | - | - | - | - | - | - | exit after {seconds:.1f} s |")
+
+
+@trial
+async def test_workers_of_a_killed_supervisor_leave_the_port(stage):
+    trial = stage(workers=2)
+    await trial.serve()
+    await trial.lives()
+    family, began = trial.family(), time.monotonic()
+    trial.process.signal(signal.SIGKILL)
+    while any(worker.is_running() for worker in family):
+        assert time.monotonic() < began + 10
+        await asyncio.sleep(0.02)
+    seconds = time.monotonic() - began
+    with socket.create_server(("127.0.0.1", trial.port)):
+        pass
+    trial.say(f"| kill -9 of the supervisor | - | - | - | - | - | - | - | the port was free after {seconds:.1f} s |")
+
+
+@trial
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_unread_stdout_hangs_neither_requests_nor_probes_nor_a_stop(stage, tmp_path, workers):
+    pipe = tmp_path / "stdout"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(held, b"full" * 1024)
+    trial = stage(workers=workers, exits=True, breaks=True)
+    trial.command = ["bash", "-c", f'exec "$0" -m service run > {shlex.quote(str(pipe))}', sys.executable]
+    await trial.raise_curtain(0.1, LOG_LEVEL="info", METRICS_TOKEN="a-token-of-this-trial-alone")
+    dropped = 0.0
+    async with asyncio.timeout(60):
+        while dropped < 100:
+            await asyncio.sleep(0.5)
+            text = (await Line(trial.port, "a-token-of-this-trial-alone").ask("GET", "/metrics")).body.decode()
+            dropped = float(text.split("\ndoable_log_lines_dropped_total ")[1].split()[0])
+    assert await trial.load.recovered() < 5
+    lives, slowest = trial.load.lives, trial.load.slowest_live
+    trial.process.signal(signal.SIGTERM)
+    seconds = await trial.exited()
+    os.close(held)
+    trial.notes.append(
+        f"{dropped:.0f} lines dropped, live answered {lives} times within {slowest * 1000:.0f} ms, "
+        f"exit after {seconds:.1f} s"
+    )
+    await trial.reckon(f"stdout full and unread, {workers} workers")
+    assert seconds < 5
 
 
 async def hang_up(trial, clients: int) -> None:
