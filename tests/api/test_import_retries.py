@@ -81,3 +81,12 @@ async def test_a_refused_file_leaves_its_key_unused(alice, connection, refusal):
 async def test_what_cannot_be_a_key_is_refused(alice, refusal):
     refusal(await send(alice, key="x" * 256), 422, "validation_error", "Idempotency-Key")
     assert await titles(alice) == []
+
+
+async def test_a_large_file_is_told_from_another_by_all_its_bytes(alice, refusal):
+    task = '{"title": "A", "description": "' + "y" * 900 + '"}'
+    large = f'{{"tasks": [{",".join([task] * 2_000)}]}}'
+    first, again = await send(alice, large), await send(alice, large)
+    assert first.json() == {"imported": 2_000, "skipped": 0}
+    assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
+    refusal(await send(alice, large.replace('y"}]}', 'z"}]}')), 422, "idempotency_key_reused")
