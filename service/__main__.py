@@ -167,6 +167,7 @@ def _purge(_options: argparse.Namespace) -> int:
 async def _empty_trash(settings: Settings) -> int | None:
     await database.connect(settings)
     try:
+        await upkeep.finish_erasures(database.client())
         purged = await upkeep.purge(database.client(), settings)
         await upkeep.forget_answers(database.client())
         return purged

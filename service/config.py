@@ -124,6 +124,8 @@ class Settings:
     task_quota: int = _setting(
         parsing.integer(1, 1_000_000), 10_000, "How many live tasks one user may have; one more is answered 409."
     )
+    trash_quota: int = _setting(parsing.integer(1, 1_000_000), 20_000, "How many tasks a user's trash may hold.")
+    idempotency_bytes: int = _setting(parsing.integer(2**20, 999_999_999), 10_485_760, "Bytes of answers kept a user.")
     event_streams_per_user: int = _setting(
         parsing.integer(1, 100_000), 20,
         "How many event streams one user may hold open in each worker; one more is answered 429.",

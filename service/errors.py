@@ -134,6 +134,17 @@ class TaskQuotaError(DoableError):
         super().__init__(f"You already have {quota:,} tasks, the most one user may have; delete some and try again.")
 
 
+class TrashFullError(DoableError):
+    """The caller's trash holds as many tasks as it may."""
+
+    def __init__(self, quota: int) -> None:
+        """Name the `quota`, a number of tasks."""
+        super().__init__(
+            f"Your trash may hold {quota:,} tasks, and has no room for this; empty it (DELETE /api/me/trash) or "
+            "restore tasks from it, and try again."
+        )
+
+
 class SyncPositionGoneError(DoableError):
     """The caller wants the changes since a position that cannot be gone on from.
 
@@ -169,6 +180,17 @@ class IdempotencyKeyReusedError(DoableError):
     """The key was sent before, with another body."""
 
     detail = "This Idempotency-Key came with another body before; use a new key for each new write."
+
+
+class IdempotencyFullError(DoableError):
+    """The answers that are kept for the caller's idempotency keys take as much room as they may."""
+
+    def __init__(self, keys: int, size: int) -> None:
+        """Name the quotas: a number of `keys`, and the `size` of their answers in bytes."""
+        super().__init__(
+            f"The answers to your Idempotency-Keys of the last 24 hours reach {keys:,} keys or {size:,} bytes, the "
+            "most that is kept for one user; send the request without a key, or wait until older answers are forgotten."
+        )
 
 
 class RateLimitedError(DoableError):

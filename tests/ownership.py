@@ -26,6 +26,7 @@ CALLED = re.compile(r"\b([a-z_][a-z0-9_]*)\s*\(")
 
 EXEMPT = {
     upkeep.NEXT_OWNER: "the purge looks for whose trash is next, a few times a day; every node answers for its own",
+    upkeep.NEXT_ERASED: "likewise, for whose erasure was interrupted",
     upkeep.NEXT_OWNER_OF_ANSWERS: "likewise, for whose answers are too old to be given again",
     changes.POSITIONS: "asks for those who listen to live events here; every node answers for its own",
     'SELECT COUNT(*) FROM "tasks"': "the test of `across_all_users`, the one escape, counts with it",

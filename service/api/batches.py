@@ -44,7 +44,7 @@ async def perform_batch(request: ApiRequest) -> HTTPResponse:
     valid = [operation for operation in sent if isinstance(operation, Operation)]
 
     async def perform(tasks: UserTasks) -> HTTPResponse:
-        done = await tasks.perform(valid, atomic=atomic, quota=request.settings.task_quota)
+        done = await tasks.perform(valid, atomic=atomic, quotas=request.quotas)
         return responses.json_value(BatchResults([*_results(sent, iter(done), request.request_id)]))
 
     return await idempotency.once(request, request.tasks, perform)

@@ -17,11 +17,12 @@ from sanic import HTTPResponse
 from service.api import responses
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
-from service.models import IdempotencyKey, StoredAnswer
+from service.models import AnswerQuota, IdempotencyKey, StoredAnswer
 from service.models.scoping import UserScope, database
 
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 LARGE = 1024 * 1024  # bytes of a body that is not hashed on the event loop
+KEYS_KEPT = 10_000  # of one user, within 24 hours
 Own = TypeVar("Own", bound=UserScope)
 
 
@@ -30,7 +31,7 @@ async def once(request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[
 
     `effect` must write through what it is given: the caller's `own`, within the key's transaction. What it raises
     undoes everything, the key included.
-    Raises InvalidInputError for a key that cannot be one, and what `UserKeys.find` does.
+    Raises InvalidInputError for a key that cannot be one, and what `UserKeys.find` and `UserKeys.keep` do.
     """
     if request.method != "POST" or "idempotency-key" not in request.headers:
         return await effect(own)
@@ -41,7 +42,8 @@ async def once(request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[
             return _again(answered)
         response = await effect(own.within(session))
         answer = StoredAnswer(response.status, dict(response.headers), (response.body or b"").decode())
-        await keys.keep(_route(request), key, digest, answer)
+        quota = AnswerQuota(KEYS_KEPT, request.settings.idempotency_bytes)
+        await keys.keep(_route(request), key, digest, answer, quota)
     return response
 
 

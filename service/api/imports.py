@@ -61,8 +61,8 @@ def _adding(
     request: ApiRequest, sent: ImportParameters, tasks: bytearray, count: int
 ) -> Callable[[UserTasks], Awaitable[HTTPResponse]]:
     async def add(own: UserTasks) -> HTTPResponse:
-        quota, skip_known = request.settings.task_quota, sent.on_conflict == "skip"
-        return responses.json_value(Imported(*await own.add_all(tasks, count, quota=quota, skip_known=skip_known)))
+        quotas, skip = request.quotas, sent.on_conflict == "skip"
+        return responses.json_value(Imported(*await own.add_all(tasks, count, quotas=quotas, skip_known=skip)))
 
     return add
 

@@ -53,6 +53,14 @@ PROBLEMS = {
         Problem("request_timeout", 408, "Request timeout", "The request took too long to arrive."),
         Problem("task_quota_exceeded", 409, "Task quota exceeded", "You hold as many live tasks as one user may."),
         Problem(
+            "trash_full", 409, "Trash full",
+            "Your trash has no room for the tasks that would go there; empty it or restore tasks from it.",
+        ),
+        Problem(
+            "idempotency_full", 409, "Too many kept answers",
+            "As many answers to your Idempotency-Keys are kept as may be; send the request without a key, or later.",
+        ),
+        Problem(
             "request_in_progress", 409, "Request in progress",
             "A request with the same Idempotency-Key is still running; try again after Retry-After.",
         ),
@@ -114,6 +122,8 @@ CODES: dict[type[errors.DoableError], str] = {
     errors.NotTheOwnerError: "forbidden",
     errors.TaskNotFoundError: "task_not_found",
     errors.TaskQuotaError: "task_quota_exceeded",
+    errors.TrashFullError: "trash_full",
+    errors.IdempotencyFullError: "idempotency_full",
     errors.SyncPositionGoneError: "sync_position_gone",
     errors.TooManyStreamsError: "too_many_streams",
     errors.TooManyHeavyRequestsError: "too_many_heavy_requests",

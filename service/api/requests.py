@@ -18,7 +18,7 @@ from service.api import media_types, syntax
 from service.auth import Identity
 from service.config import Settings
 from service.limiting import Allowance
-from service.models import Task, UserArchive, UserTasks, UserTrash
+from service.models import Quotas, Task, UserArchive, UserTasks, UserTrash
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 PLAIN = frozenset({"application/json"})
@@ -155,6 +155,11 @@ class ApiRequest(Request[Any, Any]):
     @property
     def _media_types(self) -> frozenset[str]:
         return MERGEABLE if self.method in {"PUT", "PATCH"} else PLAIN
+
+    @property
+    def quotas(self) -> Quotas:
+        """How many tasks the caller may have, by the settings."""
+        return Quotas(self.settings.task_quota, self.settings.trash_quota)
 
     @property
     def settings(self) -> Settings:

@@ -13,6 +13,7 @@ from sanic import HTTPResponse
 from service.models import StoredTask
 
 JSON = "application/json"
+WORKING_TIME = 15.0  # seconds that a request removes pages of rows before it answers 202; RESPONSE_TIMEOUT allows 25
 SURROGATES = "surrogateescape"  # how Sanic reads and writes the bytes of headers
 DOTS = frozenset({".", ".."})
 # The values that most answers share.
@@ -92,3 +93,8 @@ def unchanged(etag: str) -> HTTPResponse:
 def empty() -> HTTPResponse:
     """204."""
     return Answer(status=204)
+
+
+def unfinished(value: Struct) -> HTTPResponse:
+    """202 with what was done so far: the same request, sent again after Retry-After, goes on with the rest."""
+    return json_value(value, 202, {"Retry-After": "1"})

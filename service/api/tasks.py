@@ -73,7 +73,7 @@ async def delete_tasks(request: ApiRequest) -> HTTPResponse:
     conditions.refuse(request)
     sent = listing.parameters(request.query_string, DeleteParameters)
     completed = None if sent.status == "all" else sent.status == "completed"
-    deleted = await request.tasks.delete_many(completed=completed)
+    deleted = await request.tasks.delete_many(completed=completed, trash_quota=request.settings.trash_quota)
     return responses.json_value(schemas.Deleted(deleted))
 
 
@@ -127,7 +127,8 @@ async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 async def delete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Move a task to the trash."""
     if_version = schemas.read_deletion(request.json_body)
-    await request.tasks.delete(task_id, conditions.expected(request, if_version))
+    expected = conditions.expected(request, if_version)
+    await request.tasks.delete(task_id, expected, trash_quota=request.settings.trash_quota)
     return responses.empty()
 
 

@@ -38,7 +38,7 @@ class TrashedTask(schemas.Task, kw_only=True):
 
 
 class Destroyed(Struct):
-    """How many tasks were removed for good."""
+    """How many tasks were removed for good by this request."""
 
     deleted: Annotated[int, Meta(ge=0)]
 
@@ -61,10 +61,11 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.delete("/", unquote=True)
 async def empty_trash(request: ApiRequest) -> HTTPResponse:
-    """Remove all that is in the trash for good."""
+    """Remove all that is in the trash for good; 202 if there is more than the time of a request allows."""
     _refuse_conditions(request)
     listing.parameters(request.query_string, NoParameters)
-    return responses.json_value(Destroyed(await request.trash.destroy_all()))
+    deleted, done = await request.trash.destroy_all(within=responses.WORKING_TIME)
+    return responses.json_value(Destroyed(deleted)) if done else responses.unfinished(Destroyed(deleted))
 
 
 @blueprint.post("/<task_id:str>/restore", unquote=True)

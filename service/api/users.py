@@ -25,14 +25,25 @@ class Erasure(Struct, forbid_unknown_fields=True):
     ]
 
 
+class Unfinished(Struct):
+    """The answer while rows are left to remove."""
+
+    done: Annotated[bool, Meta(description="Always false: send the request again, or let the daily upkeep finish.")] = (
+        False
+    )
+
+
 @blueprint.delete("/", unquote=True)
 async def erase_user(request: ApiRequest) -> HTTPResponse:
-    """Erase the caller: tasks, trash, idempotency keys and the user's own row."""
+    """Erase the caller: tasks, trash, idempotency keys and the user's own row.
+
+    202 if there is more than the time of a request allows: nothing can be reached then, but rows are left to remove.
+    """
     conditions.refuse(request, "a user is erased as a whole")
     user_id = request.caller.user_id
     confirm(request.json_body, user_id)
-    await User.objects.erase(user_id)
-    return responses.empty()
+    done = await User.objects.erase(user_id, within=responses.WORKING_TIME)
+    return responses.empty() if done else responses.unfinished(Unfinished())
 
 
 def confirm(body: bytes, user_id: str) -> None:

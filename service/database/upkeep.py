@@ -1,4 +1,4 @@
-"""Emptying the trash and forgetting old answers: on demand, and once a day by one worker of all that serve."""
+"""Purge the trash, old answers and what erasures left: on demand, and once a day by one worker of all that serve."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from service.config import Settings
 from service.database.client import FairClient
 from service.database.transactions import Session
 from service.errors import UnavailableError
-from service.models.upkeep import BATCH, purge_answers_of_all_users, purge_trash_of_all_users
+from service.models.upkeep import (
+    BATCH,
+    finish_erasures_of_all_users,
+    purge_answers_of_all_users,
+    purge_trash_of_all_users,
+)
 
 logger = logging.getLogger("doable.upkeep")
 
@@ -40,6 +45,11 @@ async def purge(client: FairClient, settings: Settings) -> int | None:
 async def forget_answers(client: FairClient) -> int | None:
     """Remove the answers that nobody may ask for again (`Idempotency-Key`); returns and raises as `purge` does."""
     return await _in_batches(client, purge_answers_of_all_users)
+
+
+async def finish_erasures(client: FairClient) -> int | None:
+    """Remove what interrupted erasures have left (`DELETE /api/{user_id}`); returns and raises as `purge` does."""
+    return await _in_batches(client, finish_erasures_of_all_users)
 
 
 async def _in_batches(client: FairClient, remove: Callable[[Session], Awaitable[int]]) -> int | None:
@@ -78,6 +88,7 @@ class DailyPurge:
         await asyncio.sleep(first_within * secrets.randbelow(1_000) / 1_000)
         while True:
             try:
+                await finish_erasures(client)
                 purged = await purge(client, self._settings)
                 await forget_answers(client)
             except UnavailableError as error:

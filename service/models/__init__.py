@@ -1,9 +1,9 @@
 """The tables and their user-scoped managers. Tortoise and aerich find the models here."""
 
 from service.models.archive import UserArchive
-from service.models.batch import Operation, Outcome
+from service.models.batch import Operation, Outcome, Quotas
 from service.models.changes import START, Change, ChangePage, SyncPosition, positions_of_several_users
-from service.models.idempotency import IdempotencyKey, StoredAnswer
+from service.models.idempotency import AnswerQuota, IdempotencyKey, StoredAnswer
 from service.models.importing import Added
 from service.models.listing import Page, Position, TaskQuery
 from service.models.task import Priority, Task
@@ -14,6 +14,7 @@ from service.models.user_tasks import Expected, StoredTask, TaskChanges, UserTas
 __all__ = [
     "START",
     "Added",
+    "AnswerQuota",
     "Change",
     "ChangePage",
     "Expected",
@@ -23,6 +24,7 @@ __all__ = [
     "Page",
     "Position",
     "Priority",
+    "Quotas",
     "StoredAnswer",
     "StoredTask",
     "SyncPosition",

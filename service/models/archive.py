@@ -23,6 +23,7 @@ FROM (
 PAGE = """
 WITH page AS (
     SELECT id, document FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL)
+      AND version > (SELECT erased FROM users WHERE id = $1)
     ORDER BY id LIMIT $4::int
 )
 SELECT string_agg(document, ',' ORDER BY id) AS documents, max(id) AS last, count(*) AS size

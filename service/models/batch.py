@@ -8,7 +8,14 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from service.errors import BatchFailedError, DoableError, TaskNotFoundError, TaskQuotaError, VersionMismatchError
+from service.errors import (
+    BatchFailedError,
+    DoableError,
+    TaskNotFoundError,
+    TaskQuotaError,
+    TrashFullError,
+    VersionMismatchError,
+)
 from service.models import batch_sql as sql
 from service.models.scoping import Speaker
 
@@ -17,6 +24,13 @@ Owner = tuple[str, str | None, str | None]  # id, e-mail, name
 Outcome = str | None | DoableError
 
 STATEMENTS = {"update": sql.UPDATE, "delete": sql.DELETE, "restore": sql.RESTORE}
+
+
+class Quotas(NamedTuple):
+    """How many tasks one user may have: live ones, and in the trash."""
+
+    tasks: int
+    trash: int
 
 
 class Operation(NamedTuple):
@@ -32,7 +46,7 @@ class Operation(NamedTuple):
 
 
 async def perform(
-    session: Speaker, owner: Owner, operations: Sequence[Operation], *, atomic: bool, quota: int
+    session: Speaker, owner: Owner, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas
 ) -> list[Outcome]:
     """Do `operations` within a transaction that has locked nothing yet; what became of each, in their order.
 
@@ -46,9 +60,9 @@ async def perform(
     outcomes: list[Outcome] = []
     for run in _runs(operations):
         if run[0].verb == "create":
-            outcomes += await _create(session, owner, run, quota)
+            outcomes += await _create(session, owner, run, quotas.tasks)
         else:
-            outcomes += await _write(session, owner, run, there, quota)
+            outcomes += await _write(session, owner, run, there, quotas)
         if atomic:
             _refuse_failures(outcomes)
     return outcomes
@@ -77,7 +91,7 @@ async def _create(session: Speaker, owner: Owner, run: list[Operation], quota: i
 
 
 async def _write(
-    session: Speaker, owner: Owner, run: list[Operation], there: frozenset[int], quota: int
+    session: Speaker, owner: Owner, run: list[Operation], there: frozenset[int], quotas: Quotas
 ) -> list[Outcome]:
     verb = run[0].verb
     sent = [
@@ -85,18 +99,19 @@ async def _write(
         for operation in run
         if operation.task_id in there
     ]
-    limits = (quota,) if verb == "restore" else ()
+    full: dict[str, DoableError] = {"delete": TrashFullError(quotas.trash), "restore": TaskQuotaError(quotas.tasks)}
+    limits = {"delete": (quotas.trash,), "restore": (quotas.tasks,)}.get(verb, ())
     row = await session.fetch_row(STATEMENTS[verb], *owner, _json(sent), *limits) if sent else None
-    answers = [row[column] or () for column in ("ids", "fits", "versions", "documents")] if row else [()] * 4
-    found = {
-        task_id: (None if verb == "delete" else document) if fits else _misfit(verb, version, document, quota)
-        for task_id, fits, version, document in zip(*answers, strict=True)
-    }
-    return [found.get(operation.task_id, TaskNotFoundError()) for operation in run]
-
-
-def _misfit(verb: str, version: int, document: str, quota: int) -> DoableError:
-    return TaskQuotaError(quota) if verb == "restore" else VersionMismatchError(version, document)
+    answers = [row[column] or () for column in ("ids", "fits", "room", "versions", "documents")] if row else [()] * 5
+    found: dict[int, Outcome] = {}
+    for task_id, fits, room, version, document in zip(*answers, strict=True):
+        if not fits:
+            found[task_id] = VersionMismatchError(version, document)
+        elif not room:
+            found[task_id] = full[verb]
+        else:
+            found[task_id] = None if verb == "delete" else document
+    return [found.get(operation.task_id or 0, TaskNotFoundError()) for operation in run]
 
 
 def _refuse_failures(outcomes: list[Outcome]) -> None:

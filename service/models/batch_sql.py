@@ -75,34 +75,36 @@ SELECT array_agg(document ORDER BY version) AS documents FROM task
 class Verb(NamedTuple):
     """What tells one kind of write from another, in conditions on `operation` and `tasks`.
 
-    `among`: which tasks there are. `fits`: whether one of them may be written. `differs`: whether that changes
-    anything. `change`: a SET list. `sign`: plus or minus, where a change moves the number of live tasks. `columns`:
-    what an operation brings along, by type.
+    `among`: which tasks there are. `fits`: whether one of them is as the writer expects. `room`: whether a quota, `$5`,
+    leaves room for it. `differs`: whether a write changes anything. `change`: a SET list. `counts`: further ones of the
+    owner's, which count `moving`. `columns`: what an operation brings along, by type.
     """
 
     among: str
-    fits: str
     change: str
+    fits: str = "true"
+    room: str = "true"
     differs: str = "true"
-    sign: str = ""
+    counts: str = ""
     columns: Mapping[str, str] = MappingProxyType({})
 
 
 def _write(verb: Verb) -> str:
     """A statement that writes the tasks that `$4` names, in the order in which it does; they must be locked.
 
-    Answers of each task that is there its id, whether it fits, and version and document as they are now.
+    Answers of each task that is there its id, whether it fits, whether there is room for it, and version and document
+    as they are now.
     """
-    counted = f", task_count = users.task_count {verb.sign} (SELECT count(*) FROM moving)" if verb.sign else ""  # noqa: S608 - constants only
     return f"""
 WITH target AS (
-    SELECT operation.*, {verb.fits} AS fits, {verb.fits} AND {verb.differs} AS moves
+    SELECT operation.*, {verb.fits} AS fits, {verb.room} AS room,
+           {verb.fits} AND {verb.room} AND {verb.differs} AS moves
     FROM {_rows("$4", id="bigint", expected="bigint", **verb.columns)} AS operation
     JOIN tasks ON tasks.user_id = $1 AND tasks.id = operation.id AND {verb.among}
 ), moving AS (
     SELECT *, row_number() OVER (ORDER BY place DESC) - 1 AS newer FROM target WHERE moves
 ), owner AS (
-    UPDATE users SET {_advance("moving")}{counted}
+    UPDATE users SET {_advance("moving")}{verb.counts}
     WHERE id = $1 AND EXISTS (SELECT FROM moving)
     RETURNING revision, written_at
 ), changed AS (
@@ -114,7 +116,8 @@ WITH target AS (
     UNION ALL
     SELECT tasks.* FROM tasks JOIN target ON tasks.user_id = $1 AND tasks.id = target.id AND NOT target.moves
 )
-SELECT array_agg(id) AS ids, array_agg(target.fits) AS fits, array_agg(task.version) AS versions,
+SELECT array_agg(id) AS ids, array_agg(target.fits) AS fits, array_agg(target.room) AS room,
+       array_agg(task.version) AS versions,
        array_agg(document) AS documents
 FROM target JOIN task USING (id)
 """  # noqa: S608 - constants only
@@ -145,13 +148,32 @@ UPDATE = _write(
         columns={"sent": "text[]", **TYPES},
     )
 )
-DELETE = _write(Verb(among=LIVE, fits=EXPECTED, change="deleted_at = owner.written_at", sign="-"))
-# As many of the first ones as the quota, `$5`, has room for.
+
+
+def _moved(grows: str, shrinks: str) -> str:
+    """Two columns of the owner's, of which one grows and the other shrinks by as many tasks as move."""
+    return "".join(
+        f", {column} = users.{column} {sign} (SELECT count(*) FROM moving)"  # noqa: S608 - constants only
+        for column, sign in ((grows, "+"), (shrinks, "-"))
+    )
+
+
+# Of each of the two, as many of the first ones as the quota, `$5`, has room for.
+DELETE = _write(
+    Verb(
+        among=LIVE,
+        fits=EXPECTED,
+        room=f"count(*) FILTER (WHERE {EXPECTED}) OVER (ORDER BY place)"  # noqa: S608 - constants only
+        " <= $5::int - (SELECT trash_count FROM users WHERE id = $1)",
+        change="deleted_at = now()",
+        counts=_moved("trash_count", "task_count"),
+    )
+)
 RESTORE = _write(
     Verb(
-        among="tasks.deleted_at IS NOT NULL",
-        fits="row_number() OVER (ORDER BY place) <= $5::int - (SELECT task_count FROM users WHERE id = $1)",
+        among="tasks.deleted_at IS NOT NULL AND tasks.version > (SELECT erased FROM users WHERE id = $1)",
+        room="row_number() OVER (ORDER BY place) <= $5::int - (SELECT task_count FROM users WHERE id = $1)",
         change="deleted_at = NULL",
-        sign="+",
+        counts=_moved("task_count", "trash_count"),
     )
 )

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 from tortoise import fields
 
-from service.errors import IdempotencyKeyReusedError, RequestInProgressError
+from service.errors import IdempotencyFullError, IdempotencyKeyReusedError, RequestInProgressError
 from service.models.scoping import OwnedModel, ScopedManager, Speaker
 from service.models.user import User
 
@@ -25,12 +25,31 @@ SELECT body_digest, status, headers::text AS headers, body FROM idempotency_keys
 WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at > now() - $4::interval
 """
 
+# Each answer that is kept makes room first: an old one to the same key goes, and the oldest that have expired. What is
+# counted in the owner's row is decided under its lock, which is taken before any key's, here and by the upkeep.
 KEEP = """
-INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
-VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, now())
-ON CONFLICT (user_id, route, key) DO UPDATE
-SET body_digest = excluded.body_digest, status = excluded.status, headers = excluded.headers, body = excluded.body,
-    created_at = excluded.created_at
+WITH owner AS MATERIALIZED (
+    SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE
+), expired AS (
+    DELETE FROM idempotency_keys USING owner
+    WHERE user_id = $1 AND created_at <= now() - $8::interval AND ((route, key) = ($2, $3) OR (route, key) IN (
+        SELECT route, key FROM idempotency_keys WHERE user_id = $1 AND created_at <= now() - $8::interval
+        ORDER BY created_at LIMIT 100
+    ))
+    RETURNING size
+), room AS MATERIALIZED (
+    SELECT count(*) AS keys, coalesce(sum(size), 0) AS bytes FROM expired
+), kept AS (
+    INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
+    SELECT $1, $2, $3, $4, $5, $6::text::jsonb, $7, now() FROM owner, room
+    RETURNING size
+)
+UPDATE users SET answer_count = users.answer_count + 1 - room.keys,
+    answer_bytes = users.answer_bytes + kept.size - room.bytes
+FROM room, kept
+WHERE users.id = $1 AND users.answer_count + 1 - room.keys <= $9::int
+  AND users.answer_bytes + kept.size - room.bytes <= $10::bigint
+RETURNING users.id
 """
 
 
@@ -40,6 +59,13 @@ class StoredAnswer(NamedTuple):
     status: int
     headers: dict[str, str]
     body: str
+
+
+class AnswerQuota(NamedTuple):
+    """How much is kept of one user's answers: so many keys, and so many bytes."""
+
+    keys: int
+    bytes: int
 
 
 class UserKeys:
@@ -68,10 +94,17 @@ class UserKeys:
             raise IdempotencyKeyReusedError
         return StoredAnswer(found["status"], msgspec.json.decode(found["headers"]), found["body"])
 
-    async def keep(self, route: str, key: str, digest: bytes, answer: StoredAnswer) -> None:
-        """Keep `answer`, in place of one that is too old. The owner must have written something before."""
+    async def keep(self, route: str, key: str, digest: bytes, answer: StoredAnswer, quota: AnswerQuota) -> None:
+        """Keep `answer`, in place of one that is too old. The owner must have written something before.
+
+        Raises IdempotencyFullError when more than `quota` would be kept; the transaction must then be undone.
+        """
         headers = msgspec.json.encode(answer.headers).decode()
-        await self._session.fetch_row(KEEP, self._user_id, route, key, digest, answer.status, headers, answer.body)
+        row = await self._session.fetch_row(
+            KEEP, self._user_id, route, key, digest, answer.status, headers, answer.body, ANSWERS_KEPT, *quota
+        )
+        if row is None:
+            raise IdempotencyFullError(*quota)
 
 
 class IdempotencyKeyManager(ScopedManager["IdempotencyKey"]):
@@ -94,6 +127,7 @@ class IdempotencyKey(OwnedModel):
     status = fields.SmallIntField(description="the answer's status")
     headers = fields.JSONField[dict[str, str]](description="the answer's own headers, such as Location and ETag")
     body = fields.TextField(description="the answer's body, byte for byte")
+    size = fields.IntField(description="what it counts in bytes; PostgreSQL keeps it")
     created_at = fields.DatetimeField(description="when the answer was given; it is forgotten 24 hours later")
 
     objects: ClassVar[IdempotencyKeyManager]

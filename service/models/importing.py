@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from service.errors import TaskQuotaError
+from service.errors import TaskQuotaError, TrashFullError
 from service.models import task_sql
+from service.models.batch import Quotas
 from service.models.scoping import Row, Speaker
 
 # What a line says of a task: what a client does, and what was kept of it elsewhere.
@@ -37,19 +38,24 @@ WITH line AS (
         UNION ALL
         SELECT {", ".join(name if name in KEY else f"NULL::{kind}" for name, kind in TYPES.items())}, NULL::bigint
         FROM tasks WHERE user_id = $1 AND $6::boolean
+         AND version > (SELECT erased FROM users WHERE id = $1)
+         AND created_at BETWEEN (SELECT min(created_at) FROM line) AND (SELECT max(created_at) FROM line)
     ) AS either
 ), fresh AS (
     SELECT *, row_number() OVER (ORDER BY place) AS step FROM known WHERE NOT is_there
 ), total AS (
-    SELECT count(*) AS size, count(*) FILTER (WHERE deleted_at IS NULL) AS live FROM fresh
+    SELECT count(*) AS size, count(*) FILTER (WHERE deleted_at IS NULL) AS live,
+           count(deleted_at) AS trashed FROM fresh
 ), owner AS (
-    INSERT INTO users (id, email, name, created_at, written_at, revision, task_count)
-    SELECT $1, $2, $3, now(), now(), size, live FROM total WHERE live <= $4::int
+    INSERT INTO users (id, email, name, created_at, written_at, revision, task_count, trash_count)
+    SELECT $1, $2, $3, now(), now(), size, live, trashed FROM total WHERE live <= $4::int AND trashed <= $7::int
     ON CONFLICT (id) DO UPDATE SET {task_sql.advance("excluded.revision")},
-        task_count = users.task_count + excluded.task_count
+        task_count = users.task_count + excluded.task_count,
+        trash_count = users.trash_count + excluded.trash_count
     WHERE excluded.revision > 0
       AND (NOT $6 OR users.revision = (SELECT revision FROM users WHERE id = $1))
       AND (excluded.task_count = 0 OR users.task_count + excluded.task_count <= $4::int)
+      AND (excluded.trash_count = 0 OR users.trash_count + excluded.trash_count <= $7::int)
     RETURNING revision, written_at
 ), made AS (
     INSERT INTO tasks (user_id, title, description, completed, completed_at, priority, tags, due_date, due_at,
@@ -60,11 +66,13 @@ WITH line AS (
            title_key, description_key, coalesce(tag_keys, ARRAY[]::text[]),
            coalesce(created_at, owner.written_at), coalesce(updated_at, owner.written_at),
            owner.revision - total.size + step,
-           CASE WHEN deleted_at IS NOT NULL THEN least(deleted_at, owner.written_at) END
+           CASE WHEN deleted_at IS NOT NULL THEN least(deleted_at, now()) END
     FROM fresh, total, owner ORDER BY step
     RETURNING id
 )
-SELECT total.size AS wanted, (SELECT count(*) FROM made) AS made FROM total
+SELECT total.size AS wanted, (SELECT count(*) FROM made) AS made,
+       trashed > 0 AND trashed + coalesce((SELECT trash_count FROM users WHERE id = $1), 0) > $7 AS is_trash_full
+FROM total
 """  # noqa: S608 - constants only
 
 
@@ -81,18 +89,18 @@ async def add_tasks(  # noqa: PLR0913 - what the one statement takes
     tasks: bytearray,
     count: int,
     *,
-    quota: int,
+    quotas: Quotas,
     skip_known: bool,
 ) -> Added:
     """Create the `count` tasks of `tasks` for `owner`, who is an id, an e-mail address and a name.
 
     `tasks` is a JSON array in UTF-8 of objects by TYPES that is already valid; all of them are created, or none. With
     `skip_known` a task is left out when the owner has one, live or in the trash, with its title and `created_at`.
-    Raises TaskQuotaError when there would be more than `quota` live tasks.
+    Raises TaskQuotaError or TrashFullError when there would be more live or deleted tasks than `quotas` allow.
     """
 
     async def add(within: Speaker) -> Row:
-        row = await within.fetch_row(ADD, *owner, quota, tasks, skip_known)
+        row = await within.fetch_row(ADD, *owner, quotas.tasks, tasks, skip_known, quotas.trash)
         assert row is not None  # noqa: S101 - an aggregate always has one row
         return row
 
@@ -104,7 +112,7 @@ async def add_tasks(  # noqa: PLR0913 - what the one statement takes
             if _nothing_written(row):
                 row = await add(session)
     if _nothing_written(row):
-        raise TaskQuotaError(quota)
+        raise TrashFullError(quotas.trash) if row["is_trash_full"] else TaskQuotaError(quotas.tasks)
     return Added(row["made"], count - row["wanted"])
 
 

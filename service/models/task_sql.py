@@ -21,14 +21,14 @@ from __future__ import annotations
 
 from functools import cache
 
+PAGE = 5_000  # rows that one statement removes at most where there is no other bound; it takes some 0.2 s
 
-def advance(by: str = "1") -> str:
+
+def advance(by: str = "1", *, claims: bool = True) -> str:
     """A SET list: the owner's revision moves `by` so many, and the clock with it; the token's claims are kept."""
+    kept = ", email = coalesce($2, users.email), name = coalesce($3, users.name)" if claims else ""
     return f"""
-    revision = users.revision + {by},
-    written_at = greatest(now(), users.written_at + interval '1 microsecond'),
-    email = coalesce($2, users.email),
-    name = coalesce($3, users.name)
+    revision = users.revision + {by}, written_at = greatest(now(), users.written_at + interval '1 microsecond'){kept}
 """
 
 
@@ -127,24 +127,27 @@ def update(columns: tuple[str, ...]) -> str:
 
 TOGGLE = _write(COMPLETION.format("NOT tasks.completed"), "true")
 
+# `deleted_at` is the clock's own time and not `written_at`: that one must increase, so after a jump of the clock and
+# back it stays ahead, and the purge would come as much too late. The quota of the trash, `$7`, is decided under the
+# owner's lock.
 DELETE = f"""
 WITH target AS (
     SELECT * FROM tasks WHERE user_id = $1 AND id = $4 AND deleted_at IS NULL FOR NO KEY UPDATE
 ), owner AS (
-    UPDATE users SET {advance()}, task_count = users.task_count - 1
-    WHERE id = $1 AND EXISTS (SELECT FROM target WHERE {EXPECTED})
+    UPDATE users SET {advance()}, task_count = users.task_count - 1, trash_count = users.trash_count + 1
+    WHERE id = $1 AND users.trash_count < $7 AND EXISTS (SELECT FROM target WHERE {EXPECTED})
     RETURNING revision, written_at
 ), deleted AS (
-    UPDATE tasks SET deleted_at = owner.written_at, updated_at = owner.written_at, version = owner.revision
+    UPDATE tasks SET deleted_at = now(), updated_at = owner.written_at, version = owner.revision
     FROM owner WHERE tasks.user_id = $1 AND tasks.id = $4
 )
-SELECT id, version, {EXPECTED} AS matched,
+SELECT id, version, {EXPECTED} AS matched, EXISTS (SELECT FROM owner) AS fits,
        CASE WHEN {EXPECTED} THEN NULL ELSE document END AS document
 FROM target
 """  # noqa: S608 - constants only
 
 # Each task gets a version of its own, in the order of ids: a change feed that is read page by page may stop between
-# any two of them.
+# any two of them. All of them go, or none where the trash has no room for all, by its quota `$5`.
 DELETE_MANY = f"""
 WITH target AS (
     SELECT id FROM tasks
@@ -154,16 +157,17 @@ WITH target AS (
     SELECT id, row_number() OVER (ORDER BY id DESC) - 1 AS newer FROM target
 ), owner AS (
     UPDATE users SET {advance("(SELECT count(*) FROM target)")},
-        task_count = users.task_count - (SELECT count(*) FROM target)
-    WHERE id = $1 AND EXISTS (SELECT FROM target)
+        task_count = users.task_count - (SELECT count(*) FROM target),
+        trash_count = users.trash_count + (SELECT count(*) FROM target)
+    WHERE id = $1 AND EXISTS (SELECT FROM target) AND users.trash_count + (SELECT count(*) FROM target) <= $5
     RETURNING revision, written_at
 ), deleted AS (
     UPDATE tasks
-    SET deleted_at = owner.written_at, updated_at = owner.written_at, version = owner.revision - gone.newer
+    SET deleted_at = now(), updated_at = owner.written_at, version = owner.revision - gone.newer
     FROM owner, gone WHERE tasks.user_id = $1 AND tasks.id = gone.id
     RETURNING tasks.id
 )
-SELECT count(*) AS deleted FROM deleted
+SELECT count(*) AS deleted, (SELECT count(*) FROM target) AS wanted FROM deleted
 """  # noqa: S608 - constants only
 
 # `$2` is today's date and `$3` to `$4` its first moment and the next day's, in the time zone that the caller lives in.

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from service.models.idempotency import ANSWERS_KEPT
 from service.models.scoping import Database
+from service.models.trash import TRASHED
+from service.models.user import sweep
 
 # Rows that one call purges at most, so that no transaction of upkeep is long.
 BATCH = 1_000
@@ -19,24 +21,28 @@ ORDER BY user_id LIMIT 1
 
 # The owner's `forgotten` tells readers whose last look is older that they cannot be told of these deletions any more.
 # Locks are taken as everywhere: tasks in the order of their ids, then the owner.
-PURGE = """
+PURGE = f"""
 WITH target AS (
     SELECT id, version FROM tasks
-    WHERE user_id = $1 AND deleted_at < now() - $2::interval AND id IN (
-        SELECT id FROM tasks WHERE user_id = $1 AND deleted_at < now() - $2::interval
+    WHERE user_id = $1 AND deleted_at < now() - $2::interval AND id = ANY (ARRAY(
+        SELECT id FROM tasks WHERE {TRASHED} AND deleted_at < now() - $2::interval
         ORDER BY deleted_at, id LIMIT $3
-    )
+    ))
     ORDER BY id FOR UPDATE
 ), owner AS (
-    UPDATE users SET forgotten = greatest(users.forgotten, (SELECT max(version) FROM target))
-    WHERE id = $1 AND EXISTS (SELECT FROM target)
+    UPDATE users SET forgotten = greatest(users.forgotten, (SELECT max(version) FROM target)),
+        trash_count = users.trash_count - (SELECT count(*) FROM target)
+    WHERE id = $1 AND users.erased < (SELECT min(version) FROM target)
     RETURNING id
 ), purged AS (
-    DELETE FROM tasks USING owner, target WHERE tasks.user_id = $1 AND tasks.id = target.id
+    DELETE FROM tasks USING owner WHERE tasks.user_id = $1 AND tasks.id = ANY (ARRAY(SELECT id FROM target))
     RETURNING tasks.id
 )
 SELECT count(*) AS purged FROM purged
-"""
+"""  # noqa: S608 - constants only
+
+# The next user whose erasure was interrupted (index users_erased).
+NEXT_ERASED = "SELECT id AS user_id FROM users WHERE erased > 0 AND id > $1 ORDER BY id LIMIT 1"
 
 # As above, of the answers that are kept (index idempotency_keys_age).
 NEXT_OWNER_OF_ANSWERS = """
@@ -45,14 +51,21 @@ WHERE created_at < now() - $1::interval AND user_id > $2
 ORDER BY user_id LIMIT 1
 """
 
+# The owner is locked first, as by the writes that keep an answer.
 FORGET_ANSWERS = """
-WITH purged AS (
-    DELETE FROM idempotency_keys
+WITH owner AS MATERIALIZED (
+    SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE
+), purged AS (
+    DELETE FROM idempotency_keys USING owner
     WHERE user_id = $1 AND created_at < now() - $2::interval AND (route, key) IN (
         SELECT route, key FROM idempotency_keys WHERE user_id = $1 AND created_at < now() - $2::interval
         ORDER BY created_at LIMIT $3
     )
-    RETURNING key
+    RETURNING size
+), counted AS (
+    UPDATE users SET answer_count = users.answer_count - (SELECT count(*) FROM purged),
+        answer_bytes = users.answer_bytes - (SELECT sum(size) FROM purged)
+    WHERE id = $1 AND EXISTS (SELECT FROM purged)
 )
 SELECT count(*) AS purged FROM purged
 """
@@ -61,8 +74,8 @@ SELECT count(*) AS purged FROM purged
 async def purge_trash_of_all_users(older_than: timedelta, connection: Database, *, limit: int = BATCH) -> int:
     """Remove for good what has lain in anybody's trash for longer than `older_than`, the `limit` first of it.
 
-    Returns how many tasks went; fewer than `limit` means that nothing is left to purge. Live tasks, quotas and
-    revisions are not touched: a task in the trash counts for nothing. Each owner's `forgotten` is.
+    Returns how many tasks went; fewer than `limit` means that nothing is left to purge. Live tasks and revisions are
+    not touched. Each owner's `forgotten` and `trash_count` are.
 
     Raises UnavailableError when the database cannot answer now.
     """
@@ -72,6 +85,22 @@ async def purge_trash_of_all_users(older_than: timedelta, connection: Database, 
 async def purge_answers_of_all_users(connection: Database, *, limit: int = BATCH) -> int:
     """Remove the answers that were given longer than ANSWERS_KEPT ago, of everybody; returns and raises as above."""
     return await _purge(NEXT_OWNER_OF_ANSWERS, FORGET_ANSWERS, ANSWERS_KEPT, connection, limit)
+
+
+async def finish_erasures_of_all_users(connection: Database, *, limit: int = BATCH) -> int:
+    """Go on with every erasure that was interrupted, up to about `limit` rows.
+
+    Returns how many rows went; fewer than `limit` means that no erasure is left to finish. Raises as above.
+    """
+    removed, owner = 0, ""
+    while removed < limit:
+        found = await connection.fetch_row(NEXT_ERASED, owner)
+        if found is None:
+            break
+        rows = await sweep(found["user_id"], connection)
+        removed += rows
+        owner = owner if rows else found["user_id"]
+    return removed
 
 
 async def _purge(next_owner: str, purge: str, older_than: timedelta, connection: Database, limit: int) -> int:

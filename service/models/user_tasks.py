@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from service.errors import TaskNotFoundError, TaskQuotaError, VersionMismatchError
+from service.errors import TaskNotFoundError, TaskQuotaError, TrashFullError, VersionMismatchError
 from service.models import batch, changes, importing
 from service.models import task_sql as sql
 from service.models.changes import ChangePage, SyncPosition
@@ -82,9 +82,9 @@ class UserTasks(UserScope):
             raise TaskQuotaError(quota)
         return _stored(row)
 
-    async def add_all(self, tasks: bytearray, count: int, *, quota: int, skip_known: bool) -> importing.Added:
+    async def add_all(self, tasks: bytearray, count: int, *, quotas: batch.Quotas, skip_known: bool) -> importing.Added:
         """Create the `count` tasks of a JSON array, or none of them. Raises as `importing.add_tasks` does."""
-        return await importing.add_tasks(self._speaker, self._owner, tasks, count, quota=quota, skip_known=skip_known)
+        return await importing.add_tasks(self._speaker, self._owner, tasks, count, quotas=quotas, skip_known=skip_known)
 
     async def find(self, task_id: int) -> StoredTask:
         """The task with this id. Raises TaskNotFoundError."""
@@ -107,28 +107,42 @@ class UserTasks(UserScope):
         """Complete a pending task or reopen a completed one. Raises as `update` does."""
         return await self._write(sql.TOGGLE, task_id, expected)
 
-    async def delete(self, task_id: int, expected: Expected | None = None) -> None:
-        """Move the task to the trash. Raises as `update` does."""
-        await self._write(sql.DELETE, task_id, expected)
+    async def delete(self, task_id: int, expected: Expected | None = None, *, trash_quota: int) -> None:
+        """Move the task to the trash. Raises as `update` does, and TrashFullError at `trash_quota` tasks there."""
+        row = await self._try(sql.DELETE, task_id, expected, trash_quota)
+        if row and not row["fits"]:
+            raise TrashFullError(trash_quota)
+        _stored(row)
 
     async def _write(self, text: str, task_id: int, expected: Expected | None, *values: object) -> StoredTask:
+        return _stored(await self._try(text, task_id, expected, *values))
+
+    async def _try(self, text: str, task_id: int, expected: Expected | None, *values: object) -> Row | None:
         versions, excluded = (expected.versions, expected.excluded) if expected else (None, ())
         if expected and expected.absent:
             versions = ()
         row = await self._speaker.fetch_row(text, *self._owner, task_id, versions, excluded, *values)
         if expected and row and not row["matched"]:
             raise expected.mismatch(row["version"], row["document"])
-        return _stored(row)
+        return row
 
-    async def perform(self, operations: Sequence[batch.Operation], *, atomic: bool, quota: int) -> list[batch.Outcome]:
+    async def perform(
+        self, operations: Sequence[batch.Operation], *, atomic: bool, quotas: batch.Quotas
+    ) -> list[batch.Outcome]:
         """Do many writes in one transaction; what it gives and raises is told in `batch.perform`."""
         async with self._speaker.transaction(self.user_id) as session:
-            return await batch.perform(session, self._owner, operations, atomic=atomic, quota=quota)
+            return await batch.perform(session, self._owner, operations, atomic=atomic, quotas=quotas)
 
-    async def delete_many(self, *, completed: bool | None) -> int:
-        """Move all tasks, or only those with this completion, to the trash; return how many."""
-        row = await self._speaker.fetch_row(sql.DELETE_MANY, *self._owner, completed)
-        return int(row["deleted"]) if row else 0
+    async def delete_many(self, *, completed: bool | None, trash_quota: int) -> int:
+        """Move all tasks, or only those with this completion, to the trash; return how many.
+
+        Raises TrashFullError, and moves none, when there would be more than `trash_quota` tasks in the trash.
+        """
+        row = await self._speaker.fetch_row(sql.DELETE_MANY, *self._owner, completed, trash_quota)
+        assert row is not None  # noqa: S101 - an aggregate always has one row
+        if row["deleted"] < row["wanted"]:
+            raise TrashFullError(trash_quota)
+        return int(row["deleted"])
 
     async def list(self, query: TaskQuery) -> Page:
         """The live tasks that match `query`, in its order."""

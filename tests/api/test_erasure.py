@@ -6,6 +6,11 @@ import asyncio
 
 import pytest
 
+from service import database
+from service.api import responses
+from service.database import upkeep
+from service.models import user
+
 # An id that nothing else holds by chance, with what an address may hold.
 ADA = "auth0|Ada.7f3a91'%_\\x"
 FILL = """
@@ -142,10 +147,87 @@ async def test_erasing_many_times_at_once_while_tasks_are_written_is_always_done
     assert (await alice.get(alice.path)).json() == []
 
 
-async def test_a_user_of_as_many_tasks_as_may_be_goes_in_one_statement_within_its_time(alice, connection, statements):
+async def test_a_user_with_more_data_than_a_page_goes_in_statements_of_bounded_size(alice, connection, statements):
     await alice.make()
     await connection.execute(FILL, "alice", 20_000)
+    await connection.execute("UPDATE users SET revision = 30000, task_count = 10001, trash_count = 10000")
     with statements() as seen:
         assert (await erase(alice, confirm="alice")).status_code == 204
-    assert len(seen) == 1
+    assert sum(text == user.SWEEP for text, _ in seen) == 3  # two pages of the trash, and none
     assert await connection.fetchval("SELECT count(*) FROM tasks") == 0
+    assert await connection.fetchval("SELECT count(*) FROM users") == 0
+
+
+class TestInterrupted:
+    """An erasure that has no time for all of its pages, as one whose process is killed."""
+
+    @pytest.fixture
+    async def half_erased(self, alice, connection, monkeypatch):
+        await alice.make("Live")
+        await connection.execute(FILL, "alice", 12_000)
+        await connection.execute("UPDATE users SET revision = 13000, task_count = 6001, trash_count = 6000")
+        position = (await alice.get(f"{alice.path}/changes?limit=1")).json()["next"]
+        etag = (await alice.get(f"{alice.path}?limit=1")).headers["etag"]
+        with monkeypatch.context() as patch:
+            patch.setattr(responses, "WORKING_TIME", -1.0)
+            response = await erase(alice, confirm="alice")
+        assert response.status_code == 202
+        assert response.headers["retry-after"] == "1"
+        assert response.json() == {"done": False}
+        assert await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NOT NULL") == 1_000
+        return position, etag
+
+    async def test_nothing_can_be_reached_any_more(self, alice, half_erased, connection, refusal):
+        position, etag = half_erased
+        left = await connection.fetchval("SELECT max(id) FROM tasks")
+        assert (await alice.get(alice.path)).json() == []
+        assert (await alice.get(f"{alice.path}?limit=1", headers={"If-None-Match": etag})).status_code == 200
+        assert (await alice.get("/api/me/trash")).json() == []
+        assert (await alice.get("/api/me/trash?limit=5&count=true")).headers["x-total-count"] == "0"
+        refusal(await alice.post(f"/api/me/trash/{left}/restore"), 404, "task_not_found")
+        refusal(await alice.delete(f"/api/me/trash/{left}"), 404, "task_not_found")
+        assert (await alice.delete("/api/me/trash")).json() == {"deleted": 0}
+        batch = {"atomic": False, "operations": [{"op": "restore", "id": left}]}
+        assert (await alice.post(f"{alice.path}/batch", json=batch)).json()["results"][0]["status"] == 404
+        exported = (await alice.get("/api/me/export")).json()
+        assert exported["tasks"] == []
+        assert (exported["user"]["email"], exported["user"]["name"]) == (None, None)
+        refusal(await alice.get(f"{alice.path}/changes?since={position}"), 410, "sync_position_gone")
+        assert (await alice.get(f"{alice.path}/changes")).json()["changes"] == []
+
+    async def test_an_import_does_not_skip_what_is_erased(self, alice, half_erased, connection):
+        known = await connection.fetchrow("SELECT title, created_at FROM tasks LIMIT 1")
+        line = {"title": known["title"], "created_at": known["created_at"].isoformat()}
+        response = await alice.post("/api/me/import?on_conflict=skip", json={"tasks": [line]})
+        assert response.json() == {"imported": 1, "skipped": 0}
+
+    async def test_a_second_request_ends_it(self, alice, half_erased, connection):
+        assert (await erase(alice, confirm="alice")).status_code == 204
+        assert await found(connection, "alice") == []
+
+    async def test_the_upkeep_ends_it(self, alice, half_erased, connection):
+        assert await upkeep.finish_erasures(database.client()) == 1_000
+        assert await upkeep.finish_erasures(database.client()) == 0
+        assert await found(connection, "alice") == []
+
+    async def test_the_upkeep_keeps_what_was_written_since(self, alice, half_erased, connection):
+        kept, trashed = await alice.make("Since then"), await alice.make("And deleted since then")
+        await alice.delete(f"{alice.path}/{trashed['id']}")
+        assert await upkeep.finish_erasures(database.client()) == 1_000
+        assert (await alice.get(alice.path)).json() == [kept]
+        assert [task["id"] for task in (await alice.get("/api/me/trash")).json()] == [trashed["id"]]
+        counts = await connection.fetchrow("SELECT task_count, trash_count, erased FROM users WHERE id = 'alice'")
+        assert tuple(counts) == (1, 1, 0)
+
+    async def test_a_purge_leaves_it_to_the_upkeep(self, alice, half_erased, connection, settings):
+        await connection.execute("UPDATE tasks SET deleted_at = now() - interval '40 days'")
+        assert await upkeep.purge(database.client(), settings) == 0
+        assert await upkeep.finish_erasures(database.client()) == 1_000
+
+
+async def test_more_live_tasks_than_one_transaction_removes_go_in_pages(alice, connection):
+    await alice.make()
+    await connection.execute(FILL, "alice", 40_000)
+    await connection.execute("UPDATE users SET revision = 50000, task_count = 20001, trash_count = 20000")
+    assert (await erase(alice, confirm="alice")).status_code == 204
+    assert await found(connection, "alice") == []

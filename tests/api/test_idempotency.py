@@ -202,7 +202,7 @@ async def test_erasures_and_keyed_writes_at_once_all_succeed_and_leave_what_adds
             route.replace("POST /api/{user_id}", "/api/me") for (route,) in kept
         }
         owner = await connection.fetchrow("SELECT revision, task_count FROM users")
-        assert (owner["revision"], owner["task_count"]) == (len(left), len(left)) if owner else left == []
+        assert owner["task_count"] == len(left) <= owner["revision"] if owner else left == []
     assert (await erase(alice)).status_code == 204
     assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == 0
 

@@ -30,7 +30,7 @@ async def write(number: int, writes: int, committed: dict[int, int]) -> None:
             elif verb == "toggle":
                 stored = await tasks.toggle(choice.choice(mine))
             else:
-                await tasks.delete(mine.pop(choice.randrange(len(mine))))
+                await tasks.delete(mine.pop(choice.randrange(len(mine))), trash_quota=100_000)
                 continue
         except TaskNotFoundError:
             raise AssertionError("nobody else deletes these") from None

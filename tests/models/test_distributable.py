@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from service.database.distribution import TABLES
-from service.models import task_sql, upkeep
+from service.models import task_sql, upkeep, user
 from tests.ownership import EXEMPT, assert_calls_nothing_volatile, assert_names_one_user, faults
 
 UNIQUE = """
@@ -58,8 +58,8 @@ async def test_no_table_has_a_trigger_of_ours(connection):
 @pytest.mark.parametrize(
     "statement",
     [task_sql.CREATE, task_sql.update(tuple(task_sql.TYPES)), task_sql.TOGGLE, task_sql.DELETE, task_sql.DELETE_MANY,
-     upkeep.PURGE],
-    ids=["create", "update", "toggle", "delete", "delete many", "purge"],
+     upkeep.PURGE, user.MARK],
+    ids=["create", "update", "toggle", "delete", "delete many", "purge", "erase"],
 )  # fmt: skip
 async def test_no_statement_that_changes_rows_calls_a_volatile_function(volatile, statement):
     assert {"random", "clock_timestamp", "nextval", "gen_random_uuid"} <= volatile

@@ -82,7 +82,7 @@ async def test_what_is_found_by_tag_and_by_text_is_what_python_says_is_the_same(
         schemas.read_draft(json.dumps({"title": f"-{text}-", "tags": [text], "description": text}).encode())
         for text in texts
     ]
-    await connection.fetchrow(importing.ADD, "ada", None, None, 10_000, json.dumps(drafts), SKIP_KNOWN)
+    await connection.fetchrow(importing.ADD, "ada", None, None, 10_000, json.dumps(drafts).encode(), SKIP_KNOWN, 10_000)
 
     async def found(query: str) -> set[str]:
         text, arguments = statement("ada", listing.read(query).query)
@@ -99,7 +99,7 @@ async def test_what_is_found_by_tag_and_by_text_is_what_python_says_is_the_same(
 
 async def test_titles_sort_by_their_keys_in_code_point_order(connection):
     drafts = [schemas.read_draft(json.dumps({"title": text}).encode()) for text in examples()]
-    await connection.fetchrow(importing.ADD, "ada", None, None, 10_000, json.dumps(drafts), SKIP_KNOWN)
+    await connection.fetchrow(importing.ADD, "ada", None, None, 10_000, json.dumps(drafts).encode(), SKIP_KNOWN, 10_000)
     text, arguments = statement("ada", listing.read("sort=title").query)
     (document, *_) = await connection.fetchrow(text, *arguments)
     keys = [fold(task["title"]) for task in json.loads(document)]

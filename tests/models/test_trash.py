@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 import pytest
 
 from service import database
 from service.errors import TaskNotFoundError, TaskQuotaError
-from service.models import StoredTask, Task, User, UserTasks, UserTrash, upkeep
+from service.models import StoredTask, Task, User, UserTasks, UserTrash, upkeep, user
 from service.text import with_keys
 
 QUOTA = 10_000
@@ -29,7 +30,7 @@ def trash(empty) -> UserTrash:
 async def make(tasks: UserTasks, *, deleted: bool = False) -> StoredTask:
     task = await tasks.create(with_keys({"title": "A task"}), quota=QUOTA)
     if deleted:
-        await tasks.delete(task.id)
+        await tasks.delete(task.id, trash_quota=QUOTA)
     return task
 
 
@@ -45,6 +46,14 @@ async def assert_sound(connection) -> None:
     assert len(set(versions)) == len(versions)
     assert max([0, user["forgotten"], *versions]) <= user["revision"]
     assert user["task_count"] == sum(task["deleted_at"] is None for task in tasks)
+    assert user["trash_count"] == sum(task["deleted_at"] is not None for task in tasks)
+
+
+async def blocked(connection, count: int) -> None:
+    """Wait until so many statements wait for a lock."""
+    async with asyncio.timeout(5):
+        while await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < count:
+            await asyncio.sleep(0.01)
 
 
 def outcome(results: list[object]) -> tuple[int, int, int]:
@@ -90,7 +99,7 @@ class TestRestoring:
         made = await ada.create(
             with_keys({"title": "A", "description": "b", "completed": True, "priority": 3, "tags": ["x"]}), quota=QUOTA
         )
-        await ada.delete(made.id)
+        await ada.delete(made.id, trash_quota=QUOTA)
         restored = await trash.restore(made.id, quota=QUOTA)
         before, after = msgspec.json.decode(made.document), msgspec.json.decode(restored.document)
         assert after.pop("updated_at") > before.pop("updated_at")
@@ -104,9 +113,15 @@ class TestRestoring:
         writes = [
             write
             for task in made * 3
-            for write in (ada.delete(task.id), trash.restore(task.id, quota=QUOTA), ada.toggle(task.id))
+            for write in (
+                ada.delete(task.id, trash_quota=QUOTA),
+                trash.restore(task.id, quota=QUOTA),
+                ada.toggle(task.id),
+            )
         ]
-        results = await asyncio.gather(*writes, ada.delete_many(completed=None), return_exceptions=True)
+        results = await asyncio.gather(
+            *writes, ada.delete_many(completed=None, trash_quota=QUOTA), return_exceptions=True
+        )
         assert {type(result) for result in results if isinstance(result, BaseException)} <= {TaskNotFoundError}
         await assert_sound(connection)
 
@@ -134,18 +149,18 @@ class TestDestroying:
             async with database.client().transaction() as session:
                 return await upkeep.purge_trash_of_all_users(timedelta(0), session, limit=10)
 
-        emptied = [trash.destroy_all() for _ in range(4)]
+        emptied = [trash.destroy_all(within=10) for _ in range(4)]
         restored = [trash.restore(task.id, quota=QUOTA) for task in made[::3]]
-        results = await asyncio.gather(*restored, purge(), *emptied, purge(), return_exceptions=True)
+        results = await asyncio.gather(*restored, purge(), purge(), *emptied, return_exceptions=True)
         assert outcome(results[:10])[2] == 0
-        assert all(isinstance(result, int) for result in results[10:]), results
-        assert outcome(results[:10])[0] + sum(results[10:]) == 30
+        assert all(emptying.done for emptying in results[12:]), results
+        assert outcome(results[:10])[0] + sum(results[10:12]) + sum(one.deleted for one in results[12:]) == 30
         await assert_sound(connection)
 
     async def test_the_newest_version_that_went_is_remembered_and_never_falls_back(self, ada, trash, connection):
         first, second, third = [await make(ada) for _ in range(3)]
         for task in (second, third, first):
-            await ada.delete(task.id)  # the versions 4, 5 and 6
+            await ada.delete(task.id, trash_quota=QUOTA)  # the versions 4, 5 and 6
         seen = []
         for task in (third, second, first):
             await trash.destroy(task.id)
@@ -156,7 +171,7 @@ class TestDestroying:
     async def test_what_finds_nothing_takes_no_revision(self, ada, trash, connection):
         task = await make(ada)
         before = await owner(connection)
-        assert await trash.destroy_all() == 0
+        assert await trash.destroy_all(within=10) == (0, True)
         for verb in (trash.destroy(task.id), trash.destroy(task.id + 1), trash.restore(task.id, quota=QUOTA)):
             with pytest.raises(TaskNotFoundError):
                 await verb
@@ -171,7 +186,7 @@ class TestErasing:
             for task in made
             for write in (ada.toggle(task.id), ada.update(task.id, with_keys({"title": "B"})), make(ada))
         ]
-        results = await asyncio.gather(*writes, User.objects.erase("ada"), return_exceptions=True)
+        results = await asyncio.gather(*writes, User.objects.erase("ada", within=10), return_exceptions=True)
         assert {type(result) for result in results if isinstance(result, BaseException)} <= {TaskNotFoundError}
         left = await connection.fetch("SELECT id FROM tasks WHERE user_id = 'ada'")
         assert {row["id"] for row in left}.isdisjoint(task.id for task in made)
@@ -184,5 +199,27 @@ class TestErasing:
         async with connection.transaction():
             await connection.execute("SELECT FROM users WHERE id = 'bob' FOR UPDATE")
             async with asyncio.timeout(2):
-                await User.objects.erase("ada")
+                await User.objects.erase("ada", within=10)
         assert await connection.fetch("SELECT id FROM users") == [("bob",)]
+
+    async def test_a_restore_that_waits_for_the_owner_during_an_erasure_brings_nothing_back(
+        self, ada, trash, connection
+    ):
+        for verb in ("restore", "destroy", "purge", "empty"):
+            task = await make(ada, deleted=True)
+            await connection.execute("BEGIN")
+            await connection.execute("SELECT FROM users WHERE id = 'ada' FOR NO KEY UPDATE")
+            writes = {
+                "restore": partial(trash.restore, task.id, quota=QUOTA),
+                "destroy": partial(trash.destroy, task.id),
+                "purge": partial(upkeep.purge_trash_of_all_users, timedelta(0), database.client()),
+                "empty": partial(trash.destroy_all, within=10),
+            }
+            writing = asyncio.ensure_future(writes[verb]())
+            await blocked(connection, 1)
+            await connection.fetchval(user.MARK, "ada")
+            await connection.execute("COMMIT")
+            result = (await asyncio.gather(writing, return_exceptions=True))[0]
+            assert isinstance(result, (TaskNotFoundError, TaskQuotaError)) or result in {0, (0, True)}, result
+            assert await User.objects.erase("ada", within=10)
+            assert await connection.fetch("SELECT id FROM tasks WHERE user_id = 'ada'") == []

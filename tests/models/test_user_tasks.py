@@ -13,7 +13,7 @@ import pytest
 
 from service import database
 from service.errors import TaskNotFoundError, TaskQuotaError
-from service.models import START, Operation, StoredTask, Task, TaskQuery, UserTasks
+from service.models import START, Operation, Quotas, StoredTask, Task, TaskQuery, UserTasks
 from service.text import with_keys
 
 QUOTA = 10_000
@@ -92,8 +92,8 @@ class TestRevisions:
                 ada.update(task.id, with_keys({"title": f"Title {number}", "completed": True})),
                 ada.update(task.id, {"tags": ["x"], "completed": False}),
                 make(ada),
-                *([ada.delete(task.id)] if number % 3 == 0 else []),
-                *([ada.delete_many(completed=True)] if number == 10 else []),
+                *([ada.delete(task.id, trash_quota=QUOTA)] if number % 3 == 0 else []),
+                *([ada.delete_many(completed=True, trash_quota=QUOTA)] if number == 10 else []),
             )
         ]
         results = await asyncio.gather(*writes, return_exceptions=True)
@@ -121,11 +121,11 @@ class TestRevisions:
             {"due_at": None, "due_date": None},
         ):
             assert await ada.update(task.id, changes) == task
-        assert await ada.delete_many(completed=False) == 0
+        assert await ada.delete_many(completed=False, trash_quota=QUOTA) == 0
         with pytest.raises(TaskNotFoundError):
             await ada.toggle(task.id + 1)
         with pytest.raises(TaskNotFoundError):
-            await ada.delete(task.id + 1)
+            await ada.delete(task.id + 1, trash_quota=QUOTA)
         assert await owner(connection) == before
 
     async def test_the_clock_moves_on_with_each_revision_even_when_the_servers_is_behind(self, ada, connection):
@@ -142,7 +142,9 @@ class TestRevisions:
 class TestDeleting:
     async def test_of_many_deletions_at_once_exactly_one_wins_and_the_count_stays_exact(self, ada, connection):
         task, _ = await make(ada), await make(ada, "Kept")
-        results = await asyncio.gather(*(ada.delete(task.id) for _ in range(20)), return_exceptions=True)
+        results = await asyncio.gather(
+            *(ada.delete(task.id, trash_quota=QUOTA) for _ in range(20)), return_exceptions=True
+        )
         assert results.count(None) == 1
         assert sum(isinstance(result, TaskNotFoundError) for result in results) == 19
         assert (await owner(connection))["task_count"] == 1
@@ -151,7 +153,7 @@ class TestDeleting:
 
     async def test_deleting_all_many_times_at_once_deletes_each_task_once(self, ada, connection):
         await asyncio.gather(*(make(ada) for _ in range(25)))
-        deleted = await asyncio.gather(*(ada.delete_many(completed=None) for _ in range(8)))
+        deleted = await asyncio.gather(*(ada.delete_many(completed=None, trash_quota=QUOTA) for _ in range(8)))
         assert sum(deleted) == 25
         assert (await owner(connection))["task_count"] == 0
         assert (await owner(connection))["revision"] == 50
@@ -159,19 +161,19 @@ class TestDeleting:
 
     async def test_each_of_many_deleted_at_once_has_a_version_of_its_own_in_the_order_of_ids(self, ada, connection):
         made = [await make(ada, completed=number % 2 == 0) for number in range(6)]
-        assert await ada.delete_many(completed=True) == 3
+        assert await ada.delete_many(completed=True, trash_quota=QUOTA) == 3
         gone = [task for task in await stored(connection) if task["deleted_at"]]
         assert [(task["id"], task["version"]) for task in gone] == [(made[0].id, 7), (made[2].id, 8), (made[4].id, 9)]
         assert (await owner(connection))["revision"] == 9
 
     async def test_a_deleted_task_can_be_neither_found_nor_written(self, ada):
         task = await make(ada)
-        await ada.delete(task.id)
+        await ada.delete(task.id, trash_quota=QUOTA)
         for verb in (
             ada.find(task.id),
             ada.toggle(task.id),
             ada.update(task.id, with_keys({"title": "B"})),
-            ada.delete(task.id),
+            ada.delete(task.id, trash_quota=QUOTA),
         ):
             with pytest.raises(TaskNotFoundError):
                 await verb
@@ -192,7 +194,7 @@ class TestQuota:
         tasks = [await ada.create(with_keys({"title": "A"}), quota=2) for _ in range(2)]
         with pytest.raises(TaskQuotaError, match="2 tasks"):
             await ada.create(with_keys({"title": "A"}), quota=2)
-        await ada.delete(tasks[0].id)
+        await ada.delete(tasks[0].id, trash_quota=QUOTA)
         await ada.create(with_keys({"title": "A"}), quota=2)
         with pytest.raises(TaskQuotaError):
             await ada.create(with_keys({"title": "A"}), quota=2)
@@ -248,7 +250,9 @@ async def test_all_that_is_asked_within_a_transaction_is_seen_as_it_sees_it(ada)
             assert (await within.find(made.id)).version == (await within.position()).revision == 1
             assert [change.version for change in (await within.changes(START, 10)).changes] == [1]
             assert (await within.list(TaskQuery())).document == f"[{made.document}]"
-            assert await within.perform([Operation("delete", made.id)], atomic=True, quota=QUOTA) == [None]
+            assert await within.perform([Operation("delete", made.id)], atomic=True, quotas=Quotas(QUOTA, QUOTA)) == [
+                None
+            ]
             assert await ada.position() == START, "nobody else sees it yet"
             raise ZeroDivisionError
     assert (await ada.list(TaskQuery())).document == "[]"

@@ -72,9 +72,12 @@ CONSTRAINTS = {
     "users_email_check": "CHECK ((char_length(email) <= 320))",
     "users_id_check": "CHECK (((char_length(id) >= 1) AND (char_length(id) <= 255)))",
     "users_name_check": "CHECK ((char_length(name) <= 255))",
+    "users_answer_bytes_check": "CHECK ((answer_bytes >= 0))",
+    "users_answer_count_check": "CHECK ((answer_count >= 0))",
     "users_pkey": "PRIMARY KEY (id)",
     "users_revision_check": "CHECK ((revision >= 0))",
     "users_task_count_check": "CHECK ((task_count >= 0))",
+    "users_trash_count_check": "CHECK ((trash_count >= 0))",
 }
 LIVE = "WHERE (deleted_at IS NULL)"
 DUE = (
@@ -92,6 +95,7 @@ INDEXES = {
     "tasks_title": f"INDEX (user_id, title_key, id) {LIVE}",
     "tasks_trash": "INDEX (user_id, deleted_at, id) WHERE (deleted_at IS NOT NULL)",
     "tasks_version": "UNIQUE INDEX (user_id, version)",
+    "users_erased": "INDEX (id) WHERE (erased > 0)",
     "users_pkey": "UNIQUE INDEX (id)",
 }
 EMPTY = {"constraints": {}, "indexes": {}, "columns": set(), "applied": []}

@@ -62,6 +62,8 @@ class Stage:
             BETTER_AUTH_SECRET=self.secret,
             RATE_LIMIT="off",
             TASK_QUOTA="1000000",
+            TRASH_QUOTA="1000000",
+            IDEMPOTENCY_BYTES="999999999",
             **{"LOG_LEVEL": "warning", **environment},
         )
 

@@ -70,6 +70,8 @@ ACCEPTED = [
         ("https://app.example.com", "capacitor://localhost", "https://*.example.com"),
     ),
     ("task_quota", "1000000", 1_000_000),
+    ("trash_quota", "1000000", 1_000_000),
+    ("idempotency_bytes", "999999999", 999_999_999),
     ("trash_retention_days", "3650", 3650),
     ("migration_lock_timeout", "0.5", 0.5),
     ("db_connections", "2", 2),
@@ -168,6 +170,8 @@ REFUSED = [
     ("cors_origins", "https://hans:pass-word@app.example.com"),
     ("cors_origins", "https://a.example.com https://b.example.com"),
     ("task_quota", "0"),
+    ("trash_quota", "0"),
+    ("idempotency_bytes", "1048575"),
     ("task_quota", "1000001"),
     ("db_connections", "1"),
     ("db_connections", "10001"),
@@ -233,6 +237,8 @@ def test_nothing_has_to_be_set_to_read_the_settings():
     assert settings().web_concurrency == 1
     assert settings().db_connections == 20
     assert settings().task_quota == 10_000
+    assert settings().trash_quota == 20_000
+    assert settings().idempotency_bytes == 10 * 1024 * 1024
     assert settings().cors_origins == ()
     assert settings().log_format == "json"
     assert settings().db_pgbouncer is False

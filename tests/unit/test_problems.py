@@ -57,6 +57,7 @@ def test_each_detail_is_a_sentence_for_people(kind):
         errors.InvalidInputError: ([errors.FieldError("title", "is required")],),
         errors.BatchFailedError: (2, errors.TaskNotFoundError()),
         errors.TaskQuotaError: (10_000,),
+        errors.IdempotencyFullError: (10_000, 10_485_760),
         errors.VersionMismatchError: (7, "{}"),
         errors.InvalidTokenError: ("a reason for the log",),
         errors.UnavailableError: ("pool",),

@@ -36,7 +36,7 @@ COMPLETES = (
 )
 
 
-KEYED = ("request_in_progress", "idempotency_key_reused")
+KEYED = ("request_in_progress", "idempotency_full", "idempotency_key_reused")
 UNCHANGED = "What you have, by `If-None-Match`, still holds. There is no body."
 
 
@@ -80,7 +80,7 @@ OPERATIONS: Operations = {
         "deleteTasks", TAG, "Delete many tasks",
         "Clears the completed tasks, or the pending ones, or all; which must be said.",
         {200: Answer("How many tasks were deleted.", schemas.Deleted, {"deleted": 3})},
-        (*OWNED, "validation_error"), query=tasks.DeleteParameters,
+        (*OWNED, "trash_full", "validation_error"), query=tasks.DeleteParameters,
     ),
     ("GET", f"{ALL}/summary"): Operation(
         "summariseTasks", TAG, "Count tasks by state",
@@ -99,7 +99,7 @@ OPERATIONS: Operations = {
     ("PATCH", ONE): _update("updateTask"),
     ("DELETE", ONE): Operation(
         "deleteTask", TAG, "Delete a task", "A second time there is nothing left to delete: 404.",
-        {204: Answer("The task is in the trash.")}, (*WITH_BODY, "task_not_found", "version_mismatch"),
+        {204: Answer("The task is in the trash.")}, (*WITH_BODY, "task_not_found", "trash_full", "version_mismatch"),
         body=Body(schemas.Deletion, {"only as you know it": {"if_version": 7}}, required=False), headers=("If-Match",),
     ),
     ("PATCH", f"{ONE}/complete"): _complete("completeTask", ("If-Match",)),

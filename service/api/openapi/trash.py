@@ -25,7 +25,9 @@ OPERATIONS: Operations = {
     ("DELETE", ALL): Operation(
         "emptyTrash", TAG, "Empty the trash",
         "Removes all that is in it for good. It takes no parameters, no body and no condition.",
-        {200: Answer("How many tasks are gone.", trash.Destroyed, {"deleted": 3})},
+        {200: Answer("How many tasks are gone.", trash.Destroyed, {"deleted": 3}),
+         202: Answer("How many are gone so far. More are left than one request has time for: send it again.",
+                     trash.Destroyed, {"deleted": 250_000}, ("Retry-After",))},
         WITH_BODY,
     ),
     ("POST", f"{ONE}/restore"): Operation(
