@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import math
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import psutil
@@ -24,6 +25,7 @@ from tests.trials.load import Line
 pytestmark = [pytest.mark.xdist_group("trials"), pytest.mark.trial]
 SECONDS = float(os.environ.get("TRIAL_ATTACK_SECONDS", "8"))  # that each attack lasts
 VICTIMS = 8
+TOKEN_USES = 10  # requests after which a victim has a new token
 PAUSE = 0.2  # seconds between two requests of a victim: half of what the rate limit allows
 LIMIT = 0.25  # seconds; a victim's p99 under attack, or three times the quiet one
 MEMORY = 800  # MB that all processes of the service may hold together, on top of what they hold in quiet
@@ -34,10 +36,10 @@ HEADER = """
 
 @dataclass
 class Victims:
-    """Users who poll the first page of their list, each on a connection of its own."""
+    """Users who poll the first page of their list, and now and then fetch a new token and open a new connection."""
 
     port: int
-    tokens: list[str]
+    sign: Callable[..., str]
     times: list[float] = field(default_factory=list)  # seconds, of all answers since `fresh`
     errors: Counter = field(default_factory=Counter)  # answers that are not 200
 
@@ -55,25 +57,31 @@ class Victims:
         """Poll for the length of an `async with`, and wait for the last answers."""
         ended = asyncio.Event()
 
-        async def poll(token: str) -> None:
-            with contextlib.closing(Line(self.port, token)) as line:
-                while not ended.is_set():
-                    began = time.monotonic()
-                    try:
-                        status: object = (await line.ask("GET", "/api/me/tasks?limit=20")).status
-                    except (OSError, EOFError) as error:
-                        status = type(error).__name__
-                    self.times.append(time.monotonic() - began)
-                    if status != 200:
-                        self.errors[status] += 1
-                    await asyncio.sleep(PAUSE)
+        async def poll(user: str) -> None:
+            for renewal in itertools.count():
+                with contextlib.closing(Line(self.port, self.sign(user, jti=str(renewal)))) as line:
+                    for _ in range(TOKEN_USES):
+                        if ended.is_set():
+                            return
+                        await self._ask(line)
+                        await asyncio.sleep(PAUSE)
 
-        polls = [asyncio.create_task(poll(token)) for token in self.tokens]
+        polls = [asyncio.create_task(poll(f"victim-{number}")) for number in range(VICTIMS)]
         try:
             yield
         finally:
             ended.set()
             await asyncio.gather(*polls)
+
+    async def _ask(self, line: Line) -> None:
+        began = time.monotonic()
+        try:
+            status: object = (await line.ask("GET", "/api/me/tasks?limit=20")).status
+        except (OSError, EOFError) as error:
+            status = type(error).__name__
+        self.times.append(time.monotonic() - began)
+        if status != 200:
+            self.errors[status] += 1
 
 
 def memory(parent: psutil.Process) -> float:
@@ -123,7 +131,7 @@ async def trial(cluster, launch, sign, workers: int) -> AsyncIterator[tuple[str,
     names = [name for name in ATTACKS if name in os.environ.get("TRIAL_ATTACKS", name)]
     if workers == 1:
         await prepare(port, sign, names)
-    victims = Victims(port, [sign(f"victim-{number}") for number in range(VICTIMS)])
+    victims = Victims(port, sign)
     async with victims.polling():
         await asyncio.sleep(1)
         victims.fresh()

@@ -76,8 +76,8 @@ OPERATIONS: Operations = {
         "Up to 10,000 tasks in at most 32 MiB, as JSON or CSV: all of them, or none when one breaks a rule. Ids are "
         "assigned anew.",
         {200: Answer("How many were created and skipped.", imports.Imported, {"imported": 2, "skipped": 0})},
-        (*WITH_BODY, "task_quota_exceeded", "trash_full", *KEYED), headers=("Idempotency-Key",),
-        query=imports.ImportParameters,
+        (*WITH_BODY, "task_quota_exceeded", "too_many_heavy_requests", "trash_full", *KEYED),
+        headers=("Idempotency-Key",), query=imports.ImportParameters,
         body=Body(Import, {"titles are enough": {"tasks": [{"title": "Water the plants"}, {"title": "Rest"}]}},
                   others=("text/csv",)),
     ),
