@@ -141,7 +141,9 @@ async def trial(cluster, launch, sign, workers: int) -> AsyncIterator[tuple[str,
             await asyncio.sleep(1)
             victims.fresh()
             watcher = asyncio.create_task(watch(parent))
-            got = await attack(name, launch, port, sign(f"mallory-{name}"))
+            got = await attack(
+                name, launch, port, sign(f"mallory-{name}" if name in SEEDED else f"mallory-{name}-{workers}")
+            )
             await settled(victims)
             watcher.cancel()
             peak, p99 = await watcher, victims.percentile(0.99)
