@@ -94,10 +94,12 @@ async def slow_readers(attacker: Attacker) -> None:
 
 
 async def near_misses(attacker: Attacker) -> None:
-    """Batches of 100 creates, each with 20 names that nearly are fields, on 4 connections."""
-    names = [f"{name}{letter}" for name in ("titl", "descriptio", "priorit", "due_dat") for letter in "abcde"]
-    operation = {"op": "create", "task": {"title": "x"} | dict.fromkeys(names, 1)}
-    body = json.dumps({"operations": [operation] * 100, "atomic": False}).encode()
+    """Batches of 100 creates, each with 20 names of its own that nearly are fields, on 4 connections."""
+    roots = [f"{name}{letter}" for name in ("titl", "descriptio", "priorit", "due_dat") for letter in "abcde"]
+    operations = [
+        {"op": "create", "task": {"title": "x"} | {f"{root}{number}": 1 for root in roots}} for number in range(100)
+    ]
+    body = json.dumps({"operations": operations, "atomic": False}).encode()
     await attacker.flood(4, attacker.request("POST", "/api/me/tasks/batch", body))
 
 
