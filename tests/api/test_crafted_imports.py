@@ -143,7 +143,7 @@ async def test_a_large_body_in_order_is_read_to_its_end_and_others_are_served_me
     assert longest < LONGEST_BLOCK
 
 
-@pytest.mark.parametrize("name", REFUSED.keys() - {"csv: control characters"})
+@pytest.mark.parametrize("name", [name for name in REFUSED if name != "csv: control characters"])
 async def test_a_crafted_body_takes_no_memory_beside_its_own(name):
     form, make, _ = REFUSED[name]
     body = make()
