@@ -6,9 +6,24 @@ answer does not depend on the locale of the database, on its ICU version or on i
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+# Characters that show nothing, as a class of regular expressions for Python and ECMAScript: White_Space, general
+# category Cc (controls), Default_Ignorable_Code_Point (DerivedCoreProperties.txt: formats, fillers, joiners,
+# variation selectors), and U+2800, the Braille pattern without dots.
+INVISIBLE = (
+    r"\s\u0000-\u001f\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+)
+_VISIBLE = re.compile(rf"[^{INVISIBLE}\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]")
+
+
+def is_blank(text: str) -> bool:
+    """Whether `text` shows nothing: it has no character beyond white space and those that are never visible."""
+    return _VISIBLE.search(text) is None
 
 
 def fold(text: str) -> str:

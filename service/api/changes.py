@@ -11,11 +11,10 @@ from sanic import Blueprint, HTTPResponse
 from service.api import listing, responses, unsent
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
-from service.models import START, ChangePage, SyncPosition
+from service.models import MAXIMUM_BIGINT, START, ChangePage, SyncPosition
 
 blueprint: Blueprint = Blueprint("changes", url_prefix="/api/<user_id:str>/tasks")
 
-MAXIMUM_REVISION = 2**63 - 1  # PostgreSQL's bigint
 MAXIMUM_PAGE = 1_000
 USUAL_PAGE = 500
 POSITION = re.compile(r"([0-9a-f]{1,16})-(0|[1-9][0-9]{0,18})(?:-([1-9][0-9]{0,18}))?")
@@ -85,7 +84,7 @@ def position(field: str, text: str) -> SyncPosition:
     if text == str(START):
         return START
     parts = POSITION.fullmatch(text)
-    if parts is None or max(int(parts[2]), int(parts[3] or 0)) > MAXIMUM_REVISION:
+    if parts is None or max(int(parts[2]), int(parts[3] or 0)) > MAXIMUM_BIGINT:
         raise InvalidInputError([FieldError(field, f"must be {SINCE}")])
     return SyncPosition(parts[1], int(parts[2]), int(parts[3] or 0))
 

@@ -12,14 +12,13 @@ from service.api import responses
 from service.api.cursors import fingerprint
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
-from service.models import Expected
+from service.models import MAXIMUM_BIGINT, Expected
 
 # One element of a list of entity tags (RFC 9110 sections 5.6.1 and 8.8.3), with what ends it; it may be empty.
 ELEMENT = re.compile(r'[ \t]*(?:(W/)?"([^"\x00-\x20\x7f]*)"[ \t]*)?(?:,|\Z)')
 VERSION = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 # What servers and proxies that compress an answer put behind its ETag: Apache, Jetty and others.
 SUFFIX = re.compile(r"(?:--?|[;:_/])(?:gzip|br|zstd|deflate)\Z")
-MAXIMUM_VERSION = 2**63 - 1  # PostgreSQL's bigint
 ANY = "*"
 
 
@@ -146,5 +145,5 @@ def _condition(request: ApiRequest, name: str) -> list[Tag] | str | None:
 def _versions(opaque: Iterable[str]) -> Iterator[int]:
     """The versions that tags of tasks name."""
     for text in opaque:
-        if VERSION.fullmatch(text) and int(text) <= MAXIMUM_VERSION:
+        if VERSION.fullmatch(text) and int(text) <= MAXIMUM_BIGINT:
             yield int(text)

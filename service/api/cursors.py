@@ -11,7 +11,7 @@ from hashlib import blake2b
 import msgspec
 
 from service.errors import FieldError, InvalidInputError
-from service.models import Position
+from service.models import MAXIMUM_BIGINT, Position
 
 KEYS = {
     "created": re.compile(r"[0-9]{1,19}"),
@@ -21,7 +21,6 @@ KEYS = {
     "priority": re.compile(r"[0-3]"),
     "deleted": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}\+00"),
 }
-MAXIMUM_NUMBER = 2**63 - 1  # PostgreSQL's bigint
 
 
 class Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -58,7 +57,7 @@ def read(text: str, listed: bytes, sort: str) -> Position:
         raise InvalidInputError(
             [FieldError("cursor", "belongs to another list; use it with the same filters, sort and order")]
         )
-    if not _fits(cursor.key, sort) or not 0 <= cursor.id <= MAXIMUM_NUMBER:
+    if not _fits(cursor.key, sort) or not 0 <= cursor.id <= MAXIMUM_BIGINT:
         raise InvalidInputError([FieldError("cursor", "is not one of ours; take it from the Link header")])
     return Position(cursor.key, cursor.id)
 
@@ -68,7 +67,7 @@ def _fits(key: str, sort: str) -> bool:
     if not KEYS[sort].fullmatch(key):
         return False
     if sort in {"created", "updated"}:
-        return int(key) <= MAXIMUM_NUMBER
+        return int(key) <= MAXIMUM_BIGINT
     if sort in {"due_date", "deleted"} and not key.endswith("infinity"):
         try:
             datetime.fromisoformat(key)

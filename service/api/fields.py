@@ -6,21 +6,25 @@ the fields looked at one by one, to tell the client about all of them (up to twe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar, get_args
 
 import msgspec
-from msgspec import UNSET
 from msgspec.structs import FieldInfo, fields
 
+from service.api import foreign
 from service.errors import FieldError, InvalidInputError, MalformedInputError
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-# A body of 64 KiB may hold 6,000 unknown fields; to name them all took 0.1 s and an answer of 2 MB.
+BYTE = re.compile(r"\(byte (\d+)\)")  # in the words of msgspec
+
+# Of a whole request. A body of 64 KiB may hold 6,000 unknown fields; to name them all took 0.1 s and an answer of 2 MB.
 MAXIMUM_FAULTS = 20
+LONGEST_NAME = 40  # characters of a client's own name for a field, in an answer
+UNNAMED = FieldError("", f"is not valid; only {MAXIMUM_FAULTS} faults of a request are named")
 
 
 def decode(body: bytes, kind: type[S]) -> S:
@@ -31,6 +35,8 @@ def decode(body: bytes, kind: type[S]) -> S:
     try:
         decoded: S = _decoder(kind)(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if not body.strip():
+            raise MalformedInputError(f"The request has no body; send {_example(kind)}.") from None
         return convert(_parse(body), kind, strict=True)
     return decoded
 
@@ -38,19 +44,37 @@ def decode(body: bytes, kind: type[S]) -> S:
 def _parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise MalformedInputError from None
+    except RecursionError:
+        raise MalformedInputError("The request body is not valid JSON; it is nested too deeply.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedInputError(f"The request body is not valid JSON; {_place(body, str(error))}.") from None
 
 
-def convert(value: object, kind: type[S], *, strict: bool) -> S:
+def _place(body: bytes, reason: str) -> str:
+    """Where `body` stops being JSON in UTF-8: the byte from 0, the line and the column (in characters) from 1."""
+    at = int(found[1]) if (found := BYTE.search(reason)) else len(body)
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        if error.start <= at:
+            return f"byte {error.start} is not UTF-8"
+    if at >= len(body):
+        return f"it ends too early, after {len(body):,} bytes"
+    before = body[:at].decode(errors="replace")
+    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1)
+    return f"the fault is at byte {at}, line {line}, column {column + 1}"
+
+
+def convert(value: object, kind: type[S], *, strict: bool, most: int = MAXIMUM_FAULTS) -> S:
     """`value`, an object's members by name, as a `kind`; without `strict` a text may stand for a number or a switch.
 
-    Raises InvalidInputError naming every field that breaks its rule.
+    Raises InvalidInputError naming every field that breaks its rule, up to `most`; none is looked for if that is 0.
     """
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError:
-        raise InvalidInputError(_faults(value, kind, strict=strict)) from None
+        faults = _faults(value, kind, strict=strict)[:most] if most > 0 else [UNNAMED]
+        raise InvalidInputError(faults) from None
 
 
 def rule(kind: type[msgspec.Struct], name: str) -> str:
@@ -83,26 +107,32 @@ def _known(kind: type[msgspec.Struct]) -> Mapping[str, FieldInfo]:
 
 def _faults(value: object, kind: type[msgspec.Struct], *, strict: bool) -> list[FieldError]:
     if not isinstance(value, dict):
-        return [FieldError("body", "must be a JSON object")]
+        return [FieldError("body", f"must be {_example(kind)}")]
     known = _known(kind)
     faults: list[FieldError] = []
     for name, content in value.items():
-        if len(faults) == MAXIMUM_FAULTS:
-            return faults
+        if len(faults) >= MAXIMUM_FAULTS:
+            break
         if name == kind.__struct_config__.tag_field:
             continue
         if name not in known:
-            faults.append(FieldError(name, _unknown(name, known)))
-        elif not _fits(content, known[name].type, strict=strict):
+            faults.append(FieldError(shortened(name), _unknown(name, tuple(known))))
+        elif message := _misfit(content, known[name].type, strict=strict):
             faults.extend(
-                _inside(content, known[name].type, name, strict=strict) or [FieldError(name, rule(kind, name))]
+                _inside(content, known[name].type, name, strict=strict)
+                or [FieldError(name, message if isinstance(message, str) else rule(kind, name))]
             )
     faults.extend(
-        FieldError(name, f"is required: {_sentence(field.type)}")
+        FieldError(name, f"is required: {_sentence(field.type) or _example(field.type)}")
         for name, field in known.items()
         if field.required and name not in value
     )
-    return faults or [FieldError("body", "is not valid")]
+    return faults[:MAXIMUM_FAULTS] or [FieldError("body", "is not valid")]
+
+
+def shortened(name: str) -> str:
+    """A name that a client made up, short enough to be answered."""
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 
 def _inside(content: object, kind: Any, name: str, *, strict: bool) -> list[FieldError]:  # noqa: ANN401 - any type that msgspec knows
@@ -110,18 +140,51 @@ def _inside(content: object, kind: Any, name: str, *, strict: bool) -> list[Fiel
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return []
     if not isinstance(content, dict):
-        return [FieldError(name, "must be a JSON object")]
+        return [FieldError(name, f"must be {_example(kind)}")]
     return within(name, _faults(content, kind, strict=strict))
 
 
-def _fits(content: object, kind: Any, *, strict: bool) -> bool:  # noqa: ANN401 - any type that msgspec knows
+def _misfit(content: object, kind: Any, *, strict: bool) -> str | bool:  # noqa: ANN401 - any type that msgspec knows
+    """Why `content` is no `kind`: a sentence, or True where the field's rule says it; False if it is one."""
     try:
-        return msgspec.convert(content, kind, strict=strict) is not UNSET
+        msgspec.convert(content, kind, strict=strict)
+        if (read := _reader(kind)) and content is not None:
+            read(content)
     except msgspec.ValidationError:
-        return False
+        return True
+    except ValueError as error:
+        return str(error) or True
+    return False
 
 
-def _unknown(name: str, known: Mapping[str, FieldInfo]) -> str:
-    nearest = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
-    hint = f"did you mean '{nearest[0]}'? " if nearest else ""
-    return f"is not known; {hint}known are {', '.join(known)}" if known else "is not known; there is none to send"
+def _reader(kind: Any) -> Callable[[Any], object] | None:  # noqa: ANN401 - any type that msgspec knows
+    """What reads the content of a field whose type alone does not say what it must be; see `Meta.extra`."""
+    for meta in getattr(kind, "__metadata__", ()):
+        if isinstance(meta, msgspec.Meta) and meta.extra and "read" in meta.extra:
+            reader: Callable[[Any], object] = meta.extra["read"]
+            return reader
+    return next(filter(None, map(_reader, get_args(kind))), None)
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    hint = foreign.meant_by(name, known)
+    return f"is not known; {f'{hint} ' if hint else ''}known are {', '.join(known)}" if known else "is not known"
+
+
+def _example(kind: Any) -> str:  # noqa: ANN401 - any type that msgspec knows
+    """What an object of this `kind` looks like."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return "it has no default"
+    known = _known(kind).values()
+    for field in sorted(known, key=lambda field: not field.required):
+        if examples := _schema(field.type).get("examples"):
+            return f"a JSON object such as {msgspec.json.encode({field.encode_name: examples[0]}).decode()}"
+    return "a JSON object"
+
+
+def _schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any type that msgspec knows
+    """What the types of a field add to its JSON Schema."""
+    for meta in getattr(kind, "__metadata__", ()):
+        if isinstance(meta, msgspec.Meta) and meta.extra_json_schema:
+            return meta.extra_json_schema
+    return next(filter(None, map(_schema, get_args(kind))), {})

@@ -24,6 +24,7 @@ from service.errors import (
 )
 from service.limiting import RateLimiter, network_of
 from service.metrics import figures
+from service.models import MAXIMUM_BIGINT
 
 logger = logging.getLogger("doable.requests")
 
@@ -32,7 +33,6 @@ ADDRESS = 64  # characters of the client's address that are logged; an IPv6 addr
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1
 CALLER = "me"
 TASK_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
-MAXIMUM_TASK_ID = 2**63 - 1  # PostgreSQL's bigint
 
 
 async def authenticate(request: ApiRequest) -> HTTPResponse | None:
@@ -119,7 +119,7 @@ def bearer_token(request: ApiRequest) -> str:
 
 def task_id(text: str) -> int:
     """The task's id in a path. Raises TaskNotFoundError for what no task can have: it is not there."""
-    if not TASK_ID.fullmatch(text) or int(text) > MAXIMUM_TASK_ID:
+    if not TASK_ID.fullmatch(text) or int(text) > MAXIMUM_BIGINT:
         raise TaskNotFoundError
     return int(text)
 

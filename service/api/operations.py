@@ -9,12 +9,12 @@ from msgspec import UNSET, Meta, Struct
 from service.api import fields, schemas
 from service.api.schemas import Completed, IfVersion, TaskDraft, TaskFields
 from service.errors import FieldError, InvalidInputError
-from service.models import Operation, TaskChanges
+from service.models import MAXIMUM_BIGINT, Operation, TaskChanges
 
 MAXIMUM_OPERATIONS = 100
 
 Id = Annotated[
-    Annotated[int, Meta(ge=1, le=2**63 - 1)],
+    Annotated[int, Meta(ge=1, le=MAXIMUM_BIGINT)],
     Meta(extra={"rule": "a task's id, a positive 64-bit integer"}, description="The task's id.", examples=[42]),
 ]
 
@@ -82,6 +82,7 @@ KINDS: dict[object, type[Sent]] = {
 VERBS = "must be create, update, complete, delete or restore"
 COUNTED = Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)
 LISTED = Meta(
+    extra_json_schema={"examples": [[{"op": "create", "task": {"title": "Water the plants"}}]]},
     extra={"rule": f"a list of 1 to {MAXIMUM_OPERATIONS} operations"},
     description="What to do, in this order; each operation sees what those before it did.",
 )
@@ -111,18 +112,23 @@ def read(body: bytes) -> tuple[list[Operation | InvalidInputError], bool]:
     sent = fields.decode(body, UnreadBatch)
     operations: list[Operation | InvalidInputError] = []
     faults: list[FieldError] = []
-    for index, operation in enumerate(map(_read, sent.operations)):
+    left = fields.MAXIMUM_FAULTS  # of the whole request
+    for index, one in enumerate(sent.operations):
+        operation = _read(one, left)
         operations.append(operation)
-        if sent.atomic and isinstance(operation, InvalidInputError):
-            faults += fields.within(f"operations[{index}]", operation.errors)
-            if len(faults) >= fields.MAXIMUM_FAULTS:
-                break
+        if isinstance(operation, InvalidInputError):
+            left -= len(operation.errors)
+            if sent.atomic:
+                faults += fields.within(f"operations[{index}]", operation.errors)
+                if left <= 0:
+                    break
     if faults:
-        raise InvalidInputError(faults[: fields.MAXIMUM_FAULTS])
+        raise InvalidInputError(faults)
     return operations, sent.atomic
 
 
-def _read(sent: object) -> Operation | InvalidInputError:
+def _read(sent: object, left: int) -> Operation | InvalidInputError:
+    """The operation, or its faults, of which at most `left` are named; if that is 0, one says so for all."""
     if not isinstance(sent, dict):
         return InvalidInputError([FieldError("", "must be a JSON object")])
     named = sent.get("op")
@@ -130,9 +136,9 @@ def _read(sent: object) -> Operation | InvalidInputError:
     if kind is None:
         return InvalidInputError([FieldError("op", VERBS)])
     try:
-        return fields.convert(sent, kind, strict=True).read()
+        return fields.convert(sent, kind, strict=True, most=left).read()
     except InvalidInputError as error:
-        return error
+        return InvalidInputError(error.errors[:left] if left > 0 else [fields.UNNAMED])
 
 
 def _columns(name: str, sent: TaskFields) -> TaskChanges:

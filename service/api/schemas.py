@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.api import fields
+from service.api import fields, moments
 from service.errors import FieldError, InvalidInputError
-from service.models import TaskChanges
-from service.text import fold_tags, with_keys
+from service.models import MAXIMUM_BIGINT, TaskChanges
+from service.text import INVISIBLE, fold_tags, is_blank, with_keys
 
 MAXIMUM_TITLE = 200
 MAXIMUM_DESCRIPTION = 1_000
@@ -19,58 +19,119 @@ MAXIMUM_TAGS = 20
 MAXIMUM_TAG = 50
 PRIORITIES = ("none", "low", "medium", "high")  # the index is what is stored
 
+# What a client may send in place of no body: axios sends null for undefined data.
+NOTHING = frozenset({b"", b"null"})
 # NUL cannot be stored by PostgreSQL. Lengths count after trimming, which JSON Schema cannot say.
 WITHOUT_NUL = "^[^\\u0000]*$"
-# What Python strips as white space is more than what \s is to ECMAScript.
-NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000\\u001c-\\u001f\\u0085][^\\u0000]*$"
+# One visible character. It says nothing of what is beyond U+FFFF: engines without Unicode mode split it.
+NOT_BLANK = f"^[^\\u0000]*[^{INVISIBLE}][^\\u0000]*$"
 
 
-def _rule(sentence: str, *, example: object = None, **schema: object) -> Meta:
-    """The sentence that errors and docs give for a field, an example of it, and what its JSON Schema adds."""
+def _text(sent: str, shortest: int, longest: int) -> str:
+    if "\0" in sent:
+        raise ValueError("must not hold the NUL character")
+    text = sent.strip()
+    if not shortest <= len(text) <= longest or (shortest and is_blank(text)):
+        raise ValueError
+    return text
+
+
+def _title(sent: str) -> str:
+    return _text(sent, 1, MAXIMUM_TITLE)
+
+
+def _description(sent: str | None) -> str | None:
+    text = _text(sent or "", 0, MAXIMUM_DESCRIPTION)
+    return None if is_blank(text) else text
+
+
+def read_priority(sent: str | None) -> int:
+    """The number that is stored for a priority, in any case. Raises ValueError for any other word."""
+    word = "none" if sent is None else sent.lower()
+    if word not in PRIORITIES:
+        raise ValueError
+    return PRIORITIES.index(word)
+
+
+def _tags(sent: list[str] | None) -> list[str]:
+    tags = [_text(tag, 1, MAXIMUM_TAG) for tag in fold_tags(sent or ()).values()]
+    if len(tags) > MAXIMUM_TAGS:
+        raise ValueError
+    return tags
+
+
+def _day(sent: str | None) -> date | None:
+    return None if sent is None else moments.read_day(sent)
+
+
+def _moment(sent: str | None) -> datetime | None:
+    return None if sent is None else moments.read_due_moment(sent)
+
+
+# Each takes what a type let through to what is stored, or raises ValueError, with a sentence if the rule is not enough.
+CLEANERS: dict[str, Callable[[Any], Any]] = {
+    "title": _title,
+    "description": _description,
+    "completed": bool,
+    "priority": read_priority,
+    "tags": _tags,
+    "due_date": _day,
+    "due_at": _moment,
+}
+
+
+def _rule(sentence: str, *, example: object = None, read: str = "", **schema: object) -> Meta:
+    """The sentence that errors and docs give for a field, an example of it, and what its JSON Schema adds.
+
+    `read` names the cleaner that says the rest of what the field must be.
+    """
     examples = {} if example is None else {"examples": [example]}
-    return Meta(extra={"rule": sentence}, extra_json_schema={"description": sentence, **examples, **schema})
+    reader = {"read": CLEANERS[read]} if read else {}
+    return Meta(extra={"rule": sentence, **reader}, extra_json_schema={"description": sentence, **examples, **schema})
 
 
 Title = Annotated[
     str,
     _rule(
-        "1 to 200 characters after trimming white space",
-        example="Water the plants", minLength=1, maxLength=MAXIMUM_TITLE, pattern=NOT_BLANK,
+        "1 to 200 characters after trimming white space, one of them visible",
+        example="Water the plants", read="title", minLength=1, maxLength=MAXIMUM_TITLE, pattern=NOT_BLANK,
     ),
 ]  # fmt: skip
 Description = Annotated[
     str | UnsetType | None,
     _rule(
         "at most 1,000 characters after trimming white space, or null; blank becomes null",
-        example="The ones on the balcony too", maxLength=MAXIMUM_DESCRIPTION, pattern=WITHOUT_NUL,
+        example="The ones on the balcony too", read="description", maxLength=MAXIMUM_DESCRIPTION, pattern=WITHOUT_NUL,
     ),
 ]  # fmt: skip
 Completed = Annotated[bool, _rule("true or false", example=False)]
 Priority = Annotated[
-    Literal["none", "low", "medium", "high"] | UnsetType | None,
-    _rule("none, low, medium or high; null stands for none", example="medium"),
+    Annotated[str, Meta(extra_json_schema={"enum": [*PRIORITIES]})] | UnsetType | None,
+    _rule("none, low, medium or high; null stands for none", example="medium", read="priority"),
 ]
 Tag = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAXIMUM_TAG, "pattern": NOT_BLANK})]
 Tags = Annotated[
     Annotated[list[Tag], Meta(extra_json_schema={"maxItems": MAXIMUM_TAGS})] | UnsetType | None,
     _rule(
-        "a list of at most 20 tags of 1 to 50 characters; duplicates, ignoring case, are folded; null stands for []",
+        "a list of at most 20 tags of 1 to 50 characters, one of them visible; of tags that are the same, ignoring "
+        "case, the first stays; null stands for []",
         example=["home", "garden"],
+        read="tags",
     ),
 ]
-DueDate = Annotated[date | UnsetType | None, _rule("a calendar day, YYYY-MM-DD, or null; setting it clears due_at")]
+DueDate = Annotated[
+    Annotated[str, Meta(extra_json_schema={"format": "date"})] | UnsetType | None,
+    _rule("a calendar day, YYYY-MM-DD, or null; setting it clears due_at", example="2026-12-24", read="due_date"),
+]
 DueAt = Annotated[
-    Annotated[datetime, Meta(tz=True)] | UnsetType | None,
-    _rule(
-        "a moment with its offset, such as 2026-12-24T18:00:00+01:00, or null; setting it clears due_date",
-        example="2026-12-24T18:00:00+01:00",
-    ),
+    Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType | None,
+    _rule(f"{moments.RULE}, or null; setting it clears due_date", example="2026-12-24T18:00:00+01:00", read="due_at"),
 ]
 ReadOnly = Annotated[Any, _rule("ignored in requests: the service assigns it", readOnly=True)]
 
 
 IfVersion = Annotated[
-    Annotated[int, Meta(ge=1, le=2**63 - 1)] | UnsetType,
+    Annotated[int, Meta(ge=1, le=MAXIMUM_BIGINT)] | UnsetType,
     _rule("a version, as the task had it: nothing is written if it has another by now", example=7),
 ]
 
@@ -188,13 +249,13 @@ def changes_of(sent: TaskFields) -> TaskChanges:
 
 def read_completion(body: bytes) -> Patch:
     """The completion to set; no change where none is said, which toggles. Raises as `read_patch` does."""
-    sent = fields.decode(body, Completion) if body.strip() else Completion()
+    sent = Completion() if body.strip() in NOTHING else fields.decode(body, Completion)
     return Patch({} if sent.completed is UNSET else {"completed": sent.completed}, sent.if_version or None)
 
 
 def read_deletion(body: bytes) -> int | None:
     """The version that the task must have, if any was named. Raises as `read_patch` does."""
-    return fields.decode(body, Deletion).if_version or None if body.strip() else None
+    return None if body.strip() in NOTHING else fields.decode(body, Deletion).if_version or None
 
 
 def columns_of(task: TaskFields) -> TaskChanges:
@@ -214,46 +275,3 @@ def columns_of(task: TaskFields) -> TaskChanges:
     if faults:
         raise InvalidInputError(faults)
     return with_keys(columns)
-
-
-def _text(sent: str, shortest: int, longest: int) -> str:
-    if "\0" in sent:
-        raise ValueError("must not hold the NUL character")
-    text = sent.strip()
-    if not shortest <= len(text) <= longest:
-        raise ValueError
-    return text
-
-
-def _tags(sent: list[str] | None) -> list[str]:
-    tags = [_text(tag, 1, MAXIMUM_TAG) for tag in fold_tags(sent or ()).values()]
-    if len(tags) > MAXIMUM_TAGS:
-        raise ValueError
-    return tags
-
-
-def _moment(sent: datetime | None) -> datetime | None:
-    moment = in_utc(sent)
-    if sent is not None and moment is None:
-        raise ValueError
-    return moment
-
-
-# Each takes what a type let through to what is stored, or raises ValueError.
-CLEANERS: dict[str, Callable[[Any], Any]] = {
-    "title": lambda sent: _text(sent, 1, MAXIMUM_TITLE),
-    "description": lambda sent: _text(sent or "", 0, MAXIMUM_DESCRIPTION) or None,
-    "completed": bool,
-    "priority": lambda sent: PRIORITIES.index(sent or "none"),
-    "tags": _tags,
-    "due_date": lambda sent: sent,
-    "due_at": _moment,
-}
-
-
-def in_utc(moment: datetime | None) -> datetime | None:
-    """The moment in UTC, or None where UTC has no year for it (before 1 or after 9999)."""
-    try:
-        return moment and moment.astimezone(timezone.utc)
-    except OverflowError:
-        return None

@@ -7,11 +7,13 @@ from service.models.idempotency import AnswerQuota, IdempotencyKey, StoredAnswer
 from service.models.importing import Added
 from service.models.listing import Page, Position, TaskQuery
 from service.models.task import Priority, Task
+from service.models.task_sql import MAXIMUM_BIGINT
 from service.models.trash import UserTrash
 from service.models.user import User
 from service.models.user_tasks import Expected, StoredTask, TaskChanges, UserTasks
 
 __all__ = [
+    "MAXIMUM_BIGINT",
     "START",
     "Added",
     "AnswerQuota",

@@ -109,6 +109,7 @@ TYPES = {
     "description_key": "text",
     "tag_keys": "text[]",
 }
+MAXIMUM_BIGINT = 2**63 - 1  # the largest id, version or revision
 AS_TEXT = frozenset({"due_date", "due_at"})  # asyncpg takes the calendar's first and last for infinity
 
 

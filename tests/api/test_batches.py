@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import random
+import time
 from collections import Counter
 
 import pytest
+
+from service.api.operations import read as operations_of
+from service.errors import InvalidInputError
 
 SEEDLING = "\U0001f331"
 LONGEST = {
@@ -233,7 +238,7 @@ class TestAllOrNothing:
             )
         refusal(
             response, 422, "validation_error",
-            "operations[1].task.priority",
+            "operations[1].task.title", "operations[1].task.priority",
             "operations[2].id", "operations[2].changes.titel", "operations[2].changes.due_at",
             "operations[3].changes.due_at",
             "operations[4].completed",
@@ -250,6 +255,26 @@ class TestAllOrNothing:
     async def test_no_more_than_twenty_faults_are_named(self, alice, refusal):
         fields = [f"operations[{number}].op" for number in range(20)]
         refusal(await send(alice, *({"op": "x"} for _ in range(100))), 422, "validation_error", *fields)
+
+    @pytest.mark.parametrize("atomic", [True, False])
+    @pytest.mark.parametrize("name", ["tilte{}", "{}" + "\0" * 80, "{}" + "ü" * 80])
+    async def test_a_body_full_of_faults_is_answered_at_once_and_in_few_words(self, alice, atomic, name):
+        fields = {name.format(number): number for number in range(20)}
+        operations = [{"op": "create", "task": {"title": "A", **fields}} for _ in range(100)]
+        body = json.dumps({"atomic": atomic, "operations": operations}).encode()
+        body += b" " * (1024 * 1024 - len(body))
+        response = await alice.post(f"{alice.path}/batch", content=body, headers={"Content-Type": "application/json"})
+        assert response.status_code == (422 if atomic else 200)
+        assert len(response.content) < 64 * 1024
+        named = [error for result in response.json().get("results", ()) for error in result["error"]["errors"]]
+        assert atomic or [bool(error["field"]) for error in named[19:22]] == [True, False, False]
+        took = []
+        for _ in range(5):
+            began = time.perf_counter()
+            with contextlib.suppress(InvalidInputError):
+                operations_of(body)
+            took.append(time.perf_counter() - began)
+        assert min(took) < 0.05, "others wait for all of this"
 
     async def test_beyond_the_quota_nothing_is_created(self, alice, refusal, leave_room, settings):
         task = await alice.make()

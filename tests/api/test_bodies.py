@@ -86,8 +86,38 @@ async def test_what_is_not_json_is_malformed(send, refusal, body):
 
 @pytest.mark.parametrize("body", NO_OBJECT)
 async def test_json_that_is_no_object_is_invalid(send, refusal, body):
-    for response in await send(body, JSON):
+    writes = WRITES if body != b"null" else WRITES[:3]  # to complete, null is as no body
+    for response in await send(body, JSON, writes):
         refusal(response, 422, "validation_error", "body")
+
+
+@pytest.mark.parametrize("body", [b"null", b" null\n"])
+async def test_null_is_as_no_body_where_none_is_needed(alice, refusal, body):
+    task = await alice.make()
+    for method, completed in (("PATCH", True), ("POST", False)):
+        response = await alice.request(method, f"{alice.path}/{task['id']}/complete", content=body, headers=JSON)
+        assert (response.status_code, response.json()["completed"]) == (200, completed)
+    response = await alice.request("DELETE", f"{alice.path}/{task['id']}", content=body, headers=JSON)
+    assert (response.status_code, response.content) == (204, b"")
+    refusal(await alice.request("DELETE", "/api/me", content=body, headers=JSON), 422, "validation_error", "body")
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b"", 'has no body; send a JSON object such as {"title":"Water the plants"}.'),
+        (b" \n", 'has no body; send a JSON object such as {"title":"Water the plants"}.'),
+        (b'{"title": A}', "the fault is at byte 10, line 1, column 11."),
+        (b'{"title": "A",}', "the fault is at byte 14, line 1, column 15."),
+        ('{"title": "Ä",\n "id": x}'.encode(), "the fault is at byte 23, line 2, column 8."),
+        (b'{"title": "A"', "it ends too early, after 13 bytes."),
+        (b'{"title": "\xff"}', "byte 11 is not UTF-8."),
+        (b"[" * 20_000, "it is nested too deeply."),
+    ],
+)
+async def test_what_is_not_json_is_told_where(send, refusal, body, place):
+    for response in await send(body, JSON, WRITES[:3]):
+        assert refusal(response, 400, "malformed_json")["detail"].endswith(place)
 
 
 @pytest.mark.parametrize(

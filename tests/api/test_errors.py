@@ -35,7 +35,10 @@ class TestShape:
         body = refusal(response, 422, "validation_error", "title", "completed")
         assert body["title"] == "Invalid input"
         assert body["errors"] == [
-            {"field": "title", "message": "must be 1 to 200 characters after trimming white space"},
+            {
+                "field": "title",
+                "message": "must be 1 to 200 characters after trimming white space, one of them visible",
+            },
             {"field": "completed", "message": "must be true or false"},
         ]
         assert body["detail"] == "; ".join(f"{error['field']}: {error['message']}" for error in body["errors"]) + "."

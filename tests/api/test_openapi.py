@@ -116,7 +116,9 @@ def test_the_parameters_of_a_list_are_those_that_validate_it(operations):
     for name in ("priority", "tag"):
         assert (parameters[name]["style"], parameters[name]["explode"]) == ("form", True)
     assert parameters["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000}
-    assert set(parameters["sort"]["schema"]["enum"]) == {"created", "updated", "title", "due_date", "priority"}
+    assert set(parameters["sort"]["schema"]["enum"]) == {
+        "created", "updated", "title", "due_date", "priority", "created_at", "updated_at",
+    }  # fmt: skip
 
 
 def test_mass_deletion_says_that_its_status_is_required(operations):

@@ -108,7 +108,7 @@ async def test_the_zone_decides_which_day_is_today_and_when_it_begins_and_ends(a
 @pytest.mark.parametrize(
     "zone",
     [
-        "", "Berlin", "europe/berlin", "Europe/Berlin ", "CET+1", "+01:00", "../Europe/Berlin", "/etc/localtime",
+        "Berlin", "Europe/Berlin ", "Etc", "unknown", "CET+1", "+01:00", "../Europe/Berlin", "/etc/localtime",
         "UTC\0", "😀", "a" * 5000,
     ],
 )  # fmt: skip
@@ -118,6 +118,32 @@ async def test_an_unknown_zone_is_refused(alice, refusal, statements, zone):
     body = refusal(response, 422, "validation_error", "tz")
     assert "Europe/Berlin" in body["detail"]
     assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "name"),
+    [
+        ("europe/berlin", "Europe/Berlin"), ("EUROPE/BERLIN", "Europe/Berlin"), ("utc", "UTC"), ("Etc/Unknown", "UTC"),
+        ("etc/unknown", "UTC"), ("", "UTC"), ("asia/kathmandu", "Asia/Kathmandu"),
+    ],
+)  # fmt: skip
+async def test_a_zone_is_known_in_any_case(alice, clock, zone, name):
+    clock("2030-06-15T18:14:59Z")
+    await alice.make(due_at="2030-06-15T18:15:00Z")
+    one = await alice.get(f"{alice.path}/summary", params={"tz": zone})
+    other = await alice.get(f"{alice.path}/summary", params={"tz": name})
+    assert one.status_code == 200
+    assert one.json() == other.json()
+    assert one.headers["etag"] == other.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "nearest"),
+    [("Berlin", "Europe/Berlin"), ("new york", "America/New_York"), ("Europe/Berln", "Europe/Berlin")],
+)
+async def test_an_unknown_zone_is_told_the_nearest_one(alice, refusal, zone, nearest):
+    body = refusal(await alice.get(f"{alice.path}/summary", params={"tz": zone}), 422, "validation_error", "tz")
+    assert f"did you mean '{nearest}'?" in body["detail"]
 
 
 @pytest.mark.parametrize(("query", "field"), [("status=all", "status"), ("TZ=UTC", "TZ"), ("tz=UTC&tz=UTC", "tz")])

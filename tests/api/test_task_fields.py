@@ -27,6 +27,12 @@ ACCEPTED = [
     ("completed", True, True),
     ("completed", False, False),
     ("priority", "none", "none"),
+    ("priority", "High", "high"),
+    ("priority", "MEDIUM", "medium"),
+    ("title", "\u2764\ufe0f", "\u2764\ufe0f"),
+    ("title", "\u200ba\u200b", "\u200ba\u200b"),
+    ("title", "\u0600", "\u0600"),
+    ("description", "\u200b\ufeff \u3164", None),
     ("priority", "low", "low"),
     ("priority", "medium", "medium"),
     ("priority", "high", "high"),
@@ -53,6 +59,17 @@ ACCEPTED = [
     ("due_at", "2026-12-24T18:00:00+14:00", "2026-12-24T04:00:00.000000Z"),
     ("due_at", "2026-12-24T18:00:00-00:00", "2026-12-24T18:00:00.000000Z"),
     ("due_at", "2026-12-24t18:00:00z", "2026-12-24T18:00:00.000000Z"),
+    ("due_at", "2026-12-24 18:00:00Z", "2026-12-24T18:00:00.000000Z"),
+    ("due_at", "2026-12-24T18:00Z", "2026-12-24T18:00:00.000000Z"),
+    ("due_at", "2026-12-24T18:00+05", "2026-12-24T13:00:00.000000Z"),
+    ("due_at", "2026-12-24T18:00:00+0530", "2026-12-24T12:30:00.000000Z"),
+    ("due_at", "2026-12-24 18:00:00 +0100", "2026-12-24T17:00:00.000000Z"),
+    ("due_at", "2026-12-24T18:00:00.1234567Z", "2026-12-24T18:00:00.123456Z"),
+    ("due_at", "2026-12-31T23:59:59.9999999Z", "2026-12-31T23:59:59.999999Z"),
+    ("due_at", "2026-12-31T23:59:59.999999999+00:00", "2026-12-31T23:59:59.999999Z"),
+    ("due_at", "9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59.999999Z"),
+    ("due_at", "2016-12-31T23:59:60Z", "2016-12-31T23:59:59.999999Z"),
+    ("due_at", "2017-01-01T00:59:60.5+01:00", "2016-12-31T23:59:59.999999Z"),
     ("due_at", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
     ("due_at", "0001-01-01T00:00:00-01:00", "0001-01-01T01:00:00.000000Z"),
     ("due_at", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
@@ -60,12 +77,17 @@ ACCEPTED = [
 ]
 
 REFUSED = [
-    ("title", ["", " ", "\u3000\n", "t" * 201, "😀" * 201, "e\u0301" * 100 + "t", "a\0b", "\0", 5, True, None, [], {}]),
+    ("title", [
+        "\u200b", "\ufeff", "\u2060", "\u3164", "\u202e", "\u115f", "\u00ad", "\u2800", "\ufe0f",
+        "\U000e0100", "\u200b \u2060", "\u0085\u001f",
+        "", " ", "\u3000\n", "t" * 201, "😀" * 201, "e\u0301" * 100 + "t", "a\0b", "\0", 5, True, None, [], {},
+    ]),
     ("description", ["d" * 1001, "😀" * 1001, "a\0b", "\0", 7, False, [], {}]),
     ("completed", ["yes", "true", "false", "", 0, 1, 1.0, None, [], {}]),
-    ("priority", ["High", "urgent", "", " low", 0, 3, True, [], {}]),
+    ("priority", ["urgent", "medıum", "high ", "", " low", 0, 3, True, [], {}]),
     ("tags", [
-        [f"t{number}" for number in range(21)], [""], ["a", "  "], ["t" * 51], ["😀" * 51], ["a\0"], [1], [None],
+        [f"t{number}" for number in range(21)], [""], ["a", "  "], ["\u200b"],
+        ["a", "\u3164"], ["t" * 51], ["😀" * 51], ["a\0"], [1], [None],
         [["a"]], "a", {"a": 1}, 1, False,
     ]),
     ("due_date", [
@@ -73,9 +95,13 @@ REFUSED = [
         "10000-01-01", "-001-01-01", "tomorrow", "infinity", 20261224, 0, True, [], {},
     ]),
     ("due_at", [
-        "2026-12-24T18:00:00", "2026-12-24", "2026-12-24T18:00Z", "2026-12-24T24:00:00Z", "2026-12-24T23:59:60Z",
+        "2026-12-24T18:00:00", "2026-12-24", "2026-12-24T18:00", "2026-12-24T24:00:00Z", "2026-12-24T23:59:60Z",
+        "2026-12-31T12:00:60Z", "2026-12-24T23:59:61Z", "2026-12-24T18Z", "2026-12-24T18:00:00+1", "2026-W52-4T18:00Z",
+        "2026-12-24T18:00:00+05:60", "20261224T180000Z", "2026-12-24T18:00:00,5Z", "2026-12-24T18:00:00.Z",
+        "2026-12-24  18:00:00Z", "2026-12-24 18:00:00 01:00", "٢٠٢٦-12-24T18:00:00Z",
+        "2026-12-24T18:00:00." + "1" * 200 + "Z",
         "2026-02-29T00:00:00Z", "2026-12-24T18:00:00+24:00", "2026-12-24T18:00:00 Europe/Berlin", "", "now", "infinity",
-        "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59.999999-00:01", "9999-12-31T23:59:59.9999999Z",
+        "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59.999999-00:01", "9999-12-31T23:59:60-01:00",
         "10000-01-01T00:00:00Z", 1798135200, 1798135200.5, True, [], {},
     ]),
 ]  # fmt: skip
@@ -84,7 +110,22 @@ UNKNOWN = [
     ("titel", "title"),
     ("Title", "title"),
     ("dueDate", "due_date"),
-    ("due", "due_at"),
+    ("due", "due_date"),
+    ("deadline", "due_date"),
+    ("status", "completed"),
+    ("state", "completed"),
+    ("done", "completed"),
+    ("is_done", "completed"),
+    ("is_completed", "completed"),
+    ("category", "tags"),
+    ("labels", "tags"),
+    ("name", "title"),
+    ("text", "title"),
+    ("content", "title"),
+    ("notes", "description"),
+    ("due-date", "due_date"),
+    ("dueDateTime", "due_date"),
+    ("search", None),
     ("tag", "tags"),
     ("isCompleted", "completed"),
     ("userId", "user_id"),
@@ -127,13 +168,14 @@ async def test_a_bad_value_is_refused_by_the_fields_name(alice, refusal, stateme
 @pytest.mark.parametrize(("name", "nearest"), UNKNOWN, ids=_named)
 async def test_an_unknown_field_is_refused_with_the_nearest_name_that_is_known(alice, refusal, name, nearest):
     task = await alice.make()
+    shown = name if len(name) <= 40 else f"{name[:40]}…"
     for response in (
         await alice.post(alice.path, json={"title": "A task", name: None}),
         await alice.patch(f"{alice.path}/{task['id']}", json={name: None}),
     ):
-        message = refusal(response, 422, "validation_error", name)["errors"][0]["message"]
+        message = refusal(response, 422, "validation_error", shown)["errors"][0]["message"]
         assert ("did you mean" in message) == (nearest is not None)
-        assert nearest is None or f"did you mean '{nearest}'?" in message
+        assert nearest is None or f"did you mean '{nearest}'" in message
         assert "title, description, completed, priority, tags, due_date, due_at" in message
 
 
@@ -145,10 +187,35 @@ async def test_every_fault_is_named_at_once_and_in_the_order_of_sending(alice, r
     )  # fmt: skip
     assert body["errors"][-1] == {
         "field": "title",
-        "message": "is required: 1 to 200 characters after trimming white space",
+        "message": "is required: 1 to 200 characters after trimming white space, one of them visible",
     }
     sent = {"title": " ", "description": "d" * 1001, "tags": [" "]}
     refusal(await alice.post(alice.path, json=sent), 422, "validation_error", "title", "description", "tags")
+    sent = {"title": " ", "due_date": "2026-12-24T00:00:00Z", "due_at": "2026-12-24", "colour": "red"}
+    refusal(
+        await alice.post(alice.path, json=sent), 422, "validation_error", "title", "due_date", "due_at", "colour"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "sent", "hint"),
+    [
+        ("due_date", "2026-12-24T18:00:00Z", "send it as due_at"),
+        ("due_date", "2026-12-24T00:00:00.000", "send it as due_at"),
+        ("due_at", "2026-12-24", "send it as due_date"),
+        ("due_at", "2026-12-24T18:00:00", "has no offset"),
+        ("due_at", "0001-01-01T00:00:00+00:01", "years 1 to 9999"),
+        ("due_at", "2026-12-24T23:59:60Z", "leap second"),
+        ("due_at", "soon", "a moment with its offset, such as"),
+    ],
+)
+async def test_a_time_that_is_refused_says_what_to_send(alice, refusal, field, sent, hint):
+    for response in (
+        await alice.post(alice.path, json={"title": "A task", field: sent}),
+        await alice.post("/api/me/import", json={"tasks": [{"title": "A task", field: sent}]}),
+    ):
+        named = field if response.request.url.path.endswith("tasks") else f"tasks[0].{field}"
+        assert hint in refusal(response, 422, "validation_error", named)["detail"]
 
 
 async def test_of_thousands_of_faults_only_the_first_are_named(alice, refusal):

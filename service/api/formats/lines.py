@@ -9,9 +9,9 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from service.api import fields
+from service.api import fields, moments
 from service.api.pacing import Pace
-from service.api.schemas import TaskDraft, columns_of, in_utc
+from service.api.schemas import TaskDraft, columns_of
 from service.errors import FieldError, InvalidInputError, MalformedInputError
 
 MAXIMUM_TASKS = 10_000
@@ -22,8 +22,8 @@ TOO_LARGE = FieldError("tasks", "take more than 96 MiB as JSON; import them in p
 KEPT = ("completed_at", "created_at", "updated_at", "deleted_at")
 
 Moment = Annotated[
-    Annotated[datetime, Meta(tz=True)] | UnsetType | None,
-    Meta(extra={"rule": "a moment with its offset, such as 2026-12-24T18:00:00+01:00, or null"}),
+    Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType | None,
+    Meta(extra={"rule": f"{moments.RULE}, or null", "read": moments.read_moment}),
 ]
 
 
@@ -106,19 +106,19 @@ def _read(value: bytes | dict[str, Any]) -> ImportedTask:
 
 
 def _moments(task: ImportedTask) -> dict[str, datetime]:
-    moments: dict[str, datetime] = {}
+    kept: dict[str, datetime] = {}
     faults = []
     for name in KEPT:
         sent = getattr(task, name)
         if sent is UNSET or sent is None:
             continue
-        if moment := in_utc(sent):
-            moments[name] = moment
-        else:
-            faults.append(FieldError(name, fields.rule(ImportedTask, name)))
+        try:
+            kept[name] = moments.read_moment(sent)
+        except ValueError as error:
+            faults.append(FieldError(name, str(error)))
     if faults:
         raise InvalidInputError(faults)
-    return moments
+    return kept
 
 
 def _placed(line: Line, field: str, message: str) -> FieldError:

@@ -15,8 +15,9 @@ token's own user; `me` stands for it.
 
 **Every answer** carries `X-Request-ID`: yours, if you sent one of at most 128 letters, digits, `.`, `_` and `-`.
 `HEAD` and `OPTIONS` work wherever `GET` does. Moments leave in UTC, `2026-12-24T17:00:00.000000Z`, and enter with any
-offset. Lengths count Unicode code points after trimming. A field or parameter that is not known is refused by name;
-fields that only the service sets are ignored in requests, so you may send back what you read.
+offset; finer than microseconds is cut off. Lengths count Unicode code points after trimming. A field or parameter that
+is not known is refused by name; fields that only the service sets are ignored in requests, so you may send back what
+you read.
 
 **Every error** is a problem (RFC 9457) in `application/problem+json`. Decide by its `code`.
 

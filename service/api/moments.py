@@ -1,0 +1,110 @@
+"""Reading days, moments and time zones: one function each for bodies, queries and imports."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timezone
+from difflib import get_close_matches
+from functools import cache, lru_cache
+from zoneinfo import available_timezones
+
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# RFC 3339 section 5.6, and what can mean only one thing: no seconds, a shorter offset, a space before the offset.
+MOMENT = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d+))?)?(?: ?([Zz]|[+-]\d{2}(?::?[0-5]\d)?))?", re.ASCII
+)
+# In a query string a '+' that was not percent-encoded arrives as a space.
+LOST_PLUS = re.compile(r"(:\d{2}(?:\.\d+)?) {1,2}(?=\d{2}(?::?\d{2})?\Z)", re.ASCII)
+LEAP_SECOND = 60
+LAST_MOMENT = time(23, 59, 59, 999_999)
+LONGEST = 100  # characters; a longer text is no moment
+
+RULE = "a moment with its offset, such as 2026-12-24T18:00:00+01:00"
+DAY_RULE = "a calendar day, YYYY-MM-DD"
+NO_OFFSET = "has no offset from UTC; end it with Z or an offset, such as 2026-12-24T18:00:00+01:00"
+OUT_OF_RANGE = "is outside of the years 1 to 9999 in UTC"
+
+
+def read_moment(text: str) -> datetime:
+    """The moment that `text` says, in UTC (RFC 3339).
+
+    Digits beyond microseconds are cut off, so that the end of a year never becomes the next year. For the same reason
+    a leap second is read as the last microsecond before it ends. Raises ValueError with a sentence for the client.
+    """
+    found = MOMENT.fullmatch(text) if len(text) <= LONGEST else None
+    if found is None:
+        raise ValueError(f"must be {RULE}")
+    day, minute, second, fraction, offset = found.groups()
+    if offset is None:
+        raise ValueError(NO_OFFSET)
+    leap = second == str(LEAP_SECOND)
+    clock = f"{minute}:{'59' if leap else second or '00'}.{'999999' if leap else (fraction or '0')[:6]:0<6}"
+    try:
+        local = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if offset in {'Z', 'z'} else offset}")
+    except ValueError:  # the 30th of February, the 25th hour
+        raise ValueError(f"must be {RULE}") from None
+    try:
+        moment = local.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError(OUT_OF_RANGE) from None
+    if leap and ((moment.month, moment.day) not in {(6, 30), (12, 31)} or moment.time() != LAST_MOMENT):
+        raise ValueError("has a second 60 where UTC has no leap second; they come at the end of June and December")
+    return moment
+
+
+def read_day(text: str) -> date:
+    """The day that `text` says. Raises ValueError with a sentence for the client."""
+    if DAY.fullmatch(text):
+        try:
+            return date.fromisoformat(text)
+        except ValueError:  # the 30th of February
+            raise ValueError(f"must be {DAY_RULE}") from None
+    if is_moment(text):
+        raise ValueError("is a moment; send it as due_at, or send the day alone, YYYY-MM-DD")
+    raise ValueError(f"must be {DAY_RULE}")
+
+
+def read_due_moment(text: str) -> datetime:
+    """As `read_moment`; of a day it says where days go."""
+    if DAY.fullmatch(text):
+        raise ValueError(f"is a day; send it as due_date, or add a time and an offset: {text}T18:00:00Z")
+    return read_moment(text)
+
+
+def read_bound(text: str, at: time) -> datetime:
+    """The moment `at` of a day in UTC, or the moment that a query's `text` says. Raises ValueError likewise."""
+    if DAY.fullmatch(text):
+        try:
+            return datetime.combine(date.fromisoformat(text), at, timezone.utc)
+        except ValueError:
+            raise ValueError("must be a day, or a moment with its offset") from None
+    if not is_moment(text := LOST_PLUS.sub(r"\1+", text)):
+        raise ValueError("must be a day, or a moment with its offset, such as 2026-12-24T18:00:00Z")
+    return read_moment(text)
+
+
+def is_moment(text: str) -> bool:
+    """Whether `text` looks like a day with a time, with or without an offset."""
+    return len(text) <= LONGEST and MOMENT.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=256)
+def read_zone(text: str) -> str:
+    """The IANA name of the time zone that `text` says, in any case. Raises ValueError with the nearest known name.
+
+    `Etc/Unknown` is what browsers name a zone that they cannot tell (Unicode CLDR); it is UTC.
+    """
+    zones = _zones()
+    if found := zones.get(text.lower()):
+        return found
+    nearest = get_close_matches(text.lower(), zones, n=1, cutoff=0.7) if len(text) <= LONGEST // 2 else []
+    cities = [name for key, name in zones.items() if key.rpartition("/")[2] == text.lower().replace(" ", "_")]
+    names = cities or [zones[key] for key in nearest]
+    hint = f"; did you mean '{names[0]}'?" if names else ""
+    raise ValueError(f"must be an IANA time zone such as Europe/Berlin{hint}")
+
+
+@cache
+def _zones() -> dict[str, str]:
+    """The zones by their names in lower case. To gather them takes 10 ms, a walk through folders, so once is enough."""
+    return {name.lower(): name for name in sorted(available_timezones())} | {"etc/unknown": "UTC"}
