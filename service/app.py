@@ -49,6 +49,7 @@ SANIC_CONFIG = {
     "AUTO_EXTEND": False,
     "FALLBACK_ERROR_FORMAT": "json",
     "GRACEFUL_SHUTDOWN_TIMEOUT": 15.0,
+    "GRACEFUL_TCP_CLOSE_TIMEOUT": 12.0,  # for the end of an answer to a slow client; shorter than the line above
     "KEEP_ALIVE_TIMEOUT": 75,  # longer than a balancer keeps its idle connections (60 s and less)
     "MOTD": False,
     "REQUEST_MAX_HEADER_SIZE": MAXIMUM_HEADERS,

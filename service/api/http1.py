@@ -10,6 +10,7 @@ from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 
 from service.api import syntax
+from service.api.requests import STAND_IN
 
 if TYPE_CHECKING:
     from service.api.protocol import DeadlineProtocol
@@ -19,6 +20,8 @@ MAXIMUM_DROPPED = 8 * 1024  # bytes of chunk extensions and trailers in one requ
 MAXIMUM_SKIPPED = 64 * 1024  # bytes of a body that nobody reads, beyond which the connection is closed instead
 PIECE = 64 * 1024  # bytes
 END = b"\r\n"
+BLANK = END + END
+PLAIN_CONNECTION = frozenset({"keep-alive", "close"})  # which Sanic reads as they are meant
 BODILESS = frozenset({204, 304})  # statuses
 
 
@@ -42,11 +45,16 @@ class StrictHttp(Http):
     async def http1_request_header(self) -> None:
         """Check a request's head before Sanic parses it. Raises BadRequest."""
         self._dropped = 0
-        await self._skip_empty_lines()
-        await self._check_head()
+        end = self.recv_buffer.find(BLANK)
+        if end <= 0 or end >= self.HEADER_MAX_SIZE or self.recv_buffer[0] == END[0]:
+            end = await self._receive_head()
+        self.protocol.is_fresh = False
+        if end < self.HEADER_MAX_SIZE:  # else Sanic answers 413
+            syntax.check_head(bytes(self.recv_buffer[:end]))
         await super().http1_request_header()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
-        if "connection" in self.request.headers:
-            self._read_connection()
+        sent = self.request.headers.getall("connection", ())
+        if sent and (len(sent) > 1 or sent[0] not in PLAIN_CONNECTION):
+            self._read_connection(sent)
         if self.request.version == "1.0":
             self.expecting_continue = False  # RFC 9110 section 10.1.1
 
@@ -68,9 +76,13 @@ class StrictHttp(Http):
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 - Sanic's own
         """Send the head of an answer, and what there is of its body."""
-        self._leave_unread_body()
+        if self.request_body or self.request.method == STAND_IN:
+            self._leave_unread_body()
         response = self.response
         body = b"" if data else getattr(response, "body", None) or b""
+        if end_stream and len(body) <= PIECE:
+            await super().http1_response_header(data, end_stream)
+            return
         streams = not (end_stream or body or self.head_only)
         if streams and self.request.version == "1.0":
             await self._begin_until_close(data)
@@ -80,6 +92,19 @@ class StrictHttp(Http):
             await self.http1_response_normal(memoryview(body)[PIECE:], end_stream=True)  # type: ignore[arg-type]  # reason: no copy
         else:
             await super().http1_response_header(data, end_stream)
+
+    async def _receive_head(self) -> int:
+        """Receive until the head is there; return where it ends, or HEADER_MAX_SIZE where it is too long."""
+        await self._skip_empty_lines()
+        buffer, start = self.recv_buffer, 0
+        while (end := buffer.find(BLANK, start)) < 0:
+            start = max(0, len(buffer) - 3)
+            if start >= self.HEADER_MAX_SIZE:
+                return int(self.HEADER_MAX_SIZE)
+            if buffer.count(b"\n") > buffer.count(END):
+                raise BadRequest("a bare LF in the head")  # the head's end might never come
+            await self._receive_more()
+        return int(min(end, self.HEADER_MAX_SIZE))
 
     async def _skip_empty_lines(self) -> None:
         """Skip the empty lines before a request line (RFC 9112 section 2.2).
@@ -101,23 +126,9 @@ class StrictHttp(Http):
         self.stage = Stage.REQUEST
         self.protocol.is_fresh = False
 
-    async def _check_head(self) -> None:
-        buffer, start = self.recv_buffer, 0
-        while (end := buffer.find(END + END, start)) < 0:
-            start = max(0, len(buffer) - 3)
-            if start >= self.HEADER_MAX_SIZE:
-                return  # Sanic answers 413
-            if buffer.count(b"\n") > buffer.count(END):
-                raise BadRequest("a bare LF in the head")  # the head's end might never come
-            await self._receive_more()
-        if end >= self.HEADER_MAX_SIZE:
-            return
-        syntax.check_head(bytes(buffer[:end]))
-
-    def _read_connection(self) -> None:
+    def _read_connection(self, sent: list[str]) -> None:
         """Read all options of the Connection header (RFC 9112 section 9.3); Sanic knows a single one."""
-        sent = ",".join(self.request.headers.getall("connection"))
-        options = {option.strip(" \t").lower() for option in sent.split(",")}
+        options = {option.strip(" \t").lower() for option in ",".join(sent).split(",")}
         self.keep_alive = "close" not in options and (self.request.version == "1.1" or "keep-alive" in options)
 
     async def _begin_chunk(self) -> None:
@@ -156,8 +167,8 @@ class StrictHttp(Http):
 
     def _leave_unread_body(self) -> None:
         """Close the connection behind an early answer to a body that is long, of unknown length, or was not begun."""
-        if self.stage is Stage.HANDLER and self.request.method == "NONE":
-            self.protocol.expects_more = True  # the stand-in for a request that could not be read
+        if self.request.method == STAND_IN:
+            self.protocol.expects_more = True
         if not self.request_body:
             return
         if self.request_body == "chunked" or self.expecting_continue or self.request_bytes_left > MAXIMUM_SKIPPED:

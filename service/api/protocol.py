@@ -93,10 +93,10 @@ class DeadlineProtocol(HttpProtocol):
         """Write `data` in pieces, each of them when the client has taken most of what was written before."""
         if len(data) <= PIECE:
             await self._write(data)
-            return
-        view = memoryview(data)
-        for start in range(0, len(view), PIECE):
-            await self._write(view[start : start + PIECE])
+        else:
+            view = memoryview(data)
+            for start in range(0, len(view), PIECE):
+                await self._write(view[start : start + PIECE])
 
     def pause_writing(self) -> None:
         """Begin to measure how fast the client reads; asyncio says that more waits to be sent than should."""
@@ -195,7 +195,8 @@ class DeadlineProtocol(HttpProtocol):
             self._task.cancel()
 
     async def _write(self, piece: bytes | memoryview) -> None:
-        await self.drained()
+        if self._is_paused:
+            await self.drained()
         self._written += len(piece)
         await super().send(piece)  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
 
