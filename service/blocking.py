@@ -134,7 +134,7 @@ class Steps(Watch):
         run = Handle._run  # noqa: SLF001 - asyncio has no hook for the end of a step
 
         def measure(handle: Handle) -> None:
-            if not handle._context.get(_is_measured):  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+            if not handle._context.get(_is_measured):  # type: ignore[attr-defined]  # not in typeshed  # noqa: SLF001 - the step belongs to its context
                 return run(handle)
             self.begin()
             try:
@@ -142,7 +142,7 @@ class Steps(Watch):
             finally:
                 self.end()
 
-        Handle._run = measure  # type: ignore[method-assign,assignment]  # noqa: SLF001 - see above
+        Handle._run = measure  # type: ignore[method-assign,assignment]  # replaced on purpose  # noqa: SLF001 - there is no hook, as above
 
     async def measured(self, running: Coroutine[Any, Any, T]) -> T:
         """Run `running`, and measure its steps and those of all tasks, timers and connections that come of it."""

@@ -49,10 +49,8 @@ async def list_tasks(request: ApiRequest) -> HTTPResponse:
         await unsent.room(request)
     async with request.heavy() if asked.heavy else nullcontext():
         page = await request.tasks.list(asked.query)
-        headers = paging.headers(page, request.path, asked.following, asked.listed)
-        return unsent.hold(
-            request, responses.json_document(page.document, headers=headers | {"ETag": etag(page.state)})
-        )
+        headers = paging.headers(page, request.path, asked.following, asked.listed) | {"ETag": etag(page.state)}
+        return unsent.hold(request, responses.json_document(page.document, headers=headers))
 
 
 @blueprint.post("/", unquote=True)
