@@ -439,7 +439,6 @@ async def test_a_token_is_for_the_page_alone_and_stands_in_no_log(http, playgrou
     [
         {"Host": "doable.example"},
         {"Host": "localhost.doable.example"},
-        {"Host": "localhost:8000@doable.example"},
         {"Host": "127.0.0.1.nip.example:8000"},
         {"X-Forwarded-For": "203.0.113.9"},
         {"Forwarded": "for=203.0.113.9"},
@@ -452,6 +451,11 @@ async def test_a_token_is_for_the_page_alone_and_stands_in_no_log(http, playgrou
 async def test_who_comes_by_another_name_or_through_a_tunnel_finds_nothing(http, path, headers):
     refused = await http.get(path, headers={"Sec-Fetch-Site": "same-origin", **headers})
     assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+
+
+async def test_a_host_that_hides_another_one_is_a_bad_request(http):
+    refused = await http.get("/playground/session", headers={"Host": "localhost:8000@doable.example"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("name", ["index.html", "README.md", "..%2FREADME.md", "nothing"])
