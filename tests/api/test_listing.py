@@ -11,7 +11,7 @@ ALLOWED = "status, priority, tag, due_before, due_after, overdue, q, sort, order
 REFUSED = [
     ("foo=1", "foo", ALLOWED),
     ("Status=all", "Status", "did you mean 'status'?"),
-    ("page=2", "page", "pages take 'limit', and then the 'cursor'"),
+    ("page=2", "page", "pages take 'limit', and then the 'cursor' of the Link header; known are"),
     ("offset=20", "offset", ALLOWED),
     ("per_page=", "per_page", "pages take 'limit'"),
     ("foo=", "foo", ALLOWED),
@@ -22,7 +22,7 @@ REFUSED = [
     ("label=home", "label", "did you mean 'tag'?"),
     ("dueBefore=2026-12-24", "dueBefore", "did you mean 'due_before'?"),
     ("order_by=title", "order_by", "did you mean 'sort'?"),
-    ("priority[]=high&priority[]=low", "priority[]", "once for each value: priority=a&priority=b"),
+    ("priority[]=high&priority[]=low", "priority[]", "once for each value: priority=a&priority=b; known are"),
     ("tag%5B0%5D=home", "tag[0]", "send it as 'tag'"),
     ("search=a&q=b", "q", "is another name of search"),
     ("sort=title&sort_by=title", "sort_by", "is another name of sort"),
