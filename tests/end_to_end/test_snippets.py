@@ -11,10 +11,19 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.npm import NODE, NPM, install
+from tests.end_to_end.pages import DOCS, snippets
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = Path(__file__).with_name("snippets")
 PAGES = ["connect-a-frontend.md", "keep-a-list-live.md", "retry-safely.md"]
+# By page: how the scripts begin that stand in its module in `snippets/`, each in place of a line `// code`.
+RUN_AS_SCRIPT = {
+    "avoid-lost-updates.md": ["async function save("],
+    "connect-a-frontend.md": ["const response = await doableFetch(", "async function* pages("],
+    "retry-safely.md": ["const response = await persist("],
+    "send-many-writes-at-once.md": ["async function batch("],
+    "use-better-auth-with-nextjs.md": ["const { data } = await authClient.token()"],
+}
 NAMED = re.compile(r"^```tsx?\n// (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SECONDS = 300  # for the compiler, on a busy machine
 
@@ -46,6 +55,21 @@ def built(tmp_path_factory) -> Path:
     (folder / "built" / "node_modules").symlink_to(PACKAGES / "node_modules")
     (folder / "built" / "package.json").write_text('{"type": "module"}')
     return folder / "built"
+
+
+@pytest.mark.parametrize("page", RUN_AS_SCRIPT)
+@pytest.mark.usefixtures("empty")
+async def test_a_script_of_a_how_to_does_what_the_page_says(built, launch, server, sign, page):
+    module = PACKAGES / page.replace(".md", ".mjs")
+    *parts, last = module.read_text().split("// code\n")
+    codes = [
+        next(snippet.text for snippet in snippets(DOCS / "how-to" / page) if snippet.text.startswith(begins))
+        for begins in RUN_AS_SCRIPT[page]
+    ]
+    (built / module.name).write_text("".join(map(str.__add__, parts, codes)) + last)
+    process = launch([NODE, module.name], cwd=built, TOKEN=sign("alice"), NEXT_PUBLIC_DOABLE_URL=server)
+    assert await process.exit_code() == 0, process.stderr
+    assert process.stdout == "done\n"
 
 
 async def test_what_the_how_tos_show_follows_the_service_and_survives_a_token_that_fails(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import re
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import fields
 
@@ -20,8 +22,9 @@ from service import __main__ as command_line
 from service import metrics
 from service.api import schemas
 from service.api.listing import ListParameters
-from service.api.problems import PROBLEMS
+from service.api.problems import PROBLEMS, ProblemDetails, details
 from service.config import Settings
+from service.errors import InvalidInputError
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -33,6 +36,7 @@ PAGES = sorted(
 SETTINGS = dataclasses.fields(Settings)
 UPKEEP = frozenset({"HEAD", "OPTIONS"})  # said once for all routes
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+PROBLEM_MEMBERS = [field.encode_name for field in fields(ProblemDetails)]
 LINK = re.compile(r"\[[^\]]*\]\(<?([^)>\s]+)>?\)")
 
 
@@ -162,6 +166,71 @@ async def test_every_column_and_index_stands_in_the_data_model(connection):
         assert named == [column["attname"] for column in columns]
     indexes = await connection.fetch("SELECT indexname FROM pg_indexes WHERE tablename = 'tasks'")
     assert {index["indexname"] for index in indexes} == set(re.findall(r"^\| `(tasks_[a-z_]+)`", page, re.MULTILINE))
+
+
+def objects(page: Path) -> Iterator[dict[str, Any]]:
+    """The JSON objects in a page's fenced blocks: whole ones, those of one line, and those that a command prints."""
+    for _language, block in FENCE.findall(page.read_text()):
+        outputs = re.split(r"^ *\$ .*$", block, flags=re.MULTILINE)
+        for text in (*outputs, *block.splitlines()):
+            with contextlib.suppress(ValueError):
+                found = json.loads(text)
+                if isinstance(found, dict):
+                    yield found
+
+
+def problems(found: Any) -> Iterator[dict[str, Any]]:
+    """The problems in a JSON value, at any depth."""
+    if isinstance(found, list):
+        for part in found:
+            yield from problems(part)
+    elif isinstance(found, dict):
+        if str(found.get("type", "")).startswith("urn:doable:problem:"):
+            yield found
+        for part in found.values():
+            yield from problems(part)
+
+
+def test_every_problem_in_a_page_has_the_form_that_the_service_gives():
+    shown = [(page.name, problem) for page in PAGES for found in objects(page) for problem in problems(found)]
+    assert len({page for page, _problem in shown}) > 5
+    for page, problem in shown:
+        kind = PROBLEMS[problem["code"]]
+        assert (problem["type"], problem["title"], problem["status"]) == (
+            f"urn:doable:problem:{kind.code}", kind.title, kind.status,
+        ), page  # fmt: skip
+        assert [name for name in PROBLEM_MEMBERS if name in problem] == list(problem), page
+        if "errors" in problem:
+            faults = "; ".join(f"{fault['field']}: {fault['message']}" for fault in problem["errors"])
+            assert problem["detail"] == f"{faults}.", page
+
+
+def test_every_list_of_known_fields_in_a_page_is_one_that_the_service_gives():
+    lists = {", ".join(field.encode_name for field in fields(kind)) for kind in structs(msgspec.Struct)}
+    shown = [(page.name, known) for page in PAGES for known in re.findall(r"known are ([a-z_, ]+)", page.read_text())]
+    assert shown
+    assert [(page, known) for page, known in shown if known not in lists] == []
+
+
+def structs(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+    """All types of what clients may send, and others."""
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from structs(subclass)
+
+
+def test_the_error_in_the_reference_is_the_one_that_the_service_gives():
+    example = next(found for found in objects(REFERENCE / "errors.md") if "errors" in found)
+    with pytest.raises(InvalidInputError) as raised:
+        schemas.read_draft(b'{"titel": "Feed the cat", "priority": "urgent"}')
+    given = msgspec.to_builtins(details(PROBLEMS["validation_error"], raised.value.detail, "any", raised.value))
+    assert {**example, "request_id": "any"} == given
+
+
+def test_no_page_names_a_migration():
+    """Names of migrations go stale with each new one."""
+    named = [(page.name, name) for page in PAGES for name in re.findall(r"\b\d+_\d{14}_\w+", page.read_text())]
+    assert named == []
 
 
 def test_relative_links_lead_somewhere():

@@ -1,0 +1,324 @@
+"""Every snippet of the pages below is run as it stands there, or named here with the reason why it is not.
+
+Shell commands of a page run one after the other in one shell, and what they print must be what the page shows, apart
+from times, ids and the like (`pages.VARYING`). An ellipsis in a page stands for any text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import asyncpg
+import httpx
+import jwt
+import pytest
+
+from service.config import Settings
+from service.spelling import unknown_settings
+from tests.conftest import Issuer, Launched
+from tests.end_to_end.pages import DOCS, Command, Snippet, commands, is_as_shown, run, snippets
+from tests.end_to_end.test_snippets import NAMED, RUN_AS_SCRIPT
+from tests.end_to_end.test_snippets import PAGES as TYPED
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *sorted((DOCS / "tutorial").glob("*.md")),
+    *sorted((DOCS / "how-to").glob("*.md")),
+    DOCS / "reference" / "command-line.md",
+    DOCS / "reference" / "listing.md",
+]
+# These show what is printed, answered or stored elsewhere; nothing in them can be run. test_docs.py compares the
+# problems among them with the code.
+OUTPUT = frozenset({"", "json", "http", "text"})
+ASSIGNMENT = re.compile(r"(export )?[A-Z_]+=[^\s']*( [A-Z_]+=[^\s']*)*")
+BETTER_AUTH = (
+    "the code is run with a real Better Auth by tests/end_to_end/test_better_auth.py, from examples/better-auth"
+)
+DOCKER = "there is no Docker where the tests run"
+CITUS = "there is no Citus where the tests run; tests/operations/test_distribution.py has a stand-in"
+SOURCES = "it changes the source tree; tests/operations/test_migrations.py covers models that changed, and migrations"
+NO_DUMP = "the clients of PostgreSQL must be as new as its server; `make trials` dumps and restores where they are"
+HEROKU = "there is no Heroku where the tests run; tests/operations/test_heroku.py runs what can be run without"
+ROTATED = "tests/operations/test_rotation.py runs the commands of this page"
+SEVERAL = "it needs nginx, HAProxy and Redis"
+
+# By page: how a snippet begins, and why it is not run.
+NOT_RUN = {
+    "first-tasks.md": {
+        "$ make run": "tests/operations/test_command_line.py does what `make run` does, in a folder of its own",
+    },
+    "back-up-and-restore.md": {
+        "pg_dump ": NO_DUMP, "$ pg_restore ": NO_DUMP, "createdb ": NO_DUMP, "psql ": NO_DUMP,
+        '$ DATABASE_URL="$RESTORED_URL"': NO_DUMP,
+    },
+    "change-the-schema-safely.md": {"from tortoise import": SOURCES},
+    "command-line.md": {"$ doable ": "tests/operations/test_command_line.py compares what the commands print"},
+    "connect-a-frontend.md": {
+        'import { betterAuth } from "better-auth"': BETTER_AUTH,
+        'import { createAuthClient } from "better-auth/react"': BETTER_AUTH,
+        "BETTER_AUTH_URL=http://localhost:3000 make run": "test_command_line.py starts with BETTER_AUTH_URL",
+    },
+    "deploy-on-heroku.md": {
+        "heroku ": HEROKU, "git push heroku": HEROKU, "echo 3.13 > .python-version": "it commits to this repository",
+        "python3 -m venv /tmp/heroku": "tests/operations/test_heroku.py runs it",
+    },
+    "monitor.md": {
+        "scrape_configs:": "there is no Prometheus where the tests run",
+        "groups:": "there is no Prometheus where the tests run; test_docs.py checks the names of the metrics",
+    },
+    "outgrow-one-database.md": {
+        "CREATE EXTENSION": CITUS, "SELECT citus_": CITUS, "SELECT truncate_local_data": CITUS,
+        "$ doable distribute": CITUS,
+        "DATABASE_URL=$NEW doable migrate": "it copies between two databases of yours",
+    },
+    "rotate-a-secret.md": {
+        "NEW=$(openssl": ROTATED, "export BETTER_AUTH_SECRET=": ROTATED, "Accepted are tokens": ROTATED,
+    },
+    "run-several-machines.md": {"events {}": SEVERAL, "export DATABASE_URL=": SEVERAL, "for i in 1 2 3": SEVERAL},
+    "run-with-docker.md": {"docker ": DOCKER},
+    "trace-requests.md": {"pip install": "tests/operations/test_tracing.py runs with what the extra installs"},
+    "use-better-auth-with-nextjs.md": {
+        'import { betterAuth } from "better-auth"': BETTER_AUTH,
+        'import { createAuthClient } from "better-auth/react"': BETTER_AUTH,
+        "BETTER_AUTH_URL=http://localhost:3000 make run": "test_command_line.py starts with BETTER_AUTH_URL",
+        '"use client";': "test_snippets.py runs the same lines from connect-a-frontend.md",
+        "const { token } = await auth.api.getToken": BETTER_AUTH,
+        '$ curl -s -H "Authorization: Bearer $(npm run -s token)': BETTER_AUTH,
+        "jwt({ jwt: { definePayload": "a part of Better Auth's configuration",
+    },
+    "write-a-migration.md": {
+        "list_name = fields": SOURCES, "$ make migration": SOURCES, "async def upgrade": SOURCES,
+        "$ make check": SOURCES, "$ .venv/bin/python -m service migrate": SOURCES,
+    },
+}  # fmt: skip
+
+
+def reason(snippet: Snippet) -> str | None:
+    """Why the snippet is not run; None if it is."""
+    reasons = NOT_RUN.get(snippet.page, {})
+    return next((why for begins, why in reasons.items() if snippet.text.startswith(begins)), None)
+
+
+def is_settings(snippet: Snippet) -> bool:
+    """Whether the snippet does nothing but set variables, without asking a program for their values."""
+    lines = snippet.text.splitlines()
+    return snippet.language == "sh" and "$" not in snippet.text and all(map(ASSIGNMENT.fullmatch, lines))
+
+
+def is_shell(snippet: Snippet) -> bool:
+    return snippet.language in {"sh", "console"} and not reason(snippet) and not is_settings(snippet)
+
+
+def is_tested_as_code(snippet: Snippet) -> bool:
+    """Whether test_snippets.py compiles or runs the snippet."""
+    fenced = f"```{snippet.language}\n{snippet.text}```"
+    typed = snippet.page in TYPED and NAMED.search(fenced) is not None
+    return typed or any(snippet.text.startswith(begins) for begins in RUN_AS_SCRIPT.get(snippet.page, ()))
+
+
+EVERY = [snippet for page in PAGES for snippet in snippets(page)]
+SHELL = sorted({snippet.page for snippet in EVERY if is_shell(snippet)})
+SETTINGS = [snippet for snippet in EVERY if is_settings(snippet) and not reason(snippet)]
+SQL = [snippet for snippet in EVERY if snippet.language == "sql" and not reason(snippet)]
+
+
+def test_every_snippet_is_run_or_has_a_reason_why_not():
+    left = [
+        f"{snippet.page}: {snippet.text.splitlines()[0]}"
+        for snippet in EVERY
+        if not (snippet.language in OUTPUT or is_shell(snippet) or is_tested_as_code(snippet) or reason(snippet))
+        and snippet not in SETTINGS + SQL
+    ]
+    assert left == []
+
+
+def test_every_reason_belongs_to_a_snippet():
+    assert set(NOT_RUN) <= {page.name for page in PAGES}
+    unused = [
+        (page, begins)
+        for page, reasons in NOT_RUN.items()
+        for begins in reasons
+        if not any(snippet.page == page and snippet.text.startswith(begins) for snippet in EVERY)
+    ]
+    assert unused == []
+
+
+@pytest.mark.parametrize("snippet", SETTINGS, ids=lambda snippet: f"{snippet.page}: {snippet.text.splitlines()[0]}")
+def test_the_settings_of_a_guide_are_settings_that_the_service_takes(snippet):
+    pairs = [pair.split("=", 1) for pair in snippet.text.replace("export ", "").split()]
+    variables = {name: value.strip("'\"") for name, value in pairs}
+    if "BETTER_AUTH_SECRET" in variables:  # a name that stands for a secret
+        variables["BETTER_AUTH_SECRET"] = variables["BETTER_AUTH_SECRET"].ljust(32, "x")
+    settings = {field.name.upper() for field in dataclasses.fields(Settings)}
+    Settings.from_environ(variables)
+    assert unknown_settings(variables, settings) == {}
+    assert all(name in settings or name.startswith("OTEL_") for name in variables)
+
+
+@pytest.mark.parametrize("snippet", SQL, ids=lambda snippet: f"{snippet.page}: {snippet.text.splitlines()[0]}")
+async def test_the_sql_of_a_guide_is_taken_by_the_database(snippet, connection):
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(snippet.text)
+    finally:
+        await transaction.rollback()
+
+
+class Stage:
+    """A folder in which the commands of the pages run, and a service as `make run` starts it."""
+
+    def __init__(self, folder: Path, database_url: str):
+        self.folder = folder
+        self.database_url = database_url
+        self._services: list[Launched] = []
+        (folder / ".venv").symlink_to(sys.prefix)
+        (folder / "Makefile").symlink_to(ROOT / "Makefile")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command finds in its environment."""
+        path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+        return {"PATH": path, "HOME": str(self.folder), "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
+
+    @property
+    def secret(self) -> str:
+        """The secret that the service made for itself, with which `doable token` signs in this folder."""
+        return (self.folder / ".data" / "secret").read_text().strip()
+
+    async def start(self, port: int, **variables: str) -> str:
+        """Serve on `port` with more settings, and return the address."""
+        environment = {**self.environment, "DATABASE_URL": self.database_url, "PORT": str(port), **variables}
+        command = [sys.executable, "-m", "service", "run", "--development"]
+        self._services.append(Launched(command, self.folder, len(self._services), cwd=self.folder, env=environment))
+        await self._services[-1].says(" listening ")
+        return f"http://localhost:{port}"
+
+    def close(self) -> None:
+        for service in self._services:
+            service.kill()
+
+
+@pytest.fixture(scope="module")
+async def stage(tmp_path_factory, make_database) -> AsyncIterator[Stage]:
+    made = Stage(tmp_path_factory.mktemp("pages"), await make_database("pages"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+async def served(stage, unused_port) -> str:
+    """The address of the service that all pages share."""
+    return await stage.start(unused_port())
+
+
+@pytest.fixture
+async def nothing_stored(served, stage) -> None:
+    """No users and no tasks."""
+    connection = await asyncpg.connect(stage.database_url)
+    await connection.execute("DELETE FROM users")
+    await connection.close()
+
+
+@pytest.fixture
+async def environment(stage, served, nothing_stored) -> dict[str, str]:
+    """The environment of a page's commands, with a token of the user `alice`."""
+    token = jwt.encode({"sub": "alice", "exp": 2**32}, stage.secret, "HS256")
+    return {**stage.environment, "TOKEN": token, "ALICE": token}
+
+
+@pytest.fixture
+async def issuer_of(make_issuer) -> AsyncIterator[Callable[[str], Awaitable[Issuer]]]:
+    """`await issuer_of("RS256")` starts an issuer that publishes one key."""
+    async with AsyncExitStack() as started:
+
+        async def start(algorithm: str) -> Issuer:
+            issuer = make_issuer()
+            issuer.add("one", algorithm)
+            await issuer.start()
+            started.push_async_callback(issuer.stop)
+            return issuer
+
+        yield start
+
+
+async def follow(page: str, stage: Stage, environment: dict[str, str], places: dict[str, str]) -> None:
+    """Run the shell commands of a page, with `places` put in for the page's own addresses, and compare the output."""
+    listed = [
+        command._replace(
+            text=replaced(command.text, places),
+            shown=None if command.shown is None else replaced(command.shown, places),
+        )
+        for snippet in EVERY
+        if snippet.page == page and is_shell(snippet)
+        for command in commands(snippet)
+    ]
+    for command, printed in zip(listed, await run(listed, stage.folder, environment), strict=True):
+        if command.shown is not None and not is_as_shown(command.shown, printed):
+            pytest.fail(f"{page} shows\n{command.text}\n{command.shown}\n\nnot\n{printed}", pytrace=False)
+
+
+def replaced(text: str, places: dict[str, str]) -> str:
+    for old, new in places.items():
+        text = text.replace(old, new)
+    return text
+
+
+# Pages whose commands need more than a service and a token.
+APART = frozenset(
+    {
+        "change-the-schema-safely.md", "limit-rates.md", "use-another-issuer.md", "use-better-auth-with-nextjs.md",
+        "use-neon.md",
+    }
+)  # fmt: skip
+STORED = {
+    "listing.md": ["Apple", "Banana", "Cherry"],
+    "move-tasks-in-and-out.md": ["Water the plants", "Buy milk"],
+}  # titles that a page takes for granted
+
+
+@pytest.mark.parametrize("page", [page for page in SHELL if page not in APART])
+async def test_the_commands_of_a_page_print_what_it_shows(page, stage, served, environment):
+    async with httpx.AsyncClient(
+        base_url=served, headers={"Authorization": f"Bearer {environment['TOKEN']}"}
+    ) as client:
+        for title in STORED.get(page, []):
+            assert (await client.post("/api/me/tasks", json={"title": title})).status_code == 201
+    await follow(page, stage, environment, {"http://localhost:8000": served})
+
+
+async def test_a_limited_user_gets_the_answers_that_the_guide_to_rate_limits_shows(stage, environment, unused_port):
+    address = await stage.start(unused_port(), RATE_LIMIT="3/minute")
+    await follow("limit-rates.md", stage, environment, {"http://localhost:8000": address})
+
+
+async def test_checking_says_what_the_guide_to_another_issuer_shows(stage, environment, issuer_of):
+    issuer = await issuer_of("RS256")
+    variables = {**environment, "DATABASE_URL": stage.database_url}
+    await follow("use-another-issuer.md", stage, variables, {"http://localhost:8080": issuer.origin})
+
+
+async def test_checking_says_what_the_guide_to_better_auth_shows(stage, served, environment, issuer_of):
+    issuer = await issuer_of("EdDSA")
+    variables = {**environment, "DATABASE_URL": stage.database_url}
+    places = {"http://localhost:3000": issuer.origin, "http://localhost:8000": served}
+    await follow("use-better-auth-with-nextjs.md", stage, variables, places)
+
+
+async def test_a_database_is_migrated_and_checked_as_the_guide_to_neon_shows(stage, environment, make_database):
+    url = await make_database("neon")
+    url += ("&" if "?" in url else "?") + "channel_binding=require"
+    addresses = re.findall(r"postgresql://[^']+", (DOCS / "how-to" / "use-neon.md").read_text())
+    assert len(addresses) == 2
+    await follow("use-neon.md", stage, environment, dict.fromkeys(addresses, url))
+
+
+async def test_the_newest_migration_is_taken_back_as_the_guide_shows(stage, environment, make_database):
+    variables = {**environment, "DATABASE_URL": await make_database("down")}
+    await run([Command(".venv/bin/python -m service migrate", None)], stage.folder, variables)
+    await follow("change-the-schema-safely.md", stage, variables, {})
