@@ -19,6 +19,7 @@ PAGES = ["connect-a-frontend.md", "keep-a-list-live.md", "retry-safely.md"]
 # By page: how the scripts begin that stand in its module in `snippets/`, each in place of a line `// code`.
 RUN_AS_SCRIPT = {
     "avoid-lost-updates.md": ["async function save("],
+    "come-from-a-fastapi-backend.md": ["const toYours = "],
     "connect-a-frontend.md": ["const response = await doableFetch(", "async function* pages("],
     "retry-safely.md": ["const response = await persist("],
     "send-many-writes-at-once.md": ["async function batch("],
