@@ -116,6 +116,13 @@ async def convoy(attacker: Attacker) -> None:
     await attacker.flood(100, many, one)
 
 
+async def resyncs(attacker: Attacker) -> None:
+    """Full syncs and the longest pages of the list, on 100 connections: neither counts as heavy."""
+    changes = attacker.request("GET", "/api/me/tasks/changes?since=0&limit=1000")
+    page = attacker.request("GET", "/api/me/tasks?limit=1000&sort=title")
+    await attacker.flood(100, changes, page)
+
+
 async def bad_tokens(attacker: Attacker) -> None:
     """Expired and forged tokens from the victims' own address, on 50 connections."""
     forged = attacker.request("GET", "/api/me/tasks?limit=1", token=attacker.token[:-6] + "AAAAAA")
@@ -125,10 +132,13 @@ async def bad_tokens(attacker: Attacker) -> None:
 ATTACKS: dict[str, Callable[[Attacker], Awaitable[None]]] = {
     attack.__name__: attack
     for attack in (
-        many_tags, calendars, crafted_imports, slow_readers, near_misses, searches, convoy, bad_tokens,
+        many_tags, calendars, crafted_imports, slow_readers, near_misses, searches, convoy, resyncs,
+        bad_tokens,
     )
 }  # fmt: skip
-SEEDED = frozenset({"many_tags", "calendars", "slow_readers", "searches"})  # these need a user with 10,000 long tasks
+SEEDED = frozenset(
+    {"many_tags", "calendars", "slow_readers", "searches", "resyncs"}
+)  # these need a user with 10,000 long tasks
 
 
 async def seed(attacker: Attacker) -> None:

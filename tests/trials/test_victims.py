@@ -22,7 +22,7 @@ from tests.trials.cluster import unused_port
 from tests.trials.conftest import SECRET
 from tests.trials.load import Line
 
-pytestmark = [pytest.mark.xdist_group("trials"), pytest.mark.trial]
+pytestmark = pytest.mark.trial
 SECONDS = float(os.environ.get("TRIAL_ATTACK_SECONDS", "8"))  # that each attack lasts
 VICTIMS = 8
 TOKEN_USES = 10  # requests after which a victim has a new token
