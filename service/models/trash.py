@@ -64,7 +64,9 @@ SELECT count(*) AS destroyed, (SELECT count(*) FROM found) AS found FROM destroy
 
 
 DESTROY = _destroy("AND id = $4")
-DESTROY_PAGE = _destroy(f"ORDER BY deleted_at, id LIMIT {PAGE}")
+# Those within PAGE versions from the first one on: a short range of an index, see `user.SWEEP`.
+FIRST = f"(SELECT min(version) FROM tasks WHERE {TRASHED})"  # noqa: S608 - constants only
+DESTROY_PAGE = _destroy(f"AND version >= {FIRST} AND version < {FIRST} + {PAGE}")
 
 
 def statement(
@@ -113,7 +115,7 @@ class UserTrash(UserScope):
         while True:
             destroyed, found = await self._destroy(DESTROY_PAGE)
             deleted += destroyed
-            if found < PAGE:
+            if not found:
                 return Emptied(deleted, done=True)
             if time.monotonic() > ends:
                 return Emptied(deleted, done=False)

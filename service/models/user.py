@@ -69,11 +69,16 @@ WITH answers AS (
 SELECT count(*) AS gone FROM live
 """
 
-# A page of what is erased and still there. A row that another sweep is removing counts, so that neither stops early.
+# A page of what is erased and still there: the rows within PAGE versions from the first one on. Versions are unique, so
+# this is a short range of an index, where an ORDER BY with a LIMIT may sort all rows for each page. A row that another
+# sweep is removing counts, so that neither stops early.
 SWEEP = f"""
-WITH found AS MATERIALIZED (
-    SELECT id FROM tasks WHERE user_id = $1 AND version <= (SELECT erased FROM users WHERE id = $1)
-    ORDER BY version LIMIT {PAGE}
+WITH first AS MATERIALIZED (
+    SELECT min(version) AS version FROM tasks WHERE user_id = $1
+), found AS MATERIALIZED (
+    SELECT id FROM tasks
+    WHERE user_id = $1 AND version <= (SELECT erased FROM users WHERE id = $1)
+      AND version >= (SELECT version FROM first) AND version < (SELECT version FROM first) + {PAGE}
 ), target AS (
     SELECT id FROM tasks WHERE user_id = $1 AND id = ANY (ARRAY(SELECT id FROM found)) ORDER BY id FOR UPDATE
 ), gone AS (

@@ -63,7 +63,7 @@ class Line:
         """The bytes of a request, with an Idempotency-Key if one is given."""
         content = b"" if body is None else json.dumps(body).encode()
         kind = "Content-Type: application/json\r\n" if content else ""
-        length = f"Content-Length: {len(content)}\r\n" if method in {"POST", "PATCH"} else ""
+        length = f"Content-Length: {len(content)}\r\n" if content or method in {"POST", "PATCH"} else ""
         once = f"Idempotency-Key: {key}\r\n" if key else ""
         head = f"{method} {path} HTTP/1.1\r\n{self._head}{kind}{length}{once}\r\n"
         return head.encode() + content
