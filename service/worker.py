@@ -72,7 +72,7 @@ def work(app: Sanic[Any, Any], listener: socket.socket, *, watched: bool, pulse:
     app.after_server_start(life.serve)
     # Sanic sets both signals to be ignored during its start.
     runners.signal_func = lambda *_: None  # type: ignore[attr-defined]  # its name for signal.signal, used for that alone
-    app.run(sock=listener, single_process=True, protocol=StoppingProtocol, register_sys_signals=False)
+    app.run(sock=listener, single_process=True, protocol=StoppingProtocol, register_sys_signals=False, motd=False)
     life.ended()
 
 

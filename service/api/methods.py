@@ -34,6 +34,8 @@ def complete(app: Sanic[Any, Any]) -> None:
             cors=False, http_auto_head=True, http_auto_options=True, http_auto_trace=False, http_all_methods=False
         ),
     )
+    # Otherwise Sanic compiles its signal router again for each route that is added after the start.
+    app.before_server_start(lambda app: app.signal_router.reset(), priority=PRIORITY + 1)
     app.before_server_start(_complete, priority=PRIORITY - 1)  # after sanic-ext has added HEAD and OPTIONS
 
 
@@ -69,4 +71,5 @@ async def _complete(app: Sanic[Any, Any]) -> None:
                 route.ctx.public = getattr(ours.ctx, "public", False)
     methods = {method for route in app.router.routes for method in getattr(route.ctx, "allow", ())}
     app.ctx.allow = ", ".join(sorted(methods))
+    app.signalize(bool(app.config.TOUCHUP))
     app.finalize()
