@@ -207,6 +207,8 @@ def is_readable(response, what: str = "") -> None:
 ARGUMENTS = {
     errors.VersionMismatchError: (5, "{}"),
     errors.TaskQuotaError: (1,),
+    errors.TrashFullError: (1,),
+    errors.IdempotencyFullError: (1, 1),
     errors.BatchFailedError: (0, errors.TaskNotFoundError()),
     errors.RateLimitedError: (1,),
     errors.InvalidInputError: ([errors.FieldError("title", "is required")],),
