@@ -23,7 +23,7 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import asyncpg
@@ -43,6 +43,7 @@ from service.database.client import FairClient
 from service.database.url import parse
 from tests import ownership
 from tests.scheduling import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
+from tests.starter import Forked, Starter, forkable
 
 __all__ = ["pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]  # pytest finds hooks in a conftest
 
@@ -452,10 +453,10 @@ def free_port(unused_port) -> int:
 class Launched:
     """A process of a test's own, in a group of its own, so that what it starts dies with it."""
 
-    def __init__(self, command: list[str], folder: Path, number: int, **options):
+    def __init__(self, begin: Callable[[BinaryIO, BinaryIO], subprocess.Popen | Forked], folder: Path, number: int):
         self._files = [folder / f"{number}.{name}" for name in ("stdout", "stderr")]
         with self._files[0].open("wb") as stdout, self._files[1].open("wb") as stderr:
-            self.process = subprocess.Popen(command, stdout=stdout, stderr=stderr, start_new_session=True, **options)
+            self.process = begin(stdout, stderr)
 
     @property
     def stdout(self) -> str:
@@ -492,8 +493,16 @@ class Launched:
         return self.process.returncode
 
 
+@pytest.fixture(scope="session")
+def starter() -> Iterator[Starter]:
+    """A process that has imported the service, to fork the service from."""
+    made = Starter()
+    yield made
+    made.stop()
+
+
 @pytest.fixture
-def launch(tmp_path) -> Iterator[Callable[..., Launched]]:
+def launch(tmp_path, starter) -> Iterator[Callable[..., Launched]]:
     """`launch(["python", "-m", "service", "run"], cwd=…, PORT="1")` starts a process that inherits nothing of ours."""
     started: list[Launched] = []
 
@@ -502,7 +511,15 @@ def launch(tmp_path) -> Iterator[Callable[..., Launched]]:
         clean = {"PATH": path, "HOME": str(tmp_path), **({} if cwd == ROOT else {"PYTHONPATH": str(ROOT)})}
         environment = {**clean, **environment}
         identity = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
-        started.append(Launched(command, tmp_path, len(started), cwd=cwd, env=environment, **identity))
+        arguments = None if user else forkable(command, environment)
+
+        def begin(stdout: BinaryIO, stderr: BinaryIO) -> subprocess.Popen | Forked:
+            options = {"cwd": cwd, "env": environment, "stdout": stdout, "stderr": stderr}
+            if arguments:
+                return starter.start(arguments, **options)
+            return subprocess.Popen(command, start_new_session=True, **options, **identity)
+
+        started.append(Launched(begin, tmp_path, len(started)))
         return started[-1]
 
     yield start

@@ -67,7 +67,7 @@ def start(launch, settings, free_port, eventually) -> Callable[..., Awaitable[ob
         workers: int = 1, *, url: str = "", command: list[str] | None = None, wait: bool | None = None, **more: str
     ):
         process = launch(
-            command or ["bash", "-c", PROCFILE["web"]],
+            command or PROCFILE["web"].split(),
             DATABASE_URL=url or settings.database_url,
             PORT=str(free_port),
             WEB_CONCURRENCY=str(workers),
@@ -146,9 +146,7 @@ def workers_of(process) -> set[int]:
 
 async def test_the_release_line_migrates_what_the_web_line_then_serves(launch, settings, make_database, start, user):
     url = await make_database("released")
-    release = launch(
-        ["bash", "-c", PROCFILE["release"]], DATABASE_URL=url, BETTER_AUTH_SECRET=settings.better_auth_secret
-    )
+    release = launch(PROCFILE["release"].split(), DATABASE_URL=url, BETTER_AUTH_SECRET=settings.better_auth_secret)
     assert await release.exit_code() == 0, release.stderr
     assert release.stdout.splitlines()[-1] == "doable: the schema is up to date."
     process = await start(url=url)
@@ -188,7 +186,7 @@ async def test_a_stop_lets_requests_in_flight_be_answered_first(start, user, loc
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("moment", [0, 0.05])
 async def test_a_stop_at_any_moment_of_the_start_is_heard(start, workers, moment):
-    process = await start(workers, command=["bash", "-c", PROCFILE["web"]])
+    process = await start(workers, command=PROCFILE["web"].split())
     await process.says("listening")
     await asyncio.sleep(moment)  # not to wait for anything: to stop it there
     process.signal(signal.SIGTERM)

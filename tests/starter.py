@@ -1,0 +1,181 @@
+"""Start the service's processes quickly: fork them from a process that has already imported the service.
+
+A start of the service spends over half a second of CPU time on imports, and the tests start it more than a hundred
+times. A forked process still runs the command's own code in a process group of its own, with its own environment,
+folder and standard streams. Commands for another user or another program, and settings that the interpreter reads when
+it starts, get an ordinary start: `forkable` decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import types
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+ROOT = Path(__file__).parents[1]
+READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_")  # prefixes of variables that matter before the first import
+
+
+def forkable(command: Sequence[str], environment: Mapping[str, str]) -> list[str] | None:
+    """Return the interpreter's arguments if `command` runs the service with this Python; otherwise None."""
+    program, *arguments = command
+    plain = arguments[2:] if arguments[:2] == ["-W", "error"] else arguments
+    ours = plain[:2] == ["-m", "service"] or (plain[:1] == ["-c"] and "service" in plain[1])
+    special = [name for name in environment if name.startswith(READ_AT_START) and environment[name] != str(ROOT)]
+    return arguments if program in {sys.executable, "python"} and ours and not special else None
+
+
+class Forked:
+    """A process that the starter forked, with the methods of `subprocess.Popen` that tests use."""
+
+    def __init__(self, pid: int, ended: BinaryIO):
+        self.pid, self._ended = pid, ended
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the process runs."""
+        if self.returncode is None and select.select([self._ended], [], [], 0)[0]:
+            self.wait()
+        return self.returncode
+
+    def wait(self) -> int:
+        """Return the exit code once the process has ended; negative for a signal."""
+        if self.returncode is None:
+            self.returncode = int(self._ended.read())
+            self._ended.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+class Starter:
+    """The process that has imported the service. It begins with the first start and ends with `stop`."""
+
+    def __init__(self):
+        self._process: subprocess.Popen | None = None
+        self._requests: socket.socket | None = None
+
+    def start(
+        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO
+    ) -> Forked:
+        """Run the interpreter's `arguments` in a new session."""
+        if self._process is None:
+            self._requests, theirs = socket.socketpair()
+            with theirs:
+                command = [sys.executable, "-m", "tests.starter", str(theirs.fileno())]
+                environment = {"PATH": env["PATH"], "PYTHONPATH": str(ROOT)}
+                self._process = subprocess.Popen(
+                    command, cwd=ROOT, env=environment, pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                )  # fmt: skip
+        reading, writing = os.pipe()
+        job = json.dumps({"arguments": [*arguments], "cwd": str(cwd), "env": dict(env)}).encode()
+        job = len(job).to_bytes(4, "big") + job
+        socket.send_fds(self._requests, [job], [stdout.fileno(), stderr.fileno(), writing])
+        os.close(writing)
+        pid = int.from_bytes(_exactly(self._requests, 4), "big")
+        return Forked(pid, os.fdopen(reading, "rb"))
+
+    def stop(self) -> None:
+        """End the starter; what it started goes on."""
+        if self._process is not None:
+            self._requests.close()
+            self._process.wait()
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        more = connection.recv(size - len(received))
+        if not more:
+            raise EOFError
+        received += more
+    return received
+
+
+def _serve(requests: socket.socket) -> dict:
+    """Fork a child for each request and report its end; return in the children only, with what to run."""
+    waking, woken = os.pipe()
+    for end in (waking, woken):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    reports: dict[int, int] = {}  # by process id: the pipe that takes its exit code
+    while True:
+        ready = select.select([requests, waking], [], [])[0]
+        if waking in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(waking, 4096)
+            _report(reports)
+        if requests not in ready:
+            continue
+        head, files, _, _ = socket.recv_fds(requests, 4, 3)
+        if not head:
+            os._exit(0)
+        size = int.from_bytes(head + _exactly(requests, 4 - len(head)), "big")
+        job = json.loads(_exactly(requests, size))
+        stdout, stderr, report = files
+        if pid := os.fork():
+            reports[pid] = report
+            for file in (stdout, stderr):
+                os.close(file)
+            continue
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        requests.sendall(os.getpid().to_bytes(4, "big"))
+        for file in (*files, *reports.values(), waking, woken, requests.detach()):
+            os.close(file)
+        return job
+
+
+def _report(reports: dict[int, int]) -> None:
+    for pid in [*reports]:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            report = reports.pop(pid)
+            with contextlib.suppress(BrokenPipeError):
+                os.write(report, str(os.waitstatus_to_exitcode(status)).encode())
+            os.close(report)
+
+
+def _run(arguments: list[str], cwd: str, env: dict[str, str]) -> NoReturn:
+    """Run the interpreter's arguments in this process, as Python itself would after its start."""
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.path[0] = cwd
+    if arguments[:2] == ["-W", "error"]:
+        warnings.simplefilter("error")
+        arguments = arguments[2:]
+    how, what, *rest = arguments
+    sys.argv = [how, *rest]
+    if how == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(what, "<string>", "exec"), vars(sys.modules["__main__"]))
+    sys.exit()
+
+
+if __name__ == "__main__":
+    importlib.import_module("service.__main__")
+    del sys.modules["service.__main__"]  # each child runs it anew, as its main module
+    _run(**_serve(socket.socket(fileno=int(sys.argv[1]))))
