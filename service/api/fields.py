@@ -167,8 +167,10 @@ def _reader(kind: Any) -> Callable[[Any], object] | None:  # noqa: ANN401 - any 
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
+    if not known:
+        return "is not known; there is none to send"
     hint = foreign.meant_by(name, known)
-    return f"is not known; {f'{hint} ' if hint else ''}known are {', '.join(known)}" if known else "is not known"
+    return f"is not known; {f'{hint} ' if hint else ''}known are {', '.join(known)}"
 
 
 def _example(kind: Any) -> str:  # noqa: ANN401 - any type that msgspec knows

@@ -93,7 +93,7 @@ class TestListing:
         [
             ("limit=0", "limit"), ("limit=1001", "limit"), ("limit=ten", "limit"), ("limit=1&limit=2", "limit"),
             ("count=maybe", "count"), ("status=all", "status"), ("sort=title", "sort"), ("limt=5", "limt"),
-            ("cursor=x", "cursor"), ("limit=5&cursor=", "cursor"), ("limit=5&cursor=x", "cursor"),
+            ("cursor=x", "cursor"), ("limit=5&cursor=x", "cursor"),
         ],
     )  # fmt: skip
     async def test_a_parameter_that_is_unknown_or_breaks_its_rule_is_refused(
