@@ -7,7 +7,9 @@ from times, ids and the like (`pages.VARYING`). An ellipsis in a page stands for
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -65,6 +67,7 @@ NOT_RUN = {
     },
     "deploy-on-heroku.md": {
         "heroku ": HEROKU, "git push heroku": HEROKU, "echo 3.13 > .python-version": "it commits to this repository",
+        "curl -s http://localhost:5000": "tests/operations/test_heroku.py waits for the answer of the rehearsal",
         "python3 -m venv /tmp/heroku": "tests/operations/test_heroku.py runs it",
     },
     "monitor.md": {
@@ -74,7 +77,6 @@ NOT_RUN = {
     "outgrow-one-database.md": {
         "CREATE EXTENSION": CITUS, "SELECT citus_": CITUS, "SELECT truncate_local_data": CITUS,
         "$ doable distribute": CITUS,
-        "DATABASE_URL=$NEW doable migrate": "it copies between two databases of yours",
     },
     "rotate-a-secret.md": {
         "NEW=$(openssl": ROTATED, "export BETTER_AUTH_SECRET=": ROTATED, "Accepted are tokens": ROTATED,
@@ -176,7 +178,7 @@ class Stage:
     def __init__(self, folder: Path, database_url: str):
         self.folder = folder
         self.database_url = database_url
-        self._services: list[Launched] = []
+        self.services: list[Launched] = []
         (folder / ".venv").symlink_to(sys.prefix)
         (folder / "Makefile").symlink_to(ROOT / "Makefile")
 
@@ -195,12 +197,12 @@ class Stage:
         """Serve on `port` with more settings, and return the address."""
         environment = {**self.environment, "DATABASE_URL": self.database_url, "PORT": str(port), **variables}
         command = [sys.executable, "-m", "service", "run", "--development"]
-        self._services.append(Launched(command, self.folder, len(self._services), cwd=self.folder, env=environment))
-        await self._services[-1].says(" listening ")
+        self.services.append(Launched(command, self.folder, len(self.services), cwd=self.folder, env=environment))
+        await self.services[-1].says(" listening ")
         return f"http://localhost:{port}"
 
     def close(self) -> None:
-        for service in self._services:
+        for service in self.services:
             service.kill()
 
 
@@ -269,13 +271,16 @@ def replaced(text: str, places: dict[str, str]) -> str:
     return text
 
 
+TABLES = ("users", "tasks", "idempotency_keys")
 # Pages whose commands need more than a service and a token.
-APART = frozenset(
-    {
-        "change-the-schema-safely.md", "limit-rates.md", "use-another-issuer.md", "use-better-auth-with-nextjs.md",
-        "use-neon.md",
-    }
-)  # fmt: skip
+APART = {
+    "change-the-schema-safely.md",
+    "limit-rates.md",
+    "outgrow-one-database.md",
+    "use-another-issuer.md",
+    "use-better-auth-with-nextjs.md",
+    "use-neon.md",
+}
 STORED = {
     "listing.md": ["Apple", "Banana", "Cherry"],
     "move-tasks-in-and-out.md": ["Water the plants", "Buy milk"],
@@ -290,6 +295,18 @@ async def test_the_commands_of_a_page_print_what_it_shows(page, stage, served, e
         for title in STORED.get(page, []):
             assert (await client.post("/api/me/tasks", json={"title": title})).status_code == 201
     await follow(page, stage, environment, {"http://localhost:8000": served})
+
+
+# What `make run` prints where it installs the environment and has no DATABASE_URL.
+FIRST_START = re.compile(r"^doable: (making|installing|starting the embedded) .*\n", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [DOCS / "tutorial" / "first-tasks.md", ROOT / "README.md"], ids=lambda page: page.name)
+async def test_the_start_of_the_service_prints_what_a_page_shows(page, stage, served):
+    block = next(snippet.text for snippet in snippets(page) if snippet.text.startswith("$ make run\n"))
+    shown = FIRST_START.sub("", block.removeprefix("$ make run\n")).replace("http://localhost:8000", served)
+    printed = stage.services[0].stdout
+    assert is_as_shown(shown.replace("port=8000", f"port={served.rpartition(':')[2]}"), printed), printed
 
 
 async def test_a_limited_user_gets_the_answers_that_the_guide_to_rate_limits_shows(stage, environment, unused_port):
@@ -322,3 +339,24 @@ async def test_the_newest_migration_is_taken_back_as_the_guide_shows(stage, envi
     variables = {**environment, "DATABASE_URL": await make_database("down")}
     await run([Command(".venv/bin/python -m service migrate", None)], stage.folder, variables)
     await follow("change-the-schema-safely.md", stage, variables, {})
+
+
+@pytest.mark.skipif(
+    not shutil.which("psql"), reason="LOUD: there is no psql, so copying between databases is NOT tested"
+)
+async def test_tasks_are_copied_from_one_database_to_another_as_the_guide_shows(
+    stage, served, environment, make_database
+):
+    headers = {"Authorization": f"Bearer {environment['TOKEN']}", "Idempotency-Key": "a key"}
+    async with httpx.AsyncClient(base_url=served, headers=headers) as client:
+        made = (await client.post("/api/me/tasks", json={"title": "Water the plants", "tags": ["home"]})).json()
+    old, new = stage.database_url, await make_database("copied")
+    migrate = {"doable migrate": f"{sys.executable} -m service migrate"}
+    await follow("outgrow-one-database.md", stage, {**environment, "OLD": old, "NEW": new}, migrate)
+    found = []
+    for url in (old, new):
+        connection = await asyncpg.connect(url)
+        found.append([await connection.fetch(f"SELECT * FROM {table} ORDER BY 1") for table in TABLES])
+        await connection.close()
+    assert found[0] == found[1]
+    assert [json.loads(row["document"])["id"] for row in found[1][1]] == [made["id"]]

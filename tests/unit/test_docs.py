@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def test_every_parameter_of_a_list_stands_in_the_reference():
 
 async def test_every_column_and_index_stands_in_the_data_model(connection):
     page = (REFERENCE / "data-model.md").read_text()
-    for table in ("users", "tasks"):
+    for table in ("users", "tasks", "idempotency_keys"):
         columns = await connection.fetch("SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass "
                                          "AND attnum > 0 AND NOT attisdropped ORDER BY attnum", table)  # fmt: skip
         section = re.search(rf"^## `{table}`\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
@@ -231,6 +232,16 @@ def test_no_page_names_a_migration():
     """Names of migrations go stale with each new one."""
     named = [(page.name, name) for page in PAGES for name in re.findall(r"\b\d+_\d{14}_\w+", page.read_text())]
     assert named == []
+
+
+def test_the_architecture_names_every_module_of_the_layers():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    modules = {module for layer in layers for module in layer.split(" | ")}
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    assert {
+        name for row in re.findall(r"^\| \w+ \| (`.+?) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    } == modules
 
 
 def test_relative_links_lead_somewhere():
