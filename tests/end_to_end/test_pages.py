@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import asyncpg
 import httpx
@@ -26,6 +27,7 @@ from tests.conftest import Issuer, Launched
 from tests.end_to_end.pages import DOCS, Command, Snippet, commands, is_as_shown, run, snippets
 from tests.end_to_end.test_snippets import NAMED, RUN_AS_SCRIPT
 from tests.end_to_end.test_snippets import PAGES as TYPED
+from tests.starter import Forked, Starter
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -175,8 +177,8 @@ async def test_the_sql_of_a_guide_is_taken_by_the_database(snippet, connection):
 class Stage:
     """A folder in which the commands of the pages run, and a service as `make run` starts it."""
 
-    def __init__(self, folder: Path, database_url: str):
-        self.folder = folder
+    def __init__(self, folder: Path, database_url: str, starter: Starter):
+        self.folder, self.starter = folder, starter
         self.database_url = database_url
         self.services: list[Launched] = []
         (folder / ".venv").symlink_to(sys.prefix)
@@ -196,8 +198,12 @@ class Stage:
     async def start(self, port: int, **variables: str) -> str:
         """Serve on `port` with more settings, and return the address."""
         environment = {**self.environment, "DATABASE_URL": self.database_url, "PORT": str(port), **variables}
-        command = [sys.executable, "-m", "service", "run", "--development"]
-        self.services.append(Launched(command, self.folder, len(self.services), cwd=self.folder, env=environment))
+
+        def begin(stdout: BinaryIO, stderr: BinaryIO) -> Forked:
+            options = {"cwd": self.folder, "env": environment, "stdout": stdout, "stderr": stderr}
+            return self.starter.start(["-m", "service", "run", "--development"], **options)
+
+        self.services.append(Launched(begin, self.folder, len(self.services)))
         await self.services[-1].says(" listening ")
         return f"http://localhost:{port}"
 
@@ -207,8 +213,8 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-async def stage(tmp_path_factory, make_database) -> AsyncIterator[Stage]:
-    made = Stage(tmp_path_factory.mktemp("pages"), await make_database("pages"))
+async def stage(tmp_path_factory, make_database, starter) -> AsyncIterator[Stage]:
+    made = Stage(tmp_path_factory.mktemp("pages"), await make_database("pages"), starter)
     yield made
     made.close()
 
