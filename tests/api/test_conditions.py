@@ -43,13 +43,13 @@ class TestWritingWhatOneHasSeen:
         if kind[0] != "DELETE":
             assert response.headers["etag"] == f'"{response.json()["version"]}"'
 
-    @pytest.mark.parametrize("if_match", STALE)
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_one_that_is_not_is_left_alone_and_shown(self, alice, task, refusal, kind, if_match):
-        response = await write(alice, task, kind, if_match)
-        problem = refusal(response, 412, "version_mismatch")
-        assert problem["current"] == task
-        assert ("if_version" in problem["detail"]) == if_match.startswith("W/")
+    async def test_one_that_is_not_is_left_alone_and_shown(self, alice, task, refusal, subtests, kind):
+        for if_match in STALE:
+            with subtests.test(if_match=if_match):
+                problem = refusal(await write(alice, task, kind, if_match), 412, "version_mismatch")
+                assert problem["current"] == task
+                assert ("if_version" in problem["detail"]) == if_match.startswith("W/")
         assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
         assert (await alice.make())["version"] == task["version"] + 1
 
@@ -72,16 +72,18 @@ class TestWritingWhatOneHasSeen:
         for if_match in ("*", '"{0}"', '"1"', 'W/"1"'):
             refusal(await write(bob, task, kind, if_match), 404, "task_not_found")
 
-    @pytest.mark.parametrize("if_match", ["", "7", '"7', '*, "7"', "W/7"])
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_a_condition_that_cannot_be_read_is_refused(self, alice, task, refusal, kind, if_match):
-        refusal(await write(alice, task, kind, if_match), 422, "validation_error", "If-Match")
+    async def test_a_condition_that_cannot_be_read_is_refused(self, alice, task, refusal, subtests, kind):
+        for if_match in ("", "7", '"7', '*, "7"', "W/7"):
+            with subtests.test(if_match=if_match):
+                refusal(await write(alice, task, kind, if_match), 422, "validation_error", "If-Match")
 
-    @pytest.mark.parametrize("version", [0, -1, BIG + 1, "7", None, 1.5, True])
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_a_version_that_no_task_can_have_is_refused(self, alice, task, refusal, kind, version):
-        response = await write(alice, task, kind, if_version=version)
-        refusal(response, 422, "validation_error", "if_version")
+    async def test_a_version_that_no_task_can_have_is_refused(self, alice, task, refusal, subtests, kind):
+        for version in (0, -1, BIG + 1, "7", None, 1.5, True):
+            with subtests.test(version=version):
+                response = await write(alice, task, kind, if_version=version)
+                refusal(response, 422, "validation_error", "if_version")
 
     async def test_a_misspelt_condition_on_a_deletion_deletes_nothing(self, alice, task, refusal):
         refusal(await write(alice, task, ("DELETE", "", {}), if_versoin=1), 422, "validation_error", "if_versoin")
@@ -133,14 +135,15 @@ MANGLED = [
 
 
 class TestETagsThatAProxyHasChanged:
-    @pytest.mark.parametrize("if_match", MANGLED)
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_a_write_is_refused_with_the_true_reason(self, alice, task, refusal, kind, if_match):
-        problem = refusal(await write(alice, task, kind, if_match), 412, "version_mismatch")
-        assert "A proxy that compresses has changed the ETag" in problem["detail"]
-        assert "send the version as 'if_version' in the body" in problem["detail"]
-        assert "has changed since" not in problem["detail"]
-        assert problem["current"] == task
+    async def test_a_write_is_refused_with_the_true_reason(self, alice, task, refusal, subtests, kind):
+        for if_match in MANGLED:
+            with subtests.test(if_match=if_match):
+                problem = refusal(await write(alice, task, kind, if_match), 412, "version_mismatch")
+                assert "A proxy that compresses has changed the ETag" in problem["detail"]
+                assert "send the version as 'if_version' in the body" in problem["detail"]
+                assert "has changed since" not in problem["detail"]
+                assert problem["current"] == task
         assert (await write(alice, task, kind, if_version=task["version"])).is_success
 
     @pytest.mark.parametrize("if_match", MANGLED)
@@ -148,16 +151,17 @@ class TestETagsThatAProxyHasChanged:
         response = await write(alice, task, ("PATCH", "", {"title": "Third"}), f'{if_match}, "{{0}}"')
         assert (response.status_code, response.json()["title"]) == (200, "Third")
 
-    @pytest.mark.parametrize("mangled", MANGLED)
     @pytest.mark.parametrize("tail", ["/{0}", "", "/summary"])
-    async def test_a_read_understands_it(self, alice, task, tail, mangled):
+    async def test_a_read_understands_it(self, alice, task, subtests, tail):
         url = alice.path + tail.format(task["id"])
-        for _ in range(2):  # the summary's changes with the minute
-            etag = (await alice.get(url)).headers["etag"]
-            response = await alice.get(url, headers={"If-None-Match": mangled.format(etag.strip('"'))})
-            if response.status_code == 304:
-                break
-        assert (response.status_code, response.headers["etag"]) == (304, etag)
+        for mangled in MANGLED:
+            with subtests.test(mangled=mangled):
+                for _ in range(2):  # the summary's changes with the minute
+                    etag = (await alice.get(url)).headers["etag"]
+                    response = await alice.get(url, headers={"If-None-Match": mangled.format(etag.strip('"'))})
+                    if response.status_code == 304:
+                        break
+                assert (response.status_code, response.headers["etag"]) == (304, etag)
 
     @pytest.mark.parametrize("tag", ['"1{0}-gzip"', '"{0}gzip"', '"{0}-gzip-x"', '"{0}-foo"', '"-gzip"'])
     async def test_another_tag_is_not_taken_for_it(self, alice, task, tag):
@@ -169,13 +173,14 @@ class TestETagsThatAProxyHasChanged:
 class TestWritingWhatOneHasNotSeen:
     """RFC 9110 section 13.1.2: for a method other than GET and HEAD a false `If-None-Match` is 412."""
 
-    @pytest.mark.parametrize("if_none_match", ["*", '"{0}"', '"1", "{0}"', *MANGLED])
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_a_task_that_is_excluded_is_left_alone_and_shown(self, alice, task, refusal, kind, if_none_match):
-        response = await unless(alice, task, kind, if_none_match)
-        problem = refusal(response, 412, "version_mismatch")
-        assert problem["detail"].startswith("If-None-Match excludes this write, because the task is there, at version ")
-        assert problem["current"] == task
+    async def test_a_task_that_is_excluded_is_left_alone_and_shown(self, alice, task, refusal, subtests, kind):
+        excludes = "If-None-Match excludes this write, because the task is there, at version "
+        for if_none_match in ("*", '"{0}"', '"1", "{0}"', *MANGLED):
+            with subtests.test(if_none_match=if_none_match):
+                problem = refusal(await unless(alice, task, kind, if_none_match), 412, "version_mismatch")
+                assert problem["detail"].startswith(excludes)
+                assert problem["current"] == task
         assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
         assert (await alice.make())["version"] == task["version"] + 1
 
@@ -196,10 +201,11 @@ class TestWritingWhatOneHasNotSeen:
     async def test_a_task_that_is_not_there_is_404_as_ever(self, alice, task, refusal, kind):
         refusal(await unless(alice, task | {"id": BIG}, kind, "*"), 404, "task_not_found")
 
-    @pytest.mark.parametrize("if_none_match", ["", "7", '"7', '*, "7"'])
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_one_that_cannot_be_read_is_refused(self, alice, task, refusal, kind, if_none_match):
-        refusal(await unless(alice, task, kind, if_none_match), 422, "validation_error", "If-None-Match")
+    async def test_one_that_cannot_be_read_is_refused(self, alice, task, refusal, subtests, kind):
+        for if_none_match in ("", "7", '"7', '*, "7"'):
+            with subtests.test(if_none_match=if_none_match):
+                refusal(await unless(alice, task, kind, if_none_match), 422, "validation_error", "If-None-Match")
 
     async def test_it_is_decided_in_the_statement(self, alice, task, statements):
         with statements() as seen:

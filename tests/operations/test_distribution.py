@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from service.config import Settings
 from service.database import distribution, migrations
 from service.database.url import parse
 
@@ -89,7 +89,7 @@ ALREADY = [f"doable: {name} is already distributed by {column}." for name, colum
 async def url(make_database) -> str:
     """A migrated database, where nothing is distributed."""
     made = await make_database("distributed")
-    subprocess.run([*DOABLE, "migrate"], env={"DATABASE_URL": made, "PATH": ""}, check=True, capture_output=True)  # noqa: ASYNC221 - nobody else waits yet
+    await migrations.migrate(Settings.from_environ({"DATABASE_URL": made}))
     return made
 
 

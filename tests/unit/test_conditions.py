@@ -51,10 +51,10 @@ def test_what_is_written_is_read_again(tags):
 
 @pytest.mark.parametrize("text", [" " * 8000 + "x", '"7",' * 2000 + "x", "," * 8000 + "x", '"' + "a" * 8000])
 def test_the_longest_header_is_refused_at_once(text):
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(ValueError, match="entity tag"):
         entity_tags(text)
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_another_question_or_another_state_has_another_tag():

@@ -67,32 +67,42 @@ def test_refused_hits_do_not_prolong_the_wait(clock):
     assert window.hit("alice").allowed
 
 
-def test_a_hit_costs_the_same_whatever_the_number_of_keys_and_100000_of_them_fit_in_40_mb():
+def test_100000_keys_of_two_windows_fit_in_40_mb(clock):
+    window = SlidingWindow(600, 60, clock=clock)
+    gc.collect()
+    tracemalloc.start()
+    for _ in range(2):  # both windows hold them
+        for number in range(10_000):  # a tenth of them, because tracing is slow
+            window.hit(f"user-{number}")
+        clock.now += 60
+    memory = tracemalloc.get_traced_memory()[0] / 1e6
+    tracemalloc.stop()
+    assert len(window) >= 20_000
+    assert memory < 4
+
+
+@pytest.mark.trial
+def test_a_hit_costs_the_same_whatever_the_number_of_keys():
     def cost(window: SlidingWindow) -> float:
         best = float("inf")
         for _ in range(20):
-            began = time.perf_counter()
+            began = time.thread_time()
             for _ in range(1_000):
                 window.hit("alice")
-            best = min(best, time.perf_counter() - began)
+            best = min(best, time.thread_time() - began)
         return best * 1_000  # microseconds for each hit
 
     alone, crowded, clock = SlidingWindow(600, 60), SlidingWindow(600, 60), Clock()
     crowded._clock = clock
-    gc.collect()
-    tracemalloc.start()
     for _ in range(2):  # both windows hold them
         for number in range(100_000):
             crowded.hit(f"user-{number}")
         clock.now += 60
-    memory = tracemalloc.get_traced_memory()[0] / 1e6
-    tracemalloc.stop()
     for number in range(100_000):
         crowded.hit(f"user-{number}")
     before, after = cost(alone), cost(crowded)
-    print(f"a hit: {before:.2f} µs alone, {after:.2f} µs beside 100,000 keys; they take {memory:.1f} MB")
+    print(f"a hit: {before:.2f} µs alone, {after:.2f} µs beside 100,000 keys")
     assert len(crowded) >= 200_000
-    assert memory < 40
     assert after < 3 * before + 1
 
 
