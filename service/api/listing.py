@@ -159,10 +159,10 @@ def _priorities(sent: list[str]) -> tuple[int, ...]:
 
 
 def _tags(sent: list[str]) -> tuple[str, ...]:
+    if not all(len(tag.strip()) <= MAXIMUM_TAG and not is_blank(tag) and "\0" not in tag for tag in sent):
+        raise ValueError
     tags = fold_tags(sent)
-    if len(tags) > MAXIMUM_TAGS or not all(
-        len(tag) <= MAXIMUM_TAG and not is_blank(tag) and "\0" not in tag for tag in tags.values()
-    ):
+    if len(tags) > MAXIMUM_TAGS:
         raise ValueError
     return tuple(sorted(tags))
 

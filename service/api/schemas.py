@@ -17,6 +17,7 @@ MAXIMUM_TITLE = 200
 MAXIMUM_DESCRIPTION = 1_000
 MAXIMUM_TAGS = 20
 MAXIMUM_TAG = 50
+MAXIMUM_SENT_TAGS = 100  # of a task before duplicates are folded, which takes time
 PRIORITIES = ("none", "low", "medium", "high")  # the index is what is stored
 
 # What a client may send in place of no body: axios sends null for undefined data.
@@ -54,10 +55,12 @@ def read_priority(sent: str | None) -> int:
 
 
 def _tags(sent: list[str] | None) -> list[str]:
-    tags = [_text(tag, 1, MAXIMUM_TAG) for tag in fold_tags(sent or ()).values()]
+    if len(sent or ()) > MAXIMUM_SENT_TAGS:
+        raise ValueError
+    tags = fold_tags(_text(tag, 1, MAXIMUM_TAG) for tag in sent or ())  # in this order: to fold takes time
     if len(tags) > MAXIMUM_TAGS:
         raise ValueError
-    return tags
+    return [*tags.values()]
 
 
 def _day(sent: str | None) -> date | None:

@@ -8,6 +8,7 @@ import itertools
 import json
 import random
 import time
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -275,6 +276,40 @@ class TestAllOrNothing:
                 operations_of(body)
             took.append(time.perf_counter() - began)
         assert min(took) < 0.05, "others wait for all of this"
+
+    @pytest.mark.parametrize(
+        "task",
+        [
+            {"tags": ["\u0301\u0316" * 200_000]},
+            {"tags": ["\u1e9b" * 300_000]},
+            {"tags": ["a"] * 200_000},
+            {"title": "\u0301\u0316" * 200_000},
+            {"description": "\u0301\u0316" * 200_000},
+            {"priority": "\u0130" * 400_000},
+            {"due_at": "1" * 900_000},
+        ],
+        ids=lambda task: next(iter(task)),
+    )
+    async def test_a_text_of_a_megabyte_is_refused_at_once(self, alice, refusal, task):
+        """The fixture `short_steps` fails the test if the event loop is blocked meanwhile."""
+        sent = {"operations": [{"op": "create", "task": {"title": "A", **task}}]}
+        content = json.dumps(sent, ensure_ascii=False).encode()
+        response = await alice.post(
+            f"{alice.path}/batch", content=content, headers={"Content-Type": "application/json"}
+        )
+        refusal(response, 422, "validation_error", f"operations[0].task.{next(iter(task))}")
+
+    async def test_long_texts_of_combining_marks_are_folded_in_short_steps(self, alice):
+        marks = "\u0301\u0316"
+        task = {"title": "a" + marks * 99, "description": "a" + marks * 499, "tags": ["a" + marks * 24]}
+        sent = {"operations": [{"op": "create", "task": task}] * 100}
+        content = json.dumps(sent, ensure_ascii=False).encode()
+        response = await alice.post(
+            f"{alice.path}/batch", content=content, headers={"Content-Type": "application/json"}
+        )
+        assert statuses(response.json()["results"]) == [201] * 100
+        (found, *_) = (await alice.get(alice.path, params={"q": unicodedata.normalize("NFD", task["title"])})).json()
+        assert found["title"] == task["title"]
 
     async def test_beyond_the_quota_nothing_is_created(self, alice, refusal, leave_room, settings):
         task = await alice.make()

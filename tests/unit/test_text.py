@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import unicodedata
 
 import pytest
@@ -35,6 +36,22 @@ def test_every_character_folds_once_and_for_all_and_to_at_most_three():
         assert fold(unicodedata.normalize("NFD", character)) == key, ascii(character)
         assert fold(character.casefold()) == key, ascii(character)
         assert len(key) <= 3, ascii(character)  # a cursor has room for the key of 200 of them
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0f73", "\u0323\u0344\u0345", "\u0301\U0001f600\u0316"])
+def test_many_marks_in_a_row_have_the_key_that_normalization_gives_them(marks):
+    for letter in ("", "a", "\u1ea5", "\u0390"):
+        text = letter + marks * 40 + "b"
+        decomposed = unicodedata.normalize("NFD", text)
+        assert fold(text) == unicodedata.normalize("NFC", decomposed.casefold())
+        assert fold(decomposed) == fold(fold(text)) == fold(text)
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0f73"])
+def test_the_time_to_fold_does_not_grow_with_the_square_of_the_marks(marks):
+    began = time.process_time()
+    fold(marks * 20_000)
+    assert time.process_time() - began < 0.5, "4 s before the marks were sorted"
 
 
 def test_the_first_of_the_same_tags_keeps_its_spelling():

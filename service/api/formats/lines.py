@@ -15,7 +15,6 @@ from service.api.schemas import TaskDraft, columns_of
 from service.errors import FieldError, InvalidInputError, MalformedInputError
 
 MAXIMUM_TASKS = 10_000
-MAXIMUM_TAGS = 100  # of a task before duplicates are folded, which takes time
 MAXIMUM_SIZE = 96 * 1024 * 1024  # bytes of the JSON for the database: six for each control character of a table
 TOO_MANY = FieldError("tasks", f"must be at most {MAXIMUM_TASKS:,}; import them in parts")
 TOO_LARGE = FieldError("tasks", "take more than 96 MiB as JSON; import them in parts")
@@ -95,14 +94,11 @@ def _columns(line: Line) -> dict[str, Any]:
 
 
 def _read(value: bytes | dict[str, Any]) -> ImportedTask:
-    task = (
+    return (
         fields.convert(value, ImportedTask, strict=True)
         if isinstance(value, dict)
         else fields.decode(value, ImportedTask)
     )
-    if task.tags and len(task.tags) > MAXIMUM_TAGS:
-        raise InvalidInputError([FieldError("tags", fields.rule(ImportedTask, "tags"))])
-    return task
 
 
 def _moments(task: ImportedTask) -> dict[str, datetime]:
