@@ -83,7 +83,7 @@ class StrictHttp(Http):
         if end_stream and len(body) <= PIECE:
             await super().http1_response_header(data, end_stream)
             return
-        streams = not (end_stream or body or self.head_only)
+        streams = not (end_stream or body)
         if streams and self.request.version == "1.0":
             await self._begin_until_close(data)
         elif len(body) > PIECE and not self.head_only and response.status not in BODILESS:
@@ -186,9 +186,11 @@ class StrictHttp(Http):
         response = self.response
         self.keep_alive = False
         response.headers["connection"] = "close"
-        self.response_func = self._go_on_until_close
+        self.response_func = self.head_response_ignored if self.head_only else self._go_on_until_close
         self.stage = Stage.RESPONSE
-        await self._send(format_http1_response(response.status, response.processed_headers) + data)
+        await self._send(
+            format_http1_response(response.status, response.processed_headers) + (b"" if self.head_only else data)
+        )
 
     async def _go_on_until_close(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 - Sanic's own
         if data:

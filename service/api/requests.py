@@ -59,6 +59,8 @@ class ApiRequest(Request[Any, Any]):
     @property
     def path(self) -> str:
         """The path, ending in one slash at most: Sanic's router takes a third of a second for the 7,000 that fit."""
+        if self._parsed_url.path is None:
+            return "/"  # of an absolute target without one (RFC 9110 section 4.2.3)
         path: str = super().path
         return f"{path.rstrip('/')}/" if path.endswith("//") else path
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from sanic.compat import Header
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # RFC 9110 section 5.6.2
+# RFC 9112 section 3.2, without the authority form of CONNECT. Sanic would take `*x` for `/x`.
+_LINE = _TOKEN + rb" (?:/[\x21-\x7e]*+|[A-Za-z][A-Za-z0-9+.\-]*+://[\x21-\x7e]++)|OPTIONS \*"
 _FIELD = _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+"  # RFC 9112 section 5, without the obsolete line folding
-HEAD = re.compile(_TOKEN + rb" [\x21-\x7e]++ HTTP/1\.[01](?:\r\n" + _FIELD + b")*+")
+HEAD = re.compile(b"(?:" + _LINE + rb") HTTP/1\.[01](?:\r\n" + _FIELD + b")*+")
 FIELD = re.compile(_FIELD)
 # RFC 9112 section 7.1: only hexadecimal digits; extensions must be ignored.
 CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")

@@ -58,6 +58,11 @@ REFUSED = [
     Case("a control character in the target", "9112 3.2", LENGTH, TITLE, b"POST /api/me/tasks?\x01 HTTP/1.1"),
     Case("a method that is no token", "9110 9.1", LENGTH, TITLE, b"PO(ST /api/me/tasks HTTP/1.1"),
     Case("HTTP/1.2", "9110 2.5", LENGTH, TITLE, b"POST /api/me/tasks HTTP/1.2"),
+    *(
+        Case(f"the target {target!r}", "9112 3.2", LENGTH, TITLE, b"POST " + target + b" HTTP/1.1")
+        for target in (b"*", b"*api/me/tasks", b"api/me/tasks", b"?a=1", b"localhost:80", b"http:",
+                       b"http:/api/me/tasks", b"http://", b"http:///api/me/tasks")
+    ),
     Case("full-width digits as a length", "9110 8.6", "Content-Length: \uff11\uff13\r\n".encode(), TITLE),
     Case("Arabic digits as a length", "9110 8.6", "Content-Length: \u0661\u0663\r\n".encode(), TITLE),
     Case("a signed length", "9110 8.6", b"Content-Length: +13\r\n", TITLE),
@@ -262,6 +267,22 @@ async def test_http_1_0_gets_an_export_that_ends_with_the_connection(alice, serv
     assert body[:10] == expected[:10]
 
 
+async def test_http_1_0_gets_the_head_of_a_stream_without_chunks(alice, server, sign):
+    for path in ("/api/me/export", "/api/me/tasks/events"):
+        head, body = await _over_http_1_0(server, sign("alice"), path, method="HEAD")
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        assert b"connection: close" in head
+        assert b"transfer-encoding" not in head
+        assert body == b""
+
+
+@pytest.mark.parametrize(("method", "target"), [("GET", "http://x"), ("GET", "http://x?a=1"), ("OPTIONS", "http://x")])
+async def test_an_absolute_target_without_a_path_is_the_root(exchange, refusal, method, target):
+    """RFC 9110 section 4.2.3: an empty path means `/`, which only development answers."""
+    (answer,) = await exchange(f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    refusal(answer, 404, "not_found")
+
+
 async def test_http_1_0_gets_events_without_chunks(alice, server, sign):
     await alice.make(title="A")
     address = urlsplit(server)
@@ -280,11 +301,11 @@ async def test_http_1_0_gets_events_without_chunks(alice, server, sign):
     assert b"\r\n" not in events, "no chunk begins within"
 
 
-async def _over_http_1_0(server: str, bearing: str, path: str) -> tuple[bytes, bytes]:
+async def _over_http_1_0(server: str, bearing: str, path: str, method: str = "GET") -> tuple[bytes, bytes]:
     address = urlsplit(server)
     async with asyncio.timeout(10):
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(f"GET {path} HTTP/1.0\r\nAuthorization: Bearer {bearing}\r\n\r\n".encode())
+        writer.write(f"{method} {path} HTTP/1.0\r\nAuthorization: Bearer {bearing}\r\n\r\n".encode())
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
     return head, body
