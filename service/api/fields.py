@@ -6,6 +6,7 @@ the fields looked at one by one, to tell the client about all of them (up to twe
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -24,6 +25,7 @@ BYTE = re.compile(r"\(byte (\d+)\)")  # in the words of msgspec
 # Of a whole request. A body of 64 KiB may hold 6,000 unknown fields; to name them all took 0.1 s and an answer of 2 MB.
 MAXIMUM_FAULTS = 20
 LONGEST_NAME = 40  # characters of a client's own name for a field, in an answer
+UNDECODABLE = "it holds half of a surrogate pair, or a number beyond all bounds"
 UNNAMED = FieldError("", f"is not valid; only {MAXIMUM_FAULTS} faults of a request are named")
 
 
@@ -52,17 +54,26 @@ def _parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON
 
 def _place(body: bytes, reason: str) -> str:
     """Where `body` stops being JSON in UTF-8: the byte from 0, the line and the column (in characters) from 1."""
-    at = int(found[1]) if (found := BYTE.search(reason)) else len(body)
+    at = min(int(found[1]), len(body) - 1) if (found := BYTE.search(reason)) else len(body)
     try:
         body.decode()
     except UnicodeDecodeError as error:
         if error.start <= at:
             return f"byte {error.start} is not UTF-8"
     if at >= len(body):
-        return f"it ends too early, after {len(body):,} bytes"
+        return f"it ends too early, after {len(body):,} bytes" if _is_cut_off(body) else UNDECODABLE
     before = body[:at].decode(errors="replace")
     line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1)
     return f"the fault is at byte {at}, line {line}, column {column + 1}"
+
+
+def _is_cut_off(body: bytes) -> bool:
+    """Whether JSON that msgspec takes for the beginning of one is that; half of a surrogate pair looks the same."""
+    try:
+        json.loads(body)
+    except ValueError:
+        return True
+    return False
 
 
 def convert(value: object, kind: type[S], *, strict: bool, most: int = MAXIMUM_FAULTS) -> S:

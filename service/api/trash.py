@@ -89,5 +89,6 @@ async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 
 def _refuse_conditions(request: ApiRequest) -> None:
     """Raise InvalidInputError for a write that is tied to a version, or says anything else that is not looked at."""
-    fields.decode(request.json_body.strip() or b"{}", NoParameters)
+    if request.json_body.strip() not in schemas.NOTHING:
+        fields.decode(request.json_body, NoParameters)
     conditions.refuse(request, "what is in the trash comes back, or goes, as it is")

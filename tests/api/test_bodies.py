@@ -99,6 +99,10 @@ async def test_null_is_as_no_body_where_none_is_needed(alice, refusal, body):
         assert (response.status_code, response.json()["completed"]) == (200, completed)
     response = await alice.request("DELETE", f"{alice.path}/{task['id']}", content=body, headers=JSON)
     assert (response.status_code, response.content) == (204, b"")
+    response = await alice.post(f"/api/me/trash/{task['id']}/restore", content=body, headers=JSON)
+    assert response.status_code == 200
+    response = await alice.request("DELETE", "/api/me/trash", content=body, headers=JSON)
+    assert (response.status_code, response.json()) == (200, {"deleted": 0})
     refusal(await alice.request("DELETE", "/api/me", content=body, headers=JSON), 422, "validation_error", "body")
 
 
@@ -111,6 +115,11 @@ async def test_null_is_as_no_body_where_none_is_needed(alice, refusal, body):
         (b'{"title": "A",}', "the fault is at byte 14, line 1, column 15."),
         ('{"title": "Ä",\n "id": x}'.encode(), "the fault is at byte 23, line 2, column 8."),
         (b'{"title": "A"', "it ends too early, after 13 bytes."),
+        (b'{"title": "A"}x', "the fault is at byte 14, line 1, column 15."),
+        (b'{"title": tru3}', "the fault is at byte 14, line 1, column 15."),
+        (b'{"title": "\\ud800"}', "it holds half of a surrogate pair, or a number beyond all bounds."),
+        (b'{"title": 1e400}', "it holds half of a surrogate pair, or a number beyond all bounds."),
+        (b'{"title": "\\ud800', "it ends too early, after 17 bytes."),
         (b'{"title": "\xff"}', "byte 11 is not UTF-8."),
         (b"[" * 20_000, "it is nested too deeply."),
     ],
