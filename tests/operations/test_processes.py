@@ -159,7 +159,8 @@ async def test_the_release_line_migrates_what_the_web_line_then_serves(launch, s
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_a_stop_lets_requests_in_flight_be_answered_first(start, user, lock, workers, signals):
-    process = await start(workers)
+    # Half of a worker's pool is a user's share: enough for all three requests if one worker gets them.
+    process = await start(workers, DB_CONNECTIONS="40")
     tasks = [(await user.post("/api/me/tasks", json={"title": "In flight"})).json() for _ in range(3)]
     owner = tasks[0]["user_id"]
     idle, writer = await asyncio.open_connection("127.0.0.1", user.base_url.port)
