@@ -38,13 +38,13 @@ sys.exit(main(["run"]))
 # The service with a handler of SIGUSR1 that blocks the event loop, and limits that a test can wait for: STOP_GRACE,
 # STOP_LIMIT, KILL_AFTER and HUNG_AFTER of the worker and of the supervisor.
 BLOCKABLE = """
-import signal, sys
+import signal, sys, time
 from service import supervisor, worker
 from service.__main__ import main
 
 def block_the_loop(*_):
     while True:
-        pass
+        time.sleep(0.1)
 
 signal.signal(signal.SIGUSR1, block_the_loop)
 grace, stop, kill, blocked, hung = map(float, sys.argv[1:])
@@ -357,7 +357,7 @@ async def test_a_service_that_was_suspended_as_a_whole_goes_on_with_the_same_wor
     process = await start(2, command=limited(blocked=4, hung=5), wait=True)
     before = workers_of(process)
     os.killpg(process.process.pid, signal.SIGSTOP)
-    await asyncio.sleep(7)  # longer than both limits
+    await asyncio.sleep(5.5)  # longer than both limits
     os.killpg(process.process.pid, signal.SIGCONT)
     await asyncio.sleep(1.5)  # at least one look
     assert workers_of(process) == before
@@ -505,8 +505,9 @@ async def test_the_client_address_of_a_request_line_is_that_before_our_proxies(s
 async def test_development_warns_of_a_blocked_event_loop_with_the_stack_and_goes_on(
     launch, settings, free_port, tmp_path, eventually
 ):
-    blocking = BLOCKABLE.replace("while True:", "while time.thread_time() < 0.2 + began:").replace(
-        "def block_the_loop(*_):", "def block_the_loop(*_):\n    import time; began = time.thread_time()"
+    blocking = BLOCKABLE.replace(
+        "    while True:\n        time.sleep(0.1)\n",
+        "    began = time.thread_time()\n    while time.thread_time() < began + 0.2:\n        pass\n",
     )
     command = limited(blocked=1, hung=1)
     process = launch(
