@@ -15,6 +15,7 @@ import pytest
 
 from service.api.operations import read as operations_of
 from service.errors import InvalidInputError
+from tests.locks import WAITING
 
 SEEDLING = "\U0001f331"
 LONGEST = {
@@ -656,10 +657,9 @@ class TestStatements:
 
     async def test_who_writes_while_a_batch_holds_its_tasks_waits(self, alice, connection, eventually):
         first, second = await make(alice, 2)
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         async with connection.transaction():
             await connection.execute("SELECT FROM tasks WHERE id = $1 FOR UPDATE", second["id"])
             batch = asyncio.create_task(send(alice, update(second, title="A"), update(first, title="B")))
-            await eventually(lambda: connection.fetchval(waiting))
+            await eventually(lambda: connection.fetchval(WAITING))
             assert (await alice.post(alice.path, json={"title": "Not kept waiting"})).status_code == 201
         assert statuses((await batch).json()["results"]) == [200, 200]

@@ -8,6 +8,8 @@ from collections import Counter
 import httpx
 import pytest
 
+from tests.locks import ADVISORY, WAITING
+
 KEYS = ["a", "x" * 255, "550e8400-e29b-41d4-a716-446655440000", "with a space"]
 WRITES = {
     "batch": ("/api/me/tasks/batch", {"operations": [{"op": "create", "task": {"title": "batch"}}]}),
@@ -73,8 +75,7 @@ async def test_while_the_first_is_under_way_the_second_is_told_to_come_back(alic
     async with connection.transaction():
         await connection.execute("SELECT FROM users WHERE id = 'alice' FOR UPDATE")
         first = asyncio.create_task(send(alice))
-        locked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
-        await eventually(lambda: connection.fetchval(locked))
+        await eventually(lambda: connection.fetchval(ADVISORY))
         second = await send(alice)
     refusal(second, 409, "request_in_progress")
     assert second.headers["retry-after"] == "1"
@@ -149,12 +150,11 @@ async def test_an_answer_is_kept_for_a_day(alice, connection, age, kept):
 
 async def test_a_client_that_hangs_up_in_between_leaves_nothing_behind(alice, connection, eventually):
     await alice.make("Before")
-    locked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     async with connection.transaction():
         await connection.execute("SELECT FROM users WHERE id = 'alice' FOR UPDATE")
         with pytest.raises(httpx.ReadTimeout):
             await alice.post(alice.path, json={"title": "Once"}, headers={"Idempotency-Key": "key"}, timeout=1)
-        await eventually(lambda: connection.fetchval(f"SELECT ({locked}) = 0"))
+        await eventually(lambda: connection.fetchval(f"SELECT ({ADVISORY}) = 0"))
     assert (await send(alice)).status_code == 201
     assert await titles(alice) == ["Once", "Before"]
 
@@ -182,7 +182,7 @@ async def test_of_a_keyed_write_and_an_erasure_the_first_in_line_is_done_first(
         await connection.execute("SELECT FROM users WHERE id = 'alice' FOR UPDATE")
         for do in order:
             started.append(asyncio.create_task(do(alice)))
-            waiting = f"SELECT count(DISTINCT pid) = {len(started)} FROM pg_locks WHERE NOT granted"
+            waiting = f"SELECT ({WAITING}) = {len(started)}"
             await eventually(lambda waiting=waiting: connection.fetchval(waiting))
     assert sorted([(await answer).status_code for answer in started]) == [201, 204]
     assert await titles(alice) == left

@@ -279,7 +279,7 @@ async def test_an_import_that_skips_waits_for_a_write_of_the_same_tasks_and_sees
             await connection.execute("SELECT pg_stat_clear_snapshot()")  # a transaction sees one state of it, else
             return await connection.fetchval(
                 "SELECT count(*) > 0 FROM pg_stat_activity"
-                " WHERE wait_event_type = 'Lock' AND query LIKE '%json_to_rec%'"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%json_to_rec%'"
             )
 
         await eventually(is_blocked)

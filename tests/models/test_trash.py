@@ -13,6 +13,7 @@ from service import database
 from service.errors import TaskNotFoundError, TaskQuotaError
 from service.models import StoredTask, Task, User, UserTasks, UserTrash, upkeep, user
 from service.text import with_keys
+from tests.locks import WAITING
 
 QUOTA = 10_000
 
@@ -52,7 +53,7 @@ async def assert_sound(connection) -> None:
 async def blocked(connection, count: int) -> None:
     """Wait until so many statements wait for a lock."""
     async with asyncio.timeout(5):
-        while await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < count:
+        while await connection.fetchval(WAITING) < count:
             await asyncio.sleep(0.01)
 
 

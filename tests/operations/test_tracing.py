@@ -21,6 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from service.database.traced import summary
 from service.models import task_sql, upkeep
 from service.models.listing import Position, TaskQuery, statement
+from tests.locks import WAITING
 
 RUN = [sys.executable, "-m", "service", "run"]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -272,8 +273,7 @@ async def waits_for_a_connection(address: httpx.URL) -> bool:
 
 
 async def waits(connection: asyncpg.Connection) -> bool:
-    held = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    return bool(await connection.fetchval(held))
+    return bool(await connection.fetchval(WAITING))
 
 
 async def test_headers_that_cannot_be_written_cost_no_span(start, collector, free_port):
