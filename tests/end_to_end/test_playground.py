@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -39,7 +40,10 @@ class Service:
 
     async def start(self) -> None:
         command = [sys.executable, "-m", "service", "run", "--development"]
-        self.process = Launched(command, self.folder, 0, cwd=self.folder, env=self._environment)
+        options = {"cwd": self.folder, "env": self._environment, "start_new_session": True}
+        self.process = Launched(
+            lambda stdout, stderr: subprocess.Popen(command, stdout=stdout, stderr=stderr, **options), self.folder, 0
+        )
         await self.process.says("Ctrl-C")
         (self.address,) = re.findall(r"(http://\S+/playground)$", self.process.stdout, re.MULTILINE)
 
