@@ -200,8 +200,8 @@ async def test_checking_tells_how_many_keys_there_are_or_why_none(launch, settin
         assert process.stderr.endswith(said)
 
 
-async def test_a_database_that_is_away_is_said_in_one_sentence(launch):
-    variables = {"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": SECRET}
+async def test_a_database_that_is_away_is_said_in_one_sentence(launch, free_port):
+    variables = {"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": SECRET, "PORT": str(free_port)}
     commands = (["check"], ["migrate"], ["run", "--development"])
     for process in [launch([*DOABLE, *command], **variables) for command in commands]:
         assert await process.exit_code() == 1
