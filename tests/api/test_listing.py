@@ -22,6 +22,7 @@ REFUSED = [
     ("label=home", "label", "did you mean 'tag'?"),
     ("dueBefore=2026-12-24", "dueBefore", "did you mean 'due_before'?"),
     ("order_by=title", "order_by", "did you mean 'sort'?"),
+    ("status[]=all", "status[]", "send it as 'status'; known are"),
     ("priority[]=high&priority[]=low", "priority[]", "once for each value: priority=a&priority=b; known are"),
     ("tag%5B0%5D=home", "tag[0]", "send it as 'tag'"),
     ("search=a&q=b", "q", "is another name of search"),
