@@ -44,6 +44,12 @@ class KeySource(Protocol):
         Raises InvalidTokenError when there is no such key, UnavailableError when there are no keys at all yet.
         """
 
+    async def successors(self, algorithm: str) -> Sequence[VerificationKey]:
+        """The keys that have come in place of those at hand, for a token without an id that none of them fits.
+
+        Raises as `find` does.
+        """
+
 
 class SharedSecret:
     """The secret of HS256 tokens, or several of them while one is rotated."""
@@ -61,6 +67,10 @@ class SharedSecret:
     async def find(self, algorithm: str, key_id: str | None) -> Sequence[bytes]:
         """Give all secrets."""
         return self.known(algorithm, key_id)
+
+    async def successors(self, algorithm: str) -> Sequence[bytes]:  # noqa: ARG002 - as above
+        """Give none: secrets do not change while the service runs."""
+        return ()
 
 
 class KeySet:

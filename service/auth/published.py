@@ -108,6 +108,18 @@ class PublishedKeys:
             raise UnavailableError("keys")
         raise InvalidTokenError("unknown key id" if key_id is not None else "no key for this algorithm")
 
+    async def successors(self, algorithm: str) -> Sequence[VerificationKey]:
+        """Give the key that was published in place of the one at hand, asking the issuer once in a cool-down.
+
+        Raises as `known` does.
+        """
+        if not self._is_fetching and monotonic() < self._asked_at + self._cooldown:
+            return ()
+        before = self.known(algorithm, None)
+        await self._ask_issuer()
+        after = self.known(algorithm, None)
+        return after if after != before else ()
+
     async def fetch(self) -> bool:
         """Fetch the keys now, or join the fetch that is under way; say whether it brought any."""
         if self._fetching is None or self._fetching.done():

@@ -128,6 +128,11 @@ class TokenVerifier:
         for key in keys:
             with contextlib.suppress(jwt.InvalidSignatureError):
                 return self._decode(token, key, algorithm, trust)
+        if key_id is None:  # the one key of its algorithm may have been rotated
+            self._decode(token, None, algorithm, trust)
+            for key in await trust.source.successors(algorithm):
+                with contextlib.suppress(jwt.InvalidSignatureError):
+                    return self._decode(token, key, algorithm, trust)
         raise InvalidTokenError("InvalidSignatureError")
 
     def _decode(self, token: str, key: VerificationKey | None, algorithm: str, trust: Trust) -> Identity:

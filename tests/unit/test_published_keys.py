@@ -138,6 +138,28 @@ async def test_a_token_without_a_key_id_passes_where_one_key_of_its_algorithm_is
     assert refused.value.reason == "no key id, and several keys are published for this algorithm"
 
 
+async def test_a_rotated_key_is_found_for_a_token_without_a_key_id_by_one_fetch_in_a_cool_down(published):
+    issuer, _ = published
+    keys = PublishedKeys(f"{issuer.origin}/jwks", algorithms=ALL, cooldown=60, max_stale=60)
+    verifier = TokenVerifier([Trust(source=keys)], remembered=0)
+    assert await keys.fetch()
+    forged = issuer.sign("first", headers={"kid": None})[:-8] + "AAAAAAAA"
+    del issuer.keys["first"]
+    issuer.add("second", "EdDSA")
+    token = issuer.sign("second", headers={"kid": None})
+    with pytest.raises(InvalidTokenError):
+        await verifier.verify(issuer.sign("second", exp=1, headers={"kid": None}))
+    fetches = issuer.fetches
+    assert (await verifier.verify(token)).user_id == "alice"
+    assert issuer.fetches == fetches + 1
+    for _ in range(20):
+        with pytest.raises(InvalidTokenError):
+            await verifier.verify(forged)
+    assert issuer.fetches == fetches + 1, "anybody can send such tokens"
+    assert (await verifier.verify(token)).user_id == "alice"
+    await keys.stop()
+
+
 async def test_a_key_that_is_published_without_an_id_serves_tokens_without_one(published):
     issuer, keys = published
     jwk = issuer.jwk("first")
