@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev-$(shell cksum < requirements-dev.txt | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCK := $(BIN)/uv pip compile pyproject.toml --extra redis --extra otel --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 LOCKED := $(PYTHON) -c 'import fcntl, subprocess, sys; lock = open(".install.lock", "w"); fcntl.flock(lock, fcntl.LOCK_EX); sys.exit(subprocess.call(["sh", "-ec", sys.argv[1]]))'
-PEERS := benchmarks/.venvs/fastapi_asyncpg/.done benchmarks/.venvs/fastapi_psycopg2/.done benchmarks/peers/fastify/node_modules/.done
+PEERS := $(addsuffix /.done,$(addprefix benchmarks/.venvs/,fastapi_asyncpg fastapi_psycopg2) $(patsubst %,benchmarks/peers/%/node_modules,fastify fastify_equal))
 ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 
 .DEFAULT_GOAL := help
@@ -35,10 +35,10 @@ bench: $(DEV) $(PEERS) ## measure Doable beside its peers: eight minutes, then t
 bench-report: $(DEV) ## write the table and the picture of the last `make bench`, a quick one too
 	@$(BIN)/python -m benchmarks report
 
-bench-check: $(DEV) ## fail when a request costs 15 % more CPU than recorded, as a multiple of the floor's (RECORD=1: record it)
+bench-check: $(DEV) ## fail when a request costs more instructions or WAL than recorded (RECORD=1: record them; needs valgrind)
 	@$(BIN)/python -m benchmarks check $(if $(RECORD),--record)
 
-bench-statements: $(DEV) ## tell what PostgreSQL spends on each statement, and on the parts of an update (half a minute, on Linux)
+bench-statements: $(DEV) ## print what each statement costs PostgreSQL: instructions (with valgrind), bytes of WAL, µs (on Linux)
 	@$(BIN)/python -m benchmarks statements
 
 check: $(DEV) ## format, lint, types, imports, drift between models and migrations
@@ -61,7 +61,7 @@ migration: $(DEV) ## make a migration from what changed in the models: make migr
 	@$(BIN)/aerich migrate --offline --name "$(NAME)"
 
 clean: ## remove the environments and what the tests left; the data in .data stays
-	@rm -rf $(VENV) benchmarks/.venvs benchmarks/.results benchmarks/peers/fastify/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) benchmarks/.venvs benchmarks/.results benchmarks/peers/*/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # Installations wait for each other at a lock, and each ends with a marker: two commands at once on a fresh clone, or one
 # that was interrupted, leave no half of an environment.
@@ -83,7 +83,7 @@ benchmarks/.venvs/%/.done: benchmarks/peers/%/requirements.txt $(VENV)/.made
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-input $(ROOT_OK) --require-hashes -r $<
 	@touch $@
 
-benchmarks/peers/fastify/node_modules/.done: benchmarks/peers/fastify/package-lock.json
-	@echo "doable: installing the peer fastify (once) …"
-	@if command -v npm > /dev/null; then cd benchmarks/peers/fastify && npm ci --silent && touch node_modules/.done; \
+benchmarks/peers/%/node_modules/.done: benchmarks/peers/%/package-lock.json
+	@echo "doable: installing the peer $* (once) …"
+	@if command -v npm > /dev/null; then cd benchmarks/peers/$* && npm ci --silent && touch node_modules/.done; \
 	else echo "doable: there is no npm, so Fastify is left out"; fi

@@ -5,26 +5,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import msgspec
-
-from benchmarks import cells, plot, report, results, runs, statements
+from benchmarks import cells, costs, plot, report, results, runs
 
 
 def main() -> int:
-    """Run a sub-command; return the process's exit code, 1 when a ratio got worse."""
+    """Run a sub-command; return the process's exit code, 1 when a request costs more than recorded."""
     parser = argparse.ArgumentParser("benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="measure all servers; write the page and the picture unless --quick")
     run.add_argument("--quick", action="store_true", help="two minutes: fewer users, one round, nothing written")
     run.set_defaults(command=_run)
-    check = commands.add_parser("check", help="compare Doable's CPU for a request, as a multiple of the floor's")
-    check.add_argument("--record", action="store_true", help="take today's ratios as those to hold")
+    check = commands.add_parser(
+        "check", help="compare the instructions and the WAL of a request with the recorded ones"
+    )
+    check.add_argument("--record", action="store_true", help="take today's figures as those to hold")
     check.set_defaults(command=_check)
     again = commands.add_parser("report", help="write the page and the picture from the last run")
     again.set_defaults(command=_report)
-    alone = commands.add_parser("statements", help="what PostgreSQL spends on each statement, and an update's parts")
+    alone = commands.add_parser("statements", help="what PostgreSQL spends on each statement")
     alone.set_defaults(command=_statements)
     options = parser.parse_args()
     return int(options.command(options))
@@ -45,35 +45,33 @@ def _report(_options: argparse.Namespace) -> int:
 
 
 def _statements(_options: argparse.Namespace) -> int:
-    asyncio.run(statements.measure())
+    asyncio.run(costs.compare())
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
+    now = asyncio.run(costs.measure())
     if options.record:
-        now = _measured(runs.RECORD, cells.CHECKED)
-        results.RECORDED.write_bytes(msgspec.json.format(msgspec.json.encode(now)) + b"\n")
-        print(f"Recorded: {_listed(now)}.")
+        costs.record(now)
+        print(f"Recorded: {_listed(now.figures())}.")
         return 0
-    recorded = msgspec.json.decode(results.RECORDED.read_bytes(), type=dict[str, float])
-    now = _measured(runs.CHECK, cells.CHECKED)
-    failed = results.worse(now, recorded)
-    if failed:  # once more: a busy machine errs now and then, and seldom twice in the same way
-        print(f"Worse than recorded: {', '.join(failed)}; measuring again …")
-        now |= _measured(runs.CHECK, [cell for cell in cells.CHECKED if cell.name in failed])
-        failed = results.worse(now, {cell: recorded[cell] for cell in failed})
-    print(f"Doable's CPU for a request, as a multiple of the floor's: {_listed(now)}; recorded: {_listed(recorded)}.")
-    for cell, (ratio, before) in failed.items():
-        print(f"{cell}: {ratio:.2f}, recorded {before:.2f}: worse by {ratio / before - 1:.0%}.", file=sys.stderr)
+    before = costs.recorded()
+    if now.conditions != before.conditions:
+        here, there = " ".join(now.conditions), " ".join(before.conditions)
+        print(
+            f"Recorded on {there}, and this is {here}: not to be compared. RECORD=1 records it anew.", file=sys.stderr
+        )
+        return 1
+    failed = costs.worse(now.figures(), before.figures())
+    print(f"{_listed(now.figures())}.")
+    for name, (value, recorded) in failed.items():
+        more = f"more by {value / recorded - 1:.1%}"
+        print(f"{name}: {value:,.1f}, recorded {recorded:,.1f}: {more}.", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _measured(plan: runs.Plan, asked: Sequence[cells.Cell]) -> dict[str, float]:
-    return results.costs(runs.run(plan, ("doable", "floor"), asked))
-
-
-def _listed(ratios: Mapping[str, float]) -> str:
-    return ", ".join(f"{cell} {ratio:.2f}" for cell, ratio in ratios.items())
+def _listed(figures: Mapping[str, float]) -> str:
+    return "; ".join(f"{name}: {value:,.0f}" for name, value in figures.items())
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ STYLE = """
   .foot { font-size: 11px }
   .axis { stroke: #d8dee4 }
   rect.doable { fill: #12a366 } rect.floor { fill: none; stroke: #8c959f; stroke-dasharray: 3 2 }
-  rect.fastify { fill: #5b8def } rect.fastapi_asyncpg { fill: #b08bd9 } rect.fastapi_psycopg2 { fill: #d9a05b }
+  rect.fastify_equal { fill: #2f5fc4 } rect.fastify { fill: #8fb2f5 }
+  rect.fastapi_asyncpg { fill: #b08bd9 } rect.fastapi_psycopg2 { fill: #d9a05b }
   @media (prefers-color-scheme: dark) {
     .ground { fill: #0d1117; stroke: #30363d } text { fill: #9198a1 } .title, .cell { fill: #f0f6fc }
     .doable.value { fill: #3fcf8e } .axis { stroke: #30363d } rect.doable { fill: #2bb673 }

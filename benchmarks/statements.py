@@ -1,180 +1,219 @@
-"""What PostgreSQL spends on each statement of Doable's, beside the floor's; and what an update's time is spent on.
+"""The statements that are measured one by one: Doable's, the floor's and those of Fastify with equal work.
 
-Rates say who is slower, not why. Here one connection sends one statement after the other, with the data in memory and
-nothing synchronised to the disk, and the kernel tells how long its backend ran. Linux only: it reads /proc.
+Doable's are recorded from its own code: the managers are handed a recorder in place of a connection and asked to do
+what a request asks of them. So a statement that changes there is measured as it is now. The peers' are read from their
+files.
 """
 
 from __future__ import annotations
 
 import ast
-import random
+import re
 import subprocess
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
 
 import asyncpg
 
-from benchmarks.servers import KINDS, ROOT, SECRET, stage
-from service.models import task_sql
-from service.models.listing import TaskQuery, statement
+from benchmarks.servers import KINDS, ROOT, SECRET, Database
+from service.database.transactions import Session
+from service.models import UserTasks
+from service.models.listing import TaskQuery
+from service.text import with_keys
 
-PASSES, TRIES, TIMES = 5, 5, 200  # the quickest of so many tries of so many executions: nothing else makes one quicker
-WARM = 12  # executions after which a plan is the generic one
 USERS, TASKS_EACH = 200, 50
+QUOTA = 10_000
+PARTIES = ("doable", "floor", "fastify_equal")
+READS = ("one task", "list of 20", "list of 50", "unchanged list")
+WRITES = ("create", "update", "toggle")
+ONCE = ("delete",)  # can be done only once to a task, so it is not repeated for µs and WAL
+VERBS = (*READS, *WRITES, *ONCE)
 
-COLUMNS = "id, user_id, title, description, completed, completed_at, priority, tags, created_at, updated_at, version"
-
-OWNERS = f"""
-INSERT INTO users (id, created_at, written_at, revision, task_count)
-SELECT 'user-' || owner, now(), now(), {TASKS_EACH}, {TASKS_EACH} FROM generate_series(1, {USERS}) AS owner
-"""
-TASKS = f"""
-INSERT INTO tasks (user_id, title, title_key, description, description_key, completed, priority, tags, tag_keys,
-                   created_at, updated_at, version)
-SELECT 'user-' || owner, 'Task number ' || number, 'task number ' || number, 'What task ' || number || ' is about',
-       'what task ' || number || ' is about', false, number % 4, '{{home,work}}', '{{home,work}}', now(), now(), number
-FROM generate_series(1, {USERS}) AS owner, generate_series(1, {TASKS_EACH}) AS number
-"""
-FLOOR_TASKS = f"""
+FILL = """
 INSERT INTO tasks (user_id, title, description)
 SELECT 'user-' || owner, 'Task number ' || number, 'What task ' || number || ' is about'
-FROM generate_series(1, {USERS}) AS owner, generate_series(1, {TASKS_EACH}) AS number
+FROM generate_series(1, {users}) AS owner, generate_series(1, {tasks}) AS number
 """
-NEW = (None, None, 10**6, "New", None, False, 0, (), None, None, "new", None, ())  # a task as `CREATE` takes it
-
-# An update that does only what must be done to one row, on a copy of the table that is as bare or as full as is said.
-ROW = """
-UPDATE copy SET title = $3, updated_at = now(), version = version + 1000000 WHERE user_id = $1 AND id = $2
-RETURNING id, version
+FILL_EQUAL = """
+INSERT INTO users (id, revision, task_count) SELECT 'user-' || owner, {tasks}, {tasks}
+FROM generate_series(1, {users}) AS owner;
+INSERT INTO tasks (user_id, title, description, completed, priority, tags, version)
+SELECT 'user-' || owner, 'Task number ' || number, 'What task ' || number || ' is about', false, number % 4,
+       '{{home,work}}', number
+FROM generate_series(1, {users}) AS owner, generate_series(1, {tasks}) AS number
 """
-INDEXES = "SELECT indexname FROM pg_indexes WHERE tablename = 'copy' AND indexname !~ 'pkey|user_id_version'"
-CHECKS = "SELECT conname FROM pg_constraint WHERE conrelid = 'copy'::regclass AND contype = 'c'"
-
-Arguments = Callable[[], Sequence[object]]
 
 
-class Meter:
-    """One connection, and the time that its backend runs."""
+class Execution(NamedTuple):
+    """A statement with the values of its `$n`."""
 
-    def __init__(self, connection: asyncpg.Connection, tasks: Sequence[tuple[str, int]]) -> None:
-        """Measure on `connection`, whose database holds `tasks`, by owner and id."""
-        self.connection = connection
-        self._schedule = Path(f"/proc/{connection.get_server_pid()}/schedstat")
-        self._tasks = tasks
-
-    def owner(self, *more: object) -> Arguments:
-        """Arguments: a user's id, then `more`."""
-        return lambda: (random.choice(self._tasks)[0], *more)
-
-    def task(self, *, titled: bool = False) -> Arguments:
-        """Arguments: a task's owner and id, then a title if one is wanted, another each time."""
-        return lambda: (*random.choice(self._tasks), *([f"T {random.random()}"] if titled else []))
-
-    def write(self, *, titled: bool = False) -> Arguments:
-        """The same as our writes take it: of a caller without e-mail and name, who expects no version."""
-        arguments = self.task(titled=titled)
-        return lambda: ((found := arguments())[0], None, None, found[1], None, *found[2:])
-
-    async def spent(self, text: str, arguments: Arguments) -> float:
-        """Microseconds of the backend's time that one execution takes."""
-        for _ in range(WARM):
-            await self.connection.fetchrow(text, *arguments())
-        return min([await self._try(text, arguments) for _ in range(TRIES)])
-
-    async def _try(self, text: str, arguments: Arguments) -> float:
-        before = self._ran()
-        for _ in range(TIMES):
-            await self.connection.fetchrow(text, *arguments())
-        return (self._ran() - before) / TIMES / 1000
-
-    def _ran(self) -> int:
-        return int(self._schedule.read_text().split()[0])  # nanoseconds
+    text: str
+    arguments: Sequence[object]
 
 
-async def measure() -> None:
-    """Print both tables."""
-    with stage(["doable", "floor"]) as (database, _):
-        await database.prepare(["doable", "floor"])
-        url, floor_url = database.url("doable"), database.url("floor")
-        environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
-        subprocess.run(KINDS["doable"].migrate, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-        doable = await _open(url, [OWNERS, TASKS])
-        sql = _constants(KINDS["floor"].folder / "app.py")
-        floor = await _open(floor_url, [sql["SCHEMA"], FLOOR_TASKS])
-        await _compare(doable, floor, sql)
-        await _take_apart(doable, floor, sql)
-        await doable.connection.close()
-        await floor.connection.close()
+class Place(NamedTuple):
+    """The task that an execution is about, and the number of the execution, which makes its title another."""
+
+    owner: str
+    task: int
+    number: int
+
+    @property
+    def title(self) -> str:
+        """A title that the task has not had."""
+        return f"Title {self.number}"
 
 
-async def _compare(doable: Meter, floor: Meter, sql: dict[str, str]) -> None:
-    page, (_, *page_arguments) = statement("", TaskQuery(limit=20))
-    pairs = {
-        "one task": ((task_sql.FIND, doable.task()), (sql["FIND"], floor.task())),
-        "list of 20": ((page, doable.owner(*page_arguments)), (sql["PAGE"], floor.owner(20))),
-        "list of 50": ((statement("", TaskQuery())[0], doable.owner()), (sql["WHOLE"], floor.owner())),
-        "update": ((task_sql.update(("title",)), doable.write(titled=True)), (sql["UPDATE"], floor.task(titled=True))),
-        "toggle": ((task_sql.TOGGLE, doable.write()), (sql["TOGGLE"], floor.task())),
-        "create": (
-            (task_sql.CREATE, doable.owner(*NEW)),
-            (sql["CREATE"], floor.owner("New")),
-        ),
+class Party(NamedTuple):
+    """A server whose statements are measured: `execution` gives one for each of its `verbs`."""
+
+    name: str
+    verbs: Mapping[str, Callable[[Place], Awaitable[Execution]]]
+    tasks: Sequence[tuple[str, int]]
+
+    async def executions(self, verb: str, count: int, tasks: int = USERS * TASKS_EACH) -> list[Execution]:
+        """`count` executions of a verb, in turns over the users and then over `tasks` of their tasks."""
+        places = (Place(*self.tasks[number % tasks], number) for number in range(count))
+        return [await self.verbs[verb](place) for place in places]
+
+
+class _Recorded(Exception):  # noqa: N818 - no error: it carries the statement out of the manager
+    """What a manager was about to send."""
+
+
+class _Recorder:
+    """Stands where a manager expects a connection."""
+
+    async def fetch_row(self, statement: str, *arguments: object) -> NoReturn:
+        """Take the statement, and let the manager go no further."""
+        raise _Recorded(statement, arguments)
+
+    fetch_read = fetch_row
+
+
+def _doable(ask: Callable[[UserTasks, Place], Awaitable[Any]]) -> Callable[[Place], Awaitable[Execution]]:
+    async def record(place: Place) -> Execution:
+        try:
+            await ask(UserTasks(place.owner, session=_Recorder()), place)  # type: ignore[arg-type]  # reason: it only records
+        except _Recorded as recorded:
+            return Execution(*recorded.args)
+        raise RuntimeError("the manager sent nothing")
+
+    return record
+
+
+DOABLE = {
+    "one task": _doable(lambda tasks, place: tasks.find(place.task)),
+    "list of 20": _doable(lambda tasks, _: tasks.list(TaskQuery(limit=20))),
+    "list of 50": _doable(lambda tasks, _: tasks.list(TaskQuery())),
+    "unchanged list": _doable(lambda tasks, _: tasks.state()),
+    "create": _doable(lambda tasks, place: tasks.create(with_keys({"title": place.title}), quota=QUOTA)),
+    "update": _doable(lambda tasks, place: tasks.update(place.task, with_keys({"title": place.title}))),
+    "toggle": _doable(lambda tasks, place: tasks.toggle(place.task)),
+    "delete": _doable(lambda tasks, place: tasks.delete(place.task, trash_quota=QUOTA)),
+}
+
+
+def _written(text: str, *rest: Callable[[Place], object]) -> Callable[[Place], Awaitable[Execution]]:
+    """A peer's statement: its text, and what its arguments behind the owner are."""
+
+    async def execution(place: Place) -> Execution:
+        return Execution(text, (place.owner, *(argument(place) for argument in rest)))
+
+    return execution
+
+
+def _floor() -> dict[str, Callable[[Place], Awaitable[Execution]]]:
+    sql = constants(KINDS["floor"].folder / "app.py")
+    return {
+        "one task": _written(sql["FIND"], lambda place: place.task),
+        "list of 20": _written(sql["PAGE"], lambda _: 20),
+        "list of 50": _written(sql["WHOLE"]),
+        "create": _written(sql["CREATE"], lambda place: place.title),
+        "update": _written(sql["UPDATE"], lambda place: place.task, lambda place: place.title),
+        "toggle": _written(sql["TOGGLE"], lambda place: place.task),
     }
-    print("| µs of PostgreSQL for a statement | Doable | Sanic floor |\n| --- | ---: | ---: |")
-    for name, (ours, theirs) in pairs.items():
-        print(f"| {name} | {await doable.spent(*ours):.0f} | {await floor.spent(*theirs):.0f} |", flush=True)
 
 
-async def _take_apart(doable: Meter, floor: Meter, sql: dict[str, str]) -> None:
-    """Begin with the floor's update, and add what Doable's does more, one thing at a time."""
-    steps: dict[str, float] = {}
-    for _ in range(PASSES):  # in turns: what the machine does meanwhile falls on all of them
-        async for name, spent in _parts(doable, floor, sql):
-            steps[name] = min(spent, steps.get(name, spent))
-    print("\n| µs of PostgreSQL for an update | more | in all |\n| --- | ---: | ---: |")
-    before = 0.0
-    for name, spent in steps.items():
-        print(f"| {name} | {spent - before:.0f} | {spent:.0f} |")
-        before = spent
+def _fastify_equal() -> dict[str, Callable[[Place], Awaitable[Execution]]]:
+    sql = named(KINDS["fastify_equal"].folder / "statements.sql")
+    nothing = (lambda _: None,)
+    return {
+        "one task": _written(sql["find"], lambda place: place.task),
+        "list of 20": _written(sql["page"], lambda _: None, lambda _: None, lambda _: 21),
+        "list of 50": _written(sql["page"], lambda _: None, lambda _: None, lambda _: None),
+        "unchanged list": _written(sql["state"]),
+        "create": _written(
+            sql["create"], lambda _: QUOTA, lambda place: place.title, lambda _: None, lambda _: False, lambda _: 0,
+            lambda _: (), *nothing * 2,
+        ),
+        "update": _written(
+            sql["update"], lambda place: place.task, lambda _: None, lambda place: place.title, lambda _: False,
+            *nothing * 4, lambda _: False, *nothing, lambda _: False, *nothing,
+        ),
+        "toggle": _written(sql["complete"], lambda place: place.task, *nothing * 2),
+        "delete": _written(sql["delete"], lambda place: place.task, lambda _: None),
+    }  # fmt: skip
 
 
-async def _parts(doable: Meter, floor: Meter, sql: dict[str, str]) -> AsyncIterator[tuple[str, float]]:
-    yield "the floor's update", await floor.spent(sql["UPDATE"], floor.task(titled=True))
-    execute = doable.connection.execute
-    for name, (indexes, checks, kept) in {
-        "a version, with an index to find changes by": (False, False, False),
-        "the indexes that lists are sorted by": (True, False, False),
-        "the CHECK constraints": (True, True, False),
-        "the JSON that is kept for reads": (True, True, True),
-    }.items():
-        await execute("DROP TABLE IF EXISTS copy; CREATE TABLE copy (LIKE tasks INCLUDING ALL)")
-        if not kept:
-            await execute("ALTER TABLE copy DROP COLUMN document")
-        for unwanted in [] if indexes else await doable.connection.fetch(INDEXES):
-            await execute(f'DROP INDEX "{unwanted[0]}"')
-        for unwanted in [] if checks else await doable.connection.fetch(CHECKS):
-            await execute(f'ALTER TABLE copy DROP CONSTRAINT "{unwanted[0]}"')
-        await execute(f"INSERT INTO copy ({COLUMNS}) OVERRIDING SYSTEM VALUE SELECT {COLUMNS} FROM tasks")
-        await execute("VACUUM (ANALYZE) copy")
-        yield name, await doable.spent(ROW, doable.task(titled=True))
-    await execute("VACUUM (ANALYZE)")
-    yield (
-        "the task's lock, the owner's revision, the answer",
-        await doable.spent(task_sql.update(("title",)), doable.write(titled=True)),
-    )
+async def fill(database: Database) -> tuple[str, list[Party]]:
+    """Give each party a database with USERS users of TASKS_EACH tasks; return PostgreSQL's version and the parties."""
+    version = await database.prepare(PARTIES)
+    return version, [
+        await _party(database, "doable", DOABLE, _fill_doable),
+        await _party(database, "floor", _floor(), _fill_floor),
+        await _party(database, "fastify_equal", _fastify_equal(), _fill_fastify_equal),
+    ]
 
 
-async def _open(url: str, statements: Sequence[str]) -> Meter:
-    connection = await asyncpg.connect(url)
+async def fill_doable(database: Database) -> tuple[str, Party]:
+    """Do the same for Doable alone."""
+    version = await database.prepare(["doable"])
+    return version, await _party(database, "doable", DOABLE, _fill_doable)
+
+
+async def _party(
+    database: Database,
+    name: str,
+    verbs: Mapping[str, Callable[[Place], Awaitable[Execution]]],
+    fill_it: Callable[[asyncpg.Connection, str], Awaitable[None]],
+) -> Party:
+    connection = await asyncpg.connect(database.url(name))
     await connection.execute("SET synchronous_commit = off")
-    for text in statements:
-        await connection.execute(text)
+    await fill_it(connection, database.url(name))
     await connection.execute("VACUUM (ANALYZE)")
-    found = await connection.fetch("SELECT user_id, id FROM tasks")
-    return Meter(connection, [(row["user_id"], row["id"]) for row in found])
+    rows = await connection.fetch("""
+        SELECT user_id, id FROM tasks
+        ORDER BY row_number() OVER (PARTITION BY user_id ORDER BY hashint8(id)), user_id
+    """)
+    await connection.close()
+    return Party(name, verbs, [(row["user_id"], row["id"]) for row in rows])
 
 
-def _constants(module: Path) -> dict[str, str]:
+async def _fill_doable(connection: asyncpg.Connection, url: str) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
+    subprocess.run(KINDS["doable"].migrate, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    for owner in range(1, USERS + 1):
+        tasks = UserTasks(f"user-{owner}", session=Session(connection))
+        async with connection.transaction():
+            for number in range(1, TASKS_EACH + 1):
+                text = {"title": f"Task number {number}", "description": f"What task {number} is about"}
+                values = {**text, "priority": number % 4, "tags": ["home", "work"]}
+                await tasks.create(with_keys(values), quota=QUOTA)
+
+
+async def _fill_floor(connection: asyncpg.Connection, _url: str) -> None:
+    await connection.execute(constants(KINDS["floor"].folder / "app.py")["SCHEMA"])
+    await connection.execute(FILL.format(users=USERS, tasks=TASKS_EACH))
+
+
+async def _fill_fastify_equal(connection: asyncpg.Connection, _url: str) -> None:
+    await connection.execute((KINDS["fastify_equal"].folder / "schema.sql").read_text())
+    await connection.execute(FILL_EQUAL.format(users=USERS, tasks=TASKS_EACH))
+
+
+def constants(module: Path) -> dict[str, str]:
     """The texts that a module of the floor's names in capitals; it cannot be imported without starting it."""
     names: dict[str, str] = {}
     for node in ast.parse(module.read_text()).body:
@@ -185,3 +224,9 @@ def _constants(module: Path) -> dict[str, str]:
             except NameError:
                 continue  # it asks the environment
     return names
+
+
+def named(file: Path) -> dict[str, str]:
+    """The statements of an SQL file, by the name in the comment `-- name: …` above each."""
+    parts = re.split(r"^-- name: (\w+)\n", file.read_text(), flags=re.MULTILINE)
+    return {name: text.strip().removesuffix(";") for name, text in zip(parts[1::2], parts[2::2], strict=True)}
