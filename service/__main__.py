@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnavailableError as error:
         _complain(f"{failures.explain(error)}.")
     except ConfigurationError as error:
-        _complain(*error.faults)
+        _complain(*error.faults, *preflight.unknown(os.environ))  # one misspelled is one missing
     except DoableError as error:
         _complain(error.detail)
     except KeyboardInterrupt:
@@ -127,6 +127,7 @@ def _run_for_development() -> int:
         demo = development.token(settings, development.DEMO_USER, seconds=86_400, name="Demo")
         address = f"http://localhost:{settings.port}"
         page, line = _playground(settings, address)
+        _complain(*preflight.unknown(os.environ))
         landing = Landing(address, development.DEMO_USER, page)
         welcome = WELCOME.format(
             address=address, playground=line, user=development.DEMO_USER, token=demo, folder=development.DATA

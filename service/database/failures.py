@@ -92,6 +92,7 @@ def explain(error: BaseException) -> str:
         sentence = f"there is no TLS connection to the database: {said}; {url} sslmode"
     elif isinstance(cause, socket.gaierror):
         sentence = f"the database cannot be reached, its host is not known: {said}; {url} host"
+        sentence += ", and percent-encode the password's special characters"
     else:
         sentence = f"the database cannot be reached: {said}; {url} host and port"
     return sentence

@@ -248,6 +248,7 @@ async def test_each_command_says_what_is_wrong_with_the_database_in_its_own_word
         assert process.stderr.startswith(SENTENCES[fault])
         assert process.stderr.count("\n") == 1
         assert words in process.stderr
+        assert ("percent-encode" in process.stderr) is (fault == "the host")  # an @ in a password ends it early
         assert "pass-word" not in process.stdout + process.stderr
 
 
@@ -308,6 +309,18 @@ def test_all_that_it_cannot_run_with_is_said_at_once(environment, capsys):
     assert main(["run"]) == 1
     said = capsys.readouterr().err.splitlines()
     assert [line.split()[1] for line in said] == ["PORT", "LOG_LEVEL", "No", "DATABASE_URL"]
+
+
+def test_a_misspelled_setting_is_named_beside_the_one_that_is_missing(environment, capsys):
+    environment(DATABASE_ULR=SOMEWHERE, BETTER_AUTH_SECERT=SECRET)
+    assert main(["run"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[-2:] == [
+        "doable: BETTER_AUTH_SECERT is not a setting of Doable; did you mean BETTER_AUTH_SECRET?",
+        "doable: DATABASE_ULR is not a setting of Doable; did you mean DATABASE_URL?",
+    ]
+    assert SECRET not in "".join(said)
+    assert "pass-word" not in "".join(said)
 
 
 async def test_a_variable_that_looks_like_a_setting_is_warned_about_and_not_refused(launch, settings, free_port):
@@ -427,6 +440,12 @@ def visit(launch, folder, free_port, eventually) -> Callable[..., Awaitable[Gues
         return guest
 
     return run
+
+
+async def test_make_run_names_a_misspelled_setting(visit):
+    guest = await visit(BETTER_AUTH_ULR="http://localhost:3000")
+    assert await guest.leave() == 0
+    assert guest.process.stderr == "doable: BETTER_AUTH_ULR is not a setting of Doable; did you mean BETTER_AUTH_URL?\n"
 
 
 async def test_make_run_needs_nothing_and_the_data_outlives_it(visit, folder, launch):
