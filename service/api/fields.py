@@ -162,6 +162,9 @@ def _misfit(content: object, kind: Any, *, strict: bool) -> str | bool:  # noqa:
         if (read := _reader(kind)) and content is not None:
             read(content)
     except msgspec.ValidationError:
+        sentence = _sentence(kind)
+        if strict and sentence and isinstance(content, str) and not _misfit(content, kind, strict=False):  # "true", "7"
+            return f"must be {sentence}, without quotation marks"
         return True
     except ValueError as error:
         return str(error) or True

@@ -67,9 +67,8 @@ def of_body(request: Request, accepted: Collection[str]) -> str:
     except ValueError:
         found = MediaType("", ())
     if found.name not in accepted:
-        raise UnsupportedMediaTypeError(
-            f"Send the body with a Content-Type header that is one of: {names}.", "Accept", names
-        )
+        quoted = "' or '".join(sorted(accepted))
+        raise UnsupportedMediaTypeError(f"Send the body with the header 'Content-Type: {quoted}'.", "Accept", names)
     if not UTF_8.issuperset(found.values("charset")):
         raise UnsupportedMediaTypeError(
             "Send the body in UTF-8: no other charset in the Content-Type header is understood.",

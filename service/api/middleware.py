@@ -120,7 +120,7 @@ def bearer_token(request: ApiRequest) -> str:
 def task_id(text: str) -> int:
     """The task's id in a path. Raises TaskNotFoundError for what no task can have: it is not there."""
     if not TASK_ID.fullmatch(text) or int(text) > MAXIMUM_BIGINT:
-        raise TaskNotFoundError
+        raise TaskNotFoundError("There is no task with this id; ids are whole numbers, such as 42.")
     return int(text)
 
 

@@ -141,7 +141,7 @@ async def test_a_body_that_is_not_declared_as_json_is_not_read(send, refusal, me
     headers = {} if media_type is None else {"Content-Type": media_type}
     for response in await send(b'{"title": "A", "completed": true}', headers):
         body = refusal(response, 415, "unsupported_media_type")
-        assert "a Content-Type header that is one of: application/json" in body["detail"]
+        assert "the header 'Content-Type: application/json'" in body["detail"]
         assert "application/json" in response.headers["accept"]
 
 
@@ -193,7 +193,7 @@ async def test_an_import_reads_media_types_by_the_same_rules(alice, media_type, 
 
 async def test_an_import_says_what_is_wrong_with_its_media_type(alice, refusal):
     for headers, said in (
-        ({"Content-Type": "text/plain"}, "is one of: application/json, text/csv"),
+        ({"Content-Type": "text/plain"}, "'Content-Type: application/json' or 'text/csv'"),
         ({"Content-Type": "text/csv; charset=latin-1"}, "charset"),
         ({"Content-Type": "text/csv", "Content-Encoding": "gzip"}, "Content-Encoding"),
     ):

@@ -44,6 +44,26 @@ class TestShape:
         assert body["detail"] == "; ".join(f"{error['field']}: {error['message']}" for error in body["errors"]) + "."
 
     @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"completed": "true"}, "must be true or false, without quotation marks"),
+            ({"completed": "done"}, "must be true or false"),
+            ({"completed": 1}, "must be true or false"),
+            ({"title": 7}, "must be 1 to 200 characters after trimming white space, one of them visible"),
+        ],
+    )
+    async def test_a_switch_sent_as_text_is_told_to_lose_its_quotation_marks(self, alice, refusal, change, message):
+        task = await alice.make()
+        response = await alice.patch(f"{alice.path}/{task['id']}", json=change)
+        (error,) = refusal(response, 422, "validation_error", *change)["errors"]
+        assert error["message"] == message
+
+    @pytest.mark.parametrize("task_id", ["undefined", "0", "7.5", "6f1c2a0e-0000-4000-8000-000000000000"])
+    async def test_an_id_that_no_task_can_have_is_404_and_says_what_ids_look_like(self, alice, refusal, task_id):
+        body = refusal(await alice.get(f"{alice.path}/{task_id}"), 404, "task_not_found")
+        assert body["detail"] == "There is no task with this id; ids are whole numbers, such as 42."
+
+    @pytest.mark.parametrize(
         ("authorization", "status", "code"),
         [
             ([], 401, "authentication_required"),
@@ -285,7 +305,7 @@ class TestRawHttp:
         assert (await send("GET http://elsewhere.example/api/alice/tasks?limit=1 HTTP/1.1")).status_code == 200
         refusal(await send("GET http://elsewhere.example/api/bob/tasks HTTP/1.1"), 403, "forbidden")
 
-    @pytest.mark.parametrize("line", ["GET * HTTP/1.1", "GET /../../etc/passwd HTTP/1.1"])
+    @pytest.mark.parametrize("line", ["GET /* HTTP/1.1", "GET /../../etc/passwd HTTP/1.1"])
     async def test_what_is_no_path_of_ours_is_not_found(self, send, refusal, line):
         refusal(await send(line), 404, "not_found")
 
