@@ -32,7 +32,7 @@ class Settings:
     )  # fmt: skip
     better_auth_secret: str = _setting(
         parsing.secret_or_secrets, "",
-        "The secret that HS256 tokens are signed with; 32 bytes at least. To rotate it, give the new and the old one, "
+        "The secret that HS256 tokens are signed with; 32 bytes at least. To rotate it, give the old and the new one, "
         "separated by a comma: each is accepted, the first signs.",
         secret=True,
     )  # fmt: skip
