@@ -48,7 +48,7 @@ PAGE = """<!doctype html>
     li span {{ color: var(--quiet) }}
     code, pre {{ font: .875rem/1.5 ui-monospace, monospace; background: var(--box); border-radius: .375rem }}
     code {{ padding: .1rem .3rem }}
-    pre {{ padding: .75rem 1rem; overflow-x: auto }}
+    pre {{ padding: .75rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere }}
   </style>
 </head>
 <body>
