@@ -71,8 +71,10 @@ def _is_cut_off(body: bytes) -> bool:
     """Whether JSON that msgspec takes for the beginning of one is that; half of a surrogate pair looks the same."""
     try:
         json.loads(body)
-    except ValueError:
+    except (json.JSONDecodeError, RecursionError):  # near the greatest depth msgspec goes further
         return True
+    except ValueError:  # an integer of too many digits
+        return False
     return False
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service.api import imports
+from service.api.schemas import read_draft
+from service.errors import MalformedInputError
 
 MALFORMED = {
     "empty": b"",
@@ -118,6 +120,7 @@ async def test_null_is_as_no_body_where_none_is_needed(alice, refusal, body):
         (b'{"title": "A"}x', "the fault is at byte 14, line 1, column 15."),
         (b'{"title": tru3}', "the fault is at byte 14, line 1, column 15."),
         (b'{"title": "\\ud800"}', "it holds half of a surrogate pair, or a number beyond all bounds."),
+        (b'{"title": ' + b"1" * 6_000 + b"}", "it holds half of a surrogate pair, or a number beyond all bounds."),
         (b'{"title": 1e400}', "it holds half of a surrogate pair, or a number beyond all bounds."),
         (b'{"title": "\\ud800', "it ends too early, after 17 bytes."),
         (b'{"title": "\xff"}', "byte 11 is not UTF-8."),
@@ -127,6 +130,13 @@ async def test_null_is_as_no_body_where_none_is_needed(alice, refusal, body):
 async def test_what_is_not_json_is_told_where(send, refusal, body, place):
     for response in await send(body, JSON, WRITES[:3]):
         assert refusal(response, 400, "malformed_json")["detail"].endswith(place)
+
+
+def test_nesting_of_any_depth_is_malformed_and_never_a_bug_of_ours():
+    for depth in range(500, 1_100):
+        for body in (b"[" * depth, b'{"title": "A", "id": ' + b"[" * depth, b'{"id":' * depth):
+            with pytest.raises(MalformedInputError):
+                read_draft(body)
 
 
 @pytest.mark.parametrize(
