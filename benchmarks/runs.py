@@ -23,8 +23,10 @@ INSERT INTO users (id, email, name, created_at, written_at, revision, task_count
 SELECT 'other-' || number, NULL, NULL, now(), now(), 100, 100 FROM generate_series(1, 10000) AS number
 """
 OTHERS_TASKS = """
-INSERT INTO tasks (user_id, title, title_key, completed, priority, tags, created_at, updated_at, version)
-SELECT 'other-' || owner, 'A task of somebody else', 'a task of somebody else', false, 0, '{}', now(), now(), number
+INSERT INTO tasks (user_id, id, uid, tag_keys,
+    title, title_key, completed, priority, tags, created_at, updated_at, version)
+SELECT 'other-' || owner, number, gen_random_uuid(),
+    '{}', 'A task of somebody else', 'a task of somebody else', false, 0, '{}', now(), now(), number
 FROM generate_series(1, 10000) AS owner, generate_series(1, 100) AS number
 """
 

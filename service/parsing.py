@@ -22,17 +22,17 @@ PUBLISHED_ALGORITHMS = ("EdDSA", "ES256", "ES384", "ES512", "RS256", "PS256")
 # RFC 9864 names the curve in the algorithm; with Ed25519 keys it is the EdDSA of RFC 8037.
 ALGORITHM_ALIASES = {"Ed25519": "EdDSA"}
 ALGORITHMS = SHARED_ALGORITHMS + PUBLISHED_ALGORITHMS
-LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
+LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
 ORIGIN_LIST = "a comma-separated list of origins such as https://app.example.com"
 MAXIMUM_SHOWN = 80  # characters of a wrong entry
 # Names that public DNS does not resolve: a single label, and the domains of RFC 6762, RFC 8375, Kubernetes and ICANN.
 PRIVATE_NAME = re.compile(r"[a-z0-9_-]+|([a-z0-9_-]+\.)+(internal|local|lan|home\.arpa|svc)", re.IGNORECASE)
-RATE = re.compile(r"([0-9]{1,7})/(second|minute|hour|day)")
+RATE = re.compile(r"(\d{1,7})/(second|minute|hour|day)")
 WEB_ADDRESS = (
     "an https:// address (http:// only for localhost, or in a private network with ALLOW_INSECURE_ISSUER=1), without "
     "user, query or fragment"
 )
-VERSIONED = re.compile(r"[0-9]{1,9}:(?P<secret>.+)", re.DOTALL)
+VERSIONED = re.compile(r"\d{1,9}:(?P<secret>.+)", re.DOTALL)
 
 
 def text(value: str) -> str:
@@ -44,7 +44,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     """Take whole numbers from `low` to `high`."""
 
     def parse(value: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
+        if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
             raise ValueError(f"a whole number from {low} to {high}")
         return int(value)
 
@@ -55,7 +55,7 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
     """Take numbers of seconds from `low` to `high`, in milliseconds at the finest."""
 
     def parse(value: str) -> float:
-        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", value) or not low <= float(value) <= high:
+        if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", value) or not low <= float(value) <= high:
             raise ValueError(f"a number of seconds from {low:g} to {high:g}")
         return float(value)
 

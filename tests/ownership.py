@@ -1,8 +1,9 @@
 """What every statement of the service is held to, so that one machine of many can answer it.
 
 It names one user, by the argument `$1`, for every table that it reaches; and where it changes rows it calls no function
-that might answer otherwise on another machine. What tests of this process make the service run is checked when the last
-of them has ended (`recorder` in conftest.py).
+that might answer otherwise on another machine. A call of one of our functions names the user as its first argument, and
+within the function every statement names that one. What tests of this process make the service run is checked when the
+last of them has ended (`recorder` in conftest.py).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from service.database.distribution import TABLES
-from service.models import changes, upkeep
+from service.models import changes, functions, upkeep
 
 NAMES = "|".join(table.name for table in TABLES)
 COLUMNS = "|".join({table.column for table in TABLES})
@@ -20,9 +21,17 @@ REACHED = re.compile(rf'\b(?:FROM|JOIN|UPDATE|INTO|ONLY|USING)\s+(?:ONLY\s+)?"?(
 NAMED = re.compile(rf'(?<![\w.])"?({NAMES})\b(?!"?\.)')
 OWNED = re.compile(rf'(?<![\w."])(?:"?(?:{NAMES})"?\.)?"?(?:{COLUMNS})"? ?= ?\$1(?!\d)')
 MADE = re.compile(rf"INSERT INTO (?:{NAMES}) \((?:{COLUMNS}),[^)]*\)\s+(?:VALUES \(|SELECT )\$1\b")
+CALL = re.compile(r"SELECT \* FROM (\w+)\((.*)\)")  # of one of our functions
 LITERAL = re.compile(r"'(?:[^']|'')*'|--[^\n]*")
 CHANGES = re.compile(r"\b(?:UPDATE|DELETE|ON CONFLICT)\b")
 CALLED = re.compile(r"\b([a-z_][a-z0-9_]*)\s*\(")
+# Within a function: the owner by name, a column behind any alias, and a whole row that says whose it is.
+OWNERS = re.compile(rf"(?<![\w.])(?:\w+\.)?(?:{COLUMNS}) = owner\b")
+OWNERS_ROW = re.compile(r"INSERT INTO tasks VALUES \(task\.\*\)")
+PART = re.compile(rf"\b({'|'.join(functions.FUNCTIONS)})\(\s*(\w+)")  # a function that another one calls
+UPDATES = re.compile(r"\b(?:UPDATE (?:\w+)\s+SET|DELETE FROM)\b[^;]*;")
+# timestamptz + interval depends on the session's time zone, so Citus refuses it on columns in an UPDATE; this does not.
+IMMUTABLE_SUM = re.compile(r"AT TIME ZONE '' \+ interval")
 
 EXEMPT = {
     upkeep.NEXT_OWNER: "the purge looks for whose trash is next, a few times a day; every node answers for its own",
@@ -45,11 +54,38 @@ def assert_names_one_user(statement: str, arguments: tuple[object, ...]) -> None
     """The first argument is a user's id, and every table that the statement names is reached through it."""
     assert arguments, statement
     assert isinstance(arguments[0], str), statement
+    if called := CALL.fullmatch(statement):
+        assert called[1] in functions.FUNCTIONS, statement
+        assert called[2].split(", ")[0] == "$1", statement
+        return
     code = LITERAL.sub("''", statement)
     tables = REACHED.findall(code)
     assert tables, statement
     assert tables == NAMED.findall(code), f"a table is named in a way that this check does not know: {statement}"
     assert len(OWNED.findall(code)) + len(MADE.findall(code)) == len(tables), statement
+
+
+def assert_function_names_one_user(body: str) -> None:
+    """Every table that the body of a function reaches is reached through `owner`, and so is all that it calls."""
+    code = LITERAL.sub("''", body.partition("\nBEGIN\n")[2])
+    assert code, body
+    tables = REACHED.findall(code)
+    assert tables == NAMED.findall(code), "a table is named in a way that this check does not know"
+    made = len(re.findall(rf"INSERT INTO (?:{NAMES}) \((?:{COLUMNS}),[^)]*\)\s+VALUES \(owner\b", code))
+    rows = len(OWNERS_ROW.findall(code))
+    assert not rows or "task.user_id := owner;" in code
+    assert len(OWNERS.findall(code)) + made + rows == len(tables), body
+    assert all(owner == "owner" or part == "task_document" for part, owner in PART.findall(code))
+
+
+def assert_function_is_routed_to_one_node(body: str, mutable: Collection[str]) -> None:
+    """Citus takes each statement of the body for one machine's: see docs/how-to/outgrow-one-database.md."""
+    code = LITERAL.sub("''", body.partition("\nBEGIN\n")[2])
+    assert "DO UPDATE" not in code, "a function in DO UPDATE SET must be immutable"
+    assert not re.search(r"\bWITH\b[^;]*\bINSERT\b", code), "an INSERT in a WITH goes to every node"
+    for statement in UPDATES.findall(code):
+        assert not set(CALLED.findall(statement.lower())) & set(mutable), statement
+        assert "+ interval" not in IMMUTABLE_SUM.sub("", statement), statement
 
 
 def assert_calls_nothing_volatile(statement: str, volatile: Collection[str]) -> None:
@@ -59,9 +95,16 @@ def assert_calls_nothing_volatile(statement: str, volatile: Collection[str]) -> 
     assert not called, f"{', '.join(called)} in {statement}"
 
 
+def _is_ours(statement: str) -> bool:
+    called = CALL.fullmatch(statement)
+    return bool(called) and called[1] in functions.FUNCTIONS
+
+
 def faults(recorded: Iterable[tuple[str, tuple[object, ...]]], volatile: Collection[str]) -> Iterator[str]:
     """What is wrong with what was run, each statement once, exempt ones aside."""
-    for statement, arguments in {text: arguments for text, arguments in recorded if NAMED.search(text)}.items():
+    for statement, arguments in {
+        text: arguments for text, arguments in recorded if NAMED.search(text) or _is_ours(text)
+    }.items():
         if _plain(statement) not in _EXEMPT:
             try:
                 assert_names_one_user(statement, arguments)

@@ -48,10 +48,11 @@ Change = Annotated[
                     "title": "Tombstone",
                     "properties": {
                         "id": {"type": "integer", "minimum": 1},
+                        "uid": {"type": "string", "format": "uuid"},
                         "version": {"type": "integer", "minimum": 1},
                         "deleted": {"const": True},
                     },
-                    "required": ["id", "version", "deleted"],
+                    "required": ["id", "uid", "version", "deleted"],
                 },
             ]
         }

@@ -16,7 +16,8 @@ from service.models import MAXIMUM_BIGINT, Expected
 
 # One element of a list of entity tags (RFC 9110 sections 5.6.1 and 8.8.3), with what ends it; it may be empty.
 ELEMENT = re.compile(r'[ \t]*(?:(W/)?"([^"\x00-\x20\x7f]*)"[ \t]*)?(?:,|\Z)')
-VERSION = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+# The version, and what `responses.etag` puts behind it; a bare version can mean only one thing, so it will do.
+VERSION = re.compile(r"([1-9][0-9]{0,18})(?:\.[0-9a-f]{8})?", re.ASCII)
 # What servers and proxies that compress an answer put behind its ETag: Apache, Jetty and others.
 SUFFIX = re.compile(r"(?:--?|[;:_/])(?:gzip|br|zstd|deflate)\Z")
 ANY = "*"
@@ -145,5 +146,6 @@ def _condition(request: ApiRequest, name: str) -> list[Tag] | str | None:
 def _versions(opaque: Iterable[str]) -> Iterator[int]:
     """The versions that tags of tasks name."""
     for text in opaque:
-        if VERSION.fullmatch(text) and int(text) <= MAXIMUM_BIGINT:
-            yield int(text)
+        found = VERSION.fullmatch(text)
+        if found and int(found[1]) <= MAXIMUM_BIGINT:
+            yield int(found[1])

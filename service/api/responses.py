@@ -61,8 +61,8 @@ def json_value(value: Struct, status: int = 200, headers: dict[str, str] | None 
 
 
 def etag(stored: StoredTask) -> str:
-    """The task's ETag: its version."""
-    return f'"{stored.version}"'
+    """The task's ETag: its version, and the last digits of its `uid`, for two users may have a task with one id."""
+    return f'"{stored.version}.{stored.uid[-8:]}"'
 
 
 def task(stored: StoredTask) -> HTTPResponse:

@@ -150,6 +150,7 @@ class TaskFields(Struct, kw_only=True, forbid_unknown_fields=True):
     due_date: DueDate = UNSET
     due_at: DueAt = UNSET
     id: ReadOnly = UNSET
+    uid: ReadOnly = UNSET
     user_id: ReadOnly = UNSET
     completed_at: ReadOnly = UNSET
     created_at: ReadOnly = UNSET
@@ -174,6 +175,7 @@ class Completion(Struct, kw_only=True, forbid_unknown_fields=True):
 
     completed: Completed | UnsetType = UNSET
     id: ReadOnly = UNSET
+    uid: ReadOnly = UNSET
     user_id: ReadOnly = UNSET
     completed_at: ReadOnly = UNSET
     created_at: ReadOnly = UNSET
@@ -198,7 +200,11 @@ class Patch(NamedTuple):
 class Task(Struct, kw_only=True):
     """A task, as every answer gives it."""
 
-    id: Annotated[int, Meta(ge=1, description="Assigned; never reused.", examples=[42])]
+    id: Annotated[int, Meta(ge=1, description="The owner's revision at its creation; never reused.", examples=[42])]
+    uid: Annotated[
+        str,
+        Meta(description="A UUID that no other task of anybody has; immutable.", extra_json_schema={"format": "uuid"}),
+    ]
     user_id: Annotated[str, Meta(description="The owner.", examples=["dFz1UQm3T0yLbXkA"])]
     title: Annotated[str, Meta(min_length=1, max_length=MAXIMUM_TITLE, examples=["Water the plants"])]
     description: Annotated[str, Meta(max_length=MAXIMUM_DESCRIPTION)] | None
@@ -250,10 +256,10 @@ def changes_of(sent: TaskFields) -> TaskChanges:
     return columns
 
 
-def read_completion(body: bytes) -> Patch:
-    """The completion to set; no change where none is said, which toggles. Raises as `read_patch` does."""
+def read_completion(body: bytes) -> tuple[bool | None, int | None]:
+    """The completion to set, None to toggle it, and the version as in a Patch. Raises as `read_patch` does."""
     sent = Completion() if body.strip() in NOTHING else fields.decode(body, Completion)
-    return Patch({} if sent.completed is UNSET else {"completed": sent.completed}, sent.if_version or None)
+    return None if sent.completed is UNSET else sent.completed, sent.if_version or None
 
 
 def read_deletion(body: bytes) -> int | None:

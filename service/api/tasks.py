@@ -111,13 +111,13 @@ async def update_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 @blueprint.patch("/<task_id:str>/complete", unquote=True)
 async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Toggle a task's completion, or set it when the body says to what."""
-    completion, if_version = schemas.read_completion(request.json_body)
+    completed, if_version = schemas.read_completion(request.json_body)
     expected = conditions.expected(request, if_version)
 
     async def complete(tasks: UserTasks) -> HTTPResponse:
-        if not completion:
+        if completed is None:
             return responses.task(await tasks.toggle(task_id, expected))
-        return responses.task(await tasks.update(task_id, completion, expected))
+        return responses.task(await tasks.complete(task_id, completed, expected))
 
     return await idempotency.once(request, request.tasks, complete)
 

@@ -20,6 +20,7 @@ from service.database.client import unsupported_encoding
 from service.database.failures import translate
 from service.database.url import Credentials
 from service.errors import ConfigurationError, SchemaLockedError, UnavailableError
+from service.models import functions
 
 logger = logging.getLogger("doable.migrations")
 
@@ -27,6 +28,17 @@ logger = logging.getLogger("doable.migrations")
 LOCK = 0x646F61626C65
 
 FORBIDDEN = "The database's user may not change its schema; set MIGRATIONS_DATABASE_URL, with a user who may."
+
+ANOTHER_HISTORY = (
+    "The database was made by an unreleased version: its migration {} has another name here. Export what you want to "
+    "keep with that version, then delete the folder .data (of `make run`) or drop and create the database, and migrate "
+    "again."
+)
+OTHER_FUNCTIONS = (
+    "Functions in the database are not as their files in service/models/sql say: {}. A changed function needs a new "
+    "name and a migration (docs/how-to/change-the-schema-safely.md); in development delete the folder .data and "
+    "migrate again."
+)
 
 # Seconds between two looks at the lock that another release holds.
 POLL = 0.2
@@ -53,11 +65,14 @@ async def migrate(settings: Settings) -> list[str]:
     Two releases may run this at once: the second waits, then finds nothing to do.
 
     Raises UnavailableError when the database cannot be reached, SchemaLockedError when a table stays locked,
-    ConfigurationError for a bad URL, a database not in UTF8, or a
-    user who may not.
+    ConfigurationError for a bad URL, a database not in UTF8, a user who may not, or a database whose migrations or
+    functions are of another history.
     """
-    async with alone(settings) as (_, found):
-        return await _upgrade(found, settings.migration_lock_timeout)
+    async with alone(settings) as (keeper, found):
+        await _refuse_another_history(keeper)
+        done = await _upgrade(found, settings.migration_lock_timeout)
+        await _refuse_other_functions(keeper)
+        return done
 
 
 @contextlib.asynccontextmanager
@@ -107,6 +122,24 @@ async def _take_lock(keeper: asyncpg.Connection) -> bool:
     # protocol, leaves none.
     await keeper.execute("SELECT 1")
     return bool(row["taken"])
+
+
+async def _refuse_another_history(keeper: asyncpg.Connection) -> None:
+    """Raise ConfigurationError for a migration that we know by another name; one of a later release is none."""
+    if await keeper.fetchval("SELECT to_regclass('aerich') IS NULL"):
+        return
+    ours = {path.name for path in (folder() / APP).glob("[0-9]*_*.py")}
+    numbers = {name.split("_")[0] for name in ours}
+    for row in await keeper.fetch("SELECT version FROM aerich WHERE app = $1 ORDER BY id", APP):
+        if row["version"] not in ours and row["version"].split("_")[0] in numbers:
+            raise ConfigurationError(ANOTHER_HISTORY.format(row["version"]))
+
+
+async def _refuse_other_functions(keeper: asyncpg.Connection) -> None:
+    """Raise ConfigurationError for a function that is not as its file says; one of a later release is none."""
+    ours = [one for one in await functions.drift(keeper) if not one.endswith(functions.UNKNOWN)]
+    if ours:
+        raise ConfigurationError(OTHER_FUNCTIONS.format("; ".join(ours)))
 
 
 class _PatientCommand(Command):

@@ -19,16 +19,19 @@ from service.fair_queue import Owner
 # What a statement does to which table. `DO UPDATE SET` and `FOR NO KEY UPDATE` are parts of something else.
 WRITES = re.compile(r"\b(INSERT) INTO (\w+)|(?<!DO )(?<!KEY )(?<!FOR )\b(UPDATE) (\w+)|\b(DELETE) FROM (\w+)")
 READS = re.compile(r"(?<!epoch )\bFROM (\w+)\b(?! ?\()")  # not from a date or a function
+CALLS = re.compile(r"SELECT \* FROM (\w+)\(")  # one of the functions that write
 PARTS = re.compile(r"\b(\w+) AS (?:NOT )?(?:MATERIALIZED )?\(")  # of a WITH: these are no tables
 
 
 @lru_cache(maxsize=1_000)
 def summary(statement: str) -> str:
-    """What `statement` does, in the form of `db.query.summary`: `SELECT tasks`, or `INSERT users INSERT tasks`.
+    """What `statement` does, in the form of `db.query.summary`: `SELECT tasks`, or `EXECUTE create_task`.
 
     https://opentelemetry.io/docs/specs/semconv/database/database-spans/#generating-a-summary-of-the-query-text
     """
     plain = " ".join(statement.split())
+    if called := CALLS.match(plain):
+        return f"EXECUTE {called[1]}"
     written = [" ".join(filter(None, found.groups())) for found in WRITES.finditer(plain)]
     if written:
         return " ".join(written)

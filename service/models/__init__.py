@@ -9,6 +9,7 @@ from service.models.listing import Page, Position, TaskQuery
 from service.models.task import Priority, Task
 from service.models.task_sql import MAXIMUM_BIGINT
 from service.models.trash import UserTrash
+from service.models.uids import new_uid
 from service.models.user import User
 from service.models.user_tasks import Expected, StoredTask, TaskChanges, UserTasks
 
@@ -37,5 +38,6 @@ __all__ = [
     "UserArchive",
     "UserTasks",
     "UserTrash",
+    "new_uid",
     "positions_of_several_users",
 ]

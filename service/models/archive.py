@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from service.models.functions import DOCUMENT, TRASHED_DOCUMENT
 from service.models.scoping import database
 
 PAGE_SIZE = 250  # tasks; the longest ones make a page of 2 MB
@@ -20,15 +21,16 @@ FROM (
 ) AS fields
 """
 
-PAGE = """
+PAGE = f"""
 WITH page AS (
-    SELECT id, document FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL)
+    SELECT id, CASE WHEN deleted_at IS NULL THEN {DOCUMENT} ELSE {TRASHED_DOCUMENT} END AS document
+    FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL)
       AND version > (SELECT erased FROM users WHERE id = $1)
     ORDER BY id LIMIT $4::int
 )
 SELECT string_agg(document, ',' ORDER BY id) AS documents, max(id) AS last, count(*) AS size
 FROM page
-"""
+"""  # noqa: S608 - constants only
 
 
 class UserArchive:

@@ -12,23 +12,26 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from service.errors import SyncPositionGoneError
+from service.models.functions import DOCUMENT
 from service.models.scoping import Row, Speaker, database
 from service.models.task_sql import BEGINNING
 
-# A range of the index tasks_version, in its order, and the owner's row out of the same snapshot. `$2` is the beginning
-# that the position names and `$3` its revision; the position START names no beginning.
+# The owner's row and what comes after a revision, out of one snapshot. `$2` is the beginning that the position names
+# and `$3` its revision; the position START names no beginning.
+#
+# No index holds the version, which every write changes: an update then stays on its page, and no index grows. So the
+# page is picked from one user's range by ids and versions alone, and not even that while the revision has not moved.
 #
 # A full sync, from START, begins with live tasks alone. Its pages may end at a revision that is older than what was
 # forgotten. Nothing was missed until then as long as nothing more is forgotten, so such a position carries what was
 # forgotten when its page was read, `$4`, and is good while that is the same.
-#
-# The limit is a subquery, whose value the planner does not know: it walks the index in its order, and never sorts.
 CHANGES = f"""
 WITH owner AS MATERIALIZED (
     SELECT {BEGINNING} AS beginning, revision, forgotten FROM users WHERE id = $1
 ), page AS MATERIALIZED (
-    SELECT * FROM tasks
+    SELECT id FROM tasks
     WHERE user_id = $1 AND version > $3 AND (deleted_at IS NULL OR $2::text <> '')
+      AND $3 < (SELECT revision FROM owner)
     ORDER BY version LIMIT (SELECT $5::bigint + 1)
 )
 SELECT (SELECT beginning FROM owner) AS beginning,
@@ -37,10 +40,11 @@ SELECT (SELECT beginning FROM owner) AS beginning,
        $2 <> '' AND NOT EXISTS (
            SELECT FROM owner WHERE beginning = $2 AND $3 <= revision AND (forgotten <= $3 OR forgotten = $4::bigint)
        ) AS gone,
-       array_agg(version) AS versions,
-       array_agg(CASE WHEN deleted_at IS NULL THEN document
-                 ELSE '{{"id":' || id || ',"version":' || version || ',"deleted":true}}' END) AS documents
-FROM page
+       array_agg(version ORDER BY version) AS versions,
+       array_agg(CASE WHEN deleted_at IS NULL THEN {DOCUMENT}
+                 ELSE '{{"id":' || id || ',"uid":"' || uid || '","version":' || version || ',"deleted":true}}' END
+                 ORDER BY version) AS documents
+FROM tasks WHERE user_id = $1 AND id = ANY (ARRAY(SELECT id FROM page))
 """  # noqa: S608 - constants only
 
 POSITION = f"SELECT {BEGINNING} AS beginning, revision FROM users WHERE id = $1"  # noqa: S608 - constants only

@@ -9,48 +9,14 @@ import msgspec
 from tortoise import fields
 
 from service.errors import IdempotencyFullError, IdempotencyKeyReusedError, RequestInProgressError
+from service.models.functions import call
 from service.models.scoping import OwnedModel, ScopedManager, Speaker
 from service.models.user import User
 
 ANSWERS_KEPT = timedelta(hours=24)
 
-# Held until the transaction ends. Who does not get it at once need not wait: the same request is under way.
-LOCK = """
-SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(chr(31), $1::text, $2::text, $3::text), 0)) AS locked
-"""
-
-# A statement of its own, after the lock: only then does it see what the one who held the lock has committed.
-FIND = """
-SELECT body_digest, status, headers::text AS headers, body FROM idempotency_keys
-WHERE user_id = $1 AND route = $2 AND key = $3 AND created_at > now() - $4::interval
-"""
-
-# Each answer that is kept makes room first: an old one to the same key goes, and the oldest that have expired. What is
-# counted in the owner's row is decided under its lock, which is taken before any key's, here and by the upkeep.
-KEEP = """
-WITH owner AS MATERIALIZED (
-    SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE
-), expired AS (
-    DELETE FROM idempotency_keys USING owner
-    WHERE user_id = $1 AND created_at <= now() - $8::interval AND ((route, key) = ($2, $3) OR (route, key) IN (
-        SELECT route, key FROM idempotency_keys WHERE user_id = $1 AND created_at <= now() - $8::interval
-        ORDER BY created_at LIMIT 100
-    ))
-    RETURNING size
-), room AS MATERIALIZED (
-    SELECT count(*) AS keys, coalesce(sum(size), 0) AS bytes FROM expired
-), kept AS (
-    INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
-    SELECT $1, $2, $3, $4, $5, $6::text::jsonb, $7, now() FROM owner, room
-    RETURNING size
-)
-UPDATE users SET answer_count = users.answer_count + 1 - room.keys,
-    answer_bytes = users.answer_bytes + kept.size - room.bytes
-FROM room, kept
-WHERE users.id = $1 AND users.answer_count + 1 - room.keys <= $9::int
-  AND users.answer_bytes + kept.size - room.bytes <= $10::bigint
-RETURNING users.id
-"""
+FIND = call("find_answer", 4)
+KEEP = call("keep_answer", 10)
 
 
 class StoredAnswer(NamedTuple):
@@ -84,18 +50,18 @@ class UserKeys:
         Raises RequestInProgressError while another transaction has the key, IdempotencyKeyReusedError when it came
         with a body of another `digest`.
         """
-        row = await self._session.fetch_row(LOCK, self._user_id, route, key)
-        if not (row and row["locked"]):
-            raise RequestInProgressError
         found = await self._session.fetch_row(FIND, self._user_id, route, key, ANSWERS_KEPT)
-        if found is None:
+        assert found is not None  # noqa: S101 - a function always returns a row
+        if found["outcome"] == "busy":
+            raise RequestInProgressError
+        if found["outcome"] == "new":
             return None
-        if found["body_digest"] != digest:
+        if found["digest"] != digest:
             raise IdempotencyKeyReusedError
         return StoredAnswer(found["status"], msgspec.json.decode(found["headers"]), found["body"])
 
     async def keep(self, route: str, key: str, digest: bytes, answer: StoredAnswer, quota: AnswerQuota) -> None:
-        """Keep `answer`, in place of one that is too old. The owner must have written something before.
+        """Keep `answer`, in place of one that is too old.
 
         Raises IdempotencyFullError when more than `quota` would be kept; the transaction must then be undone.
         """
@@ -103,7 +69,7 @@ class UserKeys:
         row = await self._session.fetch_row(
             KEEP, self._user_id, route, key, digest, answer.status, headers, answer.body, ANSWERS_KEPT, *quota
         )
-        if row is None:
+        if not (row and row["kept"]):
             raise IdempotencyFullError(*quota)
 
 

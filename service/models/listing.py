@@ -2,7 +2,8 @@
 
 Pages follow a keyset, not an offset: the position after a page is its last task's sort key and id, so a page costs
 the same at any depth, and inserting or deleting between two pages repeats nothing and skips nothing. The order is
-always `(sort key, id)` in one direction, which is also the order of an index that begins with the owner.
+always `(sort key, id)` in one direction. By creation that is the order of the primary key; any other one is a sort of
+one user's tasks, of which there are 10,000 at most: an index for each would cost every write more than it saves a read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from service.models.functions import DOCUMENT
 from service.models.scoping import Row
 from service.models.task_sql import NEVER_WRITTEN, STATE
 
@@ -45,6 +47,7 @@ UNIQUE = frozenset({"id", "version"})
 
 # A JSON array of what is listed, in its order.
 ARRAY = "'[' || coalesce(string_agg(document, ','), '') || ']'"
+ORDERED_ARRAY = "'[' || coalesce(string_agg({document}, ',' ORDER BY place), '') || ']'"
 
 # A key as text that reads the same whatever the session's DateStyle and TimeZone are.
 PORTABLE = {
@@ -113,18 +116,20 @@ def _compiled(query: TaskQuery) -> tuple[str, tuple[object, ...]]:
 
     matching = " AND ".join(["user_id = $1", "deleted_at IS NULL", *_filters(query, argument)])
     sort = SORTS[query.sort]
-    walk = Walk(sort.descending if query.descending else sort.ascending, sort.type, descending=query.descending)
+    walk = Walk(sort.descending if query.descending else sort.ascending, sort.type, descending=query.descending,
+                indexed=sort.ascending == "id")  # fmt: skip
     after = query.after and (argument(query.after.key), "" if walk.unique else argument(query.after.id))
     limit = None if query.limit is None else argument(query.limit)
-    return select(matching, walk, limit, after, count=query.count), tuple(arguments)
+    return select(DOCUMENT, matching, walk, limit, after, count=query.count), tuple(arguments)
 
 
 class Walk(NamedTuple):
-    """A way through a user's tasks: along an index that begins with the owner and goes on with `key` and the id."""
+    """A way through a user's tasks in the order of `key` and the id; `indexed` where an index has that order."""
 
     key: str
     type: str
     descending: bool
+    indexed: bool = False
 
     @property
     def unique(self) -> bool:
@@ -143,8 +148,13 @@ class Walk(NamedTuple):
         return f"{self.key} {sign} {key}" if self.unique else f"({self.key}, id) {sign} ({key}, {identity})"
 
 
-def select(matching: str, walk: Walk, limit: str | None, after: tuple[str, str] | None, *, count: bool) -> str:
-    """The SQL that lists what is `matching` on its `walk`; `limit` and `after`, a key and an id, are `$n`s."""
+def select(  # noqa: PLR0913 - what makes up a list
+    document: str, matching: str, walk: Walk, limit: str | None, after: tuple[str, str] | None, *, count: bool
+) -> str:
+    """The SQL that lists the `document` of what is `matching` on its `walk`.
+
+    `limit`, and `after`, a key and an id, are `$n`s.
+    """
     total = f"(SELECT count(*) FROM tasks WHERE {matching})" if count else "NULL"  # noqa: S608 - values are arguments
     listed = matching
     if after:
@@ -152,18 +162,34 @@ def select(matching: str, walk: Walk, limit: str | None, after: tuple[str, str] 
     if limit is None:
         return f"""
             SELECT {ARRAY} AS document, {total} AS total, ({STATE}) AS state, NULL AS more
-            FROM (SELECT document FROM tasks WHERE {listed} ORDER BY {walk.order}) AS listed
+            FROM (SELECT {document} AS document FROM tasks WHERE {listed} ORDER BY {walk.order}) AS listed
+        """  # noqa: S608 - values are arguments, all else is ours
+    key = PORTABLE.get(walk.type, "key::text")
+    if not walk.indexed:
+        # Keys and ids alone are sorted, one more than the page has: that one tells whether there is a next page.
+        return f"""
+            WITH page AS MATERIALIZED (
+                SELECT id, key, row_number() OVER () AS place
+                FROM (
+                    SELECT id, {walk.key} AS key FROM tasks WHERE {listed} ORDER BY {walk.order} LIMIT {limit}::int + 1
+                ) AS listed
+            )
+            SELECT (SELECT {ORDERED_ARRAY.format(document=document)} FROM page JOIN tasks
+                    ON tasks.user_id = $1 AND tasks.id = page.id AND place <= {limit}::int) AS document,
+                   {key} AS key, id, {total} AS total, ({STATE}) AS state, size > {limit}::int AS more
+            FROM (SELECT count(*) AS size FROM page) AS counted
+            LEFT JOIN page ON page.place = {limit}::int
         """  # noqa: S608 - values are arguments, all else is ours
     # Only behind a full page can there be a next one: then one more step along the index tells. A page that held a
     # row more, to be cut off again, took a quarter longer.
     return f"""
-        SELECT document, {PORTABLE.get(walk.type, "key::text")} AS key, id, {total} AS total, ({STATE}) AS state,
+        SELECT document, {key} AS key, id, {total} AS total, ({STATE}) AS state,
                (SELECT true FROM tasks WHERE {matching} AND {walk.beyond("page.key", "page.id")}
                 ORDER BY {walk.order} LIMIT 1) AS more
         FROM (
             SELECT {ARRAY} AS document, (array_agg(key))[{limit}::int] AS key, (array_agg(id))[{limit}::int] AS id
             FROM (
-                SELECT id, {walk.key} AS key, document FROM tasks
+                SELECT id, {walk.key} AS key, {document} AS document FROM tasks
                 WHERE {listed} ORDER BY {walk.order} LIMIT {limit}::int
             ) AS listed
         ) AS page

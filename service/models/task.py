@@ -48,7 +48,10 @@ class TaskManager(ScopedManager["Task"]):
 class Task(OwnedModel):
     """One thing to do. The database's primary key is `(user_id, id)`; Tortoise is told of `id` alone."""
 
-    id = fields.BigIntField(primary_key=True, generated=True, description="never reused")
+    id = fields.BigIntField(
+        primary_key=True, generated=False, description="the owner's revision at its creation; never reused"
+    )
+    uid = fields.UUIDField(default=None, description="a name that no other task has; immutable")
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "service.User", related_name="tasks", on_delete=fields.CASCADE
     )
@@ -69,7 +72,7 @@ class Task(OwnedModel):
     updated_at = fields.DatetimeField()
     version = fields.BigIntField(description="the owner's revision at this task's last change")
     deleted_at = fields.DatetimeField(null=True, description="since when it lies in the trash; null while live")
-    document = fields.TextField(description="the task as answers give it; PostgreSQL keeps it")
+    document = fields.TextField(null=True, description="the task as answers give it; built at read where it is null")
 
     objects: ClassVar[TaskManager]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from service.models.functions import call
 from service.models.idempotency import ANSWERS_KEPT
 from service.models.scoping import Database
-from service.models.trash import TRASHED
 from service.models.user import sweep
 
 # Rows that one call purges at most, so that no transaction of upkeep is long.
@@ -19,27 +19,7 @@ WHERE deleted_at IS NOT NULL AND deleted_at < now() - $1::interval AND user_id >
 ORDER BY user_id LIMIT 1
 """
 
-# The owner's `forgotten` tells readers whose last look is older that they cannot be told of these deletions any more.
-# Locks are taken as everywhere: tasks in the order of their ids, then the owner.
-PURGE = f"""
-WITH target AS (
-    SELECT id, version FROM tasks
-    WHERE user_id = $1 AND deleted_at < now() - $2::interval AND id = ANY (ARRAY(
-        SELECT id FROM tasks WHERE {TRASHED} AND deleted_at < now() - $2::interval
-        ORDER BY deleted_at, id LIMIT $3
-    ))
-    ORDER BY id FOR UPDATE
-), owner AS (
-    UPDATE users SET forgotten = greatest(users.forgotten, (SELECT max(version) FROM target)),
-        trash_count = users.trash_count - (SELECT count(*) FROM target)
-    WHERE id = $1 AND users.erased < (SELECT min(version) FROM target)
-    RETURNING id
-), purged AS (
-    DELETE FROM tasks USING owner WHERE tasks.user_id = $1 AND tasks.id = ANY (ARRAY(SELECT id FROM target))
-    RETURNING tasks.id
-)
-SELECT count(*) AS purged FROM purged
-"""  # noqa: S608 - constants only
+PURGE = call("purge_trash", 3)
 
 # The next user whose erasure was interrupted (index users_erased).
 NEXT_ERASED = "SELECT id AS user_id FROM users WHERE erased > 0 AND id > $1 ORDER BY id LIMIT 1"
@@ -51,24 +31,7 @@ WHERE created_at < now() - $1::interval AND user_id > $2
 ORDER BY user_id LIMIT 1
 """
 
-# The owner is locked first, as by the writes that keep an answer.
-FORGET_ANSWERS = """
-WITH owner AS MATERIALIZED (
-    SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE
-), purged AS (
-    DELETE FROM idempotency_keys USING owner
-    WHERE user_id = $1 AND created_at < now() - $2::interval AND (route, key) IN (
-        SELECT route, key FROM idempotency_keys WHERE user_id = $1 AND created_at < now() - $2::interval
-        ORDER BY created_at LIMIT $3
-    )
-    RETURNING size
-), counted AS (
-    UPDATE users SET answer_count = users.answer_count - (SELECT count(*) FROM purged),
-        answer_bytes = users.answer_bytes - (SELECT sum(size) FROM purged)
-    WHERE id = $1 AND EXISTS (SELECT FROM purged)
-)
-SELECT count(*) AS purged FROM purged
-"""
+FORGET_ANSWERS = call("forget_answers", 3)
 
 
 async def purge_trash_of_all_users(older_than: timedelta, connection: Database, *, limit: int = BATCH) -> int:

@@ -1,4 +1,4 @@
-"""One user's tasks: every verb is one statement that names the owner and returns what the handler needs."""
+"""One user's tasks: every write is one call of a database function that names the owner; see `task_sql`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from service.models import task_sql as sql
 from service.models.changes import ChangePage, SyncPosition
 from service.models.listing import Page, TaskQuery, page_of, statement
 from service.models.scoping import Row, UserScope
+from service.models.uids import new_uid
 
 # Values by column name: title, description, completed, priority (0 to 3), tags, due_date, due_at, and the keys of the
 # texts among them (`service.text.with_keys`). Already valid.
@@ -23,6 +24,7 @@ class StoredTask(NamedTuple):
 
     id: int
     version: int
+    uid: str
     document: str
 
 
@@ -73,12 +75,13 @@ class UserTasks(UserScope):
     async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:
         """Create a task; `values` holds at least a title. Raises TaskQuotaError at `quota` live tasks."""
         row = await self._speaker.fetch_row(
-            sql.CREATE, *self._owner, quota,
-            values["title"], values.get("description"), values.get("completed", False), values.get("priority", 0),
-            values.get("tags", ()), _text(values.get("due_date")), _text(values.get("due_at")),
-            values["title_key"], values.get("description_key"), values.get("tag_keys", ()),
+            sql.CREATE, *self._owner, quota, new_uid(),
+            values["title"], values["title_key"], values.get("description"), values.get("description_key"),
+            values.get("completed", False), values.get("priority", 0), values.get("tags", ()),
+            values.get("tag_keys", ()), _text(values.get("due_date")), _text(values.get("due_at")),
         )  # fmt: skip
-        if row is None:
+        assert row is not None  # noqa: S101 - a function always returns a row
+        if row["outcome"] == "full":
             raise TaskQuotaError(quota)
         return _stored(row)
 
@@ -88,7 +91,10 @@ class UserTasks(UserScope):
 
     async def find(self, task_id: int) -> StoredTask:
         """The task with this id. Raises TaskNotFoundError."""
-        return _stored(await self._speaker.fetch_read(sql.FIND, self.user_id, task_id))
+        row = await self._speaker.fetch_read(sql.FIND, self.user_id, task_id)
+        if row is None:
+            raise TaskNotFoundError
+        return _stored(row)
 
     async def update(self, task_id: int, changes: TaskChanges, expected: Expected | None = None) -> StoredTask:
         """Set the columns in `changes`; what holds already moves neither version nor time.
@@ -100,38 +106,48 @@ class UserTasks(UserScope):
             if expected and not expected.admits(found.version):
                 raise expected.mismatch(found.version, found.document)
             return found
-        values = map(_text, changes.values())
-        return await self._write(sql.update(tuple(changes)), task_id, expected, *values)
+        sent = changes.get
+        return _stored(await self._write(
+            sql.UPDATE, task_id, expected,
+            sent("title"), sent("title_key"),
+            "description" in changes, sent("description"), sent("description_key"),
+            sent("completed"), sent("priority"), sent("tags"), sent("tag_keys"),
+            "due_date" in changes, _text(sent("due_date")), "due_at" in changes, _text(sent("due_at")),
+        ))  # fmt: skip
 
     async def toggle(self, task_id: int, expected: Expected | None = None) -> StoredTask:
         """Complete a pending task or reopen a completed one. Raises as `update` does."""
-        return await self._write(sql.TOGGLE, task_id, expected)
+        return _stored(await self._write(sql.COMPLETE, task_id, expected, None))
+
+    async def complete(self, task_id: int, completed: bool, expected: Expected | None = None) -> StoredTask:  # noqa: FBT001 - what it sets
+        """Complete the task, or reopen it, unless it is so already. Raises as `update` does."""
+        return _stored(await self._write(sql.COMPLETE, task_id, expected, completed))
 
     async def delete(self, task_id: int, expected: Expected | None = None, *, trash_quota: int) -> None:
         """Move the task to the trash. Raises as `update` does, and TrashFullError at `trash_quota` tasks there."""
-        row = await self._try(sql.DELETE, task_id, expected, trash_quota)
-        if row and not row["fits"]:
+        row = await self._write(sql.DELETE, task_id, expected, trash_quota)
+        if row["outcome"] == "full":
             raise TrashFullError(trash_quota)
-        _stored(row)
 
-    async def _write(self, text: str, task_id: int, expected: Expected | None, *values: object) -> StoredTask:
-        return _stored(await self._try(text, task_id, expected, *values))
-
-    async def _try(self, text: str, task_id: int, expected: Expected | None, *values: object) -> Row | None:
-        versions, excluded = (expected.versions, expected.excluded) if expected else (None, ())
-        if expected and expected.absent:
-            versions = ()
+    async def _write(self, text: str, task_id: int, expected: Expected | None, *values: object) -> Row:
+        """Call a function that writes one task; raise TaskNotFoundError and VersionMismatchError."""
+        versions = excluded = None
+        if expected:
+            versions, excluded = () if expected.absent else expected.versions, expected.excluded
         row = await self._speaker.fetch_row(text, *self._owner, task_id, versions, excluded, *values)
-        if expected and row and not row["matched"]:
-            raise expected.mismatch(row["version"], row["document"])
+        assert row is not None  # noqa: S101 - a function always returns a row
+        if row["outcome"] == "missing":
+            raise TaskNotFoundError
+        if row["outcome"] == "mismatch":
+            assert expected is not None  # noqa: S101 - without versions nothing can mismatch
+            raise expected.mismatch(row["task_version"], row["document"])
         return row
 
     async def perform(
         self, operations: Sequence[batch.Operation], *, atomic: bool, quotas: batch.Quotas
     ) -> list[batch.Outcome]:
         """Do many writes in one transaction; what it gives and raises is told in `batch.perform`."""
-        async with self._speaker.transaction(self.user_id) as session:
-            return await batch.perform(session, self._owner, operations, atomic=atomic, quotas=quotas)
+        return await batch.perform(self._speaker, self._owner, operations, atomic=atomic, quotas=quotas)
 
     async def delete_many(self, *, completed: bool | None, trash_quota: int) -> int:
         """Move all tasks, or only those with this completion, to the trash; return how many.
@@ -139,7 +155,7 @@ class UserTasks(UserScope):
         Raises TrashFullError, and moves none, when there would be more than `trash_quota` tasks in the trash.
         """
         row = await self._speaker.fetch_row(sql.DELETE_MANY, *self._owner, completed, trash_quota)
-        assert row is not None  # noqa: S101 - an aggregate always has one row
+        assert row is not None  # noqa: S101 - a function always returns a row
         if row["deleted"] < row["wanted"]:
             raise TrashFullError(trash_quota)
         return int(row["deleted"])
@@ -176,7 +192,5 @@ def _text(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _stored(row: Row | None) -> StoredTask:
-    if row is None:
-        raise TaskNotFoundError
-    return StoredTask(row["id"], row["version"], row["document"])
+def _stored(row: Row) -> StoredTask:
+    return StoredTask(row["task_id"], row["task_version"], row["task_uid"], row["document"])

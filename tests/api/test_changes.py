@@ -75,7 +75,7 @@ async def test_from_a_position_on_come_changes_and_tombstones_each_task_once_at_
     found = await changes(alice, f"since={position}")
     assert [(one["id"], one["version"]) for one in found["changes"]] == [(made[0]["id"], 5), (made[1]["id"], 6)]
     assert found["changes"][0]["title"] == "C"
-    assert found["changes"][1] == {"id": made[1]["id"], "version": 6, "deleted": True}
+    assert found["changes"][1] == {"id": made[1]["id"], "uid": made[1]["uid"], "version": 6, "deleted": True}
     assert (found["next"], found["has_more"]) == (at(position, 6), False)
     assert await changes(alice, f"since={found['next']}") == {"changes": [], "next": found["next"], "has_more": False}
 

@@ -241,7 +241,7 @@ async def test_every_kind_of_write_is_heard(alice):
         await alice.post(f"{alice.path}/{task['id']}/complete")
         assert (await listener.task()).data["completed"] is True
         await alice.delete(f"{alice.path}/{task['id']}")
-        assert await listener.task() == ("task", 4, {"id": task["id"], "version": 4, "deleted": True}, False)
+        assert await listener.task() == ("task", 4, {"id": 1, "uid": task["uid"], "version": 4, "deleted": True}, False)
         for number in range(3):
             await alice.make(f"Task {number}")
             await listener.task()
@@ -427,8 +427,10 @@ async def test_a_reader_who_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 
     await alice.make()
     await connection.execute(
         """
-        INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version)
-        SELECT 'alice', 'Task ' || n, repeat('😀', 1000), false, 0, '{}', now(), now(), n
+        INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
+            title, description, completed, priority, tags, created_at, updated_at, version)
+        SELECT 'alice', n, gen_random_uuid(),
+            '', '{}', 'Task ' || n, repeat('😀', 1000), false, 0, '{}', now(), now(), n
         FROM generate_series(2, 4000) AS n;
         """
     )

@@ -24,8 +24,10 @@ INSERT = """
 WITH owner AS (
     INSERT INTO users (id, created_at, written_at, revision, task_count) VALUES ($1, now(), now(), $2::int, $2::int)
 )
-INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version)
-SELECT $1, 'Task ' || n, repeat('x', $3), false, 0, '{}', now(), now(), n FROM generate_series(1, $2::int) AS n
+INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
+    title, description, completed, priority, tags, created_at, updated_at, version)
+SELECT $1, n, gen_random_uuid(),
+    '', '{}', 'Task ' || n, repeat('x', $3), false, 0, '{}', now(), now(), n FROM generate_series(1, $2::int) AS n
 """
 
 

@@ -295,7 +295,7 @@ async def test_http_1_0_gets_events_without_chunks(alice, server, sign):
         head = await reader.readuntil(b"\r\n\r\n")
         assert b"connection: close" in head
         assert b"transfer-encoding" not in head
-        events = await reader.readuntil(b'"title":"A"')
+        events = await reader.readuntil(b'"title" : "A"')
         writer.close()
     assert events.startswith(b"retry: ")
     assert b"\r\n" not in events, "no chunk begins within"

@@ -111,7 +111,7 @@ async def test_a_restored_task_that_is_restored_again_is_not_missing_and_not_bro
     await alice.delete(f"{alice.path}/{task['id']}")
     again = await alice.post(path, headers=headers)
     assert (first.status_code, first.json()["version"]) == (200, 3)
-    assert (again.status_code, again.content, again.headers["etag"]) == (200, first.content, '"3"')
+    assert (again.status_code, again.content, again.headers["etag"]) == (200, first.content, first.headers["etag"])
     assert again.headers["idempotency-replayed"] == "true"
     assert await titles(alice) == [], "what was deleted since stays so"
     assert (await alice.post(path, headers={"Idempotency-Key": "another"})).json()["version"] == 5

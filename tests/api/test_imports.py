@@ -8,7 +8,7 @@ import pytest
 
 IMPORT, EXPORT = "/api/me/import", "/api/me/export"
 CSV = {"Content-Type": "text/csv"}
-ASSIGNED = {"id": ..., "user_id": ..., "version": ...}
+ASSIGNED = {"id": ..., "uid": ..., "user_id": ..., "version": ...}
 WHEN = "2026-01-02T03:04:05.000006Z"
 
 
@@ -63,7 +63,8 @@ async def test_what_a_file_leaves_out_gets_its_default_and_moments_are_kept(alic
     assert response.json() == {"imported": 2, "skipped": 0}
     second, first = (await alice.get(alice.path)).json()
     assert {**first, "created_at": ..., "updated_at": ..., **ASSIGNED} == {
-        "id": ..., "user_id": ..., "title": "A", "description": None, "completed": False, "completed_at": None,
+        "id": ..., "uid": ..., "user_id": ..., "title": "A", "description": None, "completed": False,
+        "completed_at": None,
         "priority": "none", "tags": [], "due_date": None, "due_at": None, "created_at": ..., "updated_at": ...,
         "version": ...,
     }  # fmt: skip
@@ -89,12 +90,14 @@ async def test_a_stranger_is_refused_before_the_file_is_looked_at(alice, bob, re
 
 async def test_a_task_goes_to_the_caller_whoever_the_file_says(alice, bob):
     theirs = await bob.make("Bob's")
+    await alice.delete(f"{alice.path}/{(await alice.make('Before'))['id']}")
     exported = (await bob.get(EXPORT)).json()
     assert (await alice.post(IMPORT, json=exported)).json() == {"imported": 1, "skipped": 0}
     assert (await bob.get(bob.path)).json() == [theirs]
     (mine,) = (await alice.get(alice.path)).json()
     assert (mine["user_id"], mine["title"]) == ("alice", "Bob's")
-    assert mine["id"] != theirs["id"]
+    assert mine["id"] == 3
+    assert mine["uid"] != theirs["uid"]
 
 
 async def test_skip_leaves_out_what_is_there_live_or_in_the_trash_and_create_does_not(alice):
@@ -126,7 +129,7 @@ async def test_the_change_feed_has_each_imported_task_once_whatever_page_it_is_r
     assert [change["version"] for change in seen] == [2, 3, 4, 5, 6, 7]
     listed = (await alice.get(alice.path, params={"order": "asc"})).json()
     assert seen[:5] == listed[1:]
-    assert seen[5] == {"id": seen[5]["id"], "version": 7, "deleted": True}
+    assert seen[5] == {"id": 7, "uid": seen[5]["uid"], "version": 7, "deleted": True}
 
 
 async def test_a_list_that_was_known_has_changed_with_an_import(alice):
@@ -268,8 +271,10 @@ async def test_an_import_that_skips_waits_for_a_write_of_the_same_tasks_and_sees
     async with connection.transaction():
         await connection.execute(
             "WITH owner AS (UPDATE users SET revision = revision + 1, task_count = task_count + 1 WHERE id = 'alice')"
-            " INSERT INTO tasks (user_id, title, completed, priority, tags, created_at, updated_at, version)"
-            " VALUES ('alice', 'A', false, 0, '{}', $1::text::timestamptz, now(), 2)",
+            " INSERT INTO tasks (user_id, id, uid, title_key, tag_keys, "
+            "title, completed, priority, tags, created_at, updated_at, version)"
+            " VALUES ('alice', 2, gen_random_uuid(), "
+            "'', '{}', 'A', false, 0, '{}', $1::text::timestamptz, now(), 2)",
             WHEN,
         )
         task = {"title": "A", "created_at": WHEN}
@@ -279,7 +284,7 @@ async def test_an_import_that_skips_waits_for_a_write_of_the_same_tasks_and_sees
             await connection.execute("SELECT pg_stat_clear_snapshot()")  # a transaction sees one state of it, else
             return await connection.fetchval(
                 "SELECT count(*) > 0 FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%json_to_rec%'"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%import_tasks%'"
             )
 
         await eventually(is_blocked)

@@ -156,8 +156,10 @@ async def test_a_trash_that_takes_longer_than_a_request_is_emptied_by_several(al
     await alice.make()
     await connection.execute(
         """
-        INSERT INTO tasks (user_id, title, completed, priority, tags, created_at, updated_at, version, deleted_at)
-        SELECT 'alice', 'Task', false, 0, '{}', now(), now(), 1 + n, now() FROM generate_series(1, 12000) AS n
+        INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
+            title, completed, priority, tags, created_at, updated_at, version, deleted_at)
+        SELECT 'alice', 1 + n, gen_random_uuid(),
+            '', '{}', 'Task', false, 0, '{}', now(), now(), 1 + n, now() FROM generate_series(1, 12000) AS n
         """
     )
     await connection.execute("UPDATE users SET revision = 12001, trash_count = 12000")

@@ -8,10 +8,12 @@ from itertools import pairwise
 
 import pytest
 
+from tests.etags import etag_of
+
 MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z")
 FIELDS = [
-    "id", "user_id", "title", "description", "completed", "completed_at", "priority", "tags", "due_date", "due_at",
-    "created_at", "updated_at", "version",
+    "id", "uid", "user_id", "title", "description", "completed", "completed_at", "priority", "tags", "due_date",
+    "due_at", "created_at", "updated_at", "version",
 ]  # fmt: skip
 VERBS = [("GET", ""), ("PUT", ""), ("PATCH", ""), ("DELETE", ""), ("PATCH", "/complete"), ("POST", "/complete")]
 FULL = {
@@ -48,7 +50,7 @@ async def test_a_created_task_is_answered_whole_with_its_location_and_etag(alice
     assert response.status_code == 201
     assert response.headers["content-type"] == "application/json"
     assert response.headers["location"] == f"/api/alice/tasks/{task['id']}"
-    assert response.headers["etag"] == f'"{task["version"]}"'
+    assert response.headers["etag"] == etag_of(task)
     private(response)
     assert list(task) == FIELDS
     assert task["title"] == "Water the plants"
@@ -61,6 +63,7 @@ async def test_a_title_is_enough_and_every_other_field_has_its_default(alice):
     task = await alice.make("Water the plants")
     assert task == {
         "id": task["id"],
+        "uid": task["uid"],
         "user_id": "alice",
         "title": "Water the plants",
         "description": None,
@@ -138,7 +141,7 @@ class TestUpdating:
         changed = response.json()
         assert response.status_code == 200
         assert response.headers["content-type"] == "application/json"
-        assert response.headers["etag"] == f'"{changed["version"]}"'
+        assert response.headers["etag"] == etag_of(changed)
         assert "location" not in response.headers
         private(response)
         assert changed == task | {
@@ -163,7 +166,7 @@ class TestUpdating:
         response = await alice.request(method, f"{alice.path}/{task['id']}", json={})
         assert response.status_code == 200
         assert response.json() == task
-        assert response.headers["etag"] == f'"{task["version"]}"'
+        assert response.headers["etag"] == etag_of(task)
 
     async def test_what_was_read_may_be_sent_back_and_changes_nothing(self, alice, method):
         for fields in (FULL, {"due_at": "2026-12-24T18:00:00+01:00"}, {}):

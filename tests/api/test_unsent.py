@@ -17,8 +17,10 @@ from service.errors import UnavailableError
 KIB = 1024
 MIB = 1024 * KIB
 INSERT = """
-INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version)
-SELECT 'alice', 'Task ' || n, repeat('x', 1000), false, 0, '{}', now(), now(), n + 1 FROM generate_series(1, 5000) AS n
+INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
+    title, description, completed, priority, tags, created_at, updated_at, version)
+SELECT 'alice', n + 1, gen_random_uuid(),
+    '', '{}', 'Task ' || n, repeat('x', 1000), false, 0, '{}', now(), now(), n + 1 FROM generate_series(1, 5000) AS n
 """
 SIZE = 5 * MIB  # of the list, at least
 

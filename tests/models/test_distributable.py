@@ -5,11 +5,19 @@ That each statement keeps it too is checked over all that the tests run: see `re
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from service.database.distribution import TABLES
-from service.models import task_sql, upkeep, user
-from tests.ownership import EXEMPT, assert_calls_nothing_volatile, assert_names_one_user, faults
+from service.models.functions import FUNCTIONS, body, drift, source
+from tests.ownership import (
+    EXEMPT,
+    assert_function_is_routed_to_one_node,
+    assert_function_names_one_user,
+    assert_names_one_user,
+    faults,
+)
 
 UNIQUE = """
 SELECT indrelid::regclass::text AS table, indexrelid::regclass::text AS index,
@@ -27,6 +35,8 @@ TRIGGERS = """
 SELECT tgrelid::regclass::text, tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
 WHERE relnamespace = 'public'::regnamespace AND NOT tgisinternal
 """
+# By name alone these cannot be told from other forms of theirs that are not immutable.
+IMMUTABLE_HERE = {"set"}
 COLUMN = {table.name: table.column for table in TABLES}
 
 
@@ -55,16 +65,77 @@ async def test_no_table_has_a_trigger_of_ours(connection):
     assert await connection.fetch(TRIGGERS) == []
 
 
+WRITING = sorted(set(FUNCTIONS) - {"task_document"})
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_a_function_names_the_owner_first_and_in_every_statement(name):
+    assert re.search(rf"CREATE FUNCTION {name}\(\s*owner text\b", source(name))
+    assert_function_names_one_user(body(name))
+
+
+@pytest.mark.parametrize("name", WRITING)
+async def test_a_function_is_made_of_statements_for_one_node(connection, volatile, name):
+    rows = await connection.fetch("SELECT DISTINCT proname FROM pg_proc WHERE provolatile <> 'i'")
+    mutable = {name for (name,) in rows} - IMMUTABLE_HERE
+    assert {"random", "now", "clock_timestamp", "nextval", "gen_random_uuid", "json_build_object"} <= mutable
+    assert volatile <= mutable
+    assert_function_is_routed_to_one_node(body(name), mutable)
+
+
 @pytest.mark.parametrize(
     "statement",
-    [task_sql.CREATE, task_sql.update(tuple(task_sql.TYPES)), task_sql.TOGGLE, task_sql.DELETE, task_sql.DELETE_MANY,
-     upkeep.PURGE, user.MARK],
-    ids=["create", "update", "toggle", "delete", "delete many", "purge", "erase"],
+    [
+        "DELETE FROM tasks WHERE tasks.id = task_id;",
+        "UPDATE tasks SET title = '' WHERE user_id = other;",
+        "SELECT * INTO task FROM tasks WHERE id IN (SELECT id FROM tasks WHERE user_id = owner);",
+        "INSERT INTO tasks VALUES (task.*);",
+        "INSERT INTO users (id, name) VALUES (other, owner);",
+        "DELETE FROM users USING tasks WHERE users.id = owner;",
+        "PERFORM restore_task(other, owner);",
+    ],
+)
+def test_a_function_that_forgets_the_owner_would_be_noticed(statement):
+    with pytest.raises(AssertionError):
+        assert_function_names_one_user(f"\nBEGIN\n    {statement}\nEND\n")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tasks SET document = json_build_object('id', id) WHERE user_id = owner;",
+        "UPDATE users SET written_at = users.written_at + interval '1 microsecond' WHERE id = owner;",
+        "UPDATE users SET written_at = now() WHERE id = owner;",
+        "INSERT INTO users (id) VALUES (owner) ON CONFLICT (id) DO UPDATE SET revision = 1;",
+        "WITH made AS (INSERT INTO users (id) VALUES (owner) RETURNING id) SELECT id INTO task FROM made;",
+    ],
+)
+def test_a_function_with_a_statement_for_many_nodes_would_be_noticed(statement):
+    with pytest.raises(AssertionError):
+        assert_function_is_routed_to_one_node(f"\nBEGIN\n    {statement}\nEND\n", {"now", "json_build_object"})
+
+
+async def test_the_functions_in_the_database_are_those_of_the_files(connection):
+    assert await drift(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("DROP FUNCTION purge_trash", "purge_trash is missing"),
+        ("CREATE FUNCTION old_verb(owner text) RETURNS void LANGUAGE sql AS ''", "old_verb is in no file"),
+        ("CREATE FUNCTION purge_trash(owner text) RETURNS void LANGUAGE sql AS ''", "purge_trash differs"),
+        (source("purge_trash").replace("CREATE", "CREATE OR REPLACE").replace("RETURN;", "RETURN; --"),
+         "purge_trash differs"),
+    ],
+    ids=["missing", "unknown", "twice", "changed"],
 )  # fmt: skip
-async def test_no_statement_that_changes_rows_calls_a_volatile_function(volatile, statement):
-    assert {"random", "clock_timestamp", "nextval", "gen_random_uuid"} <= volatile
-    assert_calls_nothing_volatile(statement, volatile)
-    assert_names_one_user(statement, ("alice",))
+async def test_a_function_that_is_not_as_its_file_says_is_noticed(connection, change, fault):
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(change)
+    assert [one for one in await drift(connection) if one.startswith(fault)]
+    await transaction.rollback()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +169,7 @@ async def test_a_volatile_function_would_be_noticed(volatile, statement):
         "TRUNCATE users",
         "INSERT INTO tasks (title, user_id) SELECT $2, $1",
         "INSERT INTO users (id, name) VALUES ($2, $1)",
+        "SELECT * FROM purge_trash($2, $1)",
     ],
 )
 def test_a_statement_that_forgets_the_user_would_be_noticed(statement):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from service.api import listing, schemas
 from service.database import APP, migrations
-from service.models import importing
+from service.models import importing, new_uid
 from service.models.listing import statement
 from service.text import fold
 
@@ -76,13 +76,19 @@ async def connection(request, make_database):
     await connection.close()
 
 
+async def create(connection: asyncpg.Connection, drafts: list[dict]) -> None:
+    lines = json.dumps([{"uid": new_uid(), **draft} for draft in drafts]).encode()
+    row = await connection.fetchrow(importing.IMPORT, "ada", None, None, 10_000, 10_000, SKIP_KNOWN, lines)
+    assert row["imported"] == len(drafts)
+
+
 async def test_what_is_found_by_tag_and_by_text_is_what_python_says_is_the_same(connection):
     texts = examples()
     drafts = [
         schemas.read_draft(json.dumps({"title": f"-{text}-", "tags": [text], "description": text}).encode())
         for text in texts
     ]
-    await connection.fetchrow(importing.ADD, "ada", None, None, 10_000, json.dumps(drafts).encode(), SKIP_KNOWN, 10_000)
+    await create(connection, drafts)
 
     async def found(query: str) -> set[str]:
         text, arguments = statement("ada", listing.read(query).query)
@@ -99,7 +105,7 @@ async def test_what_is_found_by_tag_and_by_text_is_what_python_says_is_the_same(
 
 async def test_titles_sort_by_their_keys_in_code_point_order(connection):
     drafts = [schemas.read_draft(json.dumps({"title": text}).encode()) for text in examples()]
-    await connection.fetchrow(importing.ADD, "ada", None, None, 10_000, json.dumps(drafts).encode(), SKIP_KNOWN, 10_000)
+    await create(connection, drafts)
     text, arguments = statement("ada", listing.read("sort=title").query)
     (document, *_) = await connection.fetchrow(text, *arguments)
     keys = [fold(task["title"]) for task in json.loads(document)]

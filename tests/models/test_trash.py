@@ -218,7 +218,7 @@ class TestErasing:
             }
             writing = asyncio.ensure_future(writes[verb]())
             await blocked(connection, 1)
-            await connection.fetchval(user.MARK, "ada")
+            await connection.fetchval(user.ERASE, "ada")
             await connection.execute("COMMIT")
             result = (await asyncio.gather(writing, return_exceptions=True))[0]
             assert isinstance(result, (TaskNotFoundError, TaskQuotaError)) or result in {0, (0, True)}, result

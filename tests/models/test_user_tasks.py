@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from datetime import date, datetime, timezone
 from itertools import pairwise
 
@@ -14,12 +15,15 @@ import pytest
 from service import database
 from service.errors import TaskNotFoundError, TaskQuotaError
 from service.models import START, Operation, Quotas, StoredTask, Task, TaskQuery, UserTasks
+from service.models.functions import DOCUMENT, TRASHED_DOCUMENT
 from service.text import with_keys
 
 QUOTA = 10_000
+OTHER = {"id": 100, "version": 100, "uid": "019aceef-9a40-7aa0-9d52-0c4b7e1f3a86"}  # than TASK
 USER = {"id": "eve", "created_at": "now()", "revision": 0, "written_at": "now()", "task_count": 0}
 TASK = {
-    "user_id": "ada", "title": "A", "completed": False, "priority": 0, "tags": "{}", "version": 99,
+    "user_id": "ada", "id": 99, "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "title": "A", "title_key": "a",
+    "completed": False, "priority": 0, "tags": "{}", "tag_keys": "{}", "version": 99,
     "created_at": "now()", "updated_at": "now()",
 }  # fmt: skip
 
@@ -90,7 +94,7 @@ class TestRevisions:
             for write in (
                 ada.toggle(task.id),
                 ada.update(task.id, with_keys({"title": f"Title {number}", "completed": True})),
-                ada.update(task.id, {"tags": ["x"], "completed": False}),
+                ada.update(task.id, with_keys({"tags": ["x"], "completed": False})),
                 make(ada),
                 *([ada.delete(task.id, trash_quota=QUOTA)] if number % 3 == 0 else []),
                 *([ada.delete_many(completed=True, trash_quota=QUOTA)] if number == 10 else []),
@@ -115,8 +119,8 @@ class TestRevisions:
         before = await owner(connection)
         for changes in (
             {},
-            {"title": "A task"},
-            {"tags": ["a"]},
+            with_keys({"title": "A task"}),
+            {"tags": ["a"], "tag_keys": ["a"]},
             {"completed": True},
             {"due_at": None, "due_date": None},
         ):
@@ -267,72 +271,102 @@ class TestTheSchema:
         await connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(literals)})")
 
     @pytest.mark.parametrize(
-        "wrong",
+        ("wrong", "error"),
         [
-            {"title": ""}, {"title": "t" * 201}, {"description": ""}, {"description": "d" * 1001}, {"priority": -1},
-            {"priority": 4}, {"tags": "{" + ",".join("abcdefghijklmnopqrstu") + "}"}, {"completed": True},
-            {"completed_at": "now()"}, {"due_date": "2026-12-24", "due_at": "now()"}, {"version": 0}, {"version": -1},
+            ({"title": "t" * 201}, asyncpg.StringDataRightTruncationError),
+            ({"description": "d" * 1001}, asyncpg.StringDataRightTruncationError),
+            ({"completed": True}, asyncpg.CheckViolationError),
+            ({"completed_at": "now()"}, asyncpg.CheckViolationError),
+            ({"due_date": "2026-12-24", "due_at": "now()"}, asyncpg.CheckViolationError),
         ],
-    )  # fmt: skip
-    async def test_a_task_that_breaks_a_rule_cannot_be_stored(self, ada, connection, wrong):
+        ids=str,
+    )
+    async def test_a_task_that_breaks_a_rule_of_the_schema_cannot_be_stored(self, ada, connection, wrong, error):
         await make(ada)
         await self.insert(connection, "tasks", TASK)
-        with pytest.raises((asyncpg.CheckViolationError, asyncpg.NotNullViolationError)):
-            await self.insert(connection, "tasks", {**TASK, "version": 100, **wrong})
+        with pytest.raises(error):
+            await self.insert(connection, "tasks", {**TASK, **OTHER, **wrong})
 
-    async def test_the_document_says_what_the_columns_hold_whoever_wrote_them_and_wherever(self, ada, connection):
+    async def test_the_document_says_what_the_columns_hold_kept_or_built_and_wherever(self, ada, connection):
         await make(ada)
         moment = datetime(2026, 12, 24, 17, 0, 0, 50, tzinfo=timezone.utc)
         values = {
-            "user_id": "ada", "title": 'Q"uote, \\ and\nline\u2028', "description": "</b> ü 😀\t", "completed": True,
+            "id": 77, "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "user_id": "ada",
+            "title": 'Q"uote, \\ and\nline\u2028', "description": "</b> ü 😀\t", "completed": True,
             "completed_at": moment, "priority": 3, "tags": ['a"b', "ü", "{x,y}"], "due_date": date(2026, 12, 31),
-            "due_at": None, "created_at": moment, "updated_at": moment, "version": 77, "deleted_at": moment,
+            "due_at": None, "created_at": moment, "updated_at": moment, "version": 77,
         }  # fmt: skip
-        places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
-        async with connection.transaction():
-            await connection.execute("SET LOCAL TimeZone = 'Asia/Kolkata'; SET LOCAL DateStyle = 'German, DMY'")
-            row = await connection.fetchrow(
-                f"INSERT INTO tasks ({', '.join(values)}) VALUES ({places}) RETURNING id, document", *values.values()
-            )
+        keys = with_keys({name: values[name] for name in ("title", "description", "tags")})
+        columns = values | keys
+        places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+        await connection.execute(
+            f"INSERT INTO tasks ({', '.join(columns)}) VALUES ({places})", *columns.values()
+        )  # fmt: skip
         at = "2026-12-24T17:00:00.000050Z"
         written = {
-            "id": row["id"], **values, "completed_at": at, "priority": "high", "due_date": "2026-12-31",
-            "created_at": at, "updated_at": at, "deleted_at": at,
+            **values, "completed_at": at, "priority": "high", "due_date": "2026-12-31", "created_at": at,
+            "updated_at": at,
         }  # fmt: skip
-        assert list(msgspec.json.decode(row["document"]).items()) == list(written.items())
-        live = "UPDATE tasks SET deleted_at = NULL WHERE user_id = 'ada' AND id = $1 RETURNING document"
-        del written["deleted_at"]
-        assert msgspec.json.decode(await connection.fetchval(live, row["id"])) == written
+        async with connection.transaction():
+            await connection.execute("SET LOCAL TimeZone = 'Asia/Kolkata'; SET LOCAL DateStyle = 'German, DMY'")
+            built = await connection.fetchval(f"SELECT {DOCUMENT} FROM tasks WHERE id = 77")
+            kept = await connection.fetchval("SELECT task_document(tasks) FROM tasks WHERE id = 77")
+            trashed = await connection.fetchval(
+                f"UPDATE tasks SET deleted_at = created_at WHERE id = 77 RETURNING {TRASHED_DOCUMENT}"
+            )
+        assert list(msgspec.json.decode(built).items()) == list(written.items())
+        assert kept == built
+        assert list(msgspec.json.decode(trashed).items()) == [*written.items(), ("deleted_at", at)]
 
     @pytest.mark.parametrize(
-        "missing", ["user_id", "title", "completed", "priority", "tags", "version", "created_at", "updated_at"]
+        "missing",
+        [
+            "user_id",
+            "id",
+            "uid",
+            "title",
+            "title_key",
+            "completed",
+            "priority",
+            "tags",
+            "tag_keys",
+            "version",
+            "created_at",
+            "updated_at",
+        ],
     )
     async def test_a_task_that_lacks_what_every_task_has_cannot_be_stored(self, ada, connection, missing):
         await make(ada)
         with pytest.raises(asyncpg.NotNullViolationError):
             await self.insert(connection, "tasks", {**TASK, missing: None})
 
-    @pytest.mark.parametrize(
-        "wrong",
-        [
-            {"id": ""}, {"id": "x" * 256}, {"email": "x" * 321}, {"name": "x" * 256}, {"revision": -1},
-            {"task_count": -1},
-        ],
-    )  # fmt: skip
-    async def test_a_user_who_breaks_a_rule_cannot_be_stored(self, empty, connection, wrong):
+    @pytest.mark.parametrize("wrong", [{"email": "x" * 321}, {"name": "x" * 256}])
+    async def test_a_user_who_breaks_a_rule_of_the_schema_cannot_be_stored(self, empty, connection, wrong):
         await self.insert(connection, "users", USER)
-        with pytest.raises(asyncpg.CheckViolationError):
+        with pytest.raises(asyncpg.StringDataRightTruncationError):
             await self.insert(connection, "users", {**USER, "id": "eva", **wrong})
 
-    async def test_a_version_is_one_tasks_alone(self, ada, connection):
+    async def test_an_id_and_a_uid_are_one_tasks_alone(self, ada, connection):
         task = await make(ada)
-        with pytest.raises(asyncpg.UniqueViolationError):
-            await self.insert(connection, "tasks", {**TASK, "version": task.version})
+        for taken in ({"id": task.id}, {"uid": task.uid}):
+            with pytest.raises(asyncpg.UniqueViolationError):
+                await self.insert(connection, "tasks", {**TASK, **taken})
 
-    async def test_an_id_cannot_be_chosen(self, ada, connection):
+    async def test_two_users_may_have_tasks_with_the_same_id_and_another_uid(self, ada):
+        mine, theirs = await make(ada), await make(Task.objects.for_user("bob"))
+        assert mine.id == theirs.id == mine.version == theirs.version == 1
+        assert mine.uid != theirs.uid
+        assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", uid)
+                   for uid in (mine.uid, theirs.uid))  # fmt: skip
+
+    async def test_an_update_stays_on_its_page_and_touches_no_index(self, ada, connection):
         task = await make(ada)
-        with pytest.raises(asyncpg.GeneratedAlwaysError):
-            await self.insert(connection, "tasks", {**TASK, "id": task.id + 1})
+        place = "SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_xact_user_tables WHERE relname = 'tasks'"
+        async with connection.transaction():
+            for _ in range(3):
+                await connection.fetch("SELECT complete_task('ada', NULL, NULL, $1, NULL, NULL, NULL)", task.id)
+            row = await connection.fetchrow(place)
+        assert row["n_tup_hot_upd"] == row["n_tup_upd"] == 3
 
     async def test_a_task_needs_its_owner_and_goes_with_them(self, ada, connection):
         with pytest.raises(asyncpg.ForeignKeyViolationError):

@@ -131,7 +131,7 @@ async def test_while_the_database_is_away_streams_stay_open_and_then_catch_up(
         assert (await user.get("/api/me/tasks/events")).status_code == 503, "a new one is told to come back"
         await connection.execute("UPDATE users SET revision = 2 WHERE id = $1", f"listener-{port}")
         await connection.execute(
-            "UPDATE tasks SET version = 2, title = 'Meanwhile' WHERE user_id = $1", f"listener-{port}"
+            "UPDATE tasks SET version = 2, title = 'Meanwhile', document = NULL WHERE user_id = $1", f"listener-{port}"
         )
         assert not listening.done()
         await relay.open()

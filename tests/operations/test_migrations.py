@@ -22,7 +22,6 @@ from service.database import credentials, migrations
 from service.database.client import FairClient
 from service.database.url import parse
 from service.models import IdempotencyKey, Task, User
-from service.text import fold
 
 VERSIONS = sorted(path.name for path in (migrations.SOURCE / "service").glob("[0-9]*_*.py"))
 MIGRATE = """
@@ -57,48 +56,24 @@ async def down():
 asyncio.run(down())
 """
 CONSTRAINTS = {
-    "idempotency_keys_key_check": "CHECK (((char_length(key) >= 1) AND (char_length(key) <= 255)))",
     "idempotency_keys_pkey": "PRIMARY KEY (user_id, route, key)",
     "idempotency_keys_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
-    "tasks_completed_at_check": "CHECK ((completed = (completed_at IS NOT NULL)))",
-    "tasks_description_check": "CHECK (((char_length(description) >= 1) AND (char_length(description) <= 1000)))",
-    "tasks_due_check": "CHECK (((due_date IS NULL) OR (due_at IS NULL)))",
+    "tasks_check": "CHECK (((completed = (completed_at IS NOT NULL)) AND ((due_date IS NULL) OR (due_at IS NULL))))",
     "tasks_pkey": "PRIMARY KEY (user_id, id)",
-    "tasks_priority_check": "CHECK (((priority >= 0) AND (priority <= 3)))",
-    "tasks_tags_check": "CHECK ((cardinality(tags) <= 20))",
-    "tasks_title_check": "CHECK (((char_length(title) >= 1) AND (char_length(title) <= 200)))",
+    "tasks_uid": "UNIQUE (user_id, uid)",
     "tasks_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
-    "tasks_version_check": "CHECK ((version > 0))",
-    "users_email_check": "CHECK ((char_length(email) <= 320))",
-    "users_id_check": "CHECK (((char_length(id) >= 1) AND (char_length(id) <= 255)))",
-    "users_name_check": "CHECK ((char_length(name) <= 255))",
-    "users_answer_bytes_check": "CHECK ((answer_bytes >= 0))",
-    "users_answer_count_check": "CHECK ((answer_count >= 0))",
     "users_pkey": "PRIMARY KEY (id)",
-    "users_revision_check": "CHECK ((revision >= 0))",
-    "users_task_count_check": "CHECK ((task_count >= 0))",
-    "users_trash_count_check": "CHECK ((trash_count >= 0))",
 }
-LIVE = "WHERE (deleted_at IS NULL)"
-DUE = (
-    "COALESCE(COALESCE(due_at, ((((due_date + 1))::timestamp without time zone - '00:00:00.000001'::interval) "
-    "AT TIME ZONE 'UTC'::text)), '{}'::timestamp with time zone)"
-)
 INDEXES = {
     "idempotency_keys_age": "INDEX (user_id, created_at)",
     "idempotency_keys_pkey": "UNIQUE INDEX (user_id, route, key)",
-    "tasks_completed": f"INDEX (user_id, completed, id) {LIVE}",
-    "tasks_due_ascending": f"INDEX (user_id, {DUE.format('infinity')}, id) {LIVE}",
-    "tasks_due_descending": f"INDEX (user_id, {DUE.format('-infinity')}, id) {LIVE}",
     "tasks_pkey": "UNIQUE INDEX (user_id, id)",
-    "tasks_priority": f"INDEX (user_id, priority, id) {LIVE}",
-    "tasks_title": f"INDEX (user_id, title_key, id) {LIVE}",
     "tasks_trash": "INDEX (user_id, deleted_at, id) WHERE (deleted_at IS NOT NULL)",
-    "tasks_version": "UNIQUE INDEX (user_id, version)",
+    "tasks_uid": "UNIQUE INDEX (user_id, uid)",
     "users_erased": "INDEX (id) WHERE (erased > 0)",
     "users_pkey": "UNIQUE INDEX (id)",
 }
-EMPTY = {"constraints": {}, "indexes": {}, "columns": set(), "applied": []}
+EMPTY = {"constraints": {}, "indexes": {}, "columns": set(), "functions": [], "applied": []}
 
 
 async def schema(url: str) -> dict:
@@ -117,6 +92,9 @@ async def schema(url: str) -> dict:
             "SELECT table_name, column_name, is_nullable = 'YES' FROM information_schema.columns "
             "WHERE table_schema = 'public' AND table_name <> 'aerich'"
         )
+        functions = await connection.fetch(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname"
+        )
         migrated = await connection.fetchval("SELECT to_regclass('aerich') IS NOT NULL")
         applied = await connection.fetch("SELECT version FROM aerich ORDER BY id") if migrated else []
     finally:
@@ -125,6 +103,7 @@ async def schema(url: str) -> dict:
         "constraints": dict(constraints),
         "indexes": dict(indexes),
         "columns": set(map(tuple, columns)),
+        "functions": [name for (name,) in functions],
         "applied": [version for (version,) in applied],
     }
 
@@ -197,24 +176,42 @@ async def test_what_is_migrated_can_be_taken_back_and_migrated_again(make_databa
     assert await schema(url) == newest
 
 
-async def test_the_texts_that_are_there_already_get_their_keys(make_database, python, tmp_path, newest):
-    url = await make_database("unfolded")
-    shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
-    for version in VERSIONS[4:]:
-        (tmp_path / "aerich" / "service" / version).unlink()
-    await python(UNTIL, DATABASE_URL=url, FOLDER=str(tmp_path / "aerich"))
+async def test_a_database_of_an_unreleased_version_is_refused_with_the_way_out(make_database, launch):
+    url = await make_database("unreleased")
     connection = await asyncpg.connect(url)
-    await connection.execute(OLD_TASKS)
-    before = await connection.fetch("SELECT document FROM tasks ORDER BY user_id, id")
-    assert await python(MIGRATE, DATABASE_URL=url) == [" ".join(VERSIONS[4:])]
-    assert await schema(url) == newest
-    rows = await connection.fetch("SELECT title, title_key, description, description_key, tags, tag_keys FROM tasks")
-    assert len(rows) == 2_503
-    for row in rows:
-        assert row["title_key"] == fold(row["title"])
-        assert row["description_key"] == (row["description"] and fold(row["description"]))
-        assert row["tag_keys"] == [*map(fold, row["tags"])]
-    assert await connection.fetch("SELECT document FROM tasks ORDER BY user_id, id") == before
+    await connection.execute(
+        "CREATE TABLE aerich (id serial PRIMARY KEY, version text, app text, content jsonb);"
+        "INSERT INTO aerich (version, app, content) VALUES ('0_20261121000000_init.py', 'service', '{}')"
+    )
+    before = await schema(url)
+    process = launch([sys.executable, "-m", "service", "migrate"], DATABASE_URL=url)
+    assert await process.exit_code() == 1
+    assert process.stderr == f"doable: {migrations.ANOTHER_HISTORY.format('0_20261121000000_init.py')}\n"
+    assert "delete the folder .data" in process.stderr
+    assert await schema(url) == before
+    await connection.close()
+
+
+async def test_a_database_of_a_later_release_is_left_as_it_is(make_database, python):
+    url = await make_database("later")
+    await python(MIGRATE, DATABASE_URL=url)
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "INSERT INTO aerich (version, app, content) VALUES ('9_20270101000000_later.py', 'service', '{}');"
+        "CREATE FUNCTION create_task_2(owner text) RETURNS void LANGUAGE sql AS ''"
+    )
+    assert await python(MIGRATE, DATABASE_URL=url) == [""]
+    await connection.close()
+
+
+async def test_a_function_that_is_not_as_its_file_says_is_told_after_migrating(make_database, python, launch):
+    url = await make_database("drifted")
+    await python(MIGRATE, DATABASE_URL=url)
+    connection = await asyncpg.connect(url)
+    await connection.execute("DROP FUNCTION purge_trash")
+    process = launch([sys.executable, "-m", "service", "migrate"], DATABASE_URL=url)
+    assert await process.exit_code() == 1
+    assert process.stderr == f"doable: {migrations.OTHER_FUNCTIONS.format('purge_trash is missing')}\n"
     await connection.close()
 
 
@@ -230,21 +227,6 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(make_databas
     assert await schema(url) == before
 
 
-UNTIL = """
-import asyncio, os, pathlib
-from service.config import Settings
-from service.database import migrations
-migrations.SOURCE = pathlib.Path(os.environ["FOLDER"])
-asyncio.run(migrations.migrate(Settings.from_environ(os.environ)))
-"""
-OLD_TASKS = """
-INSERT INTO users (id, created_at, revision, written_at, task_count)
-SELECT name, now(), 2000, now(), 2000 FROM unnest(ARRAY['Ada', 'bob', 'Ägir']) AS name;
-INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version)
-SELECT id, 'Straße ' || n, CASE WHEN n % 2 = 0 THEN 'ΣΊΣΥΦΟΣ' END, false, 0,
-       CASE WHEN n % 3 = 0 THEN ARRAY['Äpfel', 'x'] ELSE '{}' END, now(), now(), n
-FROM users, generate_series(1, CASE id WHEN 'bob' THEN 2501 ELSE 1 END) AS n
-"""
 LOCKED = """
 import asyncio, os, pathlib
 from service.config import Settings

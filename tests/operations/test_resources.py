@@ -202,8 +202,10 @@ async def long_list(alice, connection) -> int:
     """Gives alice a list that no kernel's buffers hold, and its size in bytes."""
     made = await alice.make()
     await connection.execute(
-        "INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version) "
-        "SELECT user_id, 'Long', repeat('x', 1000), false, 0, '{}', now(), now(), 100 + number FROM tasks, "
+        "INSERT INTO tasks (user_id, id, uid, title_key, tag_keys, "
+        "title, description, completed, priority, tags, created_at, updated_at, version) "
+        "SELECT user_id, 100 + number, gen_random_uuid(), "
+        "'', '{}', 'Long', repeat('x', 1000), false, 0, '{}', now(), now(), 100 + number FROM tasks, "
         "generate_series(1, 8000) AS number WHERE id = $1",
         made["id"],
     )

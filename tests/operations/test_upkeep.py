@@ -14,8 +14,10 @@ from service.database import upkeep
 from service.database.client import FairClient
 
 FILL = """
-INSERT INTO tasks (user_id, title, completed, priority, tags, created_at, updated_at, version, deleted_at)
-SELECT $1, 'A task', false, 0, '{}', now(), now(), 1000 + n + 10000 * $2, now() - $2 * interval '1 day'
+INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
+    title, completed, priority, tags, created_at, updated_at, version, deleted_at)
+SELECT $1, 1000 + n + 10000 * $2, gen_random_uuid(),
+    '', '{}', 'A task', false, 0, '{}', now(), now(), 1000 + n + 10000 * $2, now() - $2 * interval '1 day'
 FROM generate_series(1, $3::int) AS n
 """
 COUNT = """
@@ -75,9 +77,7 @@ async def test_what_a_day_old_answer_was_is_forgotten_and_nothing_else(settings,
     assert [tuple(row)[:2] for row in kept] == [("alice", "23 hours")]
     counts = await connection.fetch("SELECT answer_count, answer_bytes FROM users ORDER BY id")
     assert [tuple(row) for row in counts] == [(1, kept[0]["size"]), (0, 0)]
-    deletes = [(text, arguments) for text, arguments in seen if "DELETE" in text]
-    assert [arguments[0] for _, arguments in deletes] == ["alice", "bob"]
-    assert all("DELETE FROM idempotency_keys USING owner\n    WHERE user_id = $1" in text for text, _ in deletes)
+    assert [arguments[0] for text, arguments in seen if "forget_answers($1" in text] == ["alice", "bob"]
     assert len(await left(connection)) == 14
 
 
@@ -96,9 +96,7 @@ async def test_more_than_a_batch_goes_in_several_transactions(settings, trash, c
 async def test_every_purging_statement_names_one_owner(settings, trash, statements):
     with statements() as seen:
         await upkeep.purge(database.client(), settings)
-    deletes = [(text, arguments) for text, arguments in seen if "DELETE" in text]
-    assert [arguments[0] for _, arguments in deletes] == ["alice", "bob"]
-    assert all("DELETE FROM tasks USING owner WHERE tasks.user_id = $1" in text for text, _ in deletes)
+    assert [arguments[0] for text, arguments in seen if "purge_trash($1" in text] == ["alice", "bob"]
 
 
 async def test_one_process_purges_at_a_time(settings, trash, connection):

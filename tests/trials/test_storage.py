@@ -15,8 +15,10 @@ pytestmark = pytest.mark.xdist_group("trials")
 TASKS = 500_000
 LIMIT = 180  # seconds for all of it, on two cores
 FILL = """
-INSERT INTO tasks (user_id, title, description, completed, priority, tags, created_at, updated_at, version, deleted_at)
-SELECT $1, 'Task ' || n, repeat('x', 200), false, 0, '{home,x}', now(), now(), 1000 + n, now()
+INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
+    title, description, completed, priority, tags, created_at, updated_at, version, deleted_at)
+SELECT $1, 1000 + n, gen_random_uuid(),
+    '', '{}', 'Task ' || n, repeat('x', 200), false, 0, '{home,x}', now(), now(), 1000 + n, now()
 FROM generate_series($2::int + 1, $2::int + 50000) AS n
 """
 

@@ -148,8 +148,8 @@ async def client(settings):
         ),
         (
             "INSERT INTO users (id, created_at, revision, written_at, task_count) VALUES ($1, now(), 0, now(), 0)",
-            ("",),
-            asyncpg.CheckViolationError,
+            (None,),
+            asyncpg.NotNullViolationError,
         ),
     ],
 )

@@ -158,9 +158,9 @@ def test_whatever_bytes_are_sent_they_are_read_or_refused(data):
 @pytest.mark.parametrize(
     ("data", "patch"),
     [
-        (b"", ({}, None)), (b" \n", ({}, None)), (b'{"completed": true}', ({"completed": True}, None)),
-        (b'{"completed": false, "version": 5}', ({"completed": False}, None)),
-        (b'{"if_version": 5}', ({}, 5)), (b'{"completed": false, "if_version": 5}', ({"completed": False}, 5)),
+        (b"", (None, None)), (b" \n", (None, None)), (b'{"completed": true}', (True, None)),
+        (b'{"completed": false, "version": 5}', (False, None)),
+        (b'{"if_version": 5}', (None, 5)), (b'{"completed": false, "if_version": 5}', (False, 5)),
     ],
 )  # fmt: skip
 def test_a_completion_is_nothing_or_plain(data, patch):
@@ -176,6 +176,6 @@ def test_every_field_has_a_sentence_that_says_its_rule(kind):
 
 def test_the_answers_fields_are_the_contracts_in_its_order():
     assert [field.encode_name for field in msgspec.structs.fields(schemas.Task)] == [
-        "id", "user_id", "title", "description", "completed", "completed_at", "priority", "tags", "due_date", "due_at",
-        "created_at", "updated_at", "version",
+        "id", "uid", "user_id", "title", "description", "completed", "completed_at", "priority", "tags", "due_date",
+        "due_at", "created_at", "updated_at", "version",
     ]  # fmt: skip

@@ -21,7 +21,8 @@ READABLE = TEXT.filter(lambda text: "\\" not in text)
 
 def task(**members: object) -> Task:
     told = {
-        "id": 7, "user_id": "alice", "title": "A", "description": None, "completed": False, "completed_at": None,
+        "id": 7, "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "user_id": "alice", "title": "A",
+        "description": None, "completed": False, "completed_at": None,
         "priority": "none", "tags": [], "due_date": None, "due_at": None, "created_at": MOMENT, "updated_at": MOMENT,
         "version": 3,
     }  # fmt: skip

@@ -13,6 +13,7 @@ from service.api import fields, moments
 from service.api.pacing import Pace
 from service.api.schemas import TaskDraft, columns_of
 from service.errors import FieldError, InvalidInputError, MalformedInputError
+from service.models import new_uid
 
 MAXIMUM_TASKS = 10_000
 MAXIMUM_SIZE = 96 * 1024 * 1024  # bytes of the JSON for the database: six for each control character of a table
@@ -85,7 +86,7 @@ async def validate(lines: Iterable[Line | None]) -> tuple[bytearray, int]:
 def _columns(line: Line) -> dict[str, Any]:
     try:
         task = _read(line.value)
-        columns = {**columns_of(task), **_moments(task)}
+        columns = {"uid": new_uid(), **columns_of(task), **_moments(task)}
     except InvalidInputError as error:
         raise InvalidInputError([_placed(line, *fault) for fault in error.errors]) from None
     except MalformedInputError:

@@ -89,7 +89,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "Of one task: its version in quotes. Of a list or counts: changes whenever they may "
         "(RFC 9110 section 8.8.3).",
         "required": True,
-        "schema": {"type": "string", "pattern": '^"[0-9a-f-]+"$'},
+        "schema": {"type": "string", "pattern": '^"[0-9a-f.-]+"$'},
     },
     "Content-Disposition": {
         "description": "A name for the file (RFC 6266).",

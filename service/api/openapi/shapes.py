@@ -17,6 +17,7 @@ WITH_BODY = (*OWNED, "malformed_json", "unsupported_media_type", "validation_err
 # The task that examples show.
 EXAMPLE = {
     "id": 42,
+    "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04",
     "user_id": "dFz1UQm3T0yLbXkA",
     "title": "Water the plants",
     "description": "The ones on the balcony too",

@@ -13,7 +13,8 @@ OPERATIONS: Operations = {
         "`next` as `since` of the next request, at once while `has_more` is true. With `since=0` it is a full sync: "
         "all live tasks, to begin a new copy with. 410 says to begin anew.",
         {200: Answer("A page of changes; an empty one when nothing changed.", changes.Changes,
-                     {"changes": [EXAMPLE, {"id": 41, "version": 8, "deleted": True}], "next": "64a1b2c3d4e5f-8",
+                     {"changes": [EXAMPLE, {"id": 41, "uid": "019aceef-9a40-7aa0-9d52-0c4b7e1f3a86", "version": 8,
+                                                   "deleted": True}], "next": "64a1b2c3d4e5f-8",
                       "has_more": False})},
         (*OWNED, "sync_position_gone", "validation_error"), query=changes.ChangeParameters,
     ),

@@ -1,0 +1,50 @@
+-- Complete or reopen a live task of `owner`: as `completion` says, or the other way round where it is NULL.
+--
+-- The outcome is `done` (also when the task was so already: then nothing is written), `missing`, or `mismatch` for a task
+-- at none of the versions `expected` (NULL: any will do) or at one of `excluded`. The task is given as it is then.
+CREATE FUNCTION complete_task(
+    owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[], completion boolean,
+    OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
+) LANGUAGE plpgsql AS $$
+DECLARE
+    advanced bigint;
+    moment timestamptz;
+    task tasks;
+BEGIN
+    -- Lock the owner: what is read from here on is what the last writer left, and nobody writes meanwhile.
+    SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond') INTO advanced, moment
+    FROM users WHERE users.id = owner FOR NO KEY UPDATE;
+    SELECT * INTO task FROM tasks WHERE tasks.user_id = owner AND tasks.id = complete_task.id AND deleted_at IS NULL;
+    IF task.id IS NULL THEN
+        outcome := 'missing';
+        RETURN;
+    END IF;
+    task_id := id;
+    task_uid := task.uid;
+    IF task.version <> ALL (expected) OR task.version = ANY (excluded) THEN
+        outcome := 'mismatch';
+    ELSE
+        outcome := 'done';
+    END IF;
+    IF outcome = 'mismatch' OR task.completed = completion THEN
+        task_version := task.version;
+        document := coalesce(task.document, task_document(task));
+        RETURN;
+    END IF;
+    task.completed := NOT task.completed;
+    task.completed_at := CASE WHEN task.completed THEN moment END;
+    task.updated_at := moment;
+    task.version := advanced;
+    task.document := task_document(task);
+    UPDATE tasks
+    SET completed = task.completed, completed_at = task.completed_at, updated_at = moment, version = advanced,
+        document = task.document
+    WHERE tasks.user_id = owner AND tasks.id = complete_task.id;
+    UPDATE users
+    SET revision = advanced, written_at = moment,
+        email = coalesce(owner_email, users.email), name = coalesce(owner_name, users.name)
+    WHERE users.id = owner;
+    task_version := advanced;
+    document := task.document;
+END
+$$;

@@ -1,0 +1,37 @@
+-- Move all live tasks of `owner`, or only those with this `completion`, to the trash: all of them, or none where the trash
+-- has no room for them by `trash_quota`. Returns how many were `wanted` and how many were `deleted`.
+CREATE FUNCTION delete_tasks(
+    owner text, owner_email text, owner_name text, completion boolean, trash_quota integer,
+    OUT wanted bigint, OUT deleted bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    clock CONSTANT timestamptz := now();
+    before bigint;
+    moment timestamptz;
+    trashed integer;
+BEGIN
+    deleted := 0;
+    SELECT users.revision, greatest(clock, users.written_at + interval '1 microsecond'), users.trash_count
+    INTO before, moment, trashed
+    FROM users WHERE users.id = owner FOR NO KEY UPDATE;
+    SELECT count(*) INTO wanted FROM tasks
+    WHERE tasks.user_id = owner AND deleted_at IS NULL AND (completion IS NULL OR completed = completion);
+    IF wanted = 0 OR trashed + wanted > trash_quota THEN
+        RETURN;
+    END IF;
+    -- Each task takes a revision of its own, in the order of ids: a reader of the change feed may stop between any two.
+    UPDATE tasks
+    SET deleted_at = clock, updated_at = moment, version = before + gone.place, document = NULL
+    FROM (
+        SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
+        WHERE tasks.user_id = owner AND deleted_at IS NULL AND (completion IS NULL OR completed = completion)
+    ) AS gone
+    WHERE tasks.user_id = owner AND tasks.id = gone.id;
+    UPDATE users
+    SET revision = before + wanted, written_at = moment, task_count = users.task_count - wanted,
+        trash_count = users.trash_count + wanted,
+        email = coalesce(owner_email, users.email), name = coalesce(owner_name, users.name)
+    WHERE users.id = owner;
+    deleted := wanted;
+END
+$$;

@@ -1,0 +1,88 @@
+-- Create all tasks of `owner` that the JSON array `lines` holds, in UTF-8: all of them, or none. With `skip_known` a task
+-- is left out when there is one, live or in the trash, with its title and `created_at`.
+--
+-- The outcome is `done`, or `full` or `trash_full` when there would be more live tasks than `quota`, or more deleted ones
+-- than `trash_quota`; then nothing is written. `imported` is how many were created.
+CREATE FUNCTION import_tasks(
+    owner text, owner_email text, owner_name text, quota integer, trash_quota integer, skip_known boolean, lines bytea,
+    OUT outcome text, OUT imported integer
+) LANGUAGE plpgsql AS $$
+DECLARE
+    clock CONSTANT timestamptz := now();
+    owned users;
+    moment timestamptz;
+    line record;
+    task tasks;
+BEGIN
+    -- The lock on the owner makes two imports of one file follow one another, so the second finds what the first wrote.
+    owned := lock_owner(owner, owner_email, owner_name);
+    moment := greatest(clock, owned.written_at + interval '1 microsecond');
+    outcome := 'done';
+    imported := 0;
+    -- The planner takes an array for 100 rows, and joins on that belief would be quadratic. The window sorts once,
+    -- whatever it believes. Each row also says how many there are, so that the quotas are decided before the first.
+    FOR line IN
+        SELECT fresh.*, count(*) OVER () - count(deleted_at) OVER () AS adds, count(deleted_at) OVER () AS trashes
+        FROM (
+            SELECT either.*, bool_or(place IS NULL) OVER (PARTITION BY title, created_at) AS is_there
+            FROM (
+                SELECT * FROM ROWS FROM (
+                    json_to_recordset(convert_from(lines, 'UTF8')::json) AS (
+                        uid uuid, title text, title_key text, description text, description_key text,
+                        completed boolean, completed_at timestamptz, priority smallint, tags text[], tag_keys text[],
+                        due_date date, due_at timestamptz, created_at timestamptz, updated_at timestamptz,
+                        deleted_at timestamptz
+                    )
+                ) WITH ORDINALITY AS sent (
+                    uid, title, title_key, description, description_key, completed, completed_at, priority, tags,
+                    tag_keys, due_date, due_at, created_at, updated_at, deleted_at, place
+                )
+                UNION ALL
+                SELECT NULL, tasks.title, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, tasks.created_at,
+                       NULL, NULL, NULL
+                FROM tasks WHERE tasks.user_id = owner AND skip_known AND tasks.version > owned.erased
+            ) AS either
+        ) AS fresh
+        WHERE NOT is_there
+        ORDER BY place
+    LOOP
+        IF imported = 0 AND line.adds > 0 AND owned.task_count + line.adds > quota THEN
+            outcome := 'full';
+            RETURN;
+        ELSIF imported = 0 AND line.trashes > 0 AND owned.trash_count + line.trashes > trash_quota THEN
+            outcome := 'trash_full';
+            RETURN;
+        END IF;
+        -- Each task takes a revision of its own, in the order of the lines.
+        imported := imported + 1;
+        task.user_id := owner;
+        task.id := owned.revision + imported;
+        task.uid := line.uid;
+        task.title := line.title;
+        task.title_key := line.title_key;
+        task.description := line.description;
+        task.description_key := line.description_key;
+        task.completed := coalesce(line.completed, false);
+        task.completed_at := CASE WHEN line.completed THEN coalesce(line.completed_at, moment) END;
+        task.priority := coalesce(line.priority, 0);
+        task.tags := coalesce(line.tags, '{}');
+        task.tag_keys := coalesce(line.tag_keys, '{}');
+        task.due_date := line.due_date;
+        task.due_at := line.due_at;
+        task.created_at := coalesce(line.created_at, moment);
+        task.updated_at := coalesce(line.updated_at, moment);
+        task.version := task.id;
+        -- Nothing lies in the trash since a moment that is still to come, or no purge would ever find it.
+        task.deleted_at := least(line.deleted_at, CASE WHEN line.deleted_at IS NOT NULL THEN clock END);
+        task.document := CASE WHEN task.deleted_at IS NULL THEN task_document(task) END;
+        INSERT INTO tasks VALUES (task.*);
+    END LOOP;
+    IF imported > 0 THEN
+        UPDATE users
+        SET revision = owned.revision + imported, written_at = moment, task_count = users.task_count + line.adds,
+            trash_count = users.trash_count + line.trashes,
+            email = coalesce(owner_email, users.email), name = coalesce(owner_name, users.name)
+        WHERE users.id = owner;
+    END IF;
+END
+$$;

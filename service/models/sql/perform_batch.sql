@@ -1,0 +1,56 @@
+-- Do many writes of `owner`, in the order of `operations`: a JSON array of objects with a `verb` and what it needs. Each
+-- operation sees what those before it did. Returns an outcome, a version and a document for each.
+--
+-- With `atomic` the first one that is not done undoes them all; its outcome is the last that is returned.
+CREATE FUNCTION perform_batch(
+    owner text, owner_email text, owner_name text, quota integer, trash_quota integer, atomic boolean, operations text,
+    OUT outcomes text[], OUT versions bigint[], OUT documents text[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+    before bigint;
+    operation record;
+    done record;
+BEGIN
+    -- Nobody else writes between two operations. A task that is created from now on is not there for this batch.
+    SELECT users.revision INTO before FROM users WHERE users.id = owner FOR NO KEY UPDATE;
+    FOR operation IN
+        SELECT * FROM json_to_recordset(operations::json) AS sent (
+            verb text, id bigint, expected bigint, uid uuid, columns text[], title text, title_key text,
+            description text, description_key text, completed boolean, priority smallint, tags text[], tag_keys text[],
+            due_date text, due_at text
+        )
+    LOOP
+        IF operation.id > coalesce(before, 0) THEN
+            SELECT 'missing' AS outcome, NULL::bigint AS task_version, NULL AS document INTO done;
+        ELSIF operation.verb = 'create' THEN
+            SELECT * INTO done FROM create_task(
+                owner, owner_email, owner_name, quota, operation.uid, operation.title, operation.title_key,
+                operation.description, operation.description_key, coalesce(operation.completed, false),
+                coalesce(operation.priority, 0::smallint), coalesce(operation.tags, '{}'),
+                coalesce(operation.tag_keys, '{}'), operation.due_date, operation.due_at);
+        ELSIF operation.verb = 'update' THEN
+            SELECT * INTO done FROM update_task(
+                owner, owner_email, owner_name, operation.id,
+                CASE WHEN operation.expected IS NOT NULL THEN ARRAY[operation.expected] END, NULL,
+                operation.title, operation.title_key, 'description' = ANY (operation.columns), operation.description,
+                operation.description_key, operation.completed, operation.priority, operation.tags, operation.tag_keys,
+                'due_date' = ANY (operation.columns), operation.due_date, 'due_at' = ANY (operation.columns),
+                operation.due_at);
+        ELSIF operation.verb = 'delete' THEN
+            SELECT * INTO done FROM delete_task(
+                owner, owner_email, owner_name, operation.id,
+                CASE WHEN operation.expected IS NOT NULL THEN ARRAY[operation.expected] END, NULL, trash_quota);
+        ELSE
+            SELECT * INTO done FROM restore_task(owner, owner_email, owner_name, operation.id, quota);
+        END IF;
+        outcomes := outcomes || done.outcome;
+        versions := versions || done.task_version;
+        documents := documents || done.document;
+        IF atomic AND done.outcome <> 'done' THEN
+            RAISE EXCEPTION USING ERRCODE = 'DO001';  -- which undoes what this block did, and leaves the variables
+        END IF;
+    END LOOP;
+EXCEPTION WHEN SQLSTATE 'DO001' THEN
+    RETURN;
+END
+$$;

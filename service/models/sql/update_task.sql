@@ -1,0 +1,80 @@
+-- Change a live task of `owner`. What is NULL stays as it is; of the columns that may be NULL themselves, `sets_…` says
+-- whether the value is meant. Outcomes are those of `complete_task`: values that hold already write nothing.
+CREATE FUNCTION update_task(
+    owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
+    title text, title_key text, sets_description boolean, description text, description_key text, completed boolean,
+    priority smallint, tags text[], tag_keys text[], sets_due_date boolean, due_date text, sets_due_at boolean,
+    due_at text,
+    OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
+) LANGUAGE plpgsql AS $$
+DECLARE
+    advanced bigint;
+    moment timestamptz;
+    task tasks;
+    was tasks;
+BEGIN
+    -- Lock the owner: what is read from here on is what the last writer left, and nobody writes meanwhile.
+    SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond') INTO advanced, moment
+    FROM users WHERE users.id = owner FOR NO KEY UPDATE;
+    SELECT * INTO task FROM tasks WHERE tasks.user_id = owner AND tasks.id = update_task.id AND deleted_at IS NULL;
+    IF task.id IS NULL THEN
+        outcome := 'missing';
+        RETURN;
+    END IF;
+    task_id := id;
+    task_uid := task.uid;
+    IF task.version <> ALL (expected) OR task.version = ANY (excluded) THEN
+        outcome := 'mismatch';
+        task_version := task.version;
+        document := coalesce(task.document, task_document(task));
+        RETURN;
+    END IF;
+    outcome := 'done';
+    was := task;
+    IF title IS NOT NULL THEN
+        task.title := title;
+        task.title_key := title_key;
+    END IF;
+    IF sets_description THEN
+        task.description := description;
+        task.description_key := description_key;
+    END IF;
+    IF completed <> task.completed THEN
+        task.completed := completed;
+        task.completed_at := CASE WHEN completed THEN moment END;
+    END IF;
+    IF priority IS NOT NULL THEN
+        task.priority := priority;
+    END IF;
+    IF tags IS NOT NULL THEN
+        task.tags := tags;
+        task.tag_keys := tag_keys;
+    END IF;
+    IF sets_due_date THEN
+        task.due_date := due_date;
+    END IF;
+    IF sets_due_at THEN
+        task.due_at := due_at;
+    END IF;
+    IF task IS NOT DISTINCT FROM was THEN
+        task_version := task.version;
+        document := coalesce(task.document, task_document(task));
+        RETURN;
+    END IF;
+    task.updated_at := moment;
+    task.version := advanced;
+    task.document := task_document(task);
+    UPDATE tasks
+    SET title = task.title, title_key = task.title_key, description = task.description,
+        description_key = task.description_key, completed = task.completed, completed_at = task.completed_at,
+        priority = task.priority, tags = task.tags, tag_keys = task.tag_keys, due_date = task.due_date,
+        due_at = task.due_at, updated_at = moment, version = advanced, document = task.document
+    WHERE tasks.user_id = owner AND tasks.id = update_task.id;
+    UPDATE users
+    SET revision = advanced, written_at = moment,
+        email = coalesce(owner_email, users.email), name = coalesce(owner_name, users.name)
+    WHERE users.id = owner;
+    task_version := advanced;
+    document := task.document;
+END
+$$;
