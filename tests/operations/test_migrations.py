@@ -6,6 +6,7 @@ They run in processes of their own, as `doable migrate` does: aerich closes the 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -21,7 +22,7 @@ from service.config import Settings
 from service.database import credentials, migrations
 from service.database.client import FairClient
 from service.database.url import parse
-from service.models import IdempotencyKey, Task, User
+from service.models import IdempotencyKey, Task, User, functions, new_uid, task_sql
 
 VERSIONS = sorted(path.name for path in (migrations.SOURCE / "service").glob("[0-9]*_*.py"))
 MIGRATE = """
@@ -257,6 +258,105 @@ async def with_exclusive_migration(make_database, python, tmp_path) -> dict[str,
     state = text[text.index("MODELS_STATE") :]
     (tmp_path / "aerich" / "service" / "999_20261231000000_colour.py").write_text(EXCLUSIVE + state)
     return {"DATABASE_URL": url, "FOLDER": str(tmp_path / "aerich"), "MIGRATION_LOCK_TIMEOUT": "0.3"}
+
+
+FIELD = """
+RUN_IN_TRANSACTION = True
+
+async def upgrade(db):
+    return '''
+ALTER TABLE tasks ADD COLUMN colour varchar(20);
+-- What was kept is without the new member; a column that is dropped and added is empty, and no row is written for it.
+ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
+{document}
+{create}
+'''
+
+async def downgrade(db):
+    return "SELECT 1"
+
+"""
+RELEASE = """
+import asyncio, os, pathlib
+from service.config import Settings
+from service.database import migrations
+from service.models import functions
+migrations.SOURCE = pathlib.Path(os.environ["FOLDER"])
+functions.FOLDER = pathlib.Path(os.environ["SQL"])
+functions.FUNCTIONS = [path.stem for path in functions.FOLDER.glob("*.sql")]
+functions.source.cache_clear()
+functions.body.cache_clear()
+print(*asyncio.run(migrations.migrate(Settings.from_environ(os.environ))))
+"""
+NEW = ("ada", None, None, 10_000, "Old", "old", None, None, False, 0, (), (), None, None)
+
+
+@pytest.fixture
+async def next_release(make_database, python, tmp_path) -> dict[str, str]:
+    """The environment of a release that adds the field `colour`, and a function that creates tasks with it."""
+    url = await make_database("field")
+    await python(MIGRATE, DATABASE_URL=url)
+    shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
+    shutil.copytree(functions.FOLDER, tmp_path / "sql")
+    document = functions.source("task_document").replace(
+        "    'version', task.version\n", "    'version', task.version,\n    'colour', task.colour\n"
+    )
+    (tmp_path / "sql" / "task_document.sql").write_text(document)
+    create = functions.source("create_task").replace("FUNCTION create_task(", "FUNCTION create_task_2(")
+    create = create.replace("due_at text,", "due_at text, colour text,")
+    create = create.replace("task.version := task.id;", "task.version := task.id;\n    task.colour := colour;")
+    (tmp_path / "sql" / "create_task_2.sql").write_text(create)
+    state = (migrations.SOURCE / "service" / VERSIONS[-1]).read_text()
+    text = FIELD.format(document=document.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"), create=create)
+    (tmp_path / "aerich" / "service" / "999_20261231000000_colour.py").write_text(
+        text + state[state.index("MODELS_STATE") :]
+    )
+    return {"DATABASE_URL": url, "FOLDER": str(tmp_path / "aerich"), "SQL": str(tmp_path / "sql")}
+
+
+async def test_a_field_is_added_while_the_old_release_reads_and_writes_and_no_row_is_rewritten(
+    next_release, launch, eventually
+):
+    """The old release goes on with its functions; all documents that are read or written now have the field."""
+    connection = await asyncpg.connect(next_release["DATABASE_URL"])
+    for _ in range(300):
+        await connection.fetchrow(task_sql.CREATE, *NEW[:4], new_uid(), *NEW[4:])
+    kept = "SELECT count(*) FROM tasks WHERE document IS NOT NULL"
+    assert await connection.fetchval(kept) == 300
+    file = await connection.fetchval("SELECT pg_relation_filenode('tasks')")
+    done, stop = [0] * 4, asyncio.Event()
+
+    async def old_release(number: int) -> None:
+        own = await asyncpg.connect(next_release["DATABASE_URL"])
+        while not stop.is_set():
+            made = await own.fetchrow(task_sql.CREATE, f"user-{number}", *NEW[1:4], new_uid(), *NEW[4:])
+            row = await own.fetchrow(task_sql.COMPLETE, f"user-{number}", None, None, made["task_id"], None, None, None)
+            assert json.loads(row["document"])["completed"] is True
+            read = await own.fetchrow(task_sql.FIND, f"user-{number}", made["task_id"])
+            assert json.loads(read["document"])["title"] == "Old"
+            done[number] += 1
+        await own.close()
+
+    working = [asyncio.create_task(old_release(number)) for number in range(4)]
+    await eventually(lambda: min(done) > 20)
+    process = launch([sys.executable, "-W", "error", "-c", RELEASE], **next_release)
+    assert await process.exit_code() == 0, process.stderr
+    assert process.stdout.strip() == "999_20261231000000_colour.py"
+    before = min(done)
+    await eventually(lambda: min(done) > before + 20)
+    stop.set()
+    await asyncio.gather(*working)
+    assert await connection.fetchval("SELECT pg_relation_filenode('tasks')") == file, "the table was written anew"
+    assert await connection.fetchval(f"{kept} AND user_id = 'ada'") == 0, "what lacked the field is built at read"
+    built = await connection.fetchval("SELECT task_document(tasks) FROM tasks WHERE user_id = 'ada' AND id = 1")
+    assert json.loads(built)["colour"] is None
+    assert await connection.fetchval(f"{kept} AND document NOT LIKE '%colour%'") == 0, "the old release writes it too"
+    row = await connection.fetchrow(
+        "SELECT * FROM create_task_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        *NEW[:4], new_uid(), *NEW[4:], "green",
+    )  # fmt: skip
+    assert json.loads(row["document"])["colour"] == "green"
+    await connection.close()
 
 
 async def test_a_migration_that_needs_a_table_gives_up_behind_a_long_transaction_and_readers_go_on(

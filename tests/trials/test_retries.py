@@ -120,13 +120,14 @@ async def reckon(stage, retriers: Retriers, cluster, fault: str) -> None:
         line.close()
     async with cluster.admin() as admin:
         there = Counter(row["title"] for row in await admin.fetch("SELECT title FROM tasks"))
-        completed = {row["id"] for row in await admin.fetch("SELECT id FROM tasks WHERE completed")}
+        rows = await admin.fetch("SELECT user_id, id FROM tasks WHERE completed")
+        completed = {(row["user_id"], row["id"]) for row in rows}
         revisions = {row["id"]: row["revision"] for row in await admin.fetch("SELECT id, revision FROM users")}
     promised = Counter(title for write in retriers.writes for title in write.titles)
     lost, doubled = [*(promised - there)], [*(there - promised)]
     # A toggle that was done twice, or not at all, leaves its task pending.
-    toggled = [write.toggles for write in retriers.writes if write.toggles]
-    lost += [f"the toggle of {task_id}" for task_id in toggled if task_id not in completed]
+    toggled = [(write.user, write.toggles) for write in retriers.writes if write.toggles]
+    lost += [f"the toggle of {task}" for task in toggled if task not in completed]
     for user, moved in revisions.items():
         expected = sum(write.revisions for write in retriers.writes if write.user == user)
         if moved != expected:
