@@ -26,7 +26,9 @@ KEYS_KEPT = 10_000  # of one user, within 24 hours
 Own = TypeVar("Own", bound=UserScope)
 
 
-async def once(request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[HTTPResponse]]) -> HTTPResponse:
+def once(
+    request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[HTTPResponse]]
+) -> Awaitable[HTTPResponse]:  # fmt: skip
     """What `effect` answers; to a key that was answered already, the same answer again, byte for byte.
 
     `effect` must write through what it is given: the caller's `own`, within the key's transaction. What it raises
@@ -34,7 +36,11 @@ async def once(request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[
     Raises InvalidInputError for a key that cannot be one, and what `UserKeys.find` and `UserKeys.keep` do.
     """
     if request.method != "POST" or "idempotency-key" not in request.headers:
-        return await effect(own)
+        return effect(own)
+    return _once(request, own, effect)
+
+
+async def _once(request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[HTTPResponse]]) -> HTTPResponse:
     key, digest = _key(request), await _digest(request)
     async with database().transaction(request.caller.user_id) as session:
         keys = IdempotencyKey.objects.for_user(request.caller.user_id, session)
