@@ -18,7 +18,7 @@ SELECT id, title FROM tasks WHERE NOT (
     AND completed = (completed_at IS NOT NULL)
     AND NOT (due_date IS NOT NULL AND due_at IS NOT NULL)
     AND id > 0 AND version >= id
-    AND CASE WHEN deleted_at IS NULL THEN document = task_document(tasks) ELSE document IS NULL END
+    AND CASE WHEN deleted_at IS NULL THEN document IS NOT DISTINCT FROM task_document(tasks) ELSE document IS NULL END
 )
 """
 COUNTED = """
@@ -84,7 +84,8 @@ async def test_no_row_breaks_a_rule_whatever_is_sent_by_whatever_route(  # noqa:
 @pytest.mark.parametrize(
     "change",
     ["title = ''", "title = ' A'", "description = ''", "priority = 4", "tags = '{a,b}'",
-     "tags = array_fill('a'::text, ARRAY[21])", "id = 0", "document = NULL", "document = '{}'", "deleted_at = now()", "version = 0"],
+     "tags = array_fill('a'::text, ARRAY[21])", "id = 0", "document = NULL", "document = '{}'",
+     "deleted_at = now()", "version = 0"],
 )  # fmt: skip
 async def test_a_row_that_breaks_a_rule_would_be_noticed(alice, connection, change):
     await alice.make("Whole", tags=["a"])
