@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 
 import asyncpg
@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from service import database
-from service.errors import TaskNotFoundError, TaskQuotaError
-from service.models import START, Operation, Quotas, StoredTask, Task, TaskQuery, UserTasks
+from service.errors import BatchFailedError, TaskNotFoundError, TaskQuotaError
+from service.models import START, Operation, Quotas, StoredTask, Task, TaskQuery, User, UserTasks, new_uid, upkeep
 from service.models.functions import DOCUMENT, TRASHED_DOCUMENT
 from service.text import with_keys
 
@@ -374,3 +374,41 @@ class TestTheSchema:
         await make(ada)
         await connection.execute("DELETE FROM users WHERE id = 'ada'")
         assert await stored(connection) == []
+
+
+async def test_no_mix_of_writers_waits_for_each_other_in_a_circle(ada, connection):
+    """Single writes, batches, imports, the trash, the purge and erasures, all at once, of one user and another."""
+    trash = Task.objects.trash_of("ada")
+    quotas = Quotas(QUOTA, QUOTA)
+
+    def line() -> bytearray:
+        return bytearray(msgspec.json.encode([{"uid": new_uid(), **with_keys({"title": "A"})}]))
+
+    for _ in range(5):
+        made = [await make(ada, f"Task {number}") for number in range(12)]
+        batches = [
+            [Operation("update", task.id, with_keys({"title": "B"})) for task in order]
+            + [Operation("delete", order[0].id)]
+            for order in (made, made[::-1])
+        ]
+        results = await asyncio.gather(
+            *(ada.toggle(task.id) for task in made),
+            *(ada.update(task.id, with_keys({"title": "C"})) for task in made[::-1]),
+            *(ada.perform(batch, atomic=atomic, quotas=quotas) for batch in batches for atomic in (True, False)),
+            *(ada.add_all(line(), 1, quotas=quotas, skip_known=skip) for skip in (True, False)),
+            *(ada.delete(task.id, trash_quota=QUOTA) for task in made[:4]),
+            ada.delete_many(completed=True, trash_quota=QUOTA),
+            *(trash.restore(task.id, quota=QUOTA) for task in made[:4]),
+            trash.destroy_all(within=5),
+            upkeep.purge_trash_of_all_users(timedelta(0), database.client()),
+            *(User.objects.erase("ada", within=5) for _ in range(2)),
+            *(make(Task.objects.for_user("bob")) for _ in range(5)),
+            return_exceptions=True,
+        )
+        faults = [one for one in results if isinstance(one, BaseException)]
+        assert {type(one) for one in faults} <= {TaskNotFoundError, BatchFailedError}, faults
+        if await owner(connection):
+            counts = await connection.fetchrow(
+                "SELECT count(*) FROM tasks WHERE user_id = 'ada' AND deleted_at IS NULL"
+            )
+            assert (await owner(connection))["task_count"] == counts[0]
