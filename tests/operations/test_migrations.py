@@ -265,7 +265,7 @@ RUN_IN_TRANSACTION = True
 
 async def upgrade(db):
     return '''
-ALTER TABLE tasks ADD COLUMN colour varchar(20);
+ALTER TABLE tasks ADD COLUMN colour varchar(20), ADD COLUMN place text NOT NULL DEFAULT 'a0';
 -- What was kept is without the new member; a column that is dropped and added is empty, and no row is written for it.
 ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
 {document}

@@ -45,7 +45,12 @@ BEGIN
     task.updated_at := task.created_at;
     task.version := task.id;
     task.document := task_document(task);
-    INSERT INTO tasks VALUES (task.*);
+    -- Name the columns: a later release may add one with a default, while this function is still called.
+    INSERT INTO tasks (user_id, id, uid, title, title_key, description, description_key, completed, completed_at,
+                       priority, tags, tag_keys, due_date, due_at, created_at, updated_at, version, document)
+    VALUES (owner, task.id, task.uid, task.title, task.title_key, task.description, task.description_key,
+            task.completed, task.completed_at, task.priority, task.tags, task.tag_keys, task.due_date, task.due_at,
+            task.created_at, task.updated_at, task.version, task.document);
     outcome := 'done';
     task_id := task.id;
     task_version := task.id;

@@ -75,7 +75,13 @@ BEGIN
         -- Nothing lies in the trash since a moment that is still to come, or no purge would ever find it.
         task.deleted_at := least(line.deleted_at, CASE WHEN line.deleted_at IS NOT NULL THEN clock END);
         task.document := CASE WHEN task.deleted_at IS NULL THEN task_document(task) END;
-        INSERT INTO tasks VALUES (task.*);
+        -- Name the columns: a later release may add one with a default, while this function is still called.
+        INSERT INTO tasks (user_id, id, uid, title, title_key, description, description_key, completed, completed_at,
+                           priority, tags, tag_keys, due_date, due_at, created_at, updated_at, version, deleted_at,
+                           document)
+        VALUES (owner, task.id, task.uid, task.title, task.title_key, task.description, task.description_key,
+                task.completed, task.completed_at, task.priority, task.tags, task.tag_keys, task.due_date,
+                task.due_at, task.created_at, task.updated_at, task.version, task.deleted_at, task.document);
     END LOOP;
     IF imported > 0 THEN
         UPDATE users
