@@ -122,7 +122,8 @@ def test_an_operator_reads_what_is_wrong_in_the_databases_own_words(error, sente
 
 
 @pytest.fixture
-async def client(settings):
+async def client(settings, monkeypatch):
+    monkeypatch.setattr(FairClient, "connection_class", asyncpg.Connection)  # these statements are not the service's
     opened = FairClient(connection_name="default", **credentials(settings, settings.database_url))
     yield opened
     await opened.close()
