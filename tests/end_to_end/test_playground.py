@@ -19,8 +19,8 @@ from tests.end_to_end.chromium import PROGRAM, Browser, Tab, chromium
 
 ROOT = Path(__file__).parents[2]
 MARKUP = '<img src=x onerror="document.title=1"><b>Water</b> the plants &amp; more'
-# Chromium itself remarks on every answer of 400 and more. 404 and 412 are what a conflict is made of; 409 answers a write
-# that a reloaded page sends again while the first one still runs.
+# Chromium itself remarks on every answer of 400 and more. 404 and 412 are what a conflict is made of; 409 answers a
+# write that a reloaded page sends again while the first one still runs.
 REFUSED = re.compile(
     r"the server responded with a status of ((404|412) .*/api/me/(tasks|trash)/\d+(/restore)?|409 .*/api/me/tasks)$"
 )
