@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 
 import pytest
 
 PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "main")
-RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_process(request) -> None:
+def one_process(request, tmp_path_factory) -> None:
     """Fail if tests of this file run in a second process too: then the groups of tests/scheduling.py do not hold."""
-    folder = Path(tempfile.gettempdir()) / f"doable-groups-{RUN}"
-    folder.mkdir(exist_ok=True)
-    marker = folder / request.path.stem
+    folder = tmp_path_factory.getbasetemp()
+    marker = (folder if PROCESS == "main" else folder.parent) / f"{request.path.stem}.process"
     try:
         with marker.open("x") as created:
             created.write(PROCESS)
