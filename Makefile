@@ -12,7 +12,7 @@ PEERS := $(addsuffix /.done,$(addprefix benchmarks/.venvs/,fastapi_asyncpg fasta
 ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pgbouncer trials bench bench-check bench-report bench-statements check format lock migration clean
+.PHONY: help run test test-pgbouncer test-citus trials bench bench-check bench-report bench-statements check format lock migration clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ trials: $(DEV) ## stop, kill, hang and lock everything under load, a line of fig
 
 test-pgbouncer: $(DEV) ## run the tests of API and models through a real PgBouncer in transaction mode
 	@TEST_PGBOUNCER=1 $(BIN)/python -m pytest -n auto tests/api tests/models
+
+test-citus: $(DEV) ## run the tests of API and models on a Citus cluster, given by $CITUS_URLS
+	@if [ -z "$$CITUS_URLS" ]; then echo "NO TEST RAN ON CITUS: set CITUS_URLS to the URLs of a coordinator and its workers"; \
+	else $(BIN)/python -m pytest -n auto tests/api tests/models; fi
 
 bench: $(DEV) $(PEERS) ## measure Doable beside its peers: eight minutes, then the table and the picture (QUICK=1: two minutes, only a table)
 	@$(BIN)/python -m benchmarks run $(if $(QUICK),--quick)

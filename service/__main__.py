@@ -77,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
                                             "The service does so by itself once a day.")  # fmt: skip
     purge.set_defaults(command=_purge)
 
-    distribute = commands.add_parser("distribute", help="distribute the tables over the nodes of a Citus cluster",
-                                     description="Turn the tables into distributed tables of Citus, by user, all or "
+    distribute = commands.add_parser("distribute", help="distribute tables and functions over a Citus cluster",
+                                     description="Distribute tables and functions with Citus, by user, all or "
                                                  "none. What is distributed already stays as it is.")  # fmt: skip
     distribute.add_argument("--dry-run", action="store_true", help="check everything, and print what would be run")
     distribute.set_defaults(command=_distribute)
@@ -180,11 +180,11 @@ def _distribute(options: argparse.Namespace) -> int:
     settings = Settings.from_environ(os.environ)
     logs.configure(settings)
     done = asyncio.run(distribution.distribute(settings, dry_run=options.dry_run))
-    for table in done.already:
-        print(f"doable: {table.name} is already distributed by {table.column}.")
-    for table, statement in zip(done.tables, done.statements, strict=True):
-        print(f"doable: would run {statement}" if options.dry_run else
-              f"doable: distributed {table.name} by {table.column}.")  # fmt: skip
+    for step in done.steps:
+        if step.done:
+            print(f"doable: already distributed: {step.name}.")
+        else:
+            print(f"doable: would run {step.statement}" if options.dry_run else f"doable: distributed {step.name}.")
     if done.workers:
         print(f"doable: {done.workers} worker {'node' if done.workers == 1 else 'nodes'} may hold the tables.")
     else:

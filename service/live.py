@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.errors import TooManyStreamsError, UnavailableError
-from service.models import START, ChangePage, SyncPosition, UserTasks, positions_of_several_users
+from service.models import START, ChangePage, Positions, SyncPosition, UserTasks
 
 logger = logging.getLogger("doable.live")
 
@@ -69,6 +69,7 @@ class Hub:
         self._per_user = per_user
         self._in_all = in_all
         self._waiting: dict[str, Listeners] = {}
+        self._positions = Positions()
         self._anybody = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.open = 0
@@ -142,11 +143,9 @@ class Hub:
                 interval = INTERVAL
 
     async def _look(self) -> None:
-        """Wake every stream that is not at its user's position."""
+        """Wake every stream that is not at its user's position, as far as that can be found."""
         if not self._waiting:
             return
-        connected = [*self._waiting]
-        positions = await positions_of_several_users(connected)
-        for user_id in connected:
+        for user_id, position in (await self._positions.of([*self._waiting])).items():
             if listeners := self._waiting.get(user_id):
-                listeners.wake(beyond=positions.get(user_id, START))
+                listeners.wake(beyond=position)

@@ -38,7 +38,7 @@ from service import blocking
 from service.api.protocol import DeadlineProtocol
 from service.app import create_app
 from service.config import Settings
-from service.database import migrations
+from service.database import distribution, migrations
 from service.database.client import FairClient
 from service.database.url import parse
 from tests import ownership
@@ -56,6 +56,8 @@ PORTS = itertools.cycle(
     random.sample(range(20_000 + _WORKER, 32_000, _WORKERS), 1_000)
 )  # two suites at once differ too
 STEPS = blocking.Steps()  # of the server's event loop, which is the tests' own
+# A Citus cluster to run the tests of API and models on (`make test-citus`): the coordinator's URL, then the workers'.
+NODES = [url for url in os.environ.get("CITUS_URLS", "").split(",") if url]
 SECRET = "a secret for tests alone, of more than 32 bytes"
 
 
@@ -74,12 +76,41 @@ class RecordingConnection(asyncpg.Connection):
             self.recorded.append((logged.query, tuple(logged.args or ())))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On a cluster, leave out what only one PostgreSQL can show."""
+    for item in items if NODES else ():
+        if mark := item.get_closest_marker("one_database"):
+            item.add_marker(pytest.mark.skip(reason=f"NOT ON A CLUSTER: {mark.kwargs['reason']}"))
+
+
+def _named(url: str, database: str) -> str:
+    """The URL of another database on the same server."""
+    base, _, query = url.partition("?")
+    return base.rsplit("/", 1)[0] + f"/{database}" + (f"?{query}" if query else "")
+
+
+async def _join(name: str) -> None:
+    """Make one cluster of the databases of this name on all NODES."""
+    urls = [_named(url, name) for url in dict.fromkeys(NODES)]
+    nodes = [parse(url) for url in urls]
+    for url in urls:
+        connection = await asyncpg.connect(url)
+        await connection.execute("CREATE EXTENSION citus")
+        # What how-to/outgrow-one-database.md sets: else asyncpg's first look at the types takes seconds.
+        await connection.execute(f'ALTER DATABASE "{name}" SET citus.override_table_visibility = off')
+        await connection.close()
+    coordinator = await asyncpg.connect(urls[0])
+    await coordinator.fetch("SELECT citus_set_coordinator_host($1, $2)", nodes[0]["host"], int(nodes[0]["port"]))
+    for node in nodes[1:]:
+        await coordinator.fetch("SELECT citus_add_node($1, $2)", node["host"], int(node["port"]))
+    await coordinator.close()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Callable[[str], str]]:
     """Gives a database's URL by its name, on TEST_DATABASE_URL's server or an embedded one."""
-    if url := os.environ.get("TEST_DATABASE_URL"):
-        base, _, query = url.partition("?")
-        yield lambda name: base.rsplit("/", 1)[0] + f"/{name}" + (f"?{query}" if query else "")
+    if url := (NODES[0] if NODES else os.environ.get("TEST_DATABASE_URL")):
+        yield lambda name: _named(url, name)
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -97,20 +128,23 @@ def postgres() -> Iterator[Callable[[str], str]]:
 @pytest.fixture(scope="session")
 async def make_database(postgres) -> AsyncIterator[Callable[[str], object]]:
     """Gives a coroutine that makes an empty database and returns its URL; all of them are dropped at the end."""
-    admin = await asyncpg.connect(postgres("postgres"))
+    admins = [await asyncpg.connect(_named(url, "postgres")) for url in dict.fromkeys(NODES)]
+    admins = admins or [await asyncpg.connect(postgres("postgres"))]
     made = []
 
     async def make(purpose: str, locale: str = "", encoding: str = "UTF8") -> str:
         name = f"doable_{purpose}_{os.getpid()}"
-        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        await admin.execute(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING '{encoding}' {locale}")
+        for admin in admins:
+            await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            await admin.execute(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING '{encoding}' {locale}")
         made.append(name)
         return postgres(name)
 
     yield make
-    for name in made:
-        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    await admin.close()
+    for admin in admins:
+        for name in made:
+            await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await admin.close()
 
 
 class Issuer:
@@ -234,10 +268,14 @@ async def settings(make_database, issuer, through_pooler) -> Settings:
     """The settings that the tests' server runs with, over a migrated database; TEST_PGBOUNCER=1 puts one between."""
     url = await make_database("main")
     pooled = os.environ.get("TEST_PGBOUNCER") == "1"
+    if NODES:
+        await _join(str(parse(url)["database"]))
+    # On a cluster the service speaks to the last node, and only what changes the schema to the coordinator.
+    service_url = _named(NODES[-1], str(parse(url)["database"])) if NODES else url
     found = Settings.from_environ(
         {
-            "DATABASE_URL": await through_pooler(url) if pooled else url,
-            "MIGRATIONS_DATABASE_URL": url if pooled else "",
+            "DATABASE_URL": await through_pooler(url) if pooled else service_url,
+            "MIGRATIONS_DATABASE_URL": url if pooled or NODES else "",
             "BETTER_AUTH_SECRET": SECRET,
             "BETTER_AUTH_URL": issuer.origin,
             "JWKS_COOLDOWN": "1",
@@ -248,6 +286,8 @@ async def settings(make_database, issuer, through_pooler) -> Settings:
         }
     )
     await migrations.migrate(found)
+    if NODES:
+        await distribution.distribute(found)
     return found
 
 

@@ -26,6 +26,22 @@ KINDS = {
     "58": "system",
 }
 
+# Citus reports some failures of the connection between two nodes as XX000, "internal error", as PostgreSQL does bugs
+# of its own. Only these texts tell them apart (Citus 13.2: remote_transaction.c, multi_copy.c; libpq's fe-misc.c).
+INTERNAL = "XX000"
+NODE_AWAY = (
+    "failure on connection marked as essential",
+    "terminating connection due to unexpected postmaster exit",
+    "terminating connection because of crash of another server process",
+    "terminating connection due to administrator command",
+    "could not connect to ",
+    "connection to the remote node ",
+    "connection not open",
+    "server closed the connection unexpectedly",
+    "could not receive data from server",
+    "could not send data to server",
+)
+
 # The session is gone, whichever of the two the driver sees first; another one may do.
 LOST = frozenset({"connection", "shutdown"})
 
@@ -60,6 +76,8 @@ def _kind(error: BaseException) -> str | None:
     if isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, EOFError)):
         return "connection"
     state = getattr(error, "sqlstate", None)
+    if state == INTERNAL:
+        return "connection" if str(error).startswith(NODE_AWAY) else None
     return KINDS.get(state) or KINDS.get(state[:2]) if isinstance(state, str) else None
 
 

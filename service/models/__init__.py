@@ -6,6 +6,7 @@ from service.models.changes import START, Change, ChangePage, SyncPosition, posi
 from service.models.idempotency import AnswerQuota, IdempotencyKey, StoredAnswer
 from service.models.importing import Added
 from service.models.listing import Page, Position, TaskQuery
+from service.models.positions import Positions
 from service.models.task import Priority, Task
 from service.models.task_sql import MAXIMUM_BIGINT
 from service.models.trash import UserTrash
@@ -26,6 +27,7 @@ __all__ = [
     "Outcome",
     "Page",
     "Position",
+    "Positions",
     "Priority",
     "Quotas",
     "StoredAnswer",

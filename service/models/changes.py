@@ -124,12 +124,21 @@ async def read_position(speaker: Speaker, user_id: str) -> SyncPosition:
     return _position(row) if row else START
 
 
+async def position_of(user_id: str) -> SyncPosition:
+    """Return the position that `user_id` has reached; START before the first write. Raises UnavailableError."""
+    return await read_position(database(), user_id)
+
+
 async def positions_of_several_users(user_ids: list[str]) -> dict[str, SyncPosition]:
-    """Return the position of each of `user_ids` that has ever written. Not for requests: it names several owners."""
+    """Return the position of each of `user_ids`; START before the first write.
+
+    Not for requests: it names several owners. Raises UnavailableError, also when only one of several machines is away.
+    """
     row = await database().fetch_read(POSITIONS, user_ids)
-    if row is None or row["ids"] is None:
-        return {}
-    return dict(zip(row["ids"], map(SyncPosition, row["beginnings"], row["revisions"]), strict=True))
+    found = dict.fromkeys(user_ids, START)
+    if row is not None and row["ids"] is not None:
+        found.update(zip(row["ids"], map(SyncPosition, row["beginnings"], row["revisions"]), strict=True))
+    return found
 
 
 def _position(row: Row) -> SyncPosition:

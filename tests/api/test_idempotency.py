@@ -70,6 +70,7 @@ async def test_of_fifty_at_once_one_makes_the_task(alice):
     assert await titles(alice) == ["Once"]
 
 
+@pytest.mark.one_database(reason="locks")
 async def test_while_the_first_is_under_way_the_second_is_told_to_come_back(alice, connection, refusal, eventually):
     await alice.make("Before")
     async with connection.transaction():
@@ -148,6 +149,7 @@ async def test_an_answer_is_kept_for_a_day(alice, connection, age, kept):
     assert own(await send(alice)) == own(latest)
 
 
+@pytest.mark.one_database(reason="locks")
 async def test_a_client_that_hangs_up_in_between_leaves_nothing_behind(alice, connection, eventually):
     await alice.make("Before")
     async with connection.transaction():
@@ -173,6 +175,7 @@ async def test_erasing_a_user_erases_the_keys_and_what_is_sent_again_is_done_ane
 
 
 @pytest.mark.parametrize(("order", "left"), [((send, erase), []), ((erase, send), ["Once"])], ids=["write", "erasure"])
+@pytest.mark.one_database(reason="locks")
 async def test_of_a_keyed_write_and_an_erasure_the_first_in_line_is_done_first(
     alice, connection, eventually, order, left
 ):

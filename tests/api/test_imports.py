@@ -266,6 +266,7 @@ async def test_of_two_imports_at_once_that_skip_what_is_there_one_creates_the_ta
         await connection.execute("DELETE FROM users")
 
 
+@pytest.mark.one_database(reason="locks")
 async def test_an_import_that_skips_waits_for_a_write_of_the_same_tasks_and_sees_it(alice, connection, eventually):
     await alice.make("First")
     async with connection.transaction():

@@ -89,10 +89,9 @@ async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_st
     print(f"{WRITES} writes, {len(reader.versions)} changes read, {len(unseen)} unseen")
 
 
-async def test_positions_of_several_users_leave_out_who_never_wrote(server, empty):
+async def test_positions_of_several_users_begin_at_the_start_for_those_who_never_wrote(server, empty):
     for user_id in ("alice", "bob"):
         await Task.objects.for_user(user_id).create(with_keys({"title": "A"}), quota=10)
     alice = await Task.objects.for_user("alice").position()
     assert alice == SyncPosition(alice.beginning, 1)
-    assert await positions_of_several_users(["alice", "carol"]) == {"alice": alice}
-    assert await positions_of_several_users(["carol"]) == {}
+    assert await positions_of_several_users(["alice", "carol"]) == {"alice": alice, "carol": START}

@@ -40,6 +40,7 @@ IMMUTABLE_HERE = {"set"}
 COLUMN = {table.name: table.column for table in TABLES}
 
 
+@pytest.mark.one_database(reason="indexes of shards")
 async def test_every_key_and_unique_index_holds_the_users_id(connection):
     rows = await connection.fetch(UNIQUE)
     assert {row["table"] for row in rows} == set(COLUMN)
@@ -90,6 +91,7 @@ async def test_a_function_is_made_of_statements_for_one_node(connection, volatil
         "UPDATE tasks SET title = '' WHERE user_id = other;",
         "SELECT * INTO task FROM tasks WHERE id IN (SELECT id FROM tasks WHERE user_id = owner);",
         "INSERT INTO tasks VALUES (task.*);",
+        "task.user_id := owner; INSERT INTO tasks VALUES (task.*);",
         "INSERT INTO users (id, name) VALUES (other, owner);",
         "DELETE FROM users USING tasks WHERE users.id = owner;",
         "PERFORM restore_task(other, owner);",

@@ -203,6 +203,7 @@ class TestErasing:
                 await User.objects.erase("ada", within=10)
         assert await connection.fetch("SELECT id FROM users") == [("bob",)]
 
+    @pytest.mark.one_database(reason="locks")
     async def test_a_restore_that_waits_for_the_owner_during_an_erasure_brings_nothing_back(
         self, ada, trash, connection
     ):

@@ -287,6 +287,7 @@ class TestTheSchema:
         with pytest.raises(error):
             await self.insert(connection, "tasks", {**TASK, **OTHER, **wrong})
 
+    @pytest.mark.one_database(reason="a mutable function in RETURNING")
     async def test_the_document_says_what_the_columns_hold_kept_or_built_and_wherever(self, ada, connection):
         await make(ada)
         moment = datetime(2026, 12, 24, 17, 0, 0, 50, tzinfo=timezone.utc)
@@ -335,6 +336,7 @@ class TestTheSchema:
             "updated_at",
         ],
     )
+    @pytest.mark.one_database(reason="another error")
     async def test_a_task_that_lacks_what_every_task_has_cannot_be_stored(self, ada, connection, missing):
         await make(ada)
         with pytest.raises(asyncpg.NotNullViolationError):
@@ -359,6 +361,7 @@ class TestTheSchema:
         assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", uid)
                    for uid in (mine.uid, theirs.uid))  # fmt: skip
 
+    @pytest.mark.one_database(reason="pages")
     async def test_an_update_stays_on_its_page_and_touches_no_index(self, ada, connection):
         task = await make(ada)
         place = "SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_xact_user_tables WHERE relname = 'tasks'"

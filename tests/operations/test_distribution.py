@@ -2,7 +2,7 @@
 
 There is no Citus here. A stand-in takes its place: a real extension of the name `citus`, in SQL, with the functions and
 catalogs of Citus that the command uses, and the refusals of Citus that our tables could meet. It moves no row anywhere.
-What a real cluster did is told in docs/how-to/outgrow-one-database.md.
+`make test-citus` tries the rest on a real cluster.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pytest
 
 from service.database import distribution, migrations
 from service.database.url import parse
+from service.models.functions import FUNCTIONS
 
 ROOT = Path(__file__).parents[2]
 DOABLE = [sys.executable, "-m", "service"]
@@ -36,6 +37,34 @@ CREATE TABLE citus.pg_dist_node (
     noderole text NOT NULL DEFAULT 'primary', shouldhaveshards boolean NOT NULL DEFAULT true
 );
 ALTER TABLE citus.pg_dist_node SET SCHEMA pg_catalog;
+CREATE TABLE citus.pg_dist_object (
+    classid oid NOT NULL, objid oid NOT NULL, distribution_argument_index integer, colocationid integer,
+    force_delegation boolean, PRIMARY KEY (classid, objid)
+);
+ALTER TABLE citus.pg_dist_object SET SCHEMA pg_catalog;
+CREATE FUNCTION create_reference_table(relation regclass) RETURNS void LANGUAGE sql AS $body$
+    INSERT INTO pg_dist_partition VALUES (relation, 'n', NULL, 99, 't')
+    ON CONFLICT (logicalrelid) DO UPDATE SET colocationid = 99, repmodel = 't'
+$body$;
+CREATE FUNCTION create_distributed_function(
+    called regprocedure, argument text DEFAULT NULL, colocate_with text DEFAULT 'default',
+    force_delegation boolean DEFAULT NULL
+) RETURNS void LANGUAGE plpgsql AS $body$
+DECLARE
+    place integer := (SELECT colocationid FROM pg_dist_partition WHERE logicalrelid = to_regclass(colocate_with));
+BEGIN
+    IF current_setting('citus.multi_shard_modify_mode', true) IS DISTINCT FROM 'sequential' THEN
+        RAISE 'cannot run function command because there was a parallel operation on a distributed table';
+    END IF;
+    IF argument IS NOT NULL AND (argument <> '$1' OR place IS NULL) THEN
+        RAISE 'cannot colocate function "%"', called;
+    END IF;
+    INSERT INTO pg_dist_object VALUES (
+        'pg_proc'::regclass, called, CASE WHEN argument IS NOT NULL THEN 0 END, place, force_delegation)
+    ON CONFLICT (classid, objid) DO UPDATE SET
+        distribution_argument_index = EXCLUDED.distribution_argument_index, colocationid = EXCLUDED.colocationid,
+        force_delegation = EXCLUDED.force_delegation;
+END $body$;
 CREATE FUNCTION column_to_column_name(regclass, text) RETURNS text LANGUAGE sql AS 'SELECT $2';
 CREATE FUNCTION create_distributed_table(
     relation regclass, distribution_column text, distribution_type text DEFAULT 'hash',
@@ -75,14 +104,27 @@ BEGIN
 END $body$;
 """,
 }
-FOUND = "SELECT logicalrelid::text, partkey, colocationid FROM pg_dist_partition ORDER BY number"
+FOUND = """
+SELECT logicalrelid::text, partkey, colocationid FROM pg_dist_partition WHERE partmethod = 'h' ORDER BY number
+"""
+FUNCTIONS_FOUND = """
+SELECT proname::text, distribution_argument_index, colocationid, force_delegation
+FROM pg_dist_object JOIN pg_proc ON pg_proc.oid = objid ORDER BY proname
+"""
 AT_WORK = [("users", "id", 1), ("tasks", "user_id", 1), ("idempotency_keys", "user_id", 1)]
 ALONE = (
     "doable: there is no worker node, so one node holds everything; add some with citus_add_node, then move "
     "what is there with citus_rebalance_start."
 )
-DONE = [f"doable: distributed {name} by {column}." for name, column, _ in AT_WORK]
-ALREADY = [f"doable: {name} is already distributed by {column}." for name, column, _ in AT_WORK]
+PARTS = ["task_document"]  # take no owner
+NAMES = [
+    *(f"{name} by {column}" for name, column, _ in AT_WORK),
+    "aerich as a copy on each node",
+    *(f"the function {name}" for name in PARTS),
+    *(f"the function {name} by owner" for name in FUNCTIONS if name not in PARTS),
+]
+DONE = [f"doable: distributed {name}." for name in NAMES]
+ALREADY = [f"doable: already distributed: {name}." for name in NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -172,12 +214,32 @@ async def test_every_table_but_aerichs_own_has_a_line_and_its_column(plain):
 
 def test_the_way_back_copies_every_table_in_an_order_that_foreign_keys_allow():
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "outgrow-one-database.md").read_text()
-    assert f"for table in {' '.join(table.name for table in distribution.TABLES)}; do" in page
+    copied = re.search(r"for table in (.+); do", page)[1]
+    assert re.sub(r" \([^)]*\)|'", "", copied) == " ".join(table.name for table in distribution.TABLES)
 
 
 async def test_users_are_distributed_by_id_and_what_is_theirs_beside_them_on_the_stand_in(stand_in, distribute):
     assert await distribute() == [*DONE, ALONE]
     assert await distributed(stand_in) == AT_WORK
+
+
+async def test_functions_are_sent_to_the_node_of_their_owner_as_a_whole_on_the_stand_in(stand_in, distribute):
+    await distribute()
+    rows = [tuple(row) for row in await stand_in.fetch(FUNCTIONS_FOUND)]
+    assert rows == sorted((name, None, None, None) if name in PARTS else (name, 0, 1, True) for name in FUNCTIONS)
+
+
+async def test_a_function_that_a_migration_made_joins_the_others_on_the_stand_in(stand_in, distribute):
+    await distribute()
+    # As Citus does with a new function: it is on every node, and its calls are not sent anywhere.
+    found = "objid IN ('erase_owner'::regproc, 'task_document'::regproc)"
+    await stand_in.execute("UPDATE pg_dist_object SET distribution_argument_index = NULL, colocationid = NULL, "
+                           f"force_delegation = NULL WHERE {found}")  # fmt: skip
+    lines = await distribute()
+    assert [line for line in lines if line not in ALREADY] == [
+        "doable: distributed the function erase_owner by owner.",
+        ALONE,
+    ]
 
 
 async def test_what_is_distributed_already_stays_as_it_is_on_the_stand_in(stand_in, distribute):
@@ -194,13 +256,21 @@ async def test_a_table_that_came_later_joins_the_others_on_the_stand_in(stand_in
 
 
 async def test_a_dry_run_says_what_would_be_run_and_runs_nothing_on_the_stand_in(stand_in, distribute):
-    assert await distribute("--dry-run") == [
+    lines = await distribute("--dry-run")
+    assert lines[:5] == [
         "doable: would run SELECT create_distributed_table('users', 'id', colocate_with => 'none')",
         "doable: would run SELECT create_distributed_table('tasks', 'user_id', colocate_with => 'users')",
         "doable: would run SELECT create_distributed_table('idempotency_keys', 'user_id', colocate_with => 'users')",
-        ALONE,
+        "doable: would run SELECT create_reference_table('aerich')",
+        "doable: would run SELECT create_distributed_function('task_document(tasks)')",
     ]
+    assert (
+        "doable: would run SELECT create_distributed_function('erase_owner(text)', '$1', colocate_with => 'users', "
+        "force_delegation => true)"
+    ) in lines
+    assert (len(lines), lines[-1]) == (4 + len(FUNCTIONS) + 1, ALONE)
     assert await distributed(stand_in) == []
+    assert await stand_in.fetch(FUNCTIONS_FOUND) == []
 
 
 async def test_it_says_how_many_worker_nodes_may_hold_the_tables_on_the_stand_in(stand_in, distribute):
@@ -273,7 +343,7 @@ async def test_when_one_table_is_refused_none_is_distributed_on_the_stand_in(sta
         await stand_in.execute("DROP INDEX in_the_way")
     assert 'cannot create constraint on "tasks"' in logged
     assert "cannot have UNIQUE constraints without the partition column" in logged
-    assert sentence == distribution.REFUSED.format("tasks")
+    assert sentence == distribution.REFUSED.format("tasks by user_id")
     assert await distributed(stand_in) == []
 
 
@@ -304,7 +374,7 @@ async def test_it_waits_for_a_release_that_migrates_on_the_stand_in(stand_in, la
         assert await distributed(stand_in) == []
     await keeper.close()
     assert [await process.exit_code() for process in processes] == [0, 0], processes[0].stderr
-    assert sorted(process.stdout.splitlines()[0] for process in processes) == [DONE[0], ALREADY[0]]
+    assert sorted(process.stdout.splitlines()[0] for process in processes) == [ALREADY[0], DONE[0]]
     assert await distributed(stand_in) == AT_WORK
 
 

@@ -74,6 +74,32 @@ def test_a_failure_that_only_the_server_can_name_is_known_by_its_sqlstate(state,
     assert translate(failure(state)).kind == kind
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "failure on connection marked as essential: 10.0.0.2:5432",
+        "terminating connection due to unexpected postmaster exit",
+        "terminating connection because of crash of another server process",
+        "could not connect to any active placements",
+        "connection to the remote node doable@10.0.0.2:5432 failed with the following error: connection not open",
+        "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally",
+    ],
+)
+def test_a_citus_node_that_is_away_is_no_bug_though_citus_calls_it_internal(message):
+    found = translate(asyncpg.PostgresError.new({"S": "ERROR", "C": "XX000", "M": message}))
+    assert found.kind == "connection"
+    assert "10.0.0.2" not in found.detail
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["cache lookup failed for type 16400", "unrecognized node type: 376", "tuple concurrently updated",
+     "a function said: failure on connection marked as essential"],
+)  # fmt: skip
+def test_any_other_internal_error_stays_a_bug_to_be_seen(message):
+    assert translate(asyncpg.PostgresError.new({"S": "ERROR", "C": "XX000", "M": message})) is None
+
+
 def test_each_kind_of_the_table_is_tried_above():
     assert all(any(state.startswith(known) for state, _ in STATES) for known in KINDS)
 
