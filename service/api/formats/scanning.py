@@ -2,7 +2,7 @@
 
 msgspec and the standard library decode a text as a whole: 32 MiB of `0,0,…` become 16 million objects, in one go. The
 scanner finds where each value begins and ends, a window at a time; each value is then decoded, and so validated, by
-itself (docs/decisions/0025).
+itself (docs/decisions/0022).
 """
 
 from __future__ import annotations
