@@ -566,7 +566,7 @@ def launch(tmp_path, starter) -> Iterator[Callable[..., Launched]]:
         clean = {"PATH": path, "HOME": str(tmp_path), **({} if cwd == ROOT else {"PYTHONPATH": str(ROOT)})}
         environment = {**clean, **environment}
         identity = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
-        arguments = None if user else forkable(command, environment)
+        arguments = None if user else forkable(command, environment, cwd)
 
         def begin(stdout: BinaryIO, stderr: BinaryIO) -> subprocess.Popen | Forked:
             options = {"cwd": cwd, "env": environment, "stdout": stdout, "stderr": stderr}

@@ -28,13 +28,17 @@ ROOT = Path(__file__).parents[1]
 READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_")  # prefixes of variables that matter before the first import
 
 
-def forkable(command: Sequence[str], environment: Mapping[str, str]) -> list[str] | None:
-    """Return the interpreter's arguments if `command` runs the service with this Python; otherwise None."""
+def forkable(command: Sequence[str], environment: Mapping[str, str], cwd: Path = ROOT) -> list[str] | None:
+    """Return the interpreter's arguments if `command` runs this service with this Python; otherwise None.
+
+    In a folder with a `service` of its own, such as that of a later release, Python imports that one.
+    """
     program, *arguments = command
     plain = arguments[2:] if arguments[:2] == ["-W", "error"] else arguments
     ours = plain[:2] == ["-m", "service"] or (plain[:1] == ["-c"] and "service" in plain[1])
     special = [name for name in environment if name.startswith(READ_AT_START) and environment[name] != str(ROOT)]
-    return arguments if program in {sys.executable, "python"} and ours and not special else None
+    another = cwd != ROOT and (cwd / "service").is_dir()
+    return arguments if program in {sys.executable, "python"} and ours and not special and not another else None
 
 
 class Forked:

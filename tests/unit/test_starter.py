@@ -63,3 +63,11 @@ async def test_signals_reach_a_started_process_and_end_it(launch):
 )
 def test_only_commands_of_the_service_are_forked(command, variables, arguments):
     assert forkable(command, variables) == arguments
+
+
+async def test_a_folder_with_a_service_of_its_own_runs_that_one(launch, tmp_path):
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "__init__.py").touch()
+    (tmp_path / "service" / "__main__.py").write_text("print('another release')")
+    process = launch([sys.executable, "-m", "service"], cwd=tmp_path)
+    assert (await process.exit_code(), process.stdout) == (0, "another release\n")
