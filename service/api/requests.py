@@ -93,9 +93,18 @@ class ApiRequest(Request[Any, Any]):
         Behind a proxy it is what the proxy wrote, which may be any text.
         """
         if not self.app.config.PROXIES_COUNT:  # the default, and the reading of headers that costs 2 µs is spared
-            return str(self.ip)
-        address = str(self.remote_addr or self.ip)
+            return self._peer
+        address = str(self.remote_addr or self._peer)
         return address[1:-1] if address.startswith("[") and address.endswith("]") else address  # Sanic brackets IPv6
+
+    @property
+    def _peer(self) -> str:
+        """The address at the other end of the connection; Sanic's stand-in for an unreadable request has no `ip`."""
+        if self.ip:
+            return str(self.ip)
+        find = getattr(self.transport, "get_extra_info", None)  # there is no transport once the client is gone
+        peer = find("peername") if find else None
+        return str(peer[0]) if isinstance(peer, tuple) else ""
 
     @property
     def allowed_methods(self) -> tuple[str, ...]:

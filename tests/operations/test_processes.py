@@ -502,6 +502,18 @@ async def test_the_client_address_of_a_request_line_is_that_before_our_proxies(s
     ), "once, however many requests bring it"
 
 
+async def test_the_line_of_a_request_that_cannot_be_read_holds_the_client_address(start, free_port):
+    process = await start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", free_port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    process.signal(signal.SIGTERM)
+    assert await process.exit_code() == 0
+    (line,) = [line for line in lines(process) if line.get("status") == 400]
+    assert (line["method"], line["client_address"]) == ("NONE", "127.0.0.1")
+
+
 async def test_development_warns_of_a_blocked_event_loop_with_the_stack_and_goes_on(
     launch, settings, free_port, tmp_path, eventually
 ):
