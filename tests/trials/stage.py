@@ -20,6 +20,7 @@ from tests.trials.followers import Copy, settle
 from tests.trials.load import USERS, Line, Load, Promise, Promised
 
 CONNECTIONS = 10  # half of DB_CONNECTIONS' default: what all workers together may hold
+ENOUGH = 50  # acknowledged writes, so that there is something to lose
 RECOVERY = 5.0  # seconds after the database's own
 EXIT = 20.0  # seconds that a stop may take
 FORESEEN = {"worker died", "worker hangs, killing it", "supervisor is gone, stopping"}
@@ -141,7 +142,7 @@ class Stage:
         assert not doubled, f"{len(doubled)} writes are there twice: {doubled[:5]}"
         assert not load.wrong, f"{len(load.wrong)} wrong answers: {load.wrong[:5]}"
         assert not faults, "\n".join(faults)
-        assert load.acknowledged > 50, "or there was no load to lose anything of"
+        assert load.acknowledged > ENOUGH, "or there was no load to lose anything of"
 
     async def _look_at_pool(self) -> list[str]:
         """Hold every connection of the pools at once: one that leaked would be missing, and its turn too."""
