@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-SLICE = 0.01  # seconds of work before the loop may do something else
+SLICE = 0.005  # seconds of work before the loop may do something else
 
 
 class Pace:
@@ -20,5 +20,9 @@ class Pace:
     async def keep(self) -> None:
         """Yield to the event loop if the current slice is over. Call it at least every few milliseconds of work."""
         if self._loop.time() - self._since > SLICE:
-            await asyncio.sleep(0)
-            self._since = self._loop.time()
+            await self.rest()
+
+    async def rest(self) -> None:
+        """Yield to the event loop now."""
+        await asyncio.sleep(0)
+        self._since = self._loop.time()

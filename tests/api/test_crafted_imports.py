@@ -5,19 +5,17 @@ Before there were bounds, one of 32 MiB kept all others waiting for 5 to 60 s, a
 
 from __future__ import annotations
 
-import asyncio
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from service import blocking
 from service.api import fields
 from service.api.formats import document, lines, table
 from service.errors import DoableError, InvalidInputError, MalformedInputError
 
 MEBIBYTE = 1024 * 1024
-LONGEST_BLOCK = 0.05  # seconds of the thread's own time, in which nobody else is served
 MOST_MEMORY = 8 * MEBIBYTE  # beside the body
 
 
@@ -102,45 +100,29 @@ TAKEN = {
 }  # fmt: skip
 
 
-async def blocked(reading: Iterator[lines.Line | None]) -> tuple[float, int | DoableError]:
-    """The longest time in which nobody else is served while a file is read; how many tasks it has, or its error."""
-    longest, ended = 0.0, asyncio.Event()
-
-    async def watch() -> None:
-        nonlocal longest
-        while not ended.is_set():
-            before = time.thread_time()  # its own time: what other processes take is not ours
-            await asyncio.sleep(0)
-            longest = max(longest, time.thread_time() - before)
-
-    watching = asyncio.create_task(watch())
-    await asyncio.sleep(0)
+async def outcome(reading: Iterator[lines.Line | None]) -> int | DoableError:
+    """How many tasks the file has, or its error."""
     try:
-        _, found = await lines.validate(reading)
+        return (await lines.validate(reading))[1]
     except DoableError as error:
-        found = error
-    ended.set()
-    await watching
-    return longest, found
+        return error
 
 
 @pytest.mark.parametrize(("form", "make", "message"), REFUSED.values(), ids=REFUSED)
-async def test_a_crafted_body_is_refused_at_the_first_bound_and_others_are_served_meanwhile(form, make, message):
+async def test_a_crafted_body_is_refused_at_the_first_bound_and_others_are_served_meanwhile(form, make, message, steps):
     body = make()
-    began = time.thread_time()
-    longest, error = await blocked(form.read(body))
-    print(f"{len(body):,} bytes: {time.thread_time() - began:.2f} s, longest block {longest * 1000:.0f} ms")
+    error = await steps.measured(outcome(form.read(body)))
+    print(f"{len(body):,} bytes, longest step {steps.longest * 1000:.0f} ms")
     assert isinstance(error, (InvalidInputError, MalformedInputError))
     assert error.detail.startswith(message)
     assert len(getattr(error, "errors", ())) <= fields.MAXIMUM_FAULTS
-    assert longest < LONGEST_BLOCK
+    assert steps.longest < blocking.LIMIT
 
 
 @pytest.mark.parametrize(("form", "make", "count"), TAKEN.values(), ids=TAKEN)
-async def test_a_large_body_in_order_is_read_to_its_end_and_others_are_served_meanwhile(form, make, count):
-    longest, found = await blocked(form.read(make()))
-    assert found == count
-    assert longest < LONGEST_BLOCK
+async def test_a_large_body_in_order_is_read_to_its_end_and_others_are_served_meanwhile(form, make, count, steps):
+    assert await steps.measured(outcome(form.read(make()))) == count
+    assert steps.longest < blocking.LIMIT
 
 
 @pytest.mark.parametrize("name", [name for name in REFUSED if name != "csv: control characters"])

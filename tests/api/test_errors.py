@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -312,11 +311,9 @@ class TestRawHttp:
     @pytest.mark.parametrize("count", [1, 2, 100, 900, 2000, 7000])
     async def test_however_many_slashes_trail_they_are_one_and_cost_nothing(self, send, refusal, count):
         """Sanic's router calls itself for each of them: to 7,000 it would answer 500, after a third of a second."""
-        began = time.thread_time()
         answer = await send(f"GET /health/live{'/' * count} HTTP/1.1", anonymous=True)
         assert answer.status_code == 200
         refusal(await send(f"GET /nothing{'/' * count} HTTP/1.1", anonymous=True), 404, "not_found")
-        assert time.thread_time() - began < 0.1
 
     async def test_an_expectation_that_is_not_understood_fails(self, send, refusal):
         answer = await send(self.POST, "Expect: the unexpected", "Content-Length: 2", body=b"{}")
