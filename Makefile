@@ -1,8 +1,8 @@
-# `make help` lists what there is. Everything installs itself into .venv; only python3 (3.11 or newer) and make are assumed.
+# `make help` lists the targets. They install their dependencies into .venv. Only python3 (3.11 or newer) and make are required.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Both locks leave out the project itself, which runs from this folder.
+# The requirements files do not contain the project itself, which runs from this folder.
 RUN := $(VENV)/.run-$(shell cksum < requirements-run.txt | cut -d' ' -f1)
 DEV := $(VENV)/.dev-$(shell cksum < requirements-dev.txt | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
@@ -14,71 +14,71 @@ ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 .DEFAULT_GOAL := help
 .PHONY: help run test test-pgbouncer test-citus trials bench bench-check bench-report bench-statements check format lock migration clean
 
-help: ## list these targets
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or on $DATABASE_URL
+run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or with $DATABASE_URL
 	@exec $(BIN)/python -m service run --development
 
 test: $(DEV) ## run the tests on a real PostgreSQL (embedded, or $TEST_DATABASE_URL)
 	@$(BIN)/python -m pytest -n auto
 
-trials: $(DEV) ## stop, kill, hang and lock everything under load, a line of figures for each (TRIAL_MINUTES=60: an hour of churn)
+trials: $(DEV) ## test failures under load: stop, kill, suspend and lock the database and the service (TRIAL_MINUTES=60: an hour of churn)
 	@$(BIN)/python -m pytest -m trial -q
 
-test-pgbouncer: $(DEV) ## run the tests of API and models through a real PgBouncer in transaction mode
+test-pgbouncer: $(DEV) ## run the API and model tests through a real PgBouncer in transaction mode
 	@TEST_PGBOUNCER=1 $(BIN)/python -m pytest -n auto tests/api tests/models
 
-test-citus: $(DEV) ## run the tests of API and models on a Citus cluster, given by $CITUS_URLS
-	@if [ -z "$$CITUS_URLS" ]; then echo "NO TEST RAN ON CITUS: set CITUS_URLS to the URLs of a coordinator and its workers"; \
+test-citus: $(DEV) ## run the API and model tests on the Citus cluster in $CITUS_URLS
+	@if [ -z "$$CITUS_URLS" ]; then echo "NO TEST RAN ON CITUS: set CITUS_URLS to the URLs of a coordinator and its workers, separated by commas"; \
 	else $(BIN)/python -m pytest -n auto tests/api tests/models; fi
 
-bench: $(DEV) $(PEERS) ## measure Doable beside its peers: eight minutes, then the table and the picture (QUICK=1: two minutes, only a table)
+bench: $(DEV) $(PEERS) ## compare Doable's speed with its peers and write the tables and the chart: eight minutes (QUICK=1: two minutes, prints a table)
 	@$(BIN)/python -m benchmarks run $(if $(QUICK),--quick)
 
-bench-report: $(DEV) ## write the table and the picture of the last `make bench`, a quick one too
+bench-report: $(DEV) ## write the tables and the chart of the last `make bench`, even a quick one
 	@$(BIN)/python -m benchmarks report
 
-bench-check: $(DEV) ## fail when a request costs more instructions or WAL than recorded (RECORD=1: record them; needs valgrind)
+bench-check: $(DEV) ## fail if a request costs more instructions or WAL than recorded (RECORD=1: record them; needs valgrind)
 	@$(BIN)/python -m benchmarks check $(if $(RECORD),--record)
 
-bench-statements: $(DEV) ## print what each statement costs PostgreSQL: instructions (with valgrind), bytes of WAL, µs (on Linux)
+bench-statements: $(DEV) ## print each statement's cost in PostgreSQL: instructions (with valgrind), bytes of WAL, µs (on Linux)
 	@$(BIN)/python -m benchmarks statements
 
-check: $(DEV) ## format, lint, types, imports, drift between models and migrations
+check: $(DEV) ## check format, lint, types, imports, and drift between models and migrations
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -c "import asyncio, sys; from service.database.migrations import drift; sys.exit('; '.join(map(str, asyncio.run(drift()))) or 0)"
 
-format: $(DEV) ## bring the code into form
+format: $(DEV) ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: $(DEV) ## write the requirements files anew from pyproject.toml
+lock: $(DEV) ## regenerate the requirements files from pyproject.toml
 	@$(LOCK) -o requirements.txt
 	@$(LOCK) --extra embedded -o requirements-run.txt
 	@$(LOCK) --extra embedded --extra dev -o requirements-dev.txt
 
-migration: $(DEV) ## make a migration from what changed in the models: make migration NAME=what_changed
+migration: $(DEV) ## create a migration from changed models: make migration NAME=what_changed
 	@$(BIN)/aerich migrate --offline --name "$(NAME)"
 
-clean: ## remove the environments and what the tests left; the data in .data stays
+clean: ## remove the environments and the caches of the tests; keep the data in .data
 	@rm -rf $(VENV) benchmarks/.venvs benchmarks/.results benchmarks/peers/*/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-# Installations wait for each other at a lock, and each ends with a marker: two commands at once on a fresh clone, or one
-# that was interrupted, leave no half of an environment.
+# Installations hold a lock, and create a marker file when they are complete. Two concurrent commands on a fresh clone, or an
+# interrupted command, therefore leave no incomplete environment in use.
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Doable needs Python 3.11 or newer: make PYTHON=/path/to/python3.12"; exit 1; }
 	@$(LOCKED) 'test -e $@ || { echo "doable: making the environment in $(VENV) …"; $(PYTHON) -m venv --clear $(VENV) && touch $@; }'
 
 $(RUN): $(VENV)/.made
-	@$(LOCKED) 'test -e $@ || { echo "doable: installing what the service needs (once) …"; \
+	@$(LOCKED) 'test -e $@ || { echo "doable: installing the dependencies of the service (once) …"; \
 		$(PIP) $(ROOT_OK) --require-hashes -r $(if $(DATABASE_URL),requirements.txt,requirements-run.txt) && touch $@; }'
 
 $(DEV): $(VENV)/.made
-	@$(LOCKED) 'test -e $@ || { echo "doable: installing what the tests need (once) …"; \
+	@$(LOCKED) 'test -e $@ || { echo "doable: installing the dependencies of the tests (once) …"; \
 		$(PIP) $(ROOT_OK) --require-hashes -r requirements-dev.txt && rm -f $(VENV)/.dev-* && touch $@; }'
 
 benchmarks/.venvs/%/.done: benchmarks/peers/%/requirements.txt $(VENV)/.made
@@ -90,4 +90,4 @@ benchmarks/.venvs/%/.done: benchmarks/peers/%/requirements.txt $(VENV)/.made
 benchmarks/peers/%/node_modules/.done: benchmarks/peers/%/package-lock.json
 	@echo "doable: installing the peer $* (once) …"
 	@if command -v npm > /dev/null; then cd benchmarks/peers/$* && npm ci --silent && touch node_modules/.done; \
-	else echo "doable: there is no npm, so Fastify is left out"; fi
+	else echo "doable: npm is not installed, so Fastify is left out"; fi
