@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
-# One stage installs, the other runs: no compiler and no package cache in the image.
-# The base is a tag, so that a rebuild gets its security updates. A digest names one image for good, and has to be read
-# from the registry that you trust:  docker buildx imagetools inspect python:3.13-slim
+# The first stage installs the dependencies. The second stage is the image, without compiler and package cache.
+# The base image is a tag, so a rebuild includes its security updates. A digest pins one image. Read the digest from a
+# registry that you trust:           docker buildx imagetools inspect python:3.13-slim
 #                                   docker build --build-arg PYTHON=python:3.13-slim@sha256:… .
 ARG PYTHON=python:3.13-slim
 FROM ${PYTHON} AS build
@@ -19,7 +19,7 @@ COPY aerich aerich
 USER doable
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 EXPOSE 8000
-# `python -c` because the slim image has no curl.
+# The check uses `python -c`, because the slim image has no curl.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://localhost:{os.environ.get(\"PORT\", 8000)}/health/live')"]
 CMD ["python", "-m", "service", "run"]
