@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sanic.exceptions import BadRequest
+from sanic.compat import Header
+from sanic.exceptions import BadRequest, ExpectationFailed, PayloadTooLarge
 from sanic.headers import format_http1_response
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
+from sanic.response import BaseHTTPResponse
 
 from service.api import syntax
-from service.api.requests import STAND_IN
+from service.api.requests import STAND_IN, ApiRequest
 
 if TYPE_CHECKING:
     from service.api.protocol import DeadlineProtocol
@@ -21,7 +23,6 @@ MAXIMUM_SKIPPED = 64 * 1024  # bytes of a body that nobody reads, beyond which t
 PIECE = 64 * 1024  # bytes
 END = b"\r\n"
 BLANK = END + END
-PLAIN_CONNECTION = frozenset({"keep-alive", "close"})  # which Sanic reads as they are meant
 BODILESS = frozenset({204, 304})  # statuses
 
 
@@ -43,20 +44,55 @@ class StrictHttp(Http):
         super().init_for_request()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
 
     async def http1_request_header(self) -> None:
-        """Check a request's head before Sanic parses it. Raises BadRequest."""
+        """Receive a request's head and begin the request.
+
+        It does what Sanic's method does, strictly, and in one pass. Raises BadRequest, PayloadTooLarge and
+        ExpectationFailed.
+        """
         self._dropped = 0
-        end = self.recv_buffer.find(BLANK)
-        if end <= 0 or end >= self.HEADER_MAX_SIZE or self.recv_buffer[0] == END[0]:
+        buffer = self.recv_buffer
+        end = buffer.find(BLANK)
+        if end <= 0 or end >= self.HEADER_MAX_SIZE or buffer[0] == END[0]:
             end = await self._receive_head()
-        self.protocol.is_fresh = False
-        if end < self.HEADER_MAX_SIZE:  # else Sanic answers 413
-            syntax.check_head(bytes(self.recv_buffer[:end]))
-        await super().http1_request_header()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
-        sent = self.request.headers.getall("connection", ())
-        if sent and (len(sent) > 1 or sent[0] not in PLAIN_CONNECTION):
-            self._read_connection(sent)
-        if self.request.version == "1.0":
-            self.expecting_continue = False  # RFC 9110 section 10.1.1
+        protocol = self.protocol
+        protocol.is_fresh = False
+        if end >= self.HEADER_MAX_SIZE:
+            raise PayloadTooLarge("Request header exceeds the size limit")
+        head = bytes(buffer[:end])
+        syntax.check_head(head)
+        line, *lines = head.decode(errors="surrogateescape").split("\r\n")
+        method, self.url, version = line.split(" ")
+        fields = []
+        for field in lines:
+            name, _, value = field.partition(":")
+            fields.append((name.lower(), value.lstrip(" \t")))
+        self.head_only = method == "HEAD"
+        self.keep_alive = version == "HTTP/1.1"
+        url, transport = self.url.encode(), protocol.transport
+        request = protocol.request_class(url, fields, version[5:], method, transport, protocol.app, head)
+        ApiRequest._current.set(request)  # noqa: SLF001 - as Sanic does, for `Request.get_current`
+        headers = request.headers
+        if "connection" in headers:
+            self._read_connection(headers.getall("connection"), request.version)
+        self.request_bytes_left = self.request_bytes = 0
+        if "content-length" in headers or "transfer-encoding" in headers:
+            end -= self._expect_body(headers, request.version)
+        del buffer[: end + len(BLANK)]
+        self.request, request.stream = request, self
+        protocol.state["requests_count"] += 1
+
+    def _expect_body(self, headers: Header, version: str) -> int:
+        """Note how the body comes, and return how many bytes before it stay in the buffer."""
+        if "expect" in headers:
+            if headers["expect"].lower() != "100-continue":
+                raise ExpectationFailed(f"Unknown Expect: {headers['expect']}")
+            self.expecting_continue = version != "1.0"  # RFC 9110 section 10.1.1
+        if "transfer-encoding" in headers:
+            self.request_body = "chunked"
+            return len(END)  # which stands before the first chunk, as before all others
+        self.request_body = True
+        self.request_bytes_left = self.request_bytes = int(headers["content-length"])
+        return 0
 
     async def read(self) -> bytes | None:
         """Read some bytes of the body; None at its end. Raises BadRequest and PayloadTooLarge."""
@@ -81,7 +117,10 @@ class StrictHttp(Http):
         response = self.response
         body = b"" if data else getattr(response, "body", None) or b""
         if end_stream and len(body) <= PIECE:
-            await super().http1_response_header(data, end_stream)
+            if body and self._is_ordinary(response.status):
+                await self._answer_at_once(response, body)
+            else:
+                await super().http1_response_header(data, end_stream)
             return
         streams = not (end_stream or body)
         if streams and self.request.version == "1.0":
@@ -92,6 +131,19 @@ class StrictHttp(Http):
             await self.http1_response_normal(memoryview(body)[PIECE:], end_stream=True)  # type: ignore[arg-type]  # reason: no copy
         else:
             await super().http1_response_header(data, end_stream)
+
+    def _is_ordinary(self, status: int) -> bool:
+        return not self.head_only and not self.expecting_continue and status not in BODILESS and status >= 200  # noqa: PLR2004 - an HTTP status
+
+    async def _answer_at_once(self, response: BaseHTTPResponse, body: bytes) -> None:
+        """Send a whole answer in one piece: as almost every answer is sent."""
+        headers = response.headers
+        headers["content-length"] = str(len(body))
+        headers["connection"] = "keep-alive" if self.keep_alive else "close"
+        self.response_size = len(body)
+        self.response_func = None
+        await self._send(format_http1_response(response.status, response.processed_headers) + body)
+        self.stage = Stage.IDLE
 
     async def _receive_head(self) -> int:
         """Receive until the head is there; return where it ends, or HEADER_MAX_SIZE where it is too long."""
@@ -126,10 +178,10 @@ class StrictHttp(Http):
         self.stage = Stage.REQUEST
         self.protocol.is_fresh = False
 
-    def _read_connection(self, sent: list[str]) -> None:
-        """Read all options of the Connection header (RFC 9112 section 9.3); Sanic knows a single one."""
+    def _read_connection(self, sent: list[str], version: str) -> None:
+        """Read the options of the Connection header (RFC 9112 section 9.3)."""
         options = {option.strip(" \t").lower() for option in ",".join(sent).split(",")}
-        self.keep_alive = "close" not in options and (self.request.version == "1.1" or "keep-alive" in options)
+        self.keep_alive = "close" not in options and (version == "1.1" or "keep-alive" in options)
 
     async def _begin_chunk(self) -> None:
         """Read what stands before the next chunk: the end of the line before, the size and its extensions.

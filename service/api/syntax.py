@@ -56,11 +56,15 @@ def check_headers(headers: Header, version: str) -> None:
     if hosts and not _is_host(hosts[0]):
         raise BadRequest("an invalid Host header")
     if "transfer-encoding" in headers:
+        if len(headers.getall("transfer-encoding")) > 1 or "content-length" in headers:  # section 6.3
+            raise BadRequest("two headers that frame the message")
         if version == "1.0" or headers["transfer-encoding"].rstrip(" \t").lower() != "chunked":  # section 6.1
             raise BadRequest("a transfer coding other than chunked, or in HTTP/1.0")
         headers["transfer-encoding"] = "chunked"
-    elif "content-length" in headers and not LENGTH.fullmatch(headers["content-length"]):
-        raise BadRequest("an invalid Content-Length")
+    elif "content-length" in headers:
+        lengths = headers.getall("content-length")
+        if len(lengths) > 1 or not LENGTH.fullmatch(lengths[0]):
+            raise BadRequest("an invalid Content-Length, or two of them")
 
 
 @lru_cache(maxsize=100)
