@@ -13,6 +13,7 @@ from sanic.response import BaseHTTPResponse
 
 from service.api import syntax
 from service.api.requests import STAND_IN, ApiRequest
+from service.api.responses import Answer
 
 if TYPE_CHECKING:
     from service.api.protocol import DeadlineProtocol
@@ -69,7 +70,7 @@ class StrictHttp(Http):
         self.head_only = method == "HEAD"
         self.keep_alive = version == "HTTP/1.1"
         url, transport = self.url.encode(), protocol.transport
-        request = protocol.request_class(url, fields, version[5:], method, transport, protocol.app, head)
+        request = ApiRequest(url, fields, version[5:], method, transport, protocol.app, head)
         ApiRequest._current.set(request)  # noqa: SLF001 - as Sanic does, for `Request.get_current`
         headers = request.headers
         if "connection" in headers:
@@ -142,7 +143,7 @@ class StrictHttp(Http):
         headers["connection"] = "keep-alive" if self.keep_alive else "close"
         self.response_size = len(body)
         self.response_func = None
-        await self._send(format_http1_response(response.status, response.processed_headers) + body)
+        await self._send(_head(response) + body)
         self.stage = Stage.IDLE
 
     async def _receive_head(self) -> int:
@@ -240,9 +241,7 @@ class StrictHttp(Http):
         response.headers["connection"] = "close"
         self.response_func = self.head_response_ignored if self.head_only else self._go_on_until_close
         self.stage = Stage.RESPONSE
-        await self._send(
-            format_http1_response(response.status, response.processed_headers) + (b"" if self.head_only else data)
-        )
+        await self._send(_head(response) + (b"" if self.head_only else data))
 
     async def _go_on_until_close(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 - Sanic's own
         if data:
@@ -250,3 +249,11 @@ class StrictHttp(Http):
         if end_stream:
             self.response_func = None
             self.stage = Stage.IDLE
+
+
+def _head(response: BaseHTTPResponse) -> bytes:
+    return (
+        response.head()
+        if isinstance(response, Answer)
+        else format_http1_response(response.status, response.processed_headers)
+    )

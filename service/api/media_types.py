@@ -56,20 +56,20 @@ def of_body(request: Request, accepted: Collection[str]) -> str:
     Of the parameters only `charset` counts, and must be UTF-8. Raises UnsupportedMediaTypeError, which says whether
     the type, the charset or the content coding is at fault.
     """
-    codings = ",".join(request.headers.getall("content-encoding", ())).lower().split(",")
-    if any(coding.strip(" \t") not in {"", "identity"} for coding in codings):
+    headers = request.headers
+    codings = headers.getall("content-encoding", ())
+    if codings and any(coding.strip(" \t").lower() not in {"", "identity"} for coding in ",".join(codings).split(",")):
         raise UnsupportedMediaTypeError(
             "Send the body uncompressed: no Content-Encoding is understood.", "Accept-Encoding", "identity"
         )
-    names = ", ".join(sorted(accepted))
     try:
-        found = parse(",".join(request.headers.getall("content-type", ())))
+        found = parse(",".join(headers.getall("content-type", ())))
     except ValueError:
         found = MediaType("", ())
     if found.name not in accepted:
-        quoted = "' or '".join(sorted(accepted))
+        quoted, names = "' or '".join(sorted(accepted)), ", ".join(sorted(accepted))
         raise UnsupportedMediaTypeError(f"Send the body with the header 'Content-Type: {quoted}'.", "Accept", names)
-    if not UTF_8.issuperset(found.values("charset")):
+    if found.parameters and not UTF_8.issuperset(found.values("charset")):
         raise UnsupportedMediaTypeError(
             "Send the body in UTF-8: no other charset in the Content-Type header is understood.",
             "Accept", f"{found.name}; charset=utf-8",

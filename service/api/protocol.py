@@ -37,6 +37,7 @@ class DeadlineProtocol(HttpProtocol):
     HTTP_CLASS = StrictHttp
 
     __slots__ = (
+        "_buffer_size",
         "_dropped",
         "_idle_since",
         "_linger_timer",
@@ -59,6 +60,7 @@ class DeadlineProtocol(HttpProtocol):
         self.expects_more = False  # whether the client may go on sending what is not read any more
         self.is_fresh = True  # no request has begun
         self.on_sent: Callable[[], None] | None = None  # called when the answer is written, or cannot be any more
+        self._buffer_size: int = self.app.config.REQUEST_BUFFER_SIZE  # bytes
         self._reading_since = 0.0
         self._reading_timer: asyncio.TimerHandle | None = None
         self._sending_timer: asyncio.TimerHandle | None = None
@@ -87,7 +89,12 @@ class DeadlineProtocol(HttpProtocol):
             self._reading_since = self.loop.time()
             if self._reading_timer is None:
                 self._arm(self.app.config.READ_TIMEOUT)
-        super().data_received(data)
+        # The rest is Sanic's method, without its search for a setting at each call.
+        self._time = current_time()
+        self.recv_buffer += data
+        if len(self.recv_buffer) >= self._buffer_size and self.transport:
+            self.transport.pause_reading()
+        self._data_received.set()
 
     async def send(self, data: bytes | memoryview) -> None:
         """Write `data` in pieces, each of them when the client has taken most of what was written before."""

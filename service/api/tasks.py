@@ -94,8 +94,9 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
 async def get_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """One task."""
     stored = await request.tasks.find(task_id)
-    etag = responses.etag(stored)
-    return responses.unchanged(etag) if conditions.is_known(request, etag) else responses.task(stored)
+    if "if-none-match" in request.headers and conditions.is_known(request, etag := responses.etag(stored)):
+        return responses.unchanged(etag)
+    return responses.task(stored)
 
 
 @blueprint.put("/<task_id:str>", unquote=True, name="put_task")

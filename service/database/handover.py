@@ -91,10 +91,7 @@ class Handover:
             return await self._open(owner)
 
     def give_back(self, connection: Connection, owner: Owner) -> None:
-        """Hand a connection that is in order to the next waiter, or keep it at hand."""
-        if not _is_usable(connection):
-            self.give_up(connection, owner)
-            return
+        """Hand a connection to the next waiter, or keep it at hand; it is looked at when it is taken."""
         if held := self._held.pop(owner) - 1:
             self._held[owner] = held
         self._idle.append((self._loop.time(), connection))
