@@ -85,11 +85,11 @@ class _Recorded(Exception):  # noqa: N818 - no error: it carries the statement o
 class _Recorder:
     """Stands where a manager expects a connection."""
 
-    async def fetch_row(self, statement: str, *arguments: object) -> NoReturn:
+    async def call(self, statement: str, *arguments: object) -> NoReturn:
         """Take the statement, and let the manager go no further."""
         raise _Recorded(statement, arguments)
 
-    fetch_read = fetch_row
+    fetch_one = fetch_first = fetch_rows = call
 
 
 def _doable(ask: Callable[[UserTasks, Place], Awaitable[Any]]) -> Callable[[Place], Awaitable[Execution]]:

@@ -240,14 +240,14 @@ async def _try_database(settings: Settings) -> list[str]:
     try:
         if unsupported := await database.client().unsupported_encoding():
             return [unsupported]
-        row = await database.client().fetch_row("SHOW server_version")
+        row = await database.client().fetch_one("SHOW server_version")
         applied = await migrations.applied()
     except UnavailableError as error:
         return [f"{failures.explain(error)}."]
     finally:
         await database.close()
     pooled = " through a pooler in transaction mode" if database.is_pooled(settings) else ""
-    print(f"The database answers{pooled}: PostgreSQL {row['server_version'] if row else '?'}. "
+    print(f"The database answers{pooled}: PostgreSQL {row['server_version']}. "
           f"A worker's pool holds {settings.pool_size} connections.")  # fmt: skip
     if applied != migrations.newest():
         return [f"The schema is at {applied or 'no migration'}; run `doable migrate`, or `python -m service migrate`."]

@@ -60,6 +60,12 @@ class UnscopedQueryError(DoableError):
     detail = "Name the owner first: use .for_user(user_id)."
 
 
+class MissingRowError(DoableError):
+    """A statement that always returns a row returned none: always a bug of ours, never let through."""
+
+    detail = "The database returned no row where there is always one."
+
+
 class CredentialsMissingError(DoableError):
     """The request carries no bearer token."""
 

@@ -13,7 +13,7 @@ from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from service.database.failures import is_lost, translate
 from service.database.handover import Handover
 from service.database.transactions import FairTransaction, Session
-from service.errors import UnavailableError
+from service.errors import MissingRowError, UnavailableError
 from service.fair_queue import Owner
 from service.metrics import figures
 
@@ -109,12 +109,49 @@ class FairClient(AsyncpgDBClient):
         """Borrow a connection: `async with client.acquire_connection(user_id) as connection`."""
         return Lease(self, owner)
 
-    async def fetch_row(self, statement: str, *arguments: object) -> asyncpg.Record | None:
-        """Run one statement, never twice, and return its first row.
+    async def call(self, statement: str, *arguments: object) -> asyncpg.Record:
+        """Run a statement that may write, never twice, and return its row.
 
-        The connection counts against the share of the user whom the first argument names.
+        Raises UnavailableError when the database cannot answer; the statement may have been done when its connection
+        broke. Raises MissingRowError when there is no row.
+        """
+        row = await self._run("fetchrow", statement, arguments)
+        if row is None:
+            raise MissingRowError
+        return row
+
+    async def fetch_one(self, statement: str, *arguments: object) -> asyncpg.Record:
+        """Run a read that always has one row, as `fetch_first` does. Raises MissingRowError when there is none."""
+        row = await self._read("fetchrow", statement, arguments)
+        if row is None:
+            raise MissingRowError
+        return row
+
+    def fetch_first(self, statement: str, *arguments: object) -> Awaitable[asyncpg.Record | None]:
+        """Run a read and return its first row, None if there is none; run it once more when its connection was lost.
 
         Raises UnavailableError when the database cannot answer.
+        """
+        return self._read("fetchrow", statement, arguments)
+
+    def fetch_rows(self, statement: str, *arguments: object) -> Awaitable[list[asyncpg.Record]]:
+        """Run a read as `fetch_first` does, and return all its rows."""
+        return self._read("fetch", statement, arguments)
+
+    async def _read(self, method: str, statement: str, arguments: tuple[object, ...]) -> Any:  # noqa: ANN401 - as `_run`
+        """Run a statement that changes nothing; once more when its connection was lost."""
+        try:
+            return await self._run(method, statement, arguments)
+        except UnavailableError as error:
+            if not is_lost(error):
+                raise
+        figures.database_retries += 1
+        return await self._run(method, statement, arguments)
+
+    async def _run(self, method: str, statement: str, arguments: tuple[object, ...]) -> Any:  # noqa: ANN401 - a row or rows
+        """Run one statement by a method of asyncpg's connection, never twice.
+
+        The connection counts against the share of the user whom the first argument names.
         """
         # What `Lease` does, without its four calls: this is the way of every request.
         owner = arguments[0] if arguments and type(arguments[0]) is str else None
@@ -122,7 +159,7 @@ class FairClient(AsyncpgDBClient):
             handover = self.handover or await self.open_handover()
             connection = handover.take_now(owner) or await handover.take(owner)
             try:
-                row = await connection.fetchrow(statement, *arguments)
+                found = await getattr(connection, method)(statement, *arguments)
             except BaseException:
                 handover.give_up(connection, owner)
                 raise
@@ -131,17 +168,7 @@ class FairClient(AsyncpgDBClient):
                 raise unavailable from error
             raise
         handover.give_back(connection, owner)
-        return row
-
-    async def fetch_read(self, statement: str, *arguments: object) -> asyncpg.Record | None:
-        """Run a statement that changes nothing as `fetch_row` does; once more when its connection was lost."""
-        try:
-            return await self.fetch_row(statement, *arguments)
-        except UnavailableError as error:
-            if not is_lost(error):
-                raise
-        figures.database_retries += 1
-        return await self.fetch_row(statement, *arguments)
+        return found
 
     async def unsupported_encoding(self) -> str:
         """Open a connection if none is at hand; say what is wrong with the database's encoding, empty if nothing.

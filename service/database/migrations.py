@@ -189,7 +189,7 @@ async def applied() -> str | None:
     Raises UnavailableError when the database cannot answer now.
     """
     try:
-        row = await client().fetch_row("SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1", APP)
+        row = await client().fetch_first("SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1", APP)
     except UnavailableError as error:
         if error.kind != "not_migrated":
             raise

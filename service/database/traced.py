@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from time import perf_counter
+from typing import Any
 
-import asyncpg
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
 from service import tracing
@@ -97,10 +97,10 @@ class TracedClient(FairClient):
 
     handover_class = WatchedHandover
 
-    async def fetch_row(self, statement: str, *arguments: object) -> asyncpg.Record | None:
-        """Do as FairClient does. What the arguments are is nobody's business."""
+    async def _run(self, method: str, statement: str, arguments: tuple[object, ...]) -> Any:  # noqa: ANN401 - a row or rows
+        """Run as FairClient does. The span holds no argument."""
         with spanned(statement):
-            return await super().fetch_row(statement, *arguments)
+            return await super()._run(method, statement, arguments)
 
 
 client_class = TracedClient  # the name by which Tortoise finds the client of an engine

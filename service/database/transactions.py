@@ -9,6 +9,8 @@ import asyncpg
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContextPooled
 from tortoise.connection import get_connections
 
+from service.errors import MissingRowError
+
 
 class Session:
     """One connection inside a transaction, spoken to in the words of the managers."""
@@ -19,11 +21,23 @@ class Session:
         """Speak over `connection`, which somebody else gives back."""
         self._connection = connection
 
-    async def fetch_row(self, statement: str, *arguments: object) -> asyncpg.Record | None:
-        """Run `statement` and return its first row."""
+    async def call(self, statement: str, *arguments: object) -> asyncpg.Record:
+        """Run a statement and return its row. Raises MissingRowError when there is none."""
+        row = await self._connection.fetchrow(statement, *arguments)
+        if row is None:
+            raise MissingRowError
+        return row
+
+    fetch_one = call  # a transaction that lost its connection is over, so no read is run twice
+
+    async def fetch_first(self, statement: str, *arguments: object) -> asyncpg.Record | None:
+        """Run a read and return its first row, None if there is none."""
         return await self._connection.fetchrow(statement, *arguments)
 
-    fetch_read = fetch_row  # a transaction that lost its connection is over, so nothing is run twice
+    async def fetch_rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """Run a read and return all its rows."""
+        rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
+        return rows
 
     def transaction(self, owner: str | None = None) -> contextlib.AbstractAsyncContextManager[Session]:  # noqa: ARG002 - as the client's
         """Return this session: its transaction is the one that is open already."""

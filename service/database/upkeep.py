@@ -56,8 +56,8 @@ async def _in_batches(client: FairClient, remove: Callable[[Session], Awaitable[
     purged = 0
     while True:
         async with client.transaction() as session:
-            row = await session.fetch_row("SELECT pg_try_advisory_xact_lock($1) AS mine", LOCK)
-            if row is None or not row["mine"]:
+            row = await session.call("SELECT pg_try_advisory_xact_lock($1) AS mine", LOCK)
+            if not row["mine"]:
                 return purged or None
             batch = await remove(session)
         purged += batch

@@ -22,14 +22,10 @@ FROM (
 """
 
 PAGE = f"""
-WITH page AS (
-    SELECT id, CASE WHEN deleted_at IS NULL THEN {DOCUMENT} ELSE {TRASHED_DOCUMENT} END AS document
-    FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL)
-      AND version > (SELECT erased FROM users WHERE id = $1)
-    ORDER BY id LIMIT $4::int
-)
-SELECT string_agg(document, ',' ORDER BY id) AS documents, max(id) AS last, count(*) AS size
-FROM page
+SELECT id, CASE WHEN deleted_at IS NULL THEN {DOCUMENT} ELSE {TRASHED_DOCUMENT} END AS document
+FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL)
+  AND version > (SELECT erased FROM users WHERE id = $1)
+ORDER BY id LIMIT $4
 """  # noqa: S608 - constants only
 
 
@@ -47,7 +43,7 @@ class UserArchive:
 
     async def owner(self) -> str | None:
         """The JSON of the user's own row; None for a user who has never written."""
-        row = await database().fetch_read(OWNER, self.user_id)
+        row = await database().fetch_first(OWNER, self.user_id)
         return row["document"] if row else None
 
     async def pages(self, *, trash: bool) -> AsyncIterator[str]:
@@ -56,10 +52,10 @@ class UserArchive:
         Each page is a statement of its own, and between two pages no connection is held. A task that comes, goes or
         changes meanwhile may be in or not; none is given twice. With `trash` the deleted ones have a `deleted_at`.
         """
-        after, size = 0, PAGE_SIZE
-        while size == PAGE_SIZE:
-            row = await database().fetch_read(PAGE, self.user_id, after, trash, PAGE_SIZE)
-            assert row is not None  # noqa: S101 - an aggregate always has one row
-            after, size = row["last"], row["size"]
-            if size:
-                yield row["documents"]
+        after, more = 0, True
+        while more:
+            rows = await database().fetch_rows(PAGE, self.user_id, after, trash, PAGE_SIZE)
+            if rows:
+                after = rows[-1]["id"]
+                yield ",".join([row["document"] for row in rows])
+            more = len(rows) == PAGE_SIZE

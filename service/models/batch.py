@@ -17,7 +17,7 @@ from service.errors import (
     VersionMismatchError,
 )
 from service.models.functions import call
-from service.models.scoping import Speaker
+from service.models.scoping import Connection
 from service.models.uids import new_uid
 
 Owner = tuple[str, str | None, str | None]  # id, e-mail, name
@@ -47,15 +47,14 @@ class Operation(NamedTuple):
 
 
 async def perform(
-    speaker: Speaker, owner: Owner, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas
+    connection: Connection, owner: Owner, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas
 ) -> list[Outcome]:
     """Do `operations`, all of them in one transaction; return what became of each, in their order.
 
     Each sees what those before it did. With `atomic`, raises BatchFailedError for the first that cannot be done, and
     nothing is written. A task that is created meanwhile is not there, not even one of this batch's own.
     """
-    row = await speaker.fetch_row(BATCH, *owner, *quotas, atomic, _json(operations))
-    assert row is not None  # noqa: S101 - a function always returns a row
+    row = await connection.call(BATCH, *owner, *quotas, atomic, _json(operations))
     answers = [row[column] or () for column in ("outcomes", "versions", "documents")]
     done = zip(*answers, strict=True)  # fewer than were asked for, where one of an atomic batch has failed
     outcomes = [_outcome(operation, quotas, *one) for operation, one in zip(operations, done, strict=False)]

@@ -13,11 +13,17 @@ from typing import NamedTuple
 
 from service.errors import SyncPositionGoneError
 from service.models.functions import DOCUMENT
-from service.models.scoping import Row, Speaker, database
+from service.models.scoping import Connection, Row, database
 from service.models.task_sql import BEGINNING
 
-# The owner's row and what comes after a revision, out of one snapshot. `$2` is the beginning that the position names
-# and `$3` its revision; the position START names no beginning.
+# What a deleted task becomes.
+TOMBSTONE = (
+    """'{"id":' || tasks.id || ',"uid":"' || tasks.uid || '","version":' || tasks.version || ',"deleted":true}'"""
+)
+
+# A row for each task that changed after a revision, each with the owner's columns, out of one snapshot; one row without
+# a task where nothing changed. The owner's columns are null before the first write. `$2` is the beginning that the
+# position names and `$3` its revision; the position START names no beginning.
 #
 # No index holds the version, which every write changes: an update then stays on its page, and no index grows. So the
 # page is picked from one user's range by ids and versions alone, and not even that while the revision has not moved.
@@ -34,25 +40,24 @@ WITH owner AS MATERIALIZED (
       AND $3 < (SELECT revision FROM owner)
     ORDER BY version LIMIT (SELECT $5::bigint + 1)
 )
-SELECT (SELECT beginning FROM owner) AS beginning,
-       (SELECT revision FROM owner) AS revision,
-       (SELECT forgotten FROM owner) AS forgotten,
-       $2 <> '' AND NOT EXISTS (
-           SELECT FROM owner WHERE beginning = $2 AND $3 <= revision AND (forgotten <= $3 OR forgotten = $4::bigint)
+SELECT owner.beginning, owner.revision, owner.forgotten,
+       $2 <> '' AND NOT coalesce(
+           owner.beginning = $2 AND $3 <= owner.revision AND (owner.forgotten <= $3 OR owner.forgotten = $4::bigint),
+           false
        ) AS gone,
-       array_agg(version ORDER BY version) AS versions,
-       array_agg(CASE WHEN deleted_at IS NULL THEN {DOCUMENT}
-                 ELSE '{{"id":' || id || ',"uid":"' || uid || '","version":' || version || ',"deleted":true}}' END
-                 ORDER BY version) AS documents
-FROM tasks WHERE user_id = $1 AND id = ANY (ARRAY(SELECT id FROM page))
+       tasks.version,
+       CASE WHEN tasks.deleted_at IS NULL THEN {DOCUMENT} ELSE {TOMBSTONE} END AS document
+FROM (SELECT) AS always
+LEFT JOIN owner ON true
+LEFT JOIN tasks ON tasks.user_id = $1 AND tasks.id = ANY (ARRAY(SELECT id FROM page))
+ORDER BY tasks.version
 """  # noqa: S608 - constants only
 
 POSITION = f"SELECT {BEGINNING} AS beginning, revision FROM users WHERE id = $1"  # noqa: S608 - constants only
 
 # For the streams of several users at once; no request runs it.
 POSITIONS = f"""
-SELECT array_agg(id) AS ids, array_agg({BEGINNING}) AS beginnings, array_agg(revision) AS revisions
-FROM users WHERE id = ANY ($1::text[])
+SELECT id, {BEGINNING} AS beginning, revision FROM users WHERE id = ANY ($1::text[])
 """  # noqa: S608 - constants only
 
 
@@ -98,19 +103,19 @@ class ChangePage(NamedTuple):
         return _at(self.next.beginning, change.version, self.forgotten)
 
 
-async def read_changes(speaker: Speaker, user_id: str, since: SyncPosition, limit: int) -> ChangePage:
+async def read_changes(connection: Connection, user_id: str, since: SyncPosition, limit: int) -> ChangePage:
     """Return the `limit` first changes of `user_id` after the position `since`; from START on, all live tasks.
 
     Raises SyncPositionGoneError for a position of another beginning (the user was erased since), for a revision that
     was never reached, and for one after which a task was deleted of which no trace is left.
     """
-    row = await speaker.fetch_read(CHANGES, user_id, *since, limit)
-    assert row is not None  # noqa: S101 - an aggregate always has one row
-    reached = _position(row) if row["beginning"] else START
-    if row["gone"]:
+    rows = await connection.fetch_rows(CHANGES, user_id, *since, limit)
+    owner = rows[0]
+    reached = _position(owner) if owner["beginning"] else START
+    if owner["gone"]:
         raise SyncPositionGoneError(reached.beginning, reached.revision)
-    changes = [*map(Change, row["versions"] or (), row["documents"] or ())]
-    forgotten = row["forgotten"] or 0
+    changes = [Change(row["version"], row["document"]) for row in rows if row["version"]]
+    forgotten = owner["forgotten"] or 0
     if len(changes) <= limit:
         return ChangePage(changes, reached, has_more=False, forgotten=forgotten)
     changes.pop()
@@ -118,9 +123,9 @@ async def read_changes(speaker: Speaker, user_id: str, since: SyncPosition, limi
     return ChangePage(changes, following, has_more=True, forgotten=forgotten)
 
 
-async def read_position(speaker: Speaker, user_id: str) -> SyncPosition:
+async def read_position(connection: Connection, user_id: str) -> SyncPosition:
     """Return the position that `user_id` has reached; START before the first write."""
-    row = await speaker.fetch_read(POSITION, user_id)
+    row = await connection.fetch_first(POSITION, user_id)
     return _position(row) if row else START
 
 
@@ -134,11 +139,8 @@ async def positions_of_several_users(user_ids: list[str]) -> dict[str, SyncPosit
 
     Not for requests: it names several owners. Raises UnavailableError, also when only one of several machines is away.
     """
-    row = await database().fetch_read(POSITIONS, user_ids)
-    found = dict.fromkeys(user_ids, START)
-    if row is not None and row["ids"] is not None:
-        found.update(zip(row["ids"], map(SyncPosition, row["beginnings"], row["revisions"]), strict=True))
-    return found
+    rows = await database().fetch_rows(POSITIONS, user_ids)
+    return dict.fromkeys(user_ids, START) | {row["id"]: _position(row) for row in rows}
 
 
 def _position(row: Row) -> SyncPosition:

@@ -10,7 +10,7 @@ from tortoise import fields
 
 from service.errors import IdempotencyFullError, IdempotencyKeyReusedError, RequestInProgressError
 from service.models.functions import call
-from service.models.scoping import OwnedModel, ScopedManager, Speaker
+from service.models.scoping import Connection, OwnedModel, ScopedManager
 from service.models.user import User
 
 ANSWERS_KEPT = timedelta(hours=24)
@@ -39,7 +39,7 @@ class UserKeys:
 
     __slots__ = ("_session", "_user_id")
 
-    def __init__(self, user_id: str, session: Speaker) -> None:
+    def __init__(self, user_id: str, session: Connection) -> None:
         """Bind to the owner and to the transaction's session."""
         self._user_id = user_id
         self._session = session
@@ -50,8 +50,7 @@ class UserKeys:
         Raises RequestInProgressError while another transaction has the key, IdempotencyKeyReusedError when it came
         with a body of another `digest`.
         """
-        found = await self._session.fetch_row(FIND, self._user_id, route, key, ANSWERS_KEPT)
-        assert found is not None  # noqa: S101 - a function always returns a row
+        found = await self._session.call(FIND, self._user_id, route, key, ANSWERS_KEPT)
         if found["outcome"] == "busy":
             raise RequestInProgressError
         if found["outcome"] == "new":
@@ -66,17 +65,17 @@ class UserKeys:
         Raises IdempotencyFullError when more than `quota` would be kept; the transaction must then be undone.
         """
         headers = msgspec.json.encode(answer.headers).decode()
-        row = await self._session.fetch_row(
+        row = await self._session.call(
             KEEP, self._user_id, route, key, digest, answer.status, headers, answer.body, ANSWERS_KEPT, *quota
         )
-        if not (row and row["kept"]):
+        if not row["kept"]:
             raise IdempotencyFullError(*quota)
 
 
 class IdempotencyKeyManager(ScopedManager["IdempotencyKey"]):
     """Closed to every query; keys are written and read by the statements of this module."""
 
-    def for_user(self, user_id: str, session: Speaker) -> UserKeys:
+    def for_user(self, user_id: str, session: Connection) -> UserKeys:
         """The keys of `user_id`, within the transaction of `session`."""
         return UserKeys(user_id, session)
 

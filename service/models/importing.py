@@ -7,7 +7,7 @@ from typing import NamedTuple
 from service.errors import TaskQuotaError, TrashFullError
 from service.models.batch import Quotas
 from service.models.functions import call
-from service.models.scoping import Speaker
+from service.models.scoping import Connection
 
 # The array comes as bytes: as text of Python's, one emoji would make it four times as large.
 IMPORT = call("import_tasks", 7)
@@ -21,7 +21,7 @@ class Added(NamedTuple):
 
 
 async def add_tasks(  # noqa: PLR0913 - what the one function takes
-    speaker: Speaker,
+    connection: Connection,
     owner: tuple[str, str | None, str | None],
     tasks: bytearray,
     count: int,
@@ -36,8 +36,7 @@ async def add_tasks(  # noqa: PLR0913 - what the one function takes
     and `created_at`. Raises TaskQuotaError or TrashFullError when there would be more live or deleted tasks than
     `quotas` allow.
     """
-    row = await speaker.fetch_row(IMPORT, *owner, *quotas, skip_known, tasks)
-    assert row is not None  # noqa: S101 - a function always returns a row
+    row = await connection.call(IMPORT, *owner, *quotas, skip_known, tasks)
     if row["outcome"] == "full":
         raise TaskQuotaError(quotas.tasks)
     if row["outcome"] == "trash_full":

@@ -77,6 +77,6 @@ class Positions:
         """Raise UnavailableError when the database does not answer at all: then no user is to be kept apart."""
         try:
             async with asyncio.timeout(PATIENCE_ALONE):
-                await database().fetch_read("SELECT 1")
+                await database().fetch_one("SELECT 1")
         except TimeoutError as error:
             raise UnavailableError("timeout") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar, cast
 
@@ -21,23 +22,29 @@ class Row(Protocol):
         """Give the column's value; raises KeyError for a column that was not selected."""
 
 
-class Database(Protocol):
-    """What the managers ask of a connection: one statement, one row."""
+class Connection(Protocol):
+    """Runs statements: a pool, or the session of one transaction.
 
-    async def fetch_row(self, statement: str, *arguments: object) -> Row | None:
-        """Run `statement` with its `$n` arguments and return the first row, if any.
+    `statement` has `$n` for its arguments. Every method raises UnavailableError when the database cannot answer now.
+    A pool may run a read twice, and nothing else.
+    """
 
-        Raises UnavailableError when the database cannot answer now.
+    async def call(self, statement: str, *arguments: object) -> Row:
+        """Call a function, or run another statement that may write, and return its row.
+
+        Raises MissingRowError when there is none.
         """
 
+    async def fetch_one(self, statement: str, *arguments: object) -> Row:
+        """Run a read that always has one row, and return it. Raises MissingRowError when there is none."""
 
-class Speaker(Database, Protocol):
-    """What the managers of one user ask: of a pool, or of the session of a transaction."""
+    def fetch_first(self, statement: str, *arguments: object) -> Awaitable[Row | None]:
+        """Run a read and return its first row, None if there is none."""
 
-    async def fetch_read(self, statement: str, *arguments: object) -> Row | None:
-        """Do the same for a statement that changes nothing, which a pool may therefore run twice."""
+    def fetch_rows(self, statement: str, *arguments: object) -> Awaitable[Sequence[Row]]:
+        """Run a read and return all its rows."""
 
-    def transaction(self, owner: str | None = None) -> AbstractAsyncContextManager[Speaker]:
+    def transaction(self, owner: str | None = None) -> AbstractAsyncContextManager[Connection]:
         """Run statements together, or not at all when the block raises. Raises UnavailableError.
 
         `owner` is the user in whose share of the pool they run.
@@ -47,15 +54,15 @@ class Speaker(Database, Protocol):
 class _Bound:
     """Where the managers find the database; asking Tortoise for its connection at each statement would cost 4 µs."""
 
-    database: Speaker | None = None
+    database: Connection | None = None
 
 
-def bind(database: Speaker | None) -> None:
+def bind(database: Connection | None) -> None:
     """Tell the managers which database to speak to; None when it closes."""
     _Bound.database = database
 
 
-def database() -> Speaker:
+def database() -> Connection:
     """The database that the application was started with."""
     assert _Bound.database is not None, "the database is not open"  # noqa: S101 - the application opens it at start
     return _Bound.database
@@ -67,7 +74,7 @@ class UserScope:
     __slots__ = ("_owner", "_session")
 
     def __init__(
-        self, user_id: str, email: str | None = None, name: str | None = None, *, session: Speaker | None = None
+        self, user_id: str, email: str | None = None, name: str | None = None, *, session: Connection | None = None
     ) -> None:
         """Bind to the owner, and to a transaction if any. `email` and `name` go to the user's row with each write."""
         self._owner = (user_id, email, name)
@@ -78,12 +85,12 @@ class UserScope:
         """Whose it is."""
         return self._owner[0]
 
-    def within(self, session: Speaker) -> Self:
+    def within(self, session: Connection) -> Self:
         """The same, as one transaction's `session` writes and sees it."""
         return type(self)(*self._owner, session=session)
 
     @property
-    def _speaker(self) -> Speaker:
+    def _connection(self) -> Connection:
         return self._session or database()
 
 

@@ -52,14 +52,12 @@ class UserTrash(UserScope):
     async def list(self, *, limit: int | None = None, after: Position | None = None, count: bool = False) -> Page:
         """What is in the trash, newest deletion first: all of it, or `limit` tasks that come `after` a position."""
         text, arguments = statement(self.user_id, limit, after, count=count)
-        row = await self._speaker.fetch_read(text, *arguments)
-        assert row is not None  # noqa: S101 - an aggregate always has one row
+        row = await self._connection.fetch_one(text, *arguments)
         return page_of(row)
 
     async def restore(self, task_id: int, *, quota: int) -> StoredTask:
         """Give the task back as it was. Raises TaskNotFoundError, or TaskQuotaError at `quota` live tasks."""
-        row = await self._speaker.fetch_row(RESTORE, *self._owner, task_id, quota)
-        assert row is not None  # noqa: S101 - a function always returns a row
+        row = await self._connection.call(RESTORE, *self._owner, task_id, quota)
         if row["outcome"] == "missing":
             raise TaskNotFoundError
         if row["outcome"] == "full":
@@ -83,6 +81,5 @@ class UserTrash(UserScope):
                 return Emptied(deleted, done=False)
 
     async def _destroy(self, task_id: int | None) -> int:
-        row = await self._speaker.fetch_row(DESTROY, *self._owner, task_id, PAGE)
-        assert row is not None  # noqa: S101 - a function always returns a row
+        row = await self._connection.call(DESTROY, *self._owner, task_id, PAGE)
         return int(row["destroyed"])

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from service.models.functions import call
 from service.models.idempotency import ANSWERS_KEPT
-from service.models.scoping import Database
+from service.models.scoping import Connection
 from service.models.user import sweep
 
 # Rows that one call purges at most, so that no transaction of upkeep is long.
@@ -34,7 +34,7 @@ ORDER BY user_id LIMIT 1
 FORGET_ANSWERS = call("forget_answers", 3)
 
 
-async def purge_trash_of_all_users(older_than: timedelta, connection: Database, *, limit: int = BATCH) -> int:
+async def purge_trash_of_all_users(older_than: timedelta, connection: Connection, *, limit: int = BATCH) -> int:
     """Remove for good what has lain in anybody's trash for longer than `older_than`, the `limit` first of it.
 
     Returns how many tasks went; fewer than `limit` means that nothing is left to purge. Live tasks and revisions are
@@ -45,19 +45,19 @@ async def purge_trash_of_all_users(older_than: timedelta, connection: Database, 
     return await _purge(NEXT_OWNER, PURGE, older_than, connection, limit)
 
 
-async def purge_answers_of_all_users(connection: Database, *, limit: int = BATCH) -> int:
+async def purge_answers_of_all_users(connection: Connection, *, limit: int = BATCH) -> int:
     """Remove the answers that were given longer than ANSWERS_KEPT ago, of everybody; returns and raises as above."""
     return await _purge(NEXT_OWNER_OF_ANSWERS, FORGET_ANSWERS, ANSWERS_KEPT, connection, limit)
 
 
-async def finish_erasures_of_all_users(connection: Database, *, limit: int = BATCH) -> int:
+async def finish_erasures_of_all_users(connection: Connection, *, limit: int = BATCH) -> int:
     """Go on with every erasure that was interrupted, up to about `limit` rows.
 
     Returns how many rows went; fewer than `limit` means that no erasure is left to finish. Raises as above.
     """
     removed, owner = 0, ""
     while removed < limit:
-        found = await connection.fetch_row(NEXT_ERASED, owner)
+        found = await connection.fetch_first(NEXT_ERASED, owner)
         if found is None:
             break
         rows = await sweep(found["user_id"], connection)
@@ -66,14 +66,14 @@ async def finish_erasures_of_all_users(connection: Database, *, limit: int = BAT
     return removed
 
 
-async def _purge(next_owner: str, purge: str, older_than: timedelta, connection: Database, limit: int) -> int:
+async def _purge(next_owner: str, purge: str, older_than: timedelta, connection: Connection, limit: int) -> int:
     """Walk over the owners in the order of their ids, and purge each one's."""
     purged, owner = 0, ""
     while purged < limit:
-        found = await connection.fetch_row(next_owner, older_than, owner)
+        found = await connection.fetch_first(next_owner, older_than, owner)
         if found is None:
             break
         owner = found["user_id"]
-        row = await connection.fetch_row(purge, owner, older_than, limit - purged)
-        purged += int(row["purged"]) if row else 0
+        row = await connection.call(purge, owner, older_than, limit - purged)
+        purged += int(row["purged"])
     return purged

@@ -13,7 +13,7 @@ from typing import ClassVar
 from tortoise import fields
 
 from service.models.functions import call
-from service.models.scoping import Database, OwnedModel, ScopedManager, database
+from service.models.scoping import Connection, OwnedModel, ScopedManager, database
 from service.models.task_sql import PAGE
 
 LIVE_AT_ONCE = 10_000  # live tasks that one transaction removes; as many as the default TASK_QUOTA allows
@@ -46,14 +46,13 @@ class UserManager(ScopedManager["User"]):
         return True
 
 
-async def sweep(user_id: str, connection: Database) -> int:
+async def sweep(user_id: str, connection: Connection) -> int:
     """Remove a page of what is erased and return how many rows it had; after the last page the user's row goes too."""
     return await _number("gone", SWEEP, user_id, PAGE, connection=connection)
 
 
-async def _number(column: str, text: str, *arguments: object, connection: Database | None = None) -> int:
-    row = await (connection or database()).fetch_row(text, *arguments)
-    assert row is not None  # noqa: S101 - a function always returns a row
+async def _number(column: str, text: str, *arguments: object, connection: Connection | None = None) -> int:
+    row = await (connection or database()).call(text, *arguments)
     return int(row[column])
 
 

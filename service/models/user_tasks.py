@@ -74,24 +74,25 @@ class UserTasks(UserScope):
 
     async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:
         """Create a task; `values` holds at least a title. Raises TaskQuotaError at `quota` live tasks."""
-        row = await self._speaker.fetch_row(
+        row = await self._connection.call(
             sql.CREATE, *self._owner, quota, new_uid(),
             values["title"], values["title_key"], values.get("description"), values.get("description_key"),
             values.get("completed", False), values.get("priority", 0), values.get("tags", ()),
             values.get("tag_keys", ()), _text(values.get("due_date")), _text(values.get("due_at")),
         )  # fmt: skip
-        assert row is not None  # noqa: S101 - a function always returns a row
         if row["outcome"] == "full":
             raise TaskQuotaError(quota)
         return _stored(row)
 
     async def add_all(self, tasks: bytearray, count: int, *, quotas: batch.Quotas, skip_known: bool) -> importing.Added:
         """Create the `count` tasks of a JSON array, or none of them. Raises as `importing.add_tasks` does."""
-        return await importing.add_tasks(self._speaker, self._owner, tasks, count, quotas=quotas, skip_known=skip_known)
+        return await importing.add_tasks(
+            self._connection, self._owner, tasks, count, quotas=quotas, skip_known=skip_known
+        )
 
     async def find(self, task_id: int) -> StoredTask:
         """The task with this id. Raises TaskNotFoundError."""
-        row = await self._speaker.fetch_read(sql.FIND, self.user_id, task_id)
+        row = await self._connection.fetch_first(sql.FIND, self.user_id, task_id)
         if row is None:
             raise TaskNotFoundError
         return _stored(row)
@@ -134,8 +135,7 @@ class UserTasks(UserScope):
         versions = excluded = None
         if expected:
             versions, excluded = () if expected.absent else expected.versions, expected.excluded
-        row = await self._speaker.fetch_row(text, *self._owner, task_id, versions, excluded, *values)
-        assert row is not None  # noqa: S101 - a function always returns a row
+        row = await self._connection.call(text, *self._owner, task_id, versions, excluded, *values)
         if row["outcome"] == "missing":
             raise TaskNotFoundError
         if row["outcome"] == "mismatch":
@@ -147,15 +147,14 @@ class UserTasks(UserScope):
         self, operations: Sequence[batch.Operation], *, atomic: bool, quotas: batch.Quotas
     ) -> list[batch.Outcome]:
         """Do many writes in one transaction; what it gives and raises is told in `batch.perform`."""
-        return await batch.perform(self._speaker, self._owner, operations, atomic=atomic, quotas=quotas)
+        return await batch.perform(self._connection, self._owner, operations, atomic=atomic, quotas=quotas)
 
     async def delete_many(self, *, completed: bool | None, trash_quota: int) -> int:
         """Move all tasks, or only those with this completion, to the trash; return how many.
 
         Raises TrashFullError, and moves none, when there would be more than `trash_quota` tasks in the trash.
         """
-        row = await self._speaker.fetch_row(sql.DELETE_MANY, *self._owner, completed, trash_quota)
-        assert row is not None  # noqa: S101 - a function always returns a row
+        row = await self._connection.call(sql.DELETE_MANY, *self._owner, completed, trash_quota)
         if row["deleted"] < row["wanted"]:
             raise TrashFullError(trash_quota)
         return int(row["deleted"])
@@ -163,27 +162,25 @@ class UserTasks(UserScope):
     async def list(self, query: TaskQuery) -> Page:
         """The live tasks that match `query`, in its order."""
         text, arguments = statement(self.user_id, query)
-        row = await self._speaker.fetch_read(text, *arguments)
-        assert row is not None  # noqa: S101 - an aggregate always has one row
+        row = await self._connection.fetch_one(text, *arguments)
         return page_of(row)
 
     async def state(self) -> str:
         """A word for what the tasks are now: as long as it is the same, so are they. Reads one row."""
-        row = await self._speaker.fetch_read(sql.STATE, self.user_id)
+        row = await self._connection.fetch_first(sql.STATE, self.user_id)
         return row["state"] if row else sql.NEVER_WRITTEN
 
     async def changes(self, since: SyncPosition, limit: int) -> ChangePage:
         """Return what changed after `since`, at most `limit` tasks of it. Raises SyncPositionGoneError."""
-        return await changes.read_changes(self._speaker, self.user_id, since, limit)
+        return await changes.read_changes(self._connection, self.user_id, since, limit)
 
     async def position(self) -> SyncPosition:
         """Return the position of the last write; `changes.START` before the first."""
-        return await changes.read_position(self._speaker, self.user_id)
+        return await changes.read_position(self._connection, self.user_id)
 
     async def summarise(self, today: date, starts: datetime, ends: datetime) -> Summary:
         """Count the live tasks; `today` runs from `starts` until before `ends`, in the caller's time zone."""
-        row = await self._speaker.fetch_read(sql.SUMMARY, self.user_id, today, starts, ends)
-        assert row is not None  # noqa: S101 - an aggregate always has one row
+        row = await self._connection.fetch_one(sql.SUMMARY, self.user_id, today, starts, ends)
         return Summary(row["state"] or sql.NEVER_WRITTEN, *(row[column] for column in Summary._fields[1:]))
 
 

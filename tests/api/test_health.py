@@ -122,10 +122,10 @@ async def test_a_database_that_does_not_answer_within_a_second_is_not_waited_for
 
 
 async def test_a_database_without_any_migration_is_not_ready(app, http, monkeypatch):
-    async def fetch_row(_client, *_arguments):
+    async def run(_client, *_arguments):
         raise UnavailableError("not_migrated")
 
-    monkeypatch.setattr(migrations.client().__class__, "fetch_row", fetch_row)
+    monkeypatch.setattr(migrations.client().__class__, "_run", run)
     response = await http.get("/health/ready")
     assert (response.status_code, response.json()["migrations"]["status"]) == (503, "behind")
 

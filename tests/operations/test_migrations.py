@@ -499,7 +499,7 @@ async def test_hundreds_of_statements_are_answered_right_through_a_pooler(settin
     client = FairClient(connection_name="default", **credentials(found, found.require_database()))
     try:
         statements = [f"SELECT $1::int + {addend} AS sum, pg_backend_pid() AS backend" for addend in range(5)]
-        rows = await asyncio.gather(*(client.fetch_row(statements[number % 5], number) for number in range(500)))
+        rows = await asyncio.gather(*(client.call(statements[number % 5], number) for number in range(500)))
     finally:
         await client.close()
     assert [row["sum"] for row in rows] == [number + number % 5 for number in range(500)]

@@ -14,7 +14,7 @@ import pytest
 from service.config import Settings
 from service.database import credentials, handover
 from service.database.client import FairClient
-from service.errors import TaskNotFoundError, UnavailableError
+from service.errors import MissingRowError, TaskNotFoundError, UnavailableError
 from service.metrics import figures
 from service.models import START, Task, TaskQuery, UserTrash, positions_of_several_users
 from service.models.scoping import _Bound
@@ -45,7 +45,7 @@ async def is_whole(client: FairClient) -> set[int]:
     """Hold the client to all its turns and all its connections at the same time, and give the backends' ids."""
     async with asyncio.timeout(5):
         rows = await asyncio.gather(
-            *(client.fetch_row("SELECT pg_backend_pid() AS pid, pg_sleep(0.05)") for _ in range(SIZE))
+            *(client.call("SELECT pg_backend_pid() AS pid, pg_sleep(0.05)") for _ in range(SIZE))
         )
     backends = {row["pid"] for row in rows}
     assert len(backends) == SIZE
@@ -58,7 +58,7 @@ async def fails(client: FairClient, statement: str = "SELECT 1", *, within: floa
     """Run a statement that cannot be answered, and give the kind of failure."""
     with pytest.raises(UnavailableError) as raised:
         async with asyncio.timeout(within):
-            await (client.fetch_read if read else client.fetch_row)(statement)
+            await (client.fetch_one if read else client.call)(statement)
     return raised.value.kind
 
 
@@ -85,11 +85,11 @@ async def test_connections_are_handed_out_in_the_order_of_asking(opened):
 
 async def test_one_user_holds_half_of_the_pool_at_most_and_another_gets_a_connection_at_once(opened):
     client = opened()
-    slow = [asyncio.create_task(client.fetch_row("SELECT $1::text, pg_sleep(0.2)", "alice")) for _ in range(5)]
+    slow = [asyncio.create_task(client.call("SELECT $1::text, pg_sleep(0.2)", "alice")) for _ in range(5)]
     await asyncio.sleep(0.1)  # the first of them runs
     assert (client.handover.lent, client.handover.waiting) == (SIZE // 2, 4)
     async with asyncio.timeout(0.05):
-        await client.fetch_row("SELECT $1::text", "bob")
+        await client.call("SELECT $1::text", "bob")
     await asyncio.gather(*slow)
     await is_whole(client)
 
@@ -98,10 +98,10 @@ async def test_a_transaction_counts_against_the_share_of_its_owner(opened):
     client = opened(db_acquire_timeout="0.1")
     async with client.transaction("alice") as session:
         with pytest.raises(UnavailableError):
-            await client.fetch_row("SELECT $1::text", "alice")
+            await client.call("SELECT $1::text", "alice")
         async with asyncio.timeout(0.05):
-            await client.fetch_row("SELECT $1::text", "bob")
-        await session.fetch_row("SELECT $1::text", "alice")
+            await client.call("SELECT $1::text", "bob")
+        await session.call("SELECT $1::text", "alice")
     await is_whole(client)
 
 
@@ -131,15 +131,15 @@ async def test_a_users_failures_cancellations_and_timeouts_give_the_share_back(o
     client = opened(db_statement_timeout="0.1", db_acquire_timeout="0.3")
     for _ in range(3):
         with pytest.raises(asyncpg.DivisionByZeroError):
-            await client.fetch_row("SELECT $1::text, 1 / 0", "alice")
+            await client.call("SELECT $1::text, 1 / 0", "alice")
         with pytest.raises(UnavailableError):
-            await client.fetch_row("SELECT $1::text, pg_sleep(30)", "alice")
-        tasks = [asyncio.create_task(client.fetch_row("SELECT $1::text, pg_sleep(30)", "alice")) for _ in range(4)]
+            await client.call("SELECT $1::text, pg_sleep(30)", "alice")
+        tasks = [asyncio.create_task(client.call("SELECT $1::text, pg_sleep(30)", "alice")) for _ in range(4)]
         await asyncio.sleep(0.05)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert (await client.fetch_row("SELECT $1::text AS who", "alice"))["who"] == "alice"
+        assert (await client.call("SELECT $1::text AS who", "alice"))["who"] == "alice"
     await is_whole(client)
 
 
@@ -155,7 +155,7 @@ async def test_a_request_waits_for_a_connection_only_so_long(opened):
 async def test_a_waiter_that_gives_up_loses_no_turn(opened):
     client = opened()
     async with client.acquire_connection(), client.acquire_connection():
-        waiting = [asyncio.create_task(client.fetch_row("SELECT 1")) for _ in range(10)]
+        waiting = [asyncio.create_task(client.call("SELECT 1")) for _ in range(10)]
         await asyncio.sleep(0)
         for task in waiting:
             task.cancel()
@@ -169,7 +169,7 @@ async def test_a_waiter_that_gives_up_as_its_turn_comes_passes_it_on(opened):
     leases = [client.acquire_connection() for _ in range(SIZE)]
     for lease in leases:
         await lease.__aenter__()
-    first, second = (asyncio.create_task(client.fetch_row("SELECT 1 AS one")) for _ in range(2))
+    first, second = (asyncio.create_task(client.call("SELECT 1 AS one")) for _ in range(2))
     await asyncio.sleep(0)
     await leases[0].__aexit__(None, None, None)  # the first one's turn has come, though it has not run yet
     first.cancel()
@@ -186,9 +186,7 @@ async def test_hundreds_of_cancelled_requests_lose_neither_a_turn_nor_a_connecti
 
     async def request() -> None:
         user = chance.choice(["alice", "bob", "carol"])
-        task = asyncio.create_task(
-            client.fetch_row("SELECT $1::text, pg_sleep($2::float)", user, chance.random() / 200)
-        )
+        task = asyncio.create_task(client.call("SELECT $1::text, pg_sleep($2::float)", user, chance.random() / 200))
         await asyncio.sleep(chance.random() / 100)
         task.cancel()
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
@@ -220,15 +218,15 @@ async def test_behind_a_pooler_a_statement_that_takes_too_long_is_ended_by_us(op
 
 async def test_a_killed_backend_costs_the_one_request_that_it_served(opened, connection, eventually):
     client = opened()
-    pid = (await client.fetch_row("SELECT pg_backend_pid() AS pid"))["pid"]
-    request = asyncio.create_task(client.fetch_row("SELECT pg_sleep(30)"))
+    pid = (await client.call("SELECT pg_backend_pid() AS pid"))["pid"]
+    request = asyncio.create_task(client.call("SELECT pg_sleep(30)"))
     serving = "SELECT state = 'active' AND query LIKE '%sleep(30)' FROM pg_stat_activity WHERE pid = $1"
     await eventually(lambda: connection.fetchval(serving, pid))
     await connection.execute("SELECT pg_terminate_backend($1)", pid)
     with pytest.raises(UnavailableError) as raised:
         await request
     assert raised.value.kind in {"shutdown", "connection"}, "whichever of the two asyncpg sees first"
-    assert (await client.fetch_row("SELECT 1 AS one"))["one"] == 1
+    assert (await client.call("SELECT 1 AS one"))["one"] == 1
     await is_whole(client)
 
 
@@ -244,11 +242,27 @@ async def test_giving_a_connection_back_asks_nothing_of_the_database(app, opened
     client = opened()
     with statements() as seen:
         for _ in range(3):
-            await client.fetch_row("SELECT 1 AS once")
+            await client.call("SELECT 1 AS once")
         with pytest.raises(asyncpg.DivisionByZeroError):
-            await client.fetch_row("SELECT 1 / 0")
+            await client.call("SELECT 1 / 0")
         await eventually(lambda: client.handover.lent == 0)
     assert [statement for statement, _ in seen] == ["SELECT 1 AS once"] * 3 + ["SELECT 1 / 0"]
+
+
+async def test_a_statement_without_a_row_is_our_own_error_where_there_is_always_one(opened):
+    client = opened()
+    none, three = "SELECT 1 AS number WHERE false", "SELECT generate_series(1, 3) AS number"
+    async with client.transaction() as session:
+        for connection in (client, session):
+            for method in (connection.call, connection.fetch_one):
+                assert (await method(three))["number"] == 1
+                with pytest.raises(MissingRowError):
+                    await method(none)
+            assert (await connection.fetch_first(three))["number"] == 1
+            assert await connection.fetch_first(none) is None
+            assert [row["number"] for row in await connection.fetch_rows(three)] == [1, 2, 3]
+            assert await connection.fetch_rows(none) == []
+    await is_whole(client)
 
 
 async def test_a_database_that_is_away_costs_no_turn_and_is_found_when_it_comes(opened, relay):
@@ -281,7 +295,7 @@ async def test_a_read_whose_connection_is_cut_is_done_on_another_and_a_write_is_
     for _ in range(3):
         await is_whole(client)
         relay.cut()  # nobody has told us yet: the statement is sent, and its answer never comes
-        assert (await client.fetch_read("SELECT 1 AS one"))["one"] == 1
+        assert (await client.fetch_one("SELECT 1 AS one"))["one"] == 1
     assert figures.database_retries - before == 3
     await is_whole(client)
     relay.cut()
@@ -318,15 +332,15 @@ async def test_a_write_goes_over_a_new_connection_where_the_old_one_is_known_to_
     backends = await is_whole(client)
     relay.cut()
     await eventually(lambda: client.open_pool.get_size() == 0)
-    assert (await client.fetch_row("SELECT pg_backend_pid() AS pid"))["pid"] not in backends
+    assert (await client.call("SELECT pg_backend_pid() AS pid"))["pid"] not in backends
     await is_whole(client)
 
 
 async def test_a_read_whose_backend_is_killed_is_done_on_another(opened, connection, eventually):
     client = opened()
-    pid = (await client.fetch_row("SELECT pg_backend_pid() AS pid"))["pid"]
+    pid = (await client.call("SELECT pg_backend_pid() AS pid"))["pid"]
     slow = "SELECT pg_backend_pid() AS pid, pg_sleep(CASE pg_backend_pid() WHEN $1 THEN 30 ELSE 0 END)"
-    request = asyncio.create_task(client.fetch_read(slow, pid))
+    request = asyncio.create_task(client.fetch_one(slow, pid))
     serving = "SELECT state = 'active' AND query LIKE '%sleep(CASE%' FROM pg_stat_activity WHERE pid = $1"
     await eventually(lambda: connection.fetchval(serving, pid))
     await connection.execute("SELECT pg_terminate_backend($1)", pid)
@@ -338,7 +352,7 @@ async def test_a_connection_that_is_cut_as_it_is_handed_over_is_replaced(opened)
     client = opened()
     leases = [client.acquire_connection() for _ in range(SIZE)]
     connections = [await lease.__aenter__() for lease in leases]
-    request = asyncio.create_task(client.fetch_row("SELECT 1 AS one"))
+    request = asyncio.create_task(client.call("SELECT 1 AS one"))
     await asyncio.sleep(0)
     await leases[0].__aexit__(None, None, None)  # the request's turn has come, though it has not run yet
     connections[0].terminate()
@@ -353,7 +367,7 @@ async def test_a_database_that_takes_its_time_to_wake_is_waited_for(opened, rela
     relay.flowing.clear()
     await relay.open()
     client = opened(relay.url)
-    request = asyncio.create_task((client.fetch_read if read else client.fetch_row)("SELECT 1 AS one"))
+    request = asyncio.create_task((client.fetch_one if read else client.call)("SELECT 1 AS one"))
     await asyncio.sleep(3)
     assert not request.done()
     relay.flowing.set()
@@ -386,7 +400,7 @@ async def test_opening_a_connection_is_tried_twice_at_most(opened, relay, unused
     async with await asyncio.start_server(turn_away, "127.0.0.1", port):
         client = opened(relay.url.replace(str(relay.port), str(port)))
         if turned_away == 1:
-            assert (await client.fetch_row("SELECT 1 AS one"))["one"] == 1
+            assert (await client.call("SELECT 1 AS one"))["one"] == 1
         else:
             assert await fails(client) == "connection"
         assert asked == 2
@@ -423,7 +437,7 @@ async def test_a_connection_that_nobody_needs_is_let_go_so_that_a_serverless_dat
 async def test_closing_waits_for_nothing_and_leaves_no_connection(opened, connection):
     client = opened()
     backends = await is_whole(client)
-    request = asyncio.create_task(client.fetch_row("SELECT pg_sleep(30)"))
+    request = asyncio.create_task(client.call("SELECT pg_sleep(30)"))
     await asyncio.sleep(0)
     request.cancel()
     async with asyncio.timeout(3):
@@ -452,7 +466,7 @@ async def test_an_error_undoes_the_orms_own_transaction(opened):
 
     with pytest.raises(ZeroDivisionError):
         await begin_and_fail()
-    assert (await client.fetch_row("SELECT to_regclass('undone') AS there"))["there"] is None
+    assert (await client.call("SELECT to_regclass('undone') AS there"))["there"] is None
     await is_whole(client)
 
 

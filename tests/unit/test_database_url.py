@@ -181,7 +181,7 @@ async def test_a_server_that_can_write_may_be_asked_for(settings, attributes):
     url = f"{settings.database_url}{joint}target_session_attrs={attributes}"
     client = FairClient(connection_name="default", **credentials(settings, url))
     try:
-        assert (await client.fetch_row("SELECT 1 AS one"))["one"] == 1
+        assert (await client.call("SELECT 1 AS one"))["one"] == 1
     finally:
         await client.close()
 
@@ -363,7 +363,7 @@ async def test_a_connection_opened_with_them_is_what_they_say(settings):
     url = f"{settings.database_url}{joint}options=-c%20statement_timeout%3D1234&application_name=ada"
     client = FairClient(connection_name="default", **credentials(settings, url))
     try:
-        row = await client.fetch_row(
+        row = await client.call(
             "SELECT current_setting('statement_timeout') AS timeout, current_setting('application_name') AS name, "
             "current_database() AS database"
         )

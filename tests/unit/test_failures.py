@@ -182,13 +182,13 @@ async def client(settings, monkeypatch):
 )
 async def test_a_bug_of_ours_stays_an_exception_of_its_own_kind(client, statement, arguments, error):
     with pytest.raises(error) as raised:
-        await client.fetch_row(statement, *arguments)
+        await client.call(statement, *arguments)
     assert not isinstance(raised.value, UnavailableError)
-    assert (await client.fetch_row("SELECT 1 AS one"))["one"] == 1, "and costs nobody a connection"
+    assert (await client.call("SELECT 1 AS one"))["one"] == 1, "and costs nobody a connection"
 
 
 async def test_a_table_that_is_not_there_yet_is_the_database_not_being_ready(client):
     with pytest.raises(UnavailableError) as raised:
-        await client.fetch_row("SELECT * FROM tomorrows_table")
+        await client.call("SELECT * FROM tomorrows_table")
     assert raised.value.kind == "not_migrated"
     assert isinstance(raised.value.__cause__, asyncpg.UndefinedTableError), "the log shows what it was"
