@@ -95,7 +95,7 @@ class _Recorder:
 def _doable(ask: Callable[[UserTasks, Place], Awaitable[Any]]) -> Callable[[Place], Awaitable[Execution]]:
     async def record(place: Place) -> Execution:
         try:
-            await ask(UserTasks(place.owner, session=_Recorder()), place)  # type: ignore[arg-type]  # reason: it only records
+            await ask(UserTasks(place.owner, _Recorder()), place)  # type: ignore[arg-type]  # reason: it only records
         except _Recorded as recorded:
             return Execution(*recorded.args)
         raise RuntimeError("the manager sent nothing")
@@ -195,7 +195,7 @@ async def _fill_doable(connection: asyncpg.Connection, url: str) -> None:
     environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
     subprocess.run(KINDS["doable"].migrate, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
     for owner in range(1, USERS + 1):
-        tasks = UserTasks(f"user-{owner}", session=Session(connection))
+        tasks = UserTasks(f"user-{owner}", Session(connection))
         async with connection.transaction():
             for number in range(1, TASKS_EACH + 1):
                 text = {"title": f"Task number {number}", "description": f"What task {number} is about"}

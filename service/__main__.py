@@ -166,11 +166,11 @@ def _purge(_options: argparse.Namespace) -> int:
 
 
 async def _empty_trash(settings: Settings) -> int | None:
-    await database.connect(settings)
+    pool = await database.connect(settings)
     try:
-        await upkeep.finish_erasures(database.client())
-        purged = await upkeep.purge(database.client(), settings)
-        await upkeep.forget_answers(database.client())
+        await upkeep.finish_erasures(pool)
+        purged = await upkeep.purge(pool, settings)
+        await upkeep.forget_answers(pool)
         return purged
     finally:
         await database.close()
@@ -236,12 +236,12 @@ async def _try_key_set(settings: Settings) -> list[str]:
 
 async def _try_database(settings: Settings) -> list[str]:
     """Print what the database says of itself; give what is wrong with it."""
-    await database.connect(settings)
+    pool = await database.connect(settings)
     try:
-        if unsupported := await database.client().unsupported_encoding():
+        if unsupported := await pool.unsupported_encoding():
             return [unsupported]
-        row = await database.client().fetch_one("SHOW server_version")
-        applied = await migrations.applied()
+        row = await pool.fetch_one("SHOW server_version")
+        applied = await migrations.applied(pool)
     except UnavailableError as error:
         return [f"{failures.explain(error)}."]
     finally:

@@ -133,10 +133,10 @@ def _trace(app: Sanic[Any, Any]) -> None:
 
 
 async def _open(app: Sanic[Any, Any]) -> None:
-    await database.connect(app.ctx.settings)
-    app.ctx.first_contact.start(database.client())
-    app.ctx.daily_purge.start(database.client())
-    app.ctx.live.start()
+    app.ctx.database = await database.connect(app.ctx.settings)
+    app.ctx.first_contact.start(app.ctx.database)
+    app.ctx.daily_purge.start(app.ctx.database)
+    app.ctx.live.start(app.ctx.database)
     await metrics.open_board(app)
     if app.ctx.published_keys:
         app.ctx.published_keys.start()

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 from service.errors import TooManyStreamsError, UnavailableError
 from service.models import START, ChangePage, Positions, SyncPosition, UserTasks
+from service.models.scoping import Connection
 
 logger = logging.getLogger("doable.live")
 
@@ -69,7 +70,7 @@ class Hub:
         self._per_user = per_user
         self._in_all = in_all
         self._waiting: dict[str, Listeners] = {}
-        self._positions = Positions()
+        self._positions: Positions | None = None
         self._anybody = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.open = 0
@@ -114,8 +115,9 @@ class Hub:
         for user_id in self._waiting:
             self.wake(user_id)
 
-    def start(self) -> None:
-        """Begin to look at what other processes write, while anybody is connected."""
+    def start(self, connection: Connection) -> None:
+        """Begin to look over `connection` at what other processes write, while any client is connected."""
+        self._positions = Positions(connection)
         # In a context of its own: it must not keep alive the request during which it might have been started.
         self._task = asyncio.create_task(self._watch(), context=contextvars.Context())
 
@@ -144,7 +146,7 @@ class Hub:
 
     async def _look(self) -> None:
         """Wake every stream that is not at its user's position, as far as that can be found."""
-        if not self._waiting:
+        if not self._waiting or self._positions is None:
             return
         for user_id, position in (await self._positions.of([*self._waiting])).items():
             if listeners := self._waiting.get(user_id):

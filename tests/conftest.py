@@ -349,6 +349,12 @@ async def server(app) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+def pool(app, server) -> FairClient:
+    """The pool of the served application."""
+    return app.ctx.database
+
+
+@pytest.fixture
 def steps() -> blocking.Steps:
     """The watch over the server's steps, for tests of itself."""
     return STEPS

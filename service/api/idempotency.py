@@ -18,7 +18,7 @@ from service.api import responses
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
 from service.models import AnswerQuota, IdempotencyKey, StoredAnswer
-from service.models.scoping import UserScope, database
+from service.models.scoping import UserScope
 
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 LARGE = 1024 * 1024  # bytes of a body that is not hashed on the event loop
@@ -42,8 +42,8 @@ def once(
 
 async def _once(request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[HTTPResponse]]) -> HTTPResponse:
     key, digest = _key(request), await _digest(request)
-    async with database().transaction(request.caller.user_id) as session:
-        keys = IdempotencyKey.objects.for_user(request.caller.user_id, session)
+    async with request.database.transaction(request.caller.user_id) as session:
+        keys = IdempotencyKey.objects.for_user(request.caller.user_id, using=session)
         if answered := await keys.find(_route(request), key, digest):
             return _again(answered)
         response = await effect(own.within(session))

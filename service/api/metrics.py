@@ -10,10 +10,11 @@ from typing import Any
 from sanic import Blueprint, HTTPResponse, Sanic
 from sanic.exceptions import NotFound
 
-from service import __version__, database, logs, metrics
+from service import __version__, logs, metrics
 from service.api.local import is_local
 from service.api.middleware import bearer_token
 from service.api.requests import ApiRequest
+from service.database.client import FairClient
 from service.errors import DoableError
 from service.metrics import Figures
 
@@ -47,7 +48,7 @@ def counted() -> Figures:
 
 def gauges(app: Sanic[Any, Any]) -> dict[str, float]:
     """What this worker's gauges stand at."""
-    client = database.client()
+    client: FairClient = app.ctx.database
     found: dict[str, float] = {
         "doable_database_pool_size": client.pool_maxsize,
         "doable_database_pool_in_use": client.handover.lent if client.handover else 0,

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from service import database
 from service.auth import PublishedKeys
 from service.database import migrations
+from service.database.client import FairClient
 from service.errors import UnavailableError
 
 REMEMBERED = 1.0  # seconds: however often they probe, the database is asked once in them
@@ -51,26 +51,26 @@ class Readiness:
         """Look anew at the next probe."""
         self._made_at = float("-inf")
 
-    async def report(self) -> Ready:
-        """The state as of a second ago at most."""
+    async def report(self, pool: FairClient) -> Ready:
+        """Return the state as of a second ago at most; `pool` is asked for the database's."""
         async with self._one_at_a_time:
             if self._report is None or monotonic() - self._made_at > REMEMBERED:
-                self._report = await self._look()
+                self._report = await self._look(pool)
                 self._made_at = monotonic()
             return self._report
 
-    async def _look(self) -> Ready:
-        database, schema = await _look_at_database()
+    async def _look(self, pool: FairClient) -> Ready:
+        database, schema = await _look_at_database(pool)
         keys = _look_at_keys(self._keys)
         well = all(part is None or part.status == "ok" for part in (database, schema, keys))
         return Ready("ok" if well else "unavailable", database, schema, keys)
 
 
-async def _look_at_database() -> tuple[Part, Part]:
+async def _look_at_database(pool: FairClient) -> tuple[Part, Part]:
     try:
         async with asyncio.timeout(PATIENCE):
-            unsupported = await database.client().unsupported_encoding()
-            applied = await migrations.applied()
+            unsupported = await pool.unsupported_encoding()
+            applied = await migrations.applied(pool)
     except (UnavailableError, TimeoutError) as error:
         kind = error.kind if isinstance(error, UnavailableError) else "timeout"
         unknown = Part("unknown", "the database could not be asked")

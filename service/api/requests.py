@@ -18,6 +18,7 @@ from sanic_routing import Route
 from service.api import media_types, syntax
 from service.auth import Identity
 from service.config import Settings
+from service.database.client import FairClient
 from service.limiting import Allowance
 from service.models import Quotas, Task, UserArchive, UserTasks, UserTrash
 
@@ -134,16 +135,22 @@ class ApiRequest(Request[Any, Any]):
         return str(self.route.ctx.template) if self.route else None
 
     @property
+    def database(self) -> FairClient:
+        """The pool of the running application."""
+        database: FairClient = self.app.ctx.database
+        return database
+
+    @property
     def tasks(self) -> UserTasks:
         """The caller's own tasks, and nobody else's; only routes behind the middleware may ask."""
         caller = self.caller
-        return Task.objects.for_user(caller.user_id, email=caller.email, name=caller.name)
+        return Task.objects.for_user(caller.user_id, using=self.database, email=caller.email, name=caller.name)
 
     @property
     def trash(self) -> UserTrash:
         """The caller's own deleted tasks; as with `tasks`."""
         caller = self.caller
-        return Task.objects.trash_of(caller.user_id, email=caller.email, name=caller.name)
+        return Task.objects.trash_of(caller.user_id, using=self.database, email=caller.email, name=caller.name)
 
     def heavy(self) -> AbstractAsyncContextManager[None]:
         """Hold a place for the caller's heavy work. Raises as `Admission.heavy` does."""
@@ -166,7 +173,7 @@ class ApiRequest(Request[Any, Any]):
     @property
     def archive(self) -> UserArchive:
         """All that is kept of the caller; as with `tasks`."""
-        return Task.objects.archive_of(self.caller.user_id)
+        return Task.objects.archive_of(self.caller.user_id, using=self.database)
 
     @property
     def json_body(self) -> bytes:

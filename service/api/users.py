@@ -42,7 +42,7 @@ async def erase_user(request: ApiRequest) -> HTTPResponse:
     conditions.refuse(request, "a user is erased as a whole")
     user_id = request.caller.user_id
     confirm(request.json_body, user_id)
-    done = await User.objects.erase(user_id, within=responses.WORKING_TIME)
+    done = await User.objects.for_user(user_id, using=request.database).erase(within=responses.WORKING_TIME)
     return responses.empty() if done else responses.unfinished(Unfinished())
 
 

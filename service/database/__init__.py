@@ -9,7 +9,6 @@ from tortoise import Tortoise
 from service.config import Settings
 from service.database.client import FairClient
 from service.database.url import Credentials, parse
-from service.models.scoping import bind
 
 APP = "service"  # the label of our models: aerich keeps their migrations in aerich/service/
 
@@ -61,23 +60,17 @@ def orm_config(connection: Credentials, engine: str = "service.database.client")
 TORTOISE_ORM = orm_config({"host": "localhost", "port": 5432, "user": "", "password": "", "database": ""})
 
 
-async def connect(settings: Settings) -> None:
-    """Open the pool; the database need not be there yet. Raises ConfigurationError for a bad URL."""
+async def connect(settings: Settings) -> FairClient:
+    """Open the pool and return it; the database need not be there yet. Raises ConfigurationError for a bad URL."""
     engine = "service.database.traced" if settings.is_traced else "service.database.client"
     config = orm_config(credentials(settings, settings.require_database()), engine)
     await Tortoise.init(config=config, _enable_global_fallback=True)
-    await client().open()
-    bind(client())
+    pool = Tortoise.get_connection("default")
+    assert isinstance(pool, FairClient)  # noqa: S101 - orm_config names no other engine
+    await pool.open()
+    return pool
 
 
 async def close() -> None:
     """Close the pool, waiting for what is under way."""
-    bind(None)
     await Tortoise.close_connections()
-
-
-def client() -> FairClient:
-    """The open client."""
-    found = Tortoise.get_connection("default")
-    assert isinstance(found, FairClient)  # noqa: S101 - orm_config names no other engine
-    return found

@@ -15,8 +15,8 @@ from aerich.utils import get_models_describe
 
 from aerich import Command
 from service.config import Settings
-from service.database import APP, client, credentials, orm_config
-from service.database.client import unsupported_encoding
+from service.database import APP, credentials, orm_config
+from service.database.client import FairClient, unsupported_encoding
 from service.database.failures import translate
 from service.database.url import Credentials
 from service.errors import ConfigurationError, SchemaLockedError, UnavailableError
@@ -183,13 +183,13 @@ async def _upgrade(connection: Credentials, lock_timeout: float) -> list[str]:
         return command.applied
 
 
-async def applied() -> str | None:
-    """The newest version that the open database has, or None before the first migration.
+async def applied(pool: FairClient) -> str | None:
+    """Return the newest version that the database of `pool` has, or None before the first migration.
 
     Raises UnavailableError when the database cannot answer now.
     """
     try:
-        row = await client().fetch_first("SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1", APP)
+        row = await pool.fetch_first("SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1", APP)
     except UnavailableError as error:
         if error.kind != "not_migrated":
             raise

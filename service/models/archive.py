@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from service.models.functions import DOCUMENT, TRASHED_DOCUMENT
-from service.models.scoping import database
+from service.models.scoping import Connection
 
 PAGE_SIZE = 250  # tasks; the longest ones make a page of 2 MB
 
@@ -35,15 +35,16 @@ class UserArchive:
     Every method raises UnavailableError when the database cannot answer now.
     """
 
-    __slots__ = ("user_id",)
+    __slots__ = ("_connection", "user_id")
 
-    def __init__(self, user_id: str) -> None:
-        """Bind the archive to its owner."""
+    def __init__(self, user_id: str, connection: Connection) -> None:
+        """Bind the archive to its owner and to the connection."""
         self.user_id = user_id
+        self._connection = connection
 
     async def owner(self) -> str | None:
         """The JSON of the user's own row; None for a user who has never written."""
-        row = await database().fetch_first(OWNER, self.user_id)
+        row = await self._connection.fetch_first(OWNER, self.user_id)
         return row["document"] if row else None
 
     async def pages(self, *, trash: bool) -> AsyncIterator[str]:
@@ -54,7 +55,7 @@ class UserArchive:
         """
         after, more = 0, True
         while more:
-            rows = await database().fetch_rows(PAGE, self.user_id, after, trash, PAGE_SIZE)
+            rows = await self._connection.fetch_rows(PAGE, self.user_id, after, trash, PAGE_SIZE)
             if rows:
                 after = rows[-1]["id"]
                 yield ",".join([row["document"] for row in rows])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from service.errors import SyncPositionGoneError
 from service.models.functions import DOCUMENT
-from service.models.scoping import Connection, Row, database
+from service.models.scoping import Connection, Row
 from service.models.task_sql import BEGINNING
 
 # What a deleted task becomes.
@@ -129,17 +129,12 @@ async def read_position(connection: Connection, user_id: str) -> SyncPosition:
     return _position(row) if row else START
 
 
-async def position_of(user_id: str) -> SyncPosition:
-    """Return the position that `user_id` has reached; START before the first write. Raises UnavailableError."""
-    return await read_position(database(), user_id)
-
-
-async def positions_of_several_users(user_ids: list[str]) -> dict[str, SyncPosition]:
+async def positions_of_several_users(connection: Connection, user_ids: list[str]) -> dict[str, SyncPosition]:
     """Return the position of each of `user_ids`; START before the first write.
 
     Not for requests: it names several owners. Raises UnavailableError, also when only one of several machines is away.
     """
-    rows = await database().fetch_rows(POSITIONS, user_ids)
+    rows = await connection.fetch_rows(POSITIONS, user_ids)
     return dict.fromkeys(user_ids, START) | {row["id"]: _position(row) for row in rows}
 
 

@@ -75,9 +75,9 @@ class UserKeys:
 class IdempotencyKeyManager(ScopedManager["IdempotencyKey"]):
     """Closed to every query; keys are written and read by the statements of this module."""
 
-    def for_user(self, user_id: str, session: Connection) -> UserKeys:
-        """The keys of `user_id`, within the transaction of `session`."""
-        return UserKeys(user_id, session)
+    def for_user(self, user_id: str, *, using: Connection) -> UserKeys:
+        """The keys of `user_id`, within the transaction whose session is `using`."""
+        return UserKeys(user_id, using)
 
 
 class IdempotencyKey(OwnedModel):

@@ -11,8 +11,8 @@ import asyncio
 from collections import deque
 
 from service.errors import UnavailableError
-from service.models.changes import SyncPosition, position_of, positions_of_several_users
-from service.models.scoping import database
+from service.models.changes import SyncPosition, positions_of_several_users, read_position
+from service.models.scoping import Connection
 
 PATIENCE = 2.0  # seconds for the statement that asks for all
 PATIENCE_ALONE = 1.0  # seconds for one user
@@ -22,8 +22,9 @@ AT_ONCE = 2  # users asked for alone at a time: connections that a machine that 
 class Positions:
     """Asks for positions, and remembers the users whose machine did not answer."""
 
-    def __init__(self) -> None:
-        """Keep nobody apart."""
+    def __init__(self, connection: Connection) -> None:
+        """Ask over `connection`, a pool. No user is kept apart yet."""
+        self._connection = connection
         self._apart: deque[str] = deque()  # in the order in which they are tried again
 
     async def of(self, user_ids: list[str]) -> dict[str, SyncPosition]:
@@ -36,7 +37,7 @@ class Positions:
         together = [user for user in user_ids if user not in found and user not in self._apart]
         try:
             async with asyncio.timeout(PATIENCE):
-                return found | (await positions_of_several_users(together) if together else {})
+                return found | (await positions_of_several_users(self._connection, together) if together else {})
         except (UnavailableError, TimeoutError):
             await self._require_answer()
         return found | await self._each(together)
@@ -67,7 +68,7 @@ class Positions:
         """Note the position of `user`, or keep the user apart; return whether there was an answer."""
         try:
             async with asyncio.timeout(PATIENCE_ALONE):
-                found[user] = await position_of(user)
+                found[user] = await read_position(self._connection, user)
         except (UnavailableError, TimeoutError):
             self._apart.append(user)
             return False
@@ -77,6 +78,6 @@ class Positions:
         """Raise UnavailableError when the database does not answer at all: then no user is to be kept apart."""
         try:
             async with asyncio.timeout(PATIENCE_ALONE):
-                await database().fetch_one("SELECT 1")
+                await self._connection.fetch_one("SELECT 1")
         except TimeoutError as error:
             raise UnavailableError("timeout") from error

@@ -51,34 +51,17 @@ class Connection(Protocol):
         """
 
 
-class _Bound:
-    """Where the managers find the database; asking Tortoise for its connection at each statement would cost 4 µs."""
-
-    database: Connection | None = None
-
-
-def bind(database: Connection | None) -> None:
-    """Tell the managers which database to speak to; None when it closes."""
-    _Bound.database = database
-
-
-def database() -> Connection:
-    """The database that the application was started with."""
-    assert _Bound.database is not None, "the database is not open"  # noqa: S101 - the application opens it at start
-    return _Bound.database
-
-
 class UserScope:
-    """What one user has, and nobody else: the database to speak to about it, or one transaction's session."""
+    """The data of one user, over a connection."""
 
-    __slots__ = ("_owner", "_session")
+    __slots__ = ("_connection", "_owner")
 
     def __init__(
-        self, user_id: str, email: str | None = None, name: str | None = None, *, session: Connection | None = None
+        self, user_id: str, connection: Connection, *, email: str | None = None, name: str | None = None
     ) -> None:
-        """Bind to the owner, and to a transaction if any. `email` and `name` go to the user's row with each write."""
+        """Bind to the owner and to the connection. `email` and `name` go to the user's row with each write."""
         self._owner = (user_id, email, name)
-        self._session = session
+        self._connection = connection
 
     @property
     def user_id(self) -> str:
@@ -86,12 +69,9 @@ class UserScope:
         return self._owner[0]
 
     def within(self, session: Connection) -> Self:
-        """The same, as one transaction's `session` writes and sees it."""
-        return type(self)(*self._owner, session=session)
-
-    @property
-    def _connection(self) -> Connection:
-        return self._session or database()
+        """Return the same data over another connection: the session of a transaction."""
+        user_id, email, name = self._owner
+        return type(self)(user_id, session, email=email, name=name)
 
 
 class ScopedManager(Manager, Generic[M]):

@@ -10,7 +10,7 @@ from tortoise.contrib.postgres.fields import ArrayField
 from tortoise.queryset import QuerySet
 
 from service.models.archive import UserArchive
-from service.models.scoping import OwnedModel, ScopedManager
+from service.models.scoping import Connection, OwnedModel, ScopedManager
 from service.models.trash import UserTrash
 from service.models.user import User
 from service.models.user_tasks import UserTasks
@@ -28,17 +28,24 @@ class Priority(IntEnum):
 class TaskManager(ScopedManager["Task"]):
     """Hands out managers that belong to one user."""
 
-    def for_user(self, user_id: str, *, email: str | None = None, name: str | None = None) -> UserTasks:
-        """The tasks of `user_id` (1 to 255 characters); `email` and `name` refresh the user's row at writes."""
-        return UserTasks(user_id, email, name)
+    def for_user(
+        self, user_id: str, *, using: Connection, email: str | None = None, name: str | None = None
+    ) -> UserTasks:
+        """Return the tasks of `user_id` (1 to 255 characters), read and written over the connection `using`.
 
-    def trash_of(self, user_id: str, *, email: str | None = None, name: str | None = None) -> UserTrash:
-        """The deleted tasks of `user_id`; the arguments are those of `for_user`."""
-        return UserTrash(user_id, email, name)
+        `email` and `name` refresh the user's row at writes.
+        """
+        return UserTasks(user_id, using, email=email, name=name)
 
-    def archive_of(self, user_id: str) -> UserArchive:
-        """All that is kept of `user_id`, to be taken out."""
-        return UserArchive(user_id)
+    def trash_of(
+        self, user_id: str, *, using: Connection, email: str | None = None, name: str | None = None
+    ) -> UserTrash:
+        """Return the deleted tasks of `user_id`; the arguments are those of `for_user`."""
+        return UserTrash(user_id, using, email=email, name=name)
+
+    def archive_of(self, user_id: str, *, using: Connection) -> UserArchive:
+        """Return everything that is kept of `user_id`, for an export."""
+        return UserArchive(user_id, using)
 
     def queryset_for(self, user_id: str) -> QuerySet[Task]:
         """A Tortoise queryset that begins with the owner, for reads off the hot path. Trash included."""

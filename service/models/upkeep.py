@@ -7,7 +7,7 @@ from datetime import timedelta
 from service.models.functions import call
 from service.models.idempotency import ANSWERS_KEPT
 from service.models.scoping import Connection
-from service.models.user import sweep
+from service.models.user import User
 
 # Rows that one call purges at most, so that no transaction of upkeep is long.
 BATCH = 1_000
@@ -60,7 +60,7 @@ async def finish_erasures_of_all_users(connection: Connection, *, limit: int = B
         found = await connection.fetch_first(NEXT_ERASED, owner)
         if found is None:
             break
-        rows = await sweep(found["user_id"], connection)
+        rows = await User.objects.for_user(found["user_id"], using=connection).sweep()
         removed += rows
         owner = owner if rows else found["user_id"]
     return removed

@@ -13,7 +13,7 @@ from typing import ClassVar
 from tortoise import fields
 
 from service.models.functions import call
-from service.models.scoping import Connection, OwnedModel, ScopedManager, database
+from service.models.scoping import Connection, OwnedModel, ScopedManager, UserScope
 from service.models.task_sql import PAGE
 
 LIVE_AT_ONCE = 10_000  # live tasks that one transaction removes; as many as the default TASK_QUOTA allows
@@ -24,10 +24,10 @@ ERASE = call("erase_owner", 1)
 SWEEP = call("sweep_erased", 2)
 
 
-class UserManager(ScopedManager["User"]):
-    """Closed to every query; a user's row is written by the statements of `UserTasks`, and erased here."""
+class OneUser(UserScope):
+    """One user, whose row the writes of `UserTasks` create and advance."""
 
-    async def erase(self, user_id: str, *, within: float) -> bool:
+    async def erase(self, *, within: float) -> bool:
         """Erase the user: tasks, trash, idempotency keys and the row itself. Also right for a user without data.
 
         Once the data cannot be reached, its removal goes on for `within` seconds. Returns whether all of it is gone;
@@ -35,25 +35,28 @@ class UserManager(ScopedManager["User"]):
         answer now, which a second call resumes as well.
         """
         ends = time.monotonic() + within
-        while await _number("gone", LIVE_PAGE, user_id, LIVE_AT_ONCE, PAGE):
+        while (await self._connection.call(LIVE_PAGE, self.user_id, LIVE_AT_ONCE, PAGE))["gone"]:
             if time.monotonic() > ends:
                 return False
-        if not await _number("existed", ERASE, user_id):
+        if not (await self._connection.call(ERASE, self.user_id))["existed"]:
             return True
-        while await sweep(user_id, database()):
+        while await self.sweep():
             if time.monotonic() > ends:
                 return False
         return True
 
+    async def sweep(self) -> int:
+        """Remove a page of the erased rows and return how many it had; after the last page the user's row goes too."""
+        row = await self._connection.call(SWEEP, self.user_id, PAGE)
+        return int(row["gone"])
 
-async def sweep(user_id: str, connection: Connection) -> int:
-    """Remove a page of what is erased and return how many rows it had; after the last page the user's row goes too."""
-    return await _number("gone", SWEEP, user_id, PAGE, connection=connection)
 
+class UserManager(ScopedManager["User"]):
+    """Closed to every query that names no user."""
 
-async def _number(column: str, text: str, *arguments: object, connection: Connection | None = None) -> int:
-    row = await (connection or database()).call(text, *arguments)
-    return int(row[column])
+    def for_user(self, user_id: str, *, using: Connection) -> OneUser:
+        """Return the user `user_id`, read and written over the connection `using`."""
+        return OneUser(user_id, using)
 
 
 class User(OwnedModel):

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from service import database
 from service.api import responses
 from service.database import upkeep
 from service.models import user
@@ -207,24 +206,24 @@ class TestInterrupted:
         assert (await erase(alice, confirm="alice")).status_code == 204
         assert await found(connection, "alice") == []
 
-    async def test_the_upkeep_ends_it(self, alice, half_erased, connection):
-        assert await upkeep.finish_erasures(database.client()) == 1_000
-        assert await upkeep.finish_erasures(database.client()) == 0
+    async def test_the_upkeep_ends_it(self, pool, alice, half_erased, connection):
+        assert await upkeep.finish_erasures(pool) == 1_000
+        assert await upkeep.finish_erasures(pool) == 0
         assert await found(connection, "alice") == []
 
-    async def test_the_upkeep_keeps_what_was_written_since(self, alice, half_erased, connection):
+    async def test_the_upkeep_keeps_what_was_written_since(self, pool, alice, half_erased, connection):
         kept, trashed = await alice.make("Since then"), await alice.make("And deleted since then")
         await alice.delete(f"{alice.path}/{trashed['id']}")
-        assert await upkeep.finish_erasures(database.client()) == 1_000
+        assert await upkeep.finish_erasures(pool) == 1_000
         assert (await alice.get(alice.path)).json() == [kept]
         assert [task["id"] for task in (await alice.get("/api/me/trash")).json()] == [trashed["id"]]
         counts = await connection.fetchrow("SELECT task_count, trash_count, erased FROM users WHERE id = 'alice'")
         assert tuple(counts) == (1, 1, 0)
 
-    async def test_a_purge_leaves_it_to_the_upkeep(self, alice, half_erased, connection, settings):
+    async def test_a_purge_leaves_it_to_the_upkeep(self, pool, alice, half_erased, connection, settings):
         await connection.execute("UPDATE tasks SET deleted_at = now() - interval '40 days'")
-        assert await upkeep.purge(database.client(), settings) == 0
-        assert await upkeep.finish_erasures(database.client()) == 1_000
+        assert await upkeep.purge(pool, settings) == 0
+        assert await upkeep.finish_erasures(pool) == 1_000
 
 
 async def test_more_live_tasks_than_one_transaction_removes_go_in_pages(alice, connection):

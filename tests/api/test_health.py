@@ -75,7 +75,7 @@ async def test_however_often_it_is_asked_the_database_is_asked_once(app, http, s
 
 
 async def test_without_a_database_it_says_which_part_failed_and_nothing_more(http, monkeypatch, settings):
-    async def applied():
+    async def applied(_pool):
         raise UnavailableError("connection") from OSError("connect to db.internal:5432 as admin:hunter2 failed")
 
     monkeypatch.setattr(readiness.migrations, "applied", applied)
@@ -96,7 +96,7 @@ async def test_without_a_database_it_says_which_part_failed_and_nothing_more(htt
 
 @pytest.mark.parametrize("version", [None, "0_19990101000000_before.py"])
 async def test_behind_the_newest_migration_it_is_not_ready(http, monkeypatch, version):
-    async def applied():
+    async def applied(_pool):
         return version
 
     monkeypatch.setattr(readiness.migrations, "applied", applied)
@@ -109,7 +109,7 @@ async def test_behind_the_newest_migration_it_is_not_ready(http, monkeypatch, ve
 
 
 async def test_a_database_that_does_not_answer_within_a_second_is_not_waited_for(http, monkeypatch):
-    async def applied():
+    async def applied(_pool):
         await asyncio.sleep(10)
 
     monkeypatch.setattr(readiness.migrations, "applied", applied)
@@ -121,11 +121,11 @@ async def test_a_database_that_does_not_answer_within_a_second_is_not_waited_for
     assert answers[0].json()["database"] == {"status": "unavailable", "detail": "no answer (timeout)"}
 
 
-async def test_a_database_without_any_migration_is_not_ready(app, http, monkeypatch):
+async def test_a_database_without_any_migration_is_not_ready(pool, app, http, monkeypatch):
     async def run(_client, *_arguments):
         raise UnavailableError("not_migrated")
 
-    monkeypatch.setattr(migrations.client().__class__, "_run", run)
+    monkeypatch.setattr(pool.__class__, "_run", run)
     response = await http.get("/health/ready")
     assert (response.status_code, response.json()["migrations"]["status"]) == (503, "behind")
 

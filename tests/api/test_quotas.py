@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from service import database
 from service.api import idempotency, responses
 from service.database import upkeep
 
@@ -113,11 +112,11 @@ class TestAFullTrash:
         assert (await alice.delete(f"{alice.path}/{live[2]['id']}")).status_code == 204
         await counted()
 
-    async def test_the_purge_and_an_erasure_make_room(self, alice, full, counted, connection, settings):
+    async def test_the_purge_and_an_erasure_make_room(self, app, alice, full, counted, connection):
         await connection.execute(
             "UPDATE tasks SET deleted_at = now() - interval '31 days' WHERE deleted_at IS NOT NULL"
         )
-        assert await upkeep.purge(database.client(), settings) == 2
+        assert await upkeep.purge(app.ctx.database, app.ctx.settings) == 2
         assert await counted() == (3, 0)
         assert (await alice.delete(f"{alice.path}?status=completed")).json() == {"deleted": 2}
         await alice.request("DELETE", "/api/me", json={"confirm": "alice"})
@@ -172,7 +171,7 @@ async def test_a_trash_that_takes_longer_than_a_request_is_emptied_by_several(al
     assert await connection.fetchval("SELECT trash_count FROM users") == 0
 
 
-async def test_what_is_deleted_while_the_owners_clock_is_ahead_is_purged_in_time(alice, connection, settings):
+async def test_what_is_deleted_while_the_owners_clock_is_ahead_is_purged_in_time(pool, alice, connection, settings):
     made = [await alice.make(f"Task {number}") for number in range(4)]
     await connection.execute(
         "UPDATE users SET written_at = now() + interval '400 days'"
@@ -181,7 +180,7 @@ async def test_what_is_deleted_while_the_owners_clock_is_ahead_is_purged_in_time
     await alice.post(f"{alice.path}/batch", json={"operations": [{"op": "delete", "id": made[1]["id"]}]})
     await alice.delete(f"{alice.path}?status=all")
     await alice.post("/api/me/import", json={"tasks": [{"title": "A", "deleted_at": "2999-01-01T00:00:00Z"}]})
-    assert await upkeep.purge(database.client(), replace(settings, trash_retention_days=0)) == 5
+    assert await upkeep.purge(pool, replace(settings, trash_retention_days=0)) == 5
     assert await connection.fetchval("SELECT count(*) FROM tasks") == 0
 
 

@@ -9,16 +9,16 @@ import random
 import asyncpg
 
 from service.errors import TaskNotFoundError
-from service.models import START, SyncPosition, Task, positions_of_several_users
+from service.models import START, SyncPosition, Task, UserTasks, positions_of_several_users
 from service.text import with_keys
 
 WRITERS = 16
 WRITES = 2_000  # `make trials` does 10,000 over HTTP
 
 
-async def write(number: int, writes: int, committed: dict[int, int]) -> None:
+async def write(tasks: UserTasks, number: int, writes: int, committed: dict[int, int]) -> None:
     """Make, change, complete and delete tasks; note each version once its commit is known."""
-    tasks, mine, choice = Task.objects.for_user("alice"), [], random.Random(number)
+    mine, choice = [], random.Random(number)
     for turn in range(writes):
         verb = choice.choice(("create", "create", "update", "toggle", "delete")) if mine else "create"
         try:
@@ -40,7 +40,8 @@ async def write(number: int, writes: int, committed: dict[int, int]) -> None:
 class Reader:
     """A client that polls `since=next` all along, and looks up with a connection of its own what is committed."""
 
-    def __init__(self, watcher: asyncpg.Connection):
+    def __init__(self, tasks: UserTasks, watcher: asyncpg.Connection):
+        self._tasks = tasks
         self._watcher = watcher
         self.position = START
         self.versions: list[int] = []
@@ -48,7 +49,7 @@ class Reader:
 
     async def read(self) -> bool:
         """Read a page; whether there is more."""
-        page = await Task.objects.for_user("alice").changes(self.position, random.randint(1, 60))
+        page = await self._tasks.changes(self.position, random.randint(1, 60))
         newest = await self._watcher.fetchval("SELECT revision FROM users WHERE id = 'alice'")
         for change in page.changes:
             assert change.version <= newest, "what is not committed was seen"
@@ -61,12 +62,11 @@ class Reader:
         return page.has_more
 
 
-async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_strictly_ascend(
-    server, empty, connection
-):
+async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_strictly_ascend(pool, empty, connection):
     committed: dict[int, int] = {}
-    reader = Reader(connection)
-    writing = asyncio.gather(*(write(number, WRITES // WRITERS, committed) for number in range(WRITERS)))
+    tasks = Task.objects.for_user("alice", using=pool)
+    reader = Reader(tasks, connection)
+    writing = asyncio.gather(*(write(tasks, number, WRITES // WRITERS, committed) for number in range(WRITERS)))
     # What was acknowledged before a poll began is behind the position that the poll gives, or further changes are.
     while not writing.done():
         acknowledged = max(committed, default=0)
@@ -89,9 +89,9 @@ async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_st
     print(f"{WRITES} writes, {len(reader.versions)} changes read, {len(unseen)} unseen")
 
 
-async def test_positions_of_several_users_begin_at_the_start_for_those_who_never_wrote(server, empty):
+async def test_positions_of_several_users_begin_at_the_start_for_those_who_never_wrote(pool, empty):
     for user_id in ("alice", "bob"):
-        await Task.objects.for_user(user_id).create(with_keys({"title": "A"}), quota=10)
-    alice = await Task.objects.for_user("alice").position()
+        await Task.objects.for_user(user_id, using=pool).create(with_keys({"title": "A"}), quota=10)
+    alice = await Task.objects.for_user("alice", using=pool).position()
     assert alice == SyncPosition(alice.beginning, 1)
-    assert await positions_of_several_users(["alice", "carol"]) == {"alice": alice, "carol": START}
+    assert await positions_of_several_users(pool, ["alice", "carol"]) == {"alice": alice, "carol": START}

@@ -6,6 +6,7 @@ The part that does not answer is a view in place of the real table `users`, whic
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,9 +15,7 @@ from service.database.client import FairClient
 from service.errors import UnavailableError
 from service.models import START, Positions, SyncPosition, Task, positions_of_several_users
 from service.models import positions as positions_module
-from service.models.scoping import bind, database
 from service.text import with_keys
-from tests.conftest import Relay
 
 ANSWERS = """
 CREATE FUNCTION answers(id text) RETURNS boolean LANGUAGE plpgsql COST 1000000 AS $$
@@ -43,22 +42,27 @@ HANGS = "PERFORM pg_sleep(30);"
 
 
 @pytest.fixture
-async def three(server, empty, connection) -> dict[str, SyncPosition]:
+async def three(pool, empty, connection) -> dict[str, SyncPosition]:
     """Alice, bob and carol, with a task each, and their positions; what a test does to `users` is undone."""
     for user_id in ("alice", "bob", "carol"):
-        await Task.objects.for_user(user_id).create(with_keys({"title": "A"}), quota=10)
-    yield await positions_of_several_users(["alice", "bob", "carol"])
+        await Task.objects.for_user(user_id, using=pool).create(with_keys({"title": "A"}), quota=10)
+    yield await positions_of_several_users(pool, ["alice", "bob", "carol"])
     await connection.execute(BACK)
+
+
+@pytest.fixture
+def positions(pool, monkeypatch) -> Positions:
+    """Asks the served application's database, and waits a shorter time for it."""
+    monkeypatch.setattr(positions_module, "PATIENCE", 0.3)
+    monkeypatch.setattr(positions_module, "PATIENCE_ALONE", 0.3)
+    return Positions(pool)
 
 
 @pytest.mark.parametrize("fault", [AWAY, HANGS], ids=["away", "hangs"])
 @pytest.mark.one_database(reason="a view in place of a table")
 async def test_those_whose_part_answers_are_found_while_another_part_does_not(
-    three, connection, statements, monkeypatch, fault
+    positions, three, connection, statements, fault
 ):
-    monkeypatch.setattr(positions_module, "PATIENCE", 0.3)
-    monkeypatch.setattr(positions_module, "PATIENCE_ALONE", 0.3)
-    positions = Positions()
     everybody = ["alice", "bob", "carol", "dave"]
     answered = {"alice": three["alice"], "carol": three["carol"], "dave": START}
     assert await positions.of(everybody) == three | {"dave": START}
@@ -73,8 +77,7 @@ async def test_those_whose_part_answers_are_found_while_another_part_does_not(
 
 
 @pytest.mark.one_database(reason="a view in place of a table")
-async def test_a_user_who_is_kept_apart_and_leaves_is_forgotten(three, connection, statements):
-    positions = Positions()
+async def test_a_user_who_is_kept_apart_and_leaves_is_forgotten(positions, three, connection, statements):
     await connection.execute(ANSWERS.format(AWAY))
     assert await positions.of(["alice", "bob"]) == {"alice": three["alice"]}
     with statements() as seen:
@@ -84,24 +87,21 @@ async def test_a_user_who_is_kept_apart_and_leaves_is_forgotten(three, connectio
 
 
 @pytest.fixture
-async def through_relay(settings, relay) -> Relay:
-    """The managers speak to the database through the relay."""
+async def through_relay(settings, relay) -> AsyncIterator[FairClient]:
+    """A pool whose connections go through the relay."""
     await relay.open()
     client = FairClient(connection_name="default", **credentials(settings, relay.url))
-    before = database()
-    bind(client)
-    yield relay
-    bind(before)
+    yield client
     await client.close()
 
 
 @pytest.mark.one_database(reason="the relay's node")
-async def test_a_database_that_does_not_answer_at_all_keeps_nobody_apart(three, through_relay, statements):
-    positions = Positions()
-    await through_relay.close()
+async def test_a_database_that_does_not_answer_at_all_keeps_nobody_apart(three, relay, through_relay, statements):
+    positions = Positions(through_relay)
+    await relay.close()
     with pytest.raises(UnavailableError):
         await positions.of(["alice", "bob"])
-    await through_relay.open()
+    await relay.open()
     with statements() as seen:
         assert await positions.of(["alice", "bob"]) == {user: three[user] for user in ("alice", "bob")}
         await asyncio.sleep(0)

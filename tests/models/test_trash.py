@@ -9,7 +9,6 @@ from functools import partial
 import msgspec
 import pytest
 
-from service import database
 from service.errors import TaskNotFoundError, TaskQuotaError
 from service.models import StoredTask, Task, User, UserTasks, UserTrash, upkeep, user
 from service.text import with_keys
@@ -19,13 +18,13 @@ QUOTA = 10_000
 
 
 @pytest.fixture
-def ada(empty) -> UserTasks:
-    return Task.objects.for_user("ada")
+def ada(pool, empty) -> UserTasks:
+    return Task.objects.for_user("ada", using=pool)
 
 
 @pytest.fixture
-def trash(empty) -> UserTrash:
-    return Task.objects.trash_of("ada")
+def trash(pool, empty) -> UserTrash:
+    return Task.objects.trash_of("ada", using=pool)
 
 
 async def make(tasks: UserTasks, *, deleted: bool = False) -> StoredTask:
@@ -143,11 +142,11 @@ class TestDestroying:
         assert (await owner(connection))["revision"] == 3
         assert (await owner(connection))["forgotten"] == 2
 
-    async def test_emptying_purging_and_restoring_at_once_count_each_task_once(self, ada, trash, connection):
+    async def test_emptying_purging_and_restoring_at_once_count_each_task_once(self, pool, ada, trash, connection):
         made = [await make(ada, deleted=True) for _ in range(30)]
 
         async def purge() -> int:
-            async with database.client().transaction() as session:
+            async with pool.transaction() as session:
                 return await upkeep.purge_trash_of_all_users(timedelta(0), session, limit=10)
 
         emptied = [trash.destroy_all(within=10) for _ in range(4)]
@@ -180,32 +179,33 @@ class TestDestroying:
 
 
 class TestErasing:
-    async def test_while_writes_go_on_it_takes_all_that_was_there_before(self, ada, connection):
+    async def test_while_writes_go_on_it_takes_all_that_was_there_before(self, pool, ada, connection):
         made = [await make(ada) for _ in range(20)]
         writes = [
             write
             for task in made
             for write in (ada.toggle(task.id), ada.update(task.id, with_keys({"title": "B"})), make(ada))
         ]
-        results = await asyncio.gather(*writes, User.objects.erase("ada", within=10), return_exceptions=True)
+        erasure = User.objects.for_user("ada", using=pool).erase(within=10)
+        results = await asyncio.gather(*writes, erasure, return_exceptions=True)
         assert {type(result) for result in results if isinstance(result, BaseException)} <= {TaskNotFoundError}
         left = await connection.fetch("SELECT id FROM tasks WHERE user_id = 'ada'")
         assert {row["id"] for row in left}.isdisjoint(task.id for task in made)
         if left:  # what was created after it made the user anew
             await assert_sound(connection)
 
-    async def test_it_waits_for_no_other_user(self, ada, connection):
+    async def test_it_waits_for_no_other_user(self, pool, ada, connection):
         await make(ada)
-        await make(Task.objects.for_user("bob"))
+        await make(Task.objects.for_user("bob", using=pool))
         async with connection.transaction():
             await connection.execute("SELECT FROM users WHERE id = 'bob' FOR UPDATE")
             async with asyncio.timeout(2):
-                await User.objects.erase("ada", within=10)
+                await User.objects.for_user("ada", using=pool).erase(within=10)
         assert await connection.fetch("SELECT id FROM users") == [("bob",)]
 
     @pytest.mark.one_database(reason="locks")
     async def test_a_restore_that_waits_for_the_owner_during_an_erasure_brings_nothing_back(
-        self, ada, trash, connection
+        self, pool, ada, trash, connection
     ):
         for verb in ("restore", "destroy", "purge", "empty"):
             task = await make(ada, deleted=True)
@@ -214,7 +214,7 @@ class TestErasing:
             writes = {
                 "restore": partial(trash.restore, task.id, quota=QUOTA),
                 "destroy": partial(trash.destroy, task.id),
-                "purge": partial(upkeep.purge_trash_of_all_users, timedelta(0), database.client()),
+                "purge": partial(upkeep.purge_trash_of_all_users, timedelta(0), pool),
                 "empty": partial(trash.destroy_all, within=10),
             }
             writing = asyncio.ensure_future(writes[verb]())
@@ -223,5 +223,5 @@ class TestErasing:
             await connection.execute("COMMIT")
             result = (await asyncio.gather(writing, return_exceptions=True))[0]
             assert isinstance(result, (TaskNotFoundError, TaskQuotaError)) or result in {0, (0, True)}, result
-            assert await User.objects.erase("ada", within=10)
+            assert await User.objects.for_user("ada", using=pool).erase(within=10)
             assert await connection.fetch("SELECT id FROM tasks WHERE user_id = 'ada'") == []

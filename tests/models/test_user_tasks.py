@@ -12,7 +12,6 @@ import asyncpg
 import msgspec
 import pytest
 
-from service import database
 from service.errors import BatchFailedError, TaskNotFoundError, TaskQuotaError
 from service.models import START, Operation, Quotas, StoredTask, Task, TaskQuery, User, UserTasks, new_uid, upkeep
 from service.models.functions import DOCUMENT, TRASHED_DOCUMENT
@@ -29,8 +28,8 @@ TASK = {
 
 
 @pytest.fixture
-def ada(empty) -> UserTasks:
-    return Task.objects.for_user("ada")
+def ada(pool, empty) -> UserTasks:
+    return Task.objects.for_user("ada", using=pool)
 
 
 def read(stored: StoredTask) -> dict:
@@ -105,8 +104,8 @@ class TestRevisions:
         assert all(isinstance(failure, TaskNotFoundError) for failure in failures), failures
         await assert_sound(connection)
 
-    async def test_two_users_do_not_wait_for_each_other_and_share_no_counter(self, ada, connection):
-        bob = Task.objects.for_user("bob")
+    async def test_two_users_do_not_wait_for_each_other_and_share_no_counter(self, pool, ada, connection):
+        bob = Task.objects.for_user("bob", using=pool)
         made = await asyncio.gather(*(make(tasks) for _ in range(10) for tasks in (ada, bob)))
         assert sorted(task.version for task in made) == [version for version in range(1, 11) for _ in range(2)]
         async with connection.transaction():
@@ -246,9 +245,9 @@ class TestTheUsersRow:
         assert (await owner(connection))["task_count"] == 20
 
 
-async def test_all_that_is_asked_within_a_transaction_is_seen_as_it_sees_it(ada):
+async def test_all_that_is_asked_within_a_transaction_is_seen_as_it_sees_it(pool, ada):
     with contextlib.suppress(ZeroDivisionError):
-        async with database.client().transaction() as session:
+        async with pool.transaction() as session:
             within = ada.within(session)
             made = await make(within)
             assert (await within.find(made.id)).version == (await within.position()).revision == 1
@@ -354,8 +353,8 @@ class TestTheSchema:
             with pytest.raises(asyncpg.UniqueViolationError):
                 await self.insert(connection, "tasks", {**TASK, **taken})
 
-    async def test_two_users_may_have_tasks_with_the_same_id_and_another_uid(self, ada):
-        mine, theirs = await make(ada), await make(Task.objects.for_user("bob"))
+    async def test_two_users_may_have_tasks_with_the_same_id_and_another_uid(self, pool, ada):
+        mine, theirs = await make(ada), await make(Task.objects.for_user("bob", using=pool))
         assert mine.id == theirs.id == mine.version == theirs.version == 1
         assert mine.uid != theirs.uid
         assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", uid)
@@ -379,9 +378,9 @@ class TestTheSchema:
         assert await stored(connection) == []
 
 
-async def test_no_mix_of_writers_waits_for_each_other_in_a_circle(ada, connection):
+async def test_no_mix_of_writers_waits_for_each_other_in_a_circle(pool, ada, connection):
     """Single writes, batches, imports, the trash, the purge and erasures, all at once, of one user and another."""
-    trash = Task.objects.trash_of("ada")
+    trash = Task.objects.trash_of("ada", using=pool)
     quotas = Quotas(QUOTA, QUOTA)
 
     def line() -> bytearray:
@@ -403,9 +402,9 @@ async def test_no_mix_of_writers_waits_for_each_other_in_a_circle(ada, connectio
             ada.delete_many(completed=True, trash_quota=QUOTA),
             *(trash.restore(task.id, quota=QUOTA) for task in made[:4]),
             trash.destroy_all(within=5),
-            upkeep.purge_trash_of_all_users(timedelta(0), database.client()),
-            *(User.objects.erase("ada", within=5) for _ in range(2)),
-            *(make(Task.objects.for_user("bob")) for _ in range(5)),
+            upkeep.purge_trash_of_all_users(timedelta(0), pool),
+            *(User.objects.for_user("ada", using=pool).erase(within=5) for _ in range(2)),
+            *(make(Task.objects.for_user("bob", using=pool)) for _ in range(5)),
             return_exceptions=True,
         )
         faults = [one for one in results if isinstance(one, BaseException)]

@@ -16,8 +16,7 @@ from service.database import credentials, handover
 from service.database.client import FairClient
 from service.errors import MissingRowError, TaskNotFoundError, UnavailableError
 from service.metrics import figures
-from service.models import START, Task, TaskQuery, UserTrash, positions_of_several_users
-from service.models.scoping import _Bound
+from service.models import START, Task, TaskQuery, positions_of_several_users
 
 SIZE = 2
 # What a proxy says when the database behind it does not wake: an ErrorResponse with SQLSTATE XX000.
@@ -305,25 +304,24 @@ async def test_a_read_whose_connection_is_cut_is_done_on_another_and_a_write_is_
 
 
 READS = {
-    "a task": lambda: Task.objects.for_user("alice").find(1),
-    "a list": lambda: Task.objects.for_user("alice").list(TaskQuery()),
-    "the state": lambda: Task.objects.for_user("alice").state(),
-    "the changes": lambda: Task.objects.for_user("alice").changes(START, 10),
-    "the position": lambda: Task.objects.for_user("alice").position(),
-    "several positions": lambda: positions_of_several_users(["alice"]),
-    "the trash": lambda: UserTrash("alice").list(),
+    "a task": lambda pool: Task.objects.for_user("alice", using=pool).find(1),
+    "a list": lambda pool: Task.objects.for_user("alice", using=pool).list(TaskQuery()),
+    "the state": lambda pool: Task.objects.for_user("alice", using=pool).state(),
+    "the changes": lambda pool: Task.objects.for_user("alice", using=pool).changes(START, 10),
+    "the position": lambda pool: Task.objects.for_user("alice", using=pool).position(),
+    "several positions": lambda pool: positions_of_several_users(pool, ["alice"]),
+    "the trash": lambda pool: Task.objects.trash_of("alice", using=pool).list(),
 }
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-async def test_whatever_only_reads_is_done_once_more(opened, relay, monkeypatch, read):
+async def test_whatever_only_reads_is_done_once_more(opened, relay, read):
     await relay.open()
     client = opened(relay.url)
-    monkeypatch.setattr(_Bound, "database", client)
     await is_whole(client)
     relay.cut()
     with contextlib.suppress(TaskNotFoundError):
-        await read()
+        await read(client)
 
 
 async def test_a_write_goes_over_a_new_connection_where_the_old_one_is_known_to_be_cut(opened, relay, eventually):

@@ -9,8 +9,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from service import database
-from service.database import upkeep
+from service.database import credentials, upkeep
 from service.database.client import FairClient
 
 FILL = """
@@ -54,25 +53,25 @@ async def left(connection: asyncpg.Connection) -> list[tuple[str, int | None]]:
 KEPT = [("alice", 29)] * 3 + [("alice", None), *[("bob", 29)] * 3, ("bob", None)]
 
 
-async def test_the_purge_removes_what_is_older_than_the_retention_and_nothing_else(settings, trash, connection):
+async def test_the_purge_removes_what_is_older_than_the_retention_and_nothing_else(pool, settings, trash, connection):
     await connection.execute("UPDATE users SET forgotten = 1000000 WHERE id = 'bob'")
     before = [dict(user) for user in await connection.fetch("SELECT * FROM users ORDER BY id")]
     assert [user["forgotten"] for user in before] == [0, 1_000_000]
-    assert await upkeep.purge(database.client(), settings) == 6
+    assert await upkeep.purge(pool, settings) == 6
     assert await left(connection) == KEPT
-    assert await upkeep.purge(database.client(), settings) == 0
+    assert await upkeep.purge(pool, settings) == 0
     before[0]["forgotten"] = 1000 + 3 + 310_000  # the newest version of what went
     for user in before:
         user["trash_count"] = 3
     assert [dict(user) for user in await connection.fetch("SELECT * FROM users ORDER BY id")] == before
 
 
-async def test_what_a_day_old_answer_was_is_forgotten_and_nothing_else(settings, trash, connection, statements):
+async def test_what_a_day_old_answer_was_is_forgotten_and_nothing_else(pool, settings, trash, connection, statements):
     for user_id, hours in (("alice", 23), ("alice", 25), ("bob", 25), ("bob", 26)):
         await connection.execute(ANSWER, user_id, hours)
     await connection.execute(COUNT)
     with statements() as seen:
-        assert await upkeep.forget_answers(database.client()) == 3
+        assert await upkeep.forget_answers(pool) == 3
     kept = await connection.fetch("SELECT user_id, key, size FROM idempotency_keys")
     assert [tuple(row)[:2] for row in kept] == [("alice", "23 hours")]
     counts = await connection.fetch("SELECT answer_count, answer_bytes FROM users ORDER BY id")
@@ -81,38 +80,38 @@ async def test_what_a_day_old_answer_was_is_forgotten_and_nothing_else(settings,
     assert len(await left(connection)) == 14
 
 
-async def test_the_retention_is_a_setting(settings, trash, connection):
-    assert await upkeep.purge(database.client(), replace(settings, trash_retention_days=1)) == 12
+async def test_the_retention_is_a_setting(pool, settings, trash, connection):
+    assert await upkeep.purge(pool, replace(settings, trash_retention_days=1)) == 12
     assert await left(connection) == [("alice", None), ("bob", None)]
 
 
-async def test_more_than_a_batch_goes_in_several_transactions(settings, trash, connection):
+async def test_more_than_a_batch_goes_in_several_transactions(pool, settings, trash, connection):
     await connection.execute(FILL, "alice", 40, upkeep.BATCH + 5)
     await connection.execute(COUNT)
-    assert await upkeep.purge(database.client(), settings) == upkeep.BATCH + 11
+    assert await upkeep.purge(pool, settings) == upkeep.BATCH + 11
     assert await left(connection) == KEPT
 
 
-async def test_every_purging_statement_names_one_owner(settings, trash, statements):
+async def test_every_purging_statement_names_one_owner(pool, settings, trash, statements):
     with statements() as seen:
-        await upkeep.purge(database.client(), settings)
+        await upkeep.purge(pool, settings)
     assert [arguments[0] for text, arguments in seen if "purge_trash($1" in text] == ["alice", "bob"]
 
 
-async def test_one_process_purges_at_a_time(settings, trash, connection):
+async def test_one_process_purges_at_a_time(pool, settings, trash, connection):
     async with connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({upkeep.LOCK})")
-        assert await upkeep.purge(database.client(), settings) is None
-        assert await upkeep.forget_answers(database.client()) is None
+        assert await upkeep.purge(pool, settings) is None
+        assert await upkeep.forget_answers(pool) is None
     assert len(await left(connection)) == 14
-    assert await upkeep.purge(database.client(), settings) == 6
+    assert await upkeep.purge(pool, settings) == 6
 
 
-async def test_a_serving_worker_purges_by_itself_and_can_be_stopped(settings, trash, connection, eventually, caplog):
-    daily = upkeep.DailyPurge(settings)
+async def test_a_serving_worker_purges_by_itself_and_can_be_stopped(app, trash, connection, eventually, caplog):
+    daily = upkeep.DailyPurge(app.ctx.settings)
     await daily.stop()
     with caplog.at_level(logging.INFO, "doable.upkeep"):
-        daily.start(database.client(), first_within=0)
+        daily.start(app.ctx.database, first_within=0)
 
         async def purged() -> bool:
             return await left(connection) == KEPT
@@ -122,22 +121,22 @@ async def test_a_serving_worker_purges_by_itself_and_can_be_stopped(settings, tr
     await asyncio.wait_for(daily.stop(), 1)
 
 
-async def test_a_purge_that_is_stopped_in_the_middle_leaves_no_connection_behind(settings, trash, connection, alice):
+async def test_a_purge_that_is_stopped_in_the_middle_leaves_no_connection_behind(app, trash, connection, alice):
     async with connection.transaction():
         await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
-        daily = upkeep.DailyPurge(settings)
-        daily.start(database.client(), first_within=0)
+        daily = upkeep.DailyPurge(app.ctx.settings)
+        daily.start(app.ctx.database, first_within=0)
         await asyncio.sleep(0.1)
         await asyncio.wait_for(daily.stop(), 2)
     assert len(await left(connection)) == 14
-    answers = await asyncio.gather(*(alice.get(alice.path) for _ in range(4 * settings.pool_size)))
+    answers = await asyncio.gather(*(alice.get(alice.path) for _ in range(4 * app.ctx.settings.pool_size)))
     assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_the_daily_purge_outlives_a_database_that_is_away(settings, server, caplog, monkeypatch, eventually):
     monkeypatch.setattr(upkeep, "DAY", 0.01)
     away = replace(settings, database_url="postgres://ada@127.0.0.1:1/tasks")
-    client = FairClient(connection_name="away", **database.credentials(away, away.database_url))
+    client = FairClient(connection_name="away", **credentials(away, away.database_url))
     daily = upkeep.DailyPurge(away)
     daily.start(client, first_within=0)
 

@@ -14,7 +14,7 @@ from service.api import problems
 # Raised before anything is served, or never let through: in an answer they are bugs, and 500.
 NEVER_ANSWERED = {
     errors.DoableError, errors.ConfigurationError, errors.DistributionError, errors.SchemaLockedError,
-    errors.UnscopedQueryError,
+    errors.MissingRowError, errors.UnscopedQueryError,
 }  # fmt: skip
 
 
