@@ -1,4 +1,4 @@
-// The betterAuth() of this example: e-mail and password, and the jwt() plugin whose tokens Doable reads.
+// Configures Better Auth for this example: e-mail and password, and the jwt() plugin, whose tokens Doable accepts.
 import { randomBytes } from "node:crypto";
 import { betterAuth } from "better-auth";
 import { memoryAdapter } from "better-auth/adapters/memory";
@@ -15,23 +15,23 @@ const algorithm = env.JWT_ALG || "EdDSA";
 if (![...KEY_PAIR_ALGORITHMS, "HS256"].includes(algorithm)) {
   throw new Error(`JWT_ALG is ${algorithm}; it must be one of ${KEY_PAIR_ALGORITHMS.join(", ")}, HS256.`);
 }
-// A random secret suits a trial run only: Doable must know the one behind HS256, and stored keys are encrypted with it.
+// A random secret is enough only for a short test. Doable must know the secret for HS256, and it encrypts stored keys.
 if (!env.BETTER_AUTH_SECRET && (algorithm === "HS256" || env.DATABASE_URL)) {
-  throw new Error("Set BETTER_AUTH_SECRET (openssl rand -base64 32): JWT_ALG=HS256 and DATABASE_URL both need one that lasts.");
+  throw new Error("Set BETTER_AUTH_SECRET (openssl rand -base64 32): JWT_ALG=HS256 and DATABASE_URL both need a permanent secret.");
 }
 const secret = env.BETTER_AUTH_SECRET || randomBytes(32).toString("base64");
 
-/** The PostgreSQL pool where DATABASE_URL is set, else null: everything is kept in memory and gone at the end. */
+/** The PostgreSQL pool if DATABASE_URL is set, otherwise null: all data is in memory and lost at the end. */
 export const pool = env.DATABASE_URL ? await openPool(env.DATABASE_URL) : null;
 
 async function openPool(connectionString) {
   const { default: pg } = await import("pg");
   const pool = new pg.Pool({ connectionString });
-  pool.on("error", (error) => console.error(`PostgreSQL closed an idle connection: ${error.message}`)); // else it ends the process
+  pool.on("error", (error) => console.error(`PostgreSQL closed an idle connection: ${error.message}`)); // without a listener, this error ends the process
   return pool;
 }
 
-/** `baseURL` becomes both `iss` and `aud` of every token, so it must be what Doable has in BETTER_AUTH_URL. */
+/** `baseURL` becomes `iss` and `aud` of every token, so it must be equal to Doable's BETTER_AUTH_URL. */
 export async function createAuth(baseURL) {
   const options = {
     baseURL,
@@ -44,11 +44,11 @@ export async function createAuth(baseURL) {
       ...(env.DEV_ENDPOINTS === "1" ? [keyRotation] : []),
     ],
   };
-  if (pool) await (await getMigrations(options)).runMigrations(); // first, for betterAuth() complains of missing tables
+  if (pool) await (await getMigrations(options)).runMigrations(); // before betterAuth(), which reports missing tables
   return betterAuth(options);
 }
 
-/** What Better Auth does unless told otherwise: it makes a key pair and serves the public half at /api/auth/jwks. */
+/** Better Auth's default: it creates a key pair and publishes the public key at /api/auth/jwks. */
 function jwtFromKeyPair() {
   return jwt({
     jwks: {
@@ -60,11 +60,11 @@ function jwtFromKeyPair() {
   });
 }
 
-/** One secret shared with Doable in place of a key pair. Then /api/auth/jwks is 404: there is no public half to serve. */
+/** A secret shared with Doable instead of a key pair. There is no public key, so /api/auth/jwks returns 404. */
 function jwtFromSecret(baseURL) {
   const key = new TextEncoder().encode(secret);
   return jwt({
-    // Better Auth refuses `sign` without these two; nothing is ever fetched from the address.
+    // Better Auth requires these two for `sign`; it never fetches the address.
     jwks: { remoteUrl: `${baseURL}/api/auth/jwks`, keyPairConfig: { alg: algorithm } },
     jwt: {
       expirationTime: env.JWT_LIFETIME || "15m",
@@ -74,8 +74,8 @@ function jwtFromSecret(baseURL) {
 }
 
 /**
- * POST /api/auth/dev/rotate-keys ends the life of the current key as a rotation interval that has just passed would:
- * the next token gets a new key, and the old one is still served for its grace period.
+ * POST /api/auth/dev/rotate-keys ends the lifetime of the current key, like the end of a rotation interval. The next
+ * token gets a new key. The old key stays published for its grace period.
  */
 const keyRotation = {
   id: "dev-key-rotation",

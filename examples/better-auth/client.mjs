@@ -1,20 +1,20 @@
-// What a frontend needs to call Doable: fetch() with the token of the signed-in user. Copy this file into a Next.js app.
+// Calls Doable with the token of the signed-in user. Copy this file into your frontend, for example a Next.js app.
 import { decodeJwt } from "jose";
 
 const RENEW_BEFORE_SECONDS = 30;
 
-/** Nobody is signed in: a thing to show to the person, and never to try again. */
+/** No user is signed in. Show this to the user; do not retry. */
 export class SignedOut extends Error {}
 
 /**
- * Resolves to a `doableFetch(path, init)` that takes what fetch() takes, sends the user's token along, and tries once
- * more with a new one after a 401. It rejects with SignedOut when nobody is signed in. `authClient` is Better Auth's client with the
- * jwtClient() plugin. The token is kept in memory alone, where no other page and no later visitor finds it.
+ * Returns `doableFetch(path, init)`, which takes the arguments of fetch(), sends the user's token, and retries once with
+ * a new token after a 401. It rejects with SignedOut if no user is signed in. `authClient` is Better Auth's client with
+ * the jwtClient() plugin. The token stays in memory only, so other pages and later visitors cannot read it.
  */
 export function createDoableFetch(authClient, doableURL) {
-  let current = null; // { token: a promise, so that parallel calls share one request; renewAt: ms }
+  let current = null; // { token: a promise, so that concurrent calls share one request; renewAt: ms }
 
-  // Signing in or out makes the token somebody else's.
+  // After a sign-in or sign-out, the token belongs to another user.
   authClient.$store.listen("$sessionSignal", () => { current = null; });
 
   function freshToken() {
@@ -31,11 +31,11 @@ export function createDoableFetch(authClient, doableURL) {
   }
 
   function forget(entry) {
-    if (current === entry) current = null; // a call that comes late must not drop the token that replaced its own
+    if (current === entry) current = null; // a late call must not drop a newer token
   }
 
   return async function doableFetch(path, init = {}) {
-    const url = new URL(path, doableURL); // a path, or a whole URL as the Link header of a page gives
+    const url = new URL(path, doableURL); // a path, or a whole URL
     if (url.origin !== new URL(doableURL).origin) throw new Error(`The token is for ${doableURL}, not for ${url.origin}.`);
 
     const attempt = async (entry) => {
@@ -45,7 +45,7 @@ export function createDoableFetch(authClient, doableURL) {
     };
     const entry = freshToken();
     const response = await attempt(entry);
-    // A stream can be read only once, so such a request cannot be sent again.
+    // A stream can be read only once, so such a request cannot be retried.
     if (response.status !== 401 || init.body instanceof ReadableStream) return response;
     await response.body?.cancel();
     forget(entry);
@@ -55,8 +55,8 @@ export function createDoableFetch(authClient, doableURL) {
 
 async function requestToken(authClient) {
   const { data, error } = await authClient.token();
-  if (error?.status === 401) throw new SignedOut("Nobody is signed in.");
-  if (error) throw new Error(`Better Auth gave no token (${error.status}).`);
+  if (error?.status === 401) throw new SignedOut("No user is signed in.");
+  if (error) throw new Error(`Better Auth returned no token (${error.status}).`);
   const { iat, exp } = decodeJwt(data.token);
-  return { token: data.token, lifetime: exp - iat }; // a span rather than a moment: the browser's clock may be wrong
+  return { token: data.token, lifetime: exp - iat }; // a duration instead of a time, because the browser's clock may be wrong
 }

@@ -1,4 +1,4 @@
-// doableFetch against a real Better Auth and a stand-in for Doable that checks tokens as Doable does.
+// Tests doableFetch with a real Better Auth and a stand-in for Doable that verifies tokens like Doable.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -11,7 +11,7 @@ import { startServer } from "./testing.mjs";
 
 const { url: authURL, stop: stopAuth } = await startServer();
 const keys = createRemoteJWKSet(new URL("/api/auth/jwks", authURL));
-const refused = new Set(); // tokens that Doable answers with 401; "every" refuses them all
+const refused = new Set(); // tokens that get 401; "every" refuses all tokens
 const doable = createServer(async (request, response) => {
   const token = request.headers.authorization?.replace("Bearer ", "");
   calls.push(token);
@@ -64,7 +64,7 @@ test("a 401 is tried once more, with a new token and the same body", async () =>
   await signUp();
   await doableFetch("/");
   refused.add(calls[0]);
-  await delay(1100); // tokens of one second are equal where the signature is deterministic
+  await delay(1100); // with a deterministic signature, two tokens of the same second are equal
   const responses = await Promise.all([doableFetch("/", { method: "POST", body: "{}" }), doableFetch("/")]);
   assert.deepEqual(responses.map(({ status }) => status), [200, 200]);
   assert.equal(asked, 2);
@@ -86,7 +86,7 @@ test("another user who signs in gets a token of their own", async () => {
 });
 
 test("without a session it rejects, and works once somebody has signed in", async () => {
-  await assert.rejects(doableFetch("/"), /Nobody is signed in/);
+  await assert.rejects(doableFetch("/"), /No user is signed in/);
   await signUp();
   assert.equal((await doableFetch("/")).status, 200);
 });
@@ -99,5 +99,5 @@ test("the token is sent to Doable alone", async () => {
 
 async function signUp() {
   await register(authClient);
-  await delay(20); // Better Auth's client tells its listeners 10 ms after the answer
+  await delay(20); // Better Auth's client notifies its listeners 10 ms after the response
 }

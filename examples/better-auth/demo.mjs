@@ -1,6 +1,6 @@
-// Signs a new user up at Better Auth, gets their token, and keeps a task of theirs in Doable.
-//   --print-token  shows the whole token too
-//   --token-only   prints nothing but the token, for tests and shells
+// Signs up a new user at Better Auth, gets the user's token, and creates a task in Doable.
+//   --print-token  prints the whole token too
+//   --token-only   prints only the token, for tests and shells
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import { createDoableFetch } from "./client.mjs";
 import { answer, createSession, signUp } from "./session.mjs";
@@ -44,13 +44,13 @@ async function token() {
 }
 
 async function doable(request) {
-  const response = await reach("Doable", doableURL, "Doable's README says how to start it.", request);
+  const response = await reach("Doable", doableURL, "See Doable's README for how to start it.", request);
   const body = await response.text();
-  if (!response.ok) throw new Error(`Doable answered ${response.status}: ${body}`);
+  if (!response.ok) throw new Error(`Doable returned ${response.status}: ${body}`);
   return JSON.parse(body);
 }
 
-/** fetch() says no more than "fetch failed" of a server that is not there. */
+/** Adds the address and the cause to the error of fetch(), whose message is only "fetch failed". */
 async function reach(name, url, how, request) {
   try {
     return await request;

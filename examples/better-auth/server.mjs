@@ -1,4 +1,4 @@
-// Serves auth.mjs over HTTP. PORT=0 takes a free port; HOST=0.0.0.0 opens it to other machines.
+// Serves auth.mjs over HTTP. PORT=0 uses a free port; HOST=0.0.0.0 allows other machines to connect.
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { toNodeHandler } from "better-auth/node";
@@ -12,7 +12,7 @@ try {
   await once(server, "listening");
 
   const origin = `http://localhost:${server.address().port}`;
-  const handler = createAuth(env.BETTER_AUTH_URL || origin).then(toNodeHandler); // only now is the port of PORT=0 known
+  const handler = createAuth(env.BETTER_AUTH_URL || origin).then(toNodeHandler); // the port of PORT=0 is known only now
   server.on("request", async (request, response) => (await handler)(request, response));
   await handler;
 

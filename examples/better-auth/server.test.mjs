@@ -1,4 +1,4 @@
-// server.mjs as its users start it: each algorithm signs tokens that its key set verifies, also across a rotation.
+// Tests server.mjs as its users start it: the key set verifies the tokens of each algorithm, also after a rotation.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
@@ -60,7 +60,7 @@ test("a wrong setting is one sentence", async () => {
   assert.deepEqual(await once(child, "exit"), [1, null]);
 });
 
-/** The address of a server that must end cleanly after the test. */
+/** Returns the address of a server that must exit cleanly after the test. */
 async function start(t, settings) {
   const { url, stop } = await startServer(settings);
   t.after(async () => assert.deepEqual(await stop(), [0, null]));

@@ -1,4 +1,4 @@
-// A Better Auth client for Node, where no browser keeps the session cookie: the session travels as a bearer header.
+// A Better Auth client for Node. Without a browser there is no cookie store, so it sends the session as a bearer header.
 import { createAuthClient } from "better-auth/client";
 import { jwtClient } from "better-auth/client/plugins";
 
@@ -8,22 +8,22 @@ export function createSession(baseURL) {
     baseURL,
     plugins: [jwtClient()],
     fetchOptions: {
-      headers: { Origin: new URL(baseURL).origin }, // browsers send it by themselves; Better Auth's CSRF check wants it
+      headers: { Origin: new URL(baseURL).origin }, // browsers send it automatically; Better Auth's CSRF check requires it
       auth: { type: "Bearer", token: () => session },
       onSuccess: ({ response }) => { session = response.headers.get("set-auth-token") ?? session; },
     },
   });
 }
 
-/** Signs a new user up; resolves to the credentials that signIn.email() takes. */
+/** Signs up a new user. Resolves to the credentials for signIn.email(). */
 export async function signUp(authClient) {
   const credentials = { email: `ada.${crypto.randomUUID()}@example.com`, password: crypto.randomUUID() };
   answer(await authClient.signUp.email({ name: "Ada", ...credentials }));
   return credentials;
 }
 
-/** The data of a Better Auth answer, which reports failures as a field rather than by throwing. */
+/** Returns the data of a Better Auth response. Better Auth reports errors in a field; this function throws them. */
 export function answer({ data, error }) {
-  if (error) throw new Error(`Better Auth answered ${error.status}: ${error.message ?? error.statusText}`);
+  if (error) throw new Error(`Better Auth returned ${error.status}: ${error.message ?? error.statusText}`);
   return data;
 }

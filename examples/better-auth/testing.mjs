@@ -1,4 +1,4 @@
-// Starts server.mjs for the tests as its users do, but with none of the settings of whoever runs them.
+// Starts server.mjs for the tests as its users do, but without the environment variables of the developer.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -8,7 +8,7 @@ export function spawnServer(settings) {
   return spawn(process.execPath, ["server.mjs"], { cwd: import.meta.dirname, env });
 }
 
-/** Resolves to the address of a server in memory on a free port, and `stop`, which resolves to [exit code, signal]. */
+/** Resolves to the address of an in-memory server on a free port, and `stop`, which resolves to [exit code, signal]. */
 export async function startServer(settings = {}) {
   const child = spawnServer(settings);
   child.stderr.pipe(process.stderr);

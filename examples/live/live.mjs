@@ -1,27 +1,26 @@
-// A task list that any number of tabs keep together, on and off the line.
+// A task list that any number of tabs share, online and offline.
 //
-//   confirmed   what the service has said: tasks by id, as of `position`
-//   queue       what the person did here and the service has not answered yet, oldest first
-//   shown()     the first with the second applied; it is made anew each time, so nothing is ever rolled back
+//   confirmed   the state that the service has confirmed: tasks by id, as of `position`
+//   queue       the user's writes without a response yet, oldest first
+//   shown()     `confirmed` with `queue` applied; it is computed again each time, so nothing is ever rolled back
 //
-// Changes of other tabs come as events; each write says which version it was made on (If-Match), or, for a new task,
-// which intention it is (Idempotency-Key), so that it may be sent as often as it takes. Whatever was changed in two
-// places is put to the person.
+// Changes of other tabs arrive as events. Each write names the version that it changes (If-Match). A new task has an
+// Idempotency-Key instead. Every write may therefore be retried. If two changes conflict, the user decides.
 
 const API = "/api/me";
 const SILENCE = 45_000; // milliseconds; the service sends a comment every 20 seconds
-const COMPARED = ["title", "completed"]; // what a person can change here
+const COMPARED = ["title", "completed"]; // the fields that the user can change here
 
 const confirmed = new Map();
-const gone = new Map(); // the version at which a task was deleted here: older news of it is none
-const touched = new Set(); // the tasks that others changed since the page was last drawn
-const real = new Map(); // the ids that new tasks were given, by those that they had here
-const held = []; // news of tasks unknown here, while the answer to a new one of ours is under way
+const gone = new Map(); // the version of a deletion in this tab: older changes of the task are ignored
+const touched = new Set(); // tasks that other clients changed since the page was last drawn
+const real = new Map(); // the ids that the service assigned to new tasks, by their temporary ids
+const held = []; // changes of unknown tasks, while the response to a new task of this tab is pending
 let queue = [];
-let position; // as the service gave it, opaque to us; undefined: everything has to be read
-let link; // aborted when the line goes
-let sending; // the write that is under way
-let notBefore = 0; // the moment until which the service, or its absence, asks for patience
+let position; // opaque, from the service; undefined: read everything
+let link; // aborted when the connection is lost
+let sending; // the write that is being sent
+let notBefore = 0; // send no write before this time
 let token;
 let listTag;
 let storage;
@@ -32,9 +31,9 @@ const pause = (ms, signal) => new Promise((resolve) => {
   signal?.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
 });
 
-// ---------------------------------------------------------------------------------------------------- the protocol
+// -------------------------------------------------------------------------------------------------------- the protocol
 
-/** Nobody answered, or asked to come back in `after` seconds. */
+/** The service did not answer, or asked to retry after `after` seconds. */
 class Away extends Error {
   constructor(after) {
     super("away");
@@ -42,7 +41,7 @@ class Away extends Error {
   }
 }
 
-/** Send a request with a token, a new one if it must be, and note it in the log. Raises Away. */
+/** Send a request with a token, get a new token if necessary, and add it to the log. Throws Away. */
 async function request(method, path, { headers = {}, body, signal = link?.signal, isSecond = false } = {}) {
   let line;
   try {
@@ -78,7 +77,7 @@ async function newToken(signal) {
   return (await response.json()).token;
 }
 
-/** The body of an answer, which may break off as well. Raises Away. */
+/** Read the body of a response; the connection may break here too. Throws Away. */
 const read = (response) => response.json().catch(() => { throw new Away(); });
 
 const retryAfter = (response) => Number(response.headers.get("Retry-After") ?? 2);
@@ -95,15 +94,15 @@ function describeAnswer(response) {
   return tag ? `ETag: ${shorten(tag)}` : "";
 }
 
-// ------------------------------------------------------------------------------------------- what the service says
+// ------------------------------------------------------------------------------------------------- the service's state
 
-/** Read everything, page by page, and put it in place of what there was. */
+/** Read everything, page by page, and replace the current state. */
 async function readAll(signal) {
   let copy = new Map();
   let since = "0";
   for (;;) {
     const response = await request("GET", `/tasks/changes?since=${since}`, { signal });
-    if (response.status === 410) { // the trash was emptied, or the user erased, while we read
+    if (response.status === 410) { // the trash was emptied, or the user was erased, in the meantime
       copy = new Map();
       since = "0";
       continue;
@@ -121,7 +120,7 @@ async function readAll(signal) {
   draw();
 }
 
-/** Follow the event stream from `position` on, until it ends. */
+/** Read the event stream from `position` until it ends. */
 async function readEvents(signal) {
   const silence = new AbortController();
   const either = AbortSignal.any([signal, silence.signal]);
@@ -140,7 +139,7 @@ async function readEvents(signal) {
       const { value, done } = await reader.read().catch(() => { throw new Away(); });
       if (done) return;
       const blocks = (rest + value).split("\n\n");
-      rest = blocks.pop(); // has not arrived in full
+      rest = blocks.pop(); // the last event may be incomplete
       for (const block of blocks) receive(parse(block));
       if (position === undefined) return;
       draw();
@@ -151,7 +150,7 @@ async function readEvents(signal) {
   }
 }
 
-/** The fields of one event; a comment has none. https://html.spec.whatwg.org/multipage/server-sent-events.html */
+/** Parse the fields of one event; a comment has none. https://html.spec.whatwg.org/multipage/server-sent-events.html */
 const parse = (block) => Object.fromEntries(block.split("\n").filter((line) => line && !line.startsWith(":"))
   .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]));
 
@@ -159,7 +158,7 @@ function receive(event) {
   if (event.retry) follow.retry = Number(event.retry);
   if (event.event === "reset") {
     note("EVENT", "reset", "").event();
-    position = undefined; // what came in between is forgotten: read everything
+    position = undefined; // the changes in between are unknown: read everything
     return;
   }
   if (event.event === "task") {
@@ -172,11 +171,11 @@ function receive(event) {
 
 const isNews = ({ id, version }) => version > (confirmed.get(id)?.version ?? gone.get(id) ?? 0);
 
-/** Take a task's newer state, wherever it comes from; whether it was newer. */
+/** Accept a task's state if it is newer. Returns whether it was newer. */
 function take(change) {
   if (!isNews(change)) return false;
   if (!confirmed.has(change.id) && queue.some((write) => write.kind === "create" && write.tried)) {
-    held.push(change); // it may be ours
+    held.push(change); // it may be this tab's new task
     return false;
   }
   if (change.deleted) {
@@ -193,7 +192,7 @@ function release() {
   for (const change of held.splice(0)) take(change);
 }
 
-/** Keep the stream open for as long as there is a line. */
+/** Keep the stream open while the tab is online. */
 async function follow(signal) {
   for (let failures = 0; !signal.aborted; ) {
     try {
@@ -201,7 +200,7 @@ async function follow(signal) {
       const began = Date.now();
       await readEvents(signal);
       failures = 0;
-      if (position === undefined || Date.now() - began > SILENCE) continue; // a token has run out, most likely
+      if (position === undefined || Date.now() - began > SILENCE) continue; // most likely the token has expired
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof Away)) throw error;
@@ -229,7 +228,7 @@ function switchLine() {
   draw();
 }
 
-// ---------------------------------------------------------------------------------------------- what the person did
+// --------------------------------------------------------------------------------------------------- the user's writes
 
 function shown() {
   const tasks = new Map(confirmed);
@@ -244,14 +243,14 @@ function shown() {
 
 const current = (id) => real.get(id) ?? id;
 const seenOf = (id) => confirmed.get(id) ?? queue.find((write) => write.id === id && write.seen)?.seen;
-const isOpen = (write) => write !== sending && (!write.tried || Boolean(write.conflict)); // may still be changed
+const isOpen = (write) => write !== sending && (!write.tried || Boolean(write.conflict)); // not sent yet, so it may still be changed
 
 function create(title) {
   const key = crypto.randomUUID();
   enqueue({ key, kind: "create", id: `new-${key}`, fields: { title } });
 }
 
-/** Change a task that the person saw as `seen`. What was not sent yet is changed where it waits. */
+/** Change a task that the user saw as `seen`. If an unsent write exists, change that write. */
 function change(id, fields, seen = seenOf(id)) {
   const waiting = queue.findLast((write) => write.id === id);
   if (!waiting || !isOpen(waiting) || waiting.kind === "delete") {
@@ -282,7 +281,7 @@ function enqueue(write) {
 
 const drop = (write) => { queue = queue.filter((other) => other !== write); };
 
-/** Send what waits, one after the other, for as long as somebody answers. */
+/** Send the pending writes one after the other, while the service answers. */
 async function send() {
   if (sending || !link || position === undefined || Date.now() < notBefore) return;
   const signal = link.signal;
@@ -308,10 +307,10 @@ async function send() {
     keep();
     draw();
   }
-  if (link && link.signal !== signal) send(); // the line went and came back meanwhile
+  if (link && link.signal !== signal) send(); // the tab went offline and online again in the meantime
 }
 
-/** Send one write, and do what its answer asks for. Raises Away. */
+/** Send one write and handle its response. Throws Away. */
 async function settle(write, signal) {
   const path = `/tasks/${write.id}`;
   const headers = { "If-Match": `"${write.seen?.version}"` };
@@ -323,14 +322,14 @@ async function settle(write, signal) {
     response = await request("DELETE", path, { headers, signal });
   } else if (write.restore) {
     response = await request("POST", `/trash/${write.id}/restore`, { signal });
-    if (response.status === 404) response = await request("GET", path, { signal }); // a first try may have arrived
+    if (response.status === 404) response = await request("GET", path, { signal }); // a first attempt may have succeeded
     if (response.ok) {
       delete write.restore;
       write.seen = await read(response);
       take(write.seen);
-      return; // the change itself is the next to be sent
+      return; // send the change itself next
     }
-    if (response.status === 404) { // the trash was emptied: make it anew
+    if (response.status === 404) { // the trash was emptied: create the task again
       response = await request("POST", "/tasks", {
         headers: key, body: { title: write.seen.title, completed: write.seen.completed, ...write.fields }, signal,
       });
@@ -353,7 +352,7 @@ async function settle(write, signal) {
   release();
 }
 
-/** The service has written it: what waits behind it was made on its answer. */
+/** The service has executed the write. Later writes of the task continue from its result. */
 function done(write, task) {
   drop(write);
   if (write.id !== task.id) {
@@ -367,12 +366,12 @@ function done(write, task) {
   if (editing?.id === write.id) editing.seen ??= task;
 }
 
-/** Somebody else was faster, and `theirs` is there now; null when they deleted it. Only what clashes is asked about. */
+/** Another client changed the task first. `theirs` is the current task; null if deleted. Ask the user only about conflicts. */
 function meet(write, theirs) {
   if (theirs) take(theirs);
   else confirmed.delete(write.id);
   const names = write.kind === "delete" ? COMPARED : Object.keys(write.fields);
-  const wanted = (name) => theirs[name] === write.fields[name]; // by both, or our own first try had arrived
+  const wanted = (name) => theirs[name] === write.fields[name]; // both made the same change, or the first attempt succeeded
   if (theirs && names.every(wanted)) done(write, theirs);
   else if (theirs && names.every((name) => wanted(name) || theirs[name] === write.seen?.[name])) write.seen = theirs;
   else {
@@ -383,7 +382,7 @@ function meet(write, theirs) {
   }
 }
 
-/** The person has chosen. */
+/** Apply the user's choice. */
 function resolve(write, mine) {
   const { theirs } = write.conflict;
   if (!mine) queue = queue.filter((other) => other.id !== write.id);
@@ -398,14 +397,14 @@ function resolve(write, mine) {
 
 const titleOf = (write) => write.fields.title ?? write.seen?.title ?? "A task";
 
-// ------------------------------------------------------------------------------------ what outlives this tab's page
+// ------------------------------------------------------------------------------------------------ storage of the queue
 
 const PREFIX = "doable.queue.";
 
-/** Find this tab's queue. A tab that is open holds the lock of its queue's name; who gets it otherwise, inherits. */
+/** Find this tab's queue. An open tab holds the lock of its queue. If the tab closes, the next holder takes the queue over. */
 async function openQueue() {
   let tab = sessionStorage.getItem("doable.tab");
-  if (!tab || !(await lock(PREFIX + tab, AbortSignal.timeout(500)))) { // none, or a copy of a tab that is open
+  if (!tab || !(await lock(PREFIX + tab, AbortSignal.timeout(500)))) { // a new tab, or a copy of an open tab
     tab = crypto.randomUUID();
     await lock(PREFIX + tab);
   }
@@ -418,7 +417,7 @@ async function openQueue() {
 
 const awaited = new Set();
 
-/** Wait until the tab of this queue is closed, and go on where it ended. */
+/** Wait until the tab of this queue closes, then take its writes over. */
 function inherit(name) {
   if (!name.startsWith(PREFIX) || name === storage || awaited.has(name)) return;
   awaited.add(name);
@@ -430,7 +429,7 @@ function inherit(name) {
   });
 }
 
-/** Hold a lock for as long as this page lives; whether it could be had. */
+/** Hold a lock until this page closes. Resolves to whether the lock was available. */
 const lock = (name, signal) => new Promise((resolve) => {
   navigator.locks.request(name, { signal }, () => {
     resolve(true);
@@ -452,22 +451,22 @@ function keep() {
     if (queue.length) localStorage.setItem(storage, JSON.stringify(queue));
     else localStorage.removeItem(storage);
   } catch {
-    toast("This browser keeps nothing more: what waits is lost when the tab is closed.", { kind: "failed", key: "full" });
+    toast("This browser cannot store more data. Pending changes are lost when you close the tab.", { kind: "failed", key: "full" });
   }
 }
 
-// ---------------------------------------------------------------------------------------------------- what is seen
+// ------------------------------------------------------------------------------------------------------------ the page
 
 const rows = new Map();
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const moves = () => !calm.matches && !document.hidden;
-const keys = new Map(); // the row of a new task stays its row when it gets its id
+const keys = new Map(); // a new task keeps its row when the service assigns its id
 const keyOf = (id) => keys.get(id) ?? id;
-let editing; // { id, seen, task }: a title that is being changed, and the task as it was when that began
+let editing; // { id, seen, task }: the title that is being edited, and the task when editing began
 let isDue = false;
-let isDrawing = false; // a row that is moved loses the focus for a moment, which ends no editing
+let isDrawing = false; // moving a row takes its focus for a moment; this must not end editing
 
-/** Draw once, when all that happens now has happened. */
+/** Draw once after all current changes. */
 function draw() {
   if (isDue) return;
   isDue = true;
@@ -571,7 +570,7 @@ function version(element, task) {
   element.classList.toggle("nothing", !task);
 }
 
-/** Change a title in place. What is sent later is tied to the version that is seen now. */
+/** Edit a title in place. The write will name the version that is visible now. */
 function edit(row) {
   const title = row.querySelector(".title");
   const field = row.querySelector(".edit");
@@ -593,16 +592,16 @@ function edit(row) {
     if (save && text && text !== task.title) change(current(id), { title: text }, seen);
     else draw();
   };
-  // The window may lose the focus, to another tab for instance, and have it again.
+  // The window may lose the focus, for example to another tab, and regain it.
   field.onblur = () => { if (!isDrawing && document.activeElement !== field) end(true); };
   field.onkeydown = (event) => {
     if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
-    event.preventDefault(); // the title, which has the focus next, would take it for a click
+    event.preventDefault(); // otherwise the title, which gets the focus next, treats the key as a click
     end(event.key === "Enter");
   };
 }
 
-/** Do something that takes a row away, and put the focus where a person goes on. */
+/** Run an action that removes a row, and move the focus to the next row. */
 function leaveTo(row, action) {
   const next = row.nextElementSibling ?? row.previousElementSibling;
   action();
@@ -634,13 +633,13 @@ function leave(row, top) {
 function summarise(tasks) {
   const open = tasks.filter((task) => !task.completed).length;
   const waiting = queue.filter((write) => !write.conflict).length;
-  const kept = `${waiting} ${waiting === 1 ? "change is" : "changes are"} kept here until you are back.`;
+  const kept = `${waiting} ${waiting === 1 ? "change is" : "changes are"} stored here until you are online again.`;
   $("board").dataset.waiting = waiting;
   $("empty").hidden = tasks.length > 0 || position === undefined;
   $("counts").textContent = tasks.length ? `${open} open, ${tasks.length - open} done` : "";
   $("hint").hidden = !tasks.length;
   $("notice").hidden = !isCutOff();
-  $("notice-text").textContent = waiting ? kept : "Go on working. What you change is sent when you are back.";
+  $("notice-text").textContent = waiting ? kept : "You can continue to work. Your changes are sent when you are online again.";
   const versions = [...[...confirmed.values()].map((task) => task.version), ...gone.values()];
   $("newest").textContent = versions.length ? `version ${versions.reduce((a, b) => Math.max(a, b))}` : "";
   document.title = open ? `${open} open · Doable` : "Doable";
@@ -652,7 +651,7 @@ function tell(state) {
     { live: "Live", offline: "Offline", reconnecting: position === undefined ? "Connecting" : "Reconnecting" }[state];
 }
 
-// --------------------------------------------------------------------------------------------------- what was said
+// ------------------------------------------------------------------------------------------------ messages and the log
 
 function toast(text, { kind = "info", key, label, action } = {}) {
   if (key && document.querySelector(`[data-toast="${key}"]`)) return;
@@ -671,7 +670,7 @@ function toast(text, { kind = "info", key, label, action } = {}) {
   if (!key) setTimeout(() => one.remove(), 8_000);
 }
 
-/** Add a line to the log of what goes over the wire; gives what its end is told to. */
+/** Add a line to the log of requests. Returns functions that record its result. */
 function note(method, path, detail) {
   const line = $("line").content.firstElementChild.cloneNode(true);
   const write = (name, text) => { line.querySelector(`.${name}`).textContent = text; };
@@ -693,23 +692,23 @@ function note(method, path, detail) {
   };
 }
 
-/** Ask for the list with the tag that it had when we last asked: 304 if nothing has changed since. */
+/** Request the list with its previous ETag: 304 if nothing has changed since. */
 async function compare() {
-  if (!link) return toast("There is no line to compare over.");
+  if (!link) return toast("You are offline.");
   try {
     const response = await request("GET", "/tasks", { headers: listTag ? { "If-None-Match": listTag } : {} });
     if (response.status === 304) return toast("304: the list has not changed since you last compared.");
     const list = await read(response);
     const isSame = list.length === confirmed.size && list.every(({ id, version }) => confirmed.get(id)?.version === version);
     listTag = response.headers.get("ETag");
-    toast(isSame ? `200: ${list.length} ${list.length === 1 ? "task" : "tasks"}, the same as here.` : "200: the list has moved on; an event will tell.");
+    toast(isSame ? `200: ${list.length} ${list.length === 1 ? "task" : "tasks"}, the same as here.` : "200: the list has changed; an event will follow.");
   } catch (error) {
     if (!(error instanceof Away)) throw error;
     toast("The service does not answer.", { kind: "failed" });
   }
 }
 
-// ------------------------------------------------------------------------------------------------------- beginning
+// --------------------------------------------------------------------------------------------------------------- start
 
 $("add").addEventListener("submit", (event) => {
   event.preventDefault();
