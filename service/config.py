@@ -23,171 +23,186 @@ class Settings:
     """Everything that can be configured; each field is the environment variable of the same name in capitals."""
 
     database_url: str = _setting(
-        parsing.text, "", "Where PostgreSQL is: postgres://user:password@host:5432/name, as Heroku and Neon give it.",
+        parsing.text, "",
+        "The URL of the PostgreSQL database, such as postgres://user:password@host:5432/name, in the format of Heroku "
+        "and Neon.",
         secret=True,
     )  # fmt: skip
     migrations_database_url: str = _setting(
-        parsing.text, "", "A direct URL for migrations, when DATABASE_URL goes through a pooler. Unset: DATABASE_URL.",
+        parsing.text, "",
+        "A direct URL for migrations, if DATABASE_URL leads to a pooler. Unset: DATABASE_URL.",
         secret=True,
     )  # fmt: skip
     better_auth_secret: str = _setting(
         parsing.secret_or_secrets, "",
-        "The secret that HS256 tokens are signed with; 32 bytes at least. To rotate it, give the old and the new one, "
-        "separated by a comma: each is accepted, the first signs.",
+        "The secret that signs HS256 tokens; at least 32 bytes. To rotate it, set the old and the new secret, "
+        "separated by a comma: tokens of both are accepted, and the first signs.",
         secret=True,
     )  # fmt: skip
     better_auth_secrets: tuple[str, ...] = _setting(
         parsing.versioned_secrets, (),
-        "The same in the form of Better Auth's own variable, such as 2:new,1:old. They come before BETTER_AUTH_SECRET.",
+        "The same in the format of Better Auth's own variable, such as 2:new,1:old. These secrets come before those "
+        "of BETTER_AUTH_SECRET.",
         secret=True,
     )  # fmt: skip
     better_auth_url: str = _setting(
         parsing.web_address, "",
-        "Where Better Auth is served, such as https://app.example.com. Its published keys are read from there, and its "
+        "The address of Better Auth, such as https://app.example.com. Its published keys are read from there, and its "
         "tokens must name its origin as issuer and audience.",
     )  # fmt: skip
     jwt_jwks_url: str = _setting(
-        parsing.web_address, "", "Where another issuer publishes its keys (JWKS), in place of BETTER_AUTH_URL's."
+        parsing.web_address, "", "The address of another issuer's key set (JWKS), used instead of BETTER_AUTH_URL's."
     )
     allow_insecure_issuer: bool = _setting(
         parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
-        "1 lets keys be fetched over http:// inside a private network, such as http://auth:3000. This gives up the "
-        "proof that the keys are the issuer's: whoever controls that network can sign in as any user.",
+        "1 allows http:// addresses of key sets in a private network, such as http://auth:3000. This removes the "
+        "proof that the keys are the issuer's: anyone who controls that network can sign in as any user.",
     )  # fmt: skip
     jwt_algorithms: tuple[str, ...] = _setting(
         parsing.algorithms, (),
-        "The algorithms to accept, comma-separated, of HS256, EdDSA (or Ed25519), ES256, ES384, ES512, RS256 and "
+        "The accepted algorithms, comma-separated, of HS256, EdDSA (or Ed25519), ES256, ES384, ES512, RS256 and "
         "PS256. Unset: HS256 with BETTER_AUTH_SECRET, the others with a key set.",
     )  # fmt: skip
     jwt_issuer: tuple[str, ...] = _setting(
-        parsing.words, (), "The issuers (`iss`) to accept, comma-separated. Unset: for key-set tokens the origin of "
-        "BETTER_AUTH_URL, else any.",
+        parsing.words, (),
+        "The accepted issuers (`iss`), comma-separated. Unset: the origin of BETTER_AUTH_URL for tokens of its key "
+        "set, otherwise any.",
     )  # fmt: skip
     jwt_audience: tuple[str, ...] = _setting(
-        parsing.words, (), "The audiences (`aud`) to accept, comma-separated. Unset: for key-set tokens the origin of "
-        "BETTER_AUTH_URL, else any.",
+        parsing.words, (),
+        "The accepted audiences (`aud`), comma-separated. Unset: the origin of BETTER_AUTH_URL for tokens of its key "
+        "set, otherwise any.",
     )  # fmt: skip
-    jwt_user_claim: str = _setting(parsing.text, "sub", "The claim that holds the user's id.")
+    jwt_user_claim: str = _setting(parsing.text, "sub", "The claim with the user's id.")
     jwks_cooldown: float = _setting(
-        parsing.seconds(1, 3600), 30.0, "Seconds between two fetches of the key set that unknown key ids may cause."
-    )
+        parsing.seconds(1, 3600), 30.0,
+        "Minimum time between two fetches of the key set because of unknown key ids, in seconds.",
+    )  # fmt: skip
     jwks_max_stale: float = _setting(
-        parsing.seconds(60, 999_999), 86_400.0, "Seconds that known keys are trusted while the issuer does not answer."
-    )
+        parsing.seconds(60, 999_999), 86_400.0,
+        "Time for which known keys stay trusted while the issuer does not answer, in seconds.",
+    )  # fmt: skip
     token_cache_size: int = _setting(
-        parsing.integer(0, 1_000_000),
-        10_000,
-        "How many verified tokens each worker remembers until they expire; 0 for none.",
-    )
+        parsing.integer(0, 1_000_000), 10_000,
+        "Number of verified tokens that each worker caches until they expire; 0 for none.",
+    )  # fmt: skip
     rate_limit: str = _setting(
-        parsing.rate, "600/minute", "How many requests one user may make, such as 600/minute; 'off' for no limit."
+        parsing.rate, "600/minute", "Maximum rate of requests per user, such as 600/minute; 'off' for no limit."
     )
     auth_failure_limit: str = _setting(
-        parsing.rate, "100/minute", "How many failed authentications one address may cause; 'off' for no limit."
+        parsing.rate, "100/minute", "Maximum rate of failed authentications per client address; 'off' for no limit."
     )
     rate_limit_storage: str = _setting(
         parsing.rate_storage, "memory",
-        "Where requests are counted: 'memory', each worker for itself, or redis://host:6379/0, all together.",
+        "Storage of the rate limit counters: 'memory' (each worker counts separately), or redis://host:6379/0 (shared "
+        "by all workers).",
         secret=True,
     )  # fmt: skip
     proxies_count: int = _setting(
         parsing.integer(0, 10), 0,
-        "How many proxies of your own stand in front and append to X-Forwarded-For; the client's address is counted "
-        "from its right end. On Heroku it is 1 by itself.",
+        "Number of your own proxies in front that append to X-Forwarded-For; the client's address is counted from its "
+        "right end. On Heroku, the default is 1.",
     )  # fmt: skip
     read_timeout: float = _setting(
-        parsing.seconds(1, 300), 10.0, "Seconds that a request may take to arrive, headers and body together."
+        parsing.seconds(1, 300), 10.0, "Time limit for the arrival of a request, headers and body, in seconds."
     )
     drain_delay: float = _setting(
         parsing.seconds(0, 60), 0.0,
-        "Seconds after the signal to stop in which requests are still taken while /health/ready already fails, so that "
-        "a balancer that probes it looks elsewhere first.",
+        "Time after SIGTERM during which requests are still accepted while /health/ready already fails, in seconds. A "
+        "load balancer can stop sending requests in this time.",
     )  # fmt: skip
     metrics_token: str = _setting(
         parsing.token, "",
-        "What Prometheus sends as a bearer token to read /metrics. Unset: only this machine itself may read them.",
+        "The bearer token with which Prometheus reads /metrics. Unset: only clients on this machine may read them.",
         secret=True,
     )  # fmt: skip
     jwt_leeway: float = _setting(
-        parsing.seconds(0, 120),
-        10.0,
-        "Seconds by which the issuer's clock and ours may differ when 'exp' and 'nbf' are read.",
-    )
+        parsing.seconds(0, 120), 10.0,
+        "Allowed difference between the issuer's clock and this machine's for 'exp' and 'nbf', in seconds.",
+    )  # fmt: skip
     host: str = _setting(parsing.text, "0.0.0.0", "The address to listen on.")  # noqa: S104 - a container must listen on all
     port: int = _setting(parsing.integer(1, 65535), 8000, "The TCP port to listen on.")
-    web_concurrency: int = _setting(parsing.integer(1, 64), 1, "Number of worker processes.")
+    web_concurrency: int = _setting(parsing.integer(1, 64), 1, "The number of worker processes.")
     cors_origins: tuple[str, ...] = _setting(
         parsing.origin_list, (),
-        "Origins whose pages may call the API from a browser, comma-separated, of any scheme. One `*` in the first "
-        "label of a host stands for any letters, digits and hyphens: https://my-app-*.vercel.app. None by default.",
+        "Origins of pages that may call the API from a browser, comma-separated, of any scheme. One `*` in the first "
+        "label of a host matches letters, digits and hyphens: https://my-app-*.vercel.app. None by default.",
     )  # fmt: skip
     task_quota: int = _setting(
-        parsing.integer(1, 1_000_000), 10_000, "How many live tasks one user may have; one more is answered 409."
+        parsing.integer(1, 1_000_000), 10_000, "Maximum number of live tasks per user. Another create gets 409."
     )
-    trash_quota: int = _setting(parsing.integer(1, 1_000_000), 20_000, "How many tasks a user's trash may hold.")
-    idempotency_bytes: int = _setting(parsing.integer(2**20, 999_999_999), 10_485_760, "Bytes of answers kept a user.")
+    trash_quota: int = _setting(
+        parsing.integer(1, 1_000_000), 20_000,
+        "Maximum number of tasks in the trash of a user. Another deletion gets 409.",
+    )  # fmt: skip
+    idempotency_bytes: int = _setting(
+        parsing.integer(2**20, 999_999_999), 10_485_760,
+        "Maximum size of the stored responses to a user's Idempotency-Keys, in bytes. Beyond it: 409.",
+    )  # fmt: skip
     event_streams_per_user: int = _setting(
         parsing.integer(1, 100_000), 20,
-        "How many event streams one user may hold open in each worker; one more is answered 429.",
+        "Maximum number of open event streams of one user in each worker. Another stream gets 429.",
     )  # fmt: skip
     event_streams: int = _setting(
-        parsing.integer(1, 100_000), 2_000, "How many event streams each worker holds open; one more is answered 429."
-    )
+        parsing.integer(1, 100_000), 2_000,
+        "Maximum number of open event streams in each worker. Another stream gets 429.",
+    )  # fmt: skip
     trash_retention_days: int = _setting(
-        parsing.integer(1, 3650), 30, "Days that a deleted task stays in the trash before it is removed for good."
+        parsing.integer(1, 3650), 30, "Days that a deleted task stays in the trash before it is deleted for good."
     )
     db_connections: int = _setting(
         parsing.integer(2, 10_000), 20,
-        "The database's connection budget for this service: half of it, shared out among the workers, is the size "
-        "of each pool, because two releases overlap during a deploy.",
+        "The number of database connections that this service may use. The pools of all workers together use half of "
+        "it, because two releases run at the same time during a deployment.",
     )  # fmt: skip
     db_pgbouncer: bool = _setting(
         parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
-        "1 when DATABASE_URL leads to PgBouncer (or another pooler) in transaction mode. Found by itself when the "
-        "host name holds '-pooler', as Neon's do.",
+        "1 if DATABASE_URL leads to PgBouncer (or another pooler) in transaction mode. Detected automatically if the "
+        "host name contains '-pooler', as with Neon.",
     )  # fmt: skip
     db_acquire_timeout: float = _setting(
-        parsing.seconds(0.1, 60), 5.0, "Seconds a request waits for a free connection before it is answered 503."
+        parsing.seconds(0.1, 60), 5.0, "Time that a request waits for a free connection before it gets 503, in seconds."
     )
     db_statement_timeout: float = _setting(
-        parsing.seconds(0.1, 300), 5.0, "Seconds one SQL statement may take before it is cancelled and answered 503."
-    )
+        parsing.seconds(0.1, 300), 5.0,
+        "Time limit for one SQL statement, in seconds. After it, the statement is cancelled and the request gets 503.",
+    )  # fmt: skip
     db_connect_timeout: float = _setting(
-        parsing.seconds(0.1, 60), 10.0, "Seconds that opening a connection to the database may take."
+        parsing.seconds(0.1, 60), 10.0, "Time limit for opening a connection to the database, in seconds."
     )
     migration_lock_timeout: float = _setting(
         parsing.seconds(0.1, 300), 3.0,
-        "Seconds a migration waits for a table before it steps back, so that requests do not queue behind it; it tries "
-        "four times.",
+        "Time that a migration waits for a lock on a table before it lets requests run, in seconds; it tries four "
+        "times.",
     )  # fmt: skip
     otel_exporter_otlp_endpoint: str = _setting(
         parsing.collector, "",
-        "Where an OpenTelemetry collector takes traces over HTTP, such as http://localhost:4318; /v1/traces is added. "
-        "Setting it turns tracing on, which needs doable[otel].",
+        "The address of an OpenTelemetry collector that accepts traces over HTTP, such as http://localhost:4318; "
+        "/v1/traces is appended. It turns tracing on, which needs doable[otel].",
     )  # fmt: skip
     otel_exporter_otlp_traces_endpoint: str = _setting(
-        parsing.collector, "", "The same, for traces alone, with its whole path."
+        parsing.collector, "", "The same for traces only, with the whole path."
     )
     otel_exporter_otlp_protocol: str = _setting(
-        parsing.one_of("http/protobuf"), "http/protobuf", "How traces are sent. There is no other way."
+        parsing.one_of("http/protobuf"), "http/protobuf", "The protocol for traces. No other is supported."
     )
     otel_traces_exporter: str = _setting(
         parsing.one_of("otlp", "none"), "",
-        "'otlp' turns tracing on without an endpoint, which then is http://localhost:4318; 'none' turns it off.",
+        "'otlp' turns tracing on, with the endpoint http://localhost:4318 if none is set; 'none' turns it off.",
     )  # fmt: skip
     otel_sdk_disabled: bool = _setting(
         parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
-        "1 turns tracing off, whatever else is set.",
+        "1 turns tracing off, regardless of the other settings.",
     )  # fmt: skip
     trace_user_ids: bool = _setting(
         parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
-        "1 lets traces say whose request it was, as `enduser.id`.",
+        "1 adds the user's id to traces, as `enduser.id`.",
     )  # fmt: skip
     log_level: str = _setting(
-        parsing.one_of("debug", "info", "warning", "error"), "info", "The least level that is logged."
+        parsing.one_of("debug", "info", "warning", "error"), "info", "The minimum level of log entries."
     )
     log_format: str = _setting(
-        parsing.one_of("json", "text"), "json", "'json' for machines, one object a line; 'text' for people."
+        parsing.one_of("json", "text"), "json", "'json': one object per line, for machines; 'text': for people."
     )
 
     @classmethod

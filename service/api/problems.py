@@ -34,44 +34,51 @@ class Problem(NamedTuple):
 PROBLEMS = {
     problem.code: problem
     for problem in (
-        Problem("malformed_json", 400, "Malformed JSON", "The body is not JSON, not UTF-8, or nested beyond reason."),
-        Problem("bad_request", 400, "Bad request", "The request breaks the rules of HTTP itself."),
+        Problem("malformed_json", 400, "Malformed JSON", "The body is not JSON, not UTF-8, or nested too deeply."),
+        Problem("bad_request", 400, "Bad request", "The request violates the rules of HTTP."),
         Problem(
-            "invalid_request", 400, "Ambiguous credentials", "More than one access token was sent.",
+            "invalid_request", 400, "Ambiguous credentials",
+            "The request contains more than one access token.",
             'Bearer error="invalid_request"',
         ),
-        Problem("authentication_required", 401, "Authentication required", "No bearer token was sent.", "Bearer"),
+        Problem(
+            "authentication_required", 401, "Authentication required",
+            "The request contains no bearer token.",
+            "Bearer",
+        ),
         Problem(
             "invalid_token", 401, "Invalid token",
-            "The token is expired, not signed by a trusted key, or not in order in any other way.",
+            "The token is expired, not signed by a trusted key, or invalid in another way.",
             'Bearer error="invalid_token"',
         ),
-        Problem("forbidden", 403, "Forbidden", "The path names another user than the token does."),
+        Problem("forbidden", 403, "Forbidden", "The path names another user than the token."),
         Problem("not_found", 404, "Not found", "There is no such route."),
         Problem("task_not_found", 404, "Task not found", "You have no task with this id."),
-        Problem("method_not_allowed", 405, "Method not allowed", "The route does not take this method; see Allow."),
+        Problem("method_not_allowed", 405, "Method not allowed", "The route does not support this method; see Allow."),
         Problem("request_timeout", 408, "Request timeout", "The request took too long to arrive."),
-        Problem("task_quota_exceeded", 409, "Task quota exceeded", "You hold as many live tasks as one user may."),
+        Problem("task_quota_exceeded", 409, "Task quota exceeded", "You have the maximum number of live tasks."),
         Problem(
             "trash_full", 409, "Trash full",
-            "Your trash has no room for the tasks that would go there; empty it or restore tasks from it.",
+            "The tasks do not fit into your trash; empty it or restore tasks from it.",
         ),
         Problem(
-            "idempotency_full", 409, "Too many kept answers",
-            "As many answers to your Idempotency-Keys are kept as may be; send the request without a key, or later.",
+            "idempotency_full", 409, "Too many stored responses",
+            "The limit of stored responses to your Idempotency-Keys is reached; send the request without a key, or "
+            "later.",
         ),
         Problem(
             "request_in_progress", 409, "Request in progress",
-            "A request with the same Idempotency-Key is still running; try again after Retry-After.",
+            "A request with the same Idempotency-Key is still running; retry after Retry-After.",
         ),
         Problem(
             "sync_position_gone", 410, "Sync position gone",
-            "The changes since this position are not known any more, or it is of another history; sync again from 0.",
+            "The changes since this position are no longer known, or it belongs to another history; sync again from "
+            "0.",
         ),
         Problem(
             "version_mismatch", 412, "Version mismatch",
-            "The task is not at the version that If-Match or `if_version` asks for, or If-None-Match excludes it; "
-            "`current` is the task as it is.",
+            "The task is not at the version in If-Match or `if_version`, or it is at the version in If-None-Match; "
+            "`current` is the current task.",
         ),
         Problem(
             "payload_too_large", 413, "Payload too large",
@@ -79,35 +86,39 @@ PROBLEMS = {
         ),
         Problem(
             "unsupported_media_type", 415, "Unsupported media type",
-            "The body's media type, its charset or its Content-Encoding is not understood; `detail` says which.",
+            "The body's media type, charset or Content-Encoding is not supported; `detail` names it.",
         ),
-        Problem("expectation_failed", 417, "Expectation failed", "The Expect header asks for more than 100-continue."),
-        Problem("validation_error", 422, "Invalid input", "A field or parameter breaks its rule; `errors` names each."),
+        Problem(
+            "expectation_failed", 417, "Expectation failed",
+            "The Expect header contains something other than 100-continue.",
+        ),
+        Problem("validation_error", 422, "Invalid input", "A field or parameter is invalid; `errors` names each."),
         Problem(
             "batch_failed", 422, "Batch failed",
-            "An operation of an atomic batch cannot be done, so none was; `index` says which, and `error` why.",
+            "An operation of an atomic batch failed, so none took effect; `index` names it, and `error` contains the "
+            "reason.",
         ),
         Problem(
             "idempotency_key_reused", 422, "Idempotency key reused",
-            "The Idempotency-Key came with another body before.",
+            "The Idempotency-Key was used before with another body or query.",
         ),
         Problem(
             "rate_limited", 429, "Too many requests",
-            "You, or your address, have sent too many requests lately; try again after Retry-After.",
+            "You or your address sent too many requests; retry after Retry-After.",
         ),
         Problem(
             "too_many_streams", 429, "Too many event streams",
-            "You, or everybody together, hold as many event streams open as the service allows.",
+            "You, or all users together, have the maximum number of open event streams.",
         ),
         Problem(
             "too_many_heavy_requests", 429, "Too many heavy requests",
-            "Your lists without `limit`, counts, searches, exports or imports wait for each other too long; try again "
-            "after Retry-After, with fewer at once.",
+            "Your lists without `limit`, counts, searches, exports or imports waited too long for each other; retry "
+            "after Retry-After, with fewer at the same time.",
         ),
-        Problem("internal_error", 500, "Internal error", "A bug of ours; tell us the request_id."),
+        Problem("internal_error", 500, "Internal error", "A bug in the service; report the request_id."),
         Problem(
             "service_unavailable", 503, "Service unavailable",
-            "Something behind the service is away for a moment; try again after Retry-After.",
+            "The service or one of its dependencies is temporarily unavailable; retry after Retry-After.",
         ),
     )
 }  # fmt: skip
