@@ -8,7 +8,6 @@ Retry-After.
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import AsyncIterator
 
@@ -28,22 +27,25 @@ class Bulkhead:
         self._free = size
         self._queue: FairQueue[None] = FairQueue(share, wait)
 
-    @contextlib.asynccontextmanager
-    async def place(self, user_id: str) -> AsyncIterator[None]:
+    def place(self, user_id: str) -> Place:
         """Hold a place for the length of an `async with`.
 
         Raises TooManyHeavyRequestsError when the user's own requests hold it up for too long, UnavailableError when
         those of others do.
         """
+        return Place(self, user_id)
+
+    async def enter(self, user_id: str) -> None:
+        """Take a place. Raises as `place` does."""
         if self._free and not self._queue.has_share(user_id):
             self._free -= 1
             self._queue.hold(user_id)
         else:
             await self._wait(user_id)
-        try:
-            yield
-        finally:
-            self._leave(None, user_id)
+
+    def leave(self, user_id: str) -> None:
+        """Free a place of the user."""
+        self._leave(None, user_id)
 
     async def _wait(self, user_id: str) -> None:
         try:
@@ -62,6 +64,25 @@ class Bulkhead:
             turn.set_result(None)
 
 
+class Place:
+    """A place among the heavy requests, held for the length of an `async with`."""
+
+    __slots__ = ("_bulkhead", "_user_id")
+
+    def __init__(self, bulkhead: Bulkhead, user_id: str) -> None:
+        """Hold a place of `bulkhead` for the user."""
+        self._bulkhead = bulkhead
+        self._user_id = user_id
+
+    async def __aenter__(self) -> None:
+        """Wait for the place. Raises as `Bulkhead.place` does."""
+        await self._bulkhead.enter(self._user_id)
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Free the place."""
+        self._bulkhead.leave(self._user_id)
+
+
 class Admission:
     """The bulkheads of one worker."""
 
@@ -74,7 +95,7 @@ class Admission:
         self._work = Bulkhead(places, max(1, places // 4), wait)
         self._streams = Bulkhead(STREAMS, STREAMS_PER_USER, wait)
 
-    def heavy(self, user_id: str) -> contextlib.AbstractAsyncContextManager[None]:
+    def heavy(self, user_id: str) -> Place:
         """Hold a place for heavy work: `async with admission.heavy(user_id)`.
 
         Raises TooManyHeavyRequestsError (429) and UnavailableError (503).

@@ -118,10 +118,10 @@ class StrictHttp(Http):
         response = self.response
         body = b"" if data else getattr(response, "body", None) or b""
         if end_stream and len(body) <= PIECE:
-            if body and self._is_ordinary(response.status):
-                await self._answer_at_once(response, body)
-            else:
+            if data or self.expecting_continue or (body and response.status in BODILESS):
                 await super().http1_response_header(data, end_stream)
+            else:
+                await self._answer_at_once(response, body)
             return
         streams = not (end_stream or body)
         if streams and self.request.version == "1.0":
@@ -133,17 +133,15 @@ class StrictHttp(Http):
         else:
             await super().http1_response_header(data, end_stream)
 
-    def _is_ordinary(self, status: int) -> bool:
-        return not self.head_only and not self.expecting_continue and status not in BODILESS and status >= 200  # noqa: PLR2004 - an HTTP status
-
     async def _answer_at_once(self, response: BaseHTTPResponse, body: bytes) -> None:
         """Send a whole answer in one piece: as almost every answer is sent."""
         headers = response.headers
-        headers["content-length"] = str(len(body))
+        if response.status not in BODILESS and not (self.head_only and "content-length" in headers):
+            headers["content-length"] = str(len(body))
         headers["connection"] = "keep-alive" if self.keep_alive else "close"
         self.response_size = len(body)
         self.response_func = None
-        await self._send(_head(response) + body)
+        await self._send(_head(response) if self.head_only else _head(response) + body)
         self.stage = Stage.IDLE
 
     async def _receive_head(self) -> int:

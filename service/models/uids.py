@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import random
 import time
 
 
 def new_uid() -> str:
     """Return a new UUID in lower case: 48 bits of the clock, in milliseconds, then 74 random bits."""
-    random = os.urandom(10).hex()
+    digits = f"{random.getrandbits(76):019x}"
     clock = f"{time.time_ns() // 1_000_000:012x}"
-    variant = "89ab"[int(random[3], 16) & 3]  # two of its bits are the variant's
-    return f"{clock[:8]}-{clock[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
+    variant = "89ab"[int(digits[3], 16) & 3]  # two of its bits are the variant's
+    return f"{clock[:8]}-{clock[8:]}-7{digits[:3]}-{variant}{digits[4:7]}-{digits[7:]}"
