@@ -13,8 +13,8 @@ RUN_IN_TRANSACTION = True
 # Those of the first release, in an order in which they can be created.
 FUNCTIONS = (
     "task_document", "lock_owner", "create_task", "update_task", "complete_task", "delete_task", "delete_tasks", "restore_task",
-    "destroy_tasks", "perform_batch", "import_tasks", "find_answer", "keep_answer", "erase_live_page", "erase_owner",
-    "sweep_erased", "purge_trash", "forget_answers",
+    "destroy_tasks", "perform_batch", "import_tasks", "find_answer", "keep_answer", "perform_once", "import_once",
+    "erase_live_page", "erase_owner", "sweep_erased", "purge_trash", "forget_answers",
 )  # fmt: skip
 
 SCHEMA = """
@@ -65,11 +65,10 @@ CREATE TABLE idempotency_keys (
     route       text         NOT NULL,
     key         varchar(255) NOT NULL,
     body_digest bytea        NOT NULL,
-    status      smallint     NOT NULL,
-    headers     jsonb        NOT NULL,
-    body        text         NOT NULL,
+    request_id  varchar(128) NOT NULL,
+    answer      text         NOT NULL,
     size        integer      NOT NULL GENERATED ALWAYS AS (
-        octet_length(body) + octet_length(key) + octet_length(route) + 500) STORED,
+        octet_length(answer) + octet_length(key) + octet_length(route) + 500) STORED,
     created_at  timestamptz  NOT NULL,
     PRIMARY KEY (user_id, route, key)
 );
@@ -93,7 +92,8 @@ COMMENT ON COLUMN tasks.title_key IS 'the folded title, by which it is found and
 COMMENT ON COLUMN tasks.description_key IS 'the folded description, by which it is found';
 COMMENT ON COLUMN tasks.tag_keys IS 'the folded tags, as they are found';
 COMMENT ON COLUMN tasks.document IS 'The task as answers give it (task_document); built at read where it is null.';
-COMMENT ON TABLE idempotency_keys IS 'Answers to be given again when a write is sent again; each is kept for 24 hours.';
+COMMENT ON TABLE idempotency_keys IS 'What became of writes that may be sent again; each is kept for 24 hours.';
+COMMENT ON COLUMN idempotency_keys.answer IS 'What the function that wrote returned, as JSON.';
 COMMENT ON COLUMN idempotency_keys.size IS 'What it counts in bytes; 500 of them for the row itself.';
 
 CREATE TABLE IF NOT EXISTS aerich (
@@ -120,52 +120,52 @@ DROP TABLE users;
 
 
 MODELS_STATE = (
-    "eJztXFtz27YS/isYvTSZ0fE4shOn8ZnOSLGSqPWljeXTWzo0TEIijklAIUDLSpv/3l3wIp"
-    "IiVdGSVTrOky0AC4L7Ya9Y8M+WYsENt9nOwGH+RGom7NkPbNZ6Rf5sCeoz+KdqSJu06GSS"
-    "GYAtml55hojPB1vXbKbM8CulA2pr6B9RTzFocpiyAz7RXAqk6gpChZqygGhJrhgZ8xsGTW"
-    "PKxQ4Zuow4FJ5AFftGkUnAfRrMCMxOuCKXT0JYh8WdNglkqGFy6Hh6uYMPdqQNT+ZifI/P"
-    "CAX/GDJLyzHTLgvgSb//Ac1cOOyWqeTn5NoaceY5OQZfR9w0HZaeTUzja5cGb8xQfIEry5"
-    "Ze6IvM8MlMu1Kk4+EFsXXMBAuoZk6GySL0vBiXpClaLTToIGTpMp15g8NGNPQQKqSOljBv"
-    "a1nW6dnQOu8PLau1CCNVBHhAbI8zoYntSsUI10Uk4oltKXBbcKGV4YpPby2PibF24Wfn+f"
-    "PP0cPn3ImG4XP+133/+l33/RMY9RRnl7C7ou13Gnd1or7PZhLANZrGwDHnv8FyEYEhu9Xl"
-    "CKQEm8EgaZiDMBePNVDwYSNKBza7QyZUu23CBZm63HYNOLilfQaSQJTEkYjJSgAtwWPY/2"
-    "WIk/hKffSyMDw56f5iEPJncc/x2enbZHgGttfHZz2D1hydK+nMLIePmdKLGPW4APksR6lA"
-    "WMDqaqaZahBacmRgCRg8RWnQPbj8V6ZNAScMXlOuXcBTooIhUjDUSQEbgVJy1sauh5zPYg"
-    "fQ9Qan3fe/loOXjJ9IpceBmajV+3XY7xbgU5rqUC0id+5TzxuICgmbUxVggzdpEGiITmRM"
-    "ALD5mlfQcmNc1X/2OgcvXkKvWTT+OFiC0PlJ9/h4cDosMNhl1GFBCYe/Pz87LeduhqTAXo"
-    "fbmvxFPK4ay2Y5FSR+gTZRIagzMDfH0qY42mi7/pCur8uQe8t1WVFtFYQBJyjTZXUMTTK+"
-    "0XYmhw6uuE1QuZKRDMw/zTQrin8qsfnVCike3mh1NHWpBkeL2DIErqK9N1bukPwY7cvzn4"
-    "7BjrCJWt0bi/RU59n+wf7LvRf7qbJKW5ZprEVlZQcM2WTRElt+BD2a+6wcgDxlUW3FpDvJ"
-    "P40CBcKLuYyQKagrE3McIlRgwUFOxlJDqEQ6+8SVYaCIB8sO1pebwUn/fNg9+TEnPEfdYR"
-    "97OjnBSVqfvCjotnQS8vNg+I7gT/Lb2Wm/qO7SccPfWrgmGmppCTm1qJNlZdKcNOV2Rxxd"
-    "1QmGMiRNVpIJxb8V/mDsOboujX6Qg4scfyMDxscCAn3D9wEskgq7NOiJ0wMX8TwPjOGfkx"
-    "2VtLbSGDig0zRaz240eHmHeUxHW7N7/rp71G8ZFl9R+3pKA8fK8Rp7ZEcWWtKxi11+xy+2"
-    "UEHHhjn4FrjmhO1Dqq5bZeka09FemqTRMGTFzMwZRBsmSMSsiSNrZEq48/TykAxloCVXJm"
-    "TR0nMIxDuX3Lkk1INAZjFLs4XnrZGxKdNRPT6u9B5KFdQdfYd7ydigfQLH2rhwAbvhyvjS"
-    "6EwoYiwv/D4kgt2AAQvY6gFn7D982+ns7R10dvdevHy+f3Dw/OVu6kgsdi3zKHqDt+hU5J"
-    "Rd4mVUJ3jCMrwuLgZHFTalFK4QmneQqDlKrkUJviIICkAlJIkSAyjVxKXg9nHfDyNhX9eV"
-    "MHZmL/INslbf8CPv4mmuvRLPutqEpwRfogHf3V3FgO/uVhtw7CvhsFWaNa4OJXNE2+N0q3"
-    "UHTTQChc0cYpaMwWSctkzc5VBEWU0FOn4Dma97CS+zb1VDFgpkd8IptgfNFIhnuytJBA6r"
-    "FImos5LfdSWjhLTBfM8KSKanXEyaKRu29CfoPpc5UVJ6jIqKFECWrpjOB8L70mFpy/2FH6"
-    "W+ztnZcY73vUGRuRcnvT4IiwECBnGdc4hKOH6XxEuBdgOply1Kii99PIME7z9+j8iRhclQ"
-    "WjxGJkw4Gzn7emjJFoigZMB1iaqEMKYvQn8h8M9tiyz59pKiuzW3wCkwD6g+iOOzn8H4fB"
-    "An/aPBxQk4Zh/Eu8Hbd6/I3tYPbDQdl5zWdIOAVhxkJgQFNt/nIU3rv6NQ2OZE5SrknuZC"
-    "7eDzvqvpzm1CD6JR+f2PRSamdSV1GJkSPUBm5nxj2BNtEhVazAgN2AYN/gKznZBZqN7LTU"
-    "eFV5WhWWYymmMuKLEp+KkODYhDZ3h6AiE1rpN8koIdEnZreyHQEHw1uuIByhJWoxUoYXR9"
-    "Cz2neji2mcaWucDWZEc8LlP8+E7FNmIXHhrM4cS5I8x5yq8wNxrmGxao0rTPshOCDFGjSw"
-    "yqDgq0iwctVF1/g6fXCqs+qRivqMu3eUqQTRndNSTOUz4co6s4RHLEFCRwTTzOTI0IQgpg"
-    "KDcXF3v85hFaYnjbEN2SWvnDDE3TE4fmbAiihqgWJSpEgb1wGAUmKMjgUDi4RQIWJxLxSc"
-    "3MI34tF/laLvIvOSoPtlzEsL2sXCTBY0m5CL5TjXIRHE5MWTtokeQxpMe0hvZuqN20FjEq"
-    "6jXPaQMFlsJxkRa6J1Ufh9FMqJIkViaUF41s5akbLh2p1lebVFX3Vjii5TUTWAAfXv2f2c"
-    "2958N8yr063E8JmmzW48tWxumeBlxHNVOACLE9Cu6nc8erV3udVQ5qYVQlJKYvb7LN3xoI"
-    "JOMfIwAblInHnGqKsuY8iNF5hEFNEqfXy0hkqZp7wEedG3Q0FZY/4I04c0WOUduNwD4kWL"
-    "I4I3F6BQ+BYewokH7dKxBbTk7g6sEjuYOc5ikfmJymShSQQ1xs7eFJDOoeBcAZdKNrkvPN"
-    "+biEOb0tUk+ac2TNFWfEVrApU3qeXQRnnpI45RYlMEy9K3jkY5R4vGY2lrKBBcnZ02p1bZ"
-    "lbWYuoVUKWJ2ouZpgpNLgo/B7CRBN2C7EhKuS5HjYoIbgfQ6lpLag2dvfM5Djro5Cnai4M"
-    "BoFcPrfZcEQpyNp4FMmaC4hhfpJo1ZJkPomC11ZAWpqDQvo1hNUtSpGyuUCYbyjwTyxKCz"
-    "GVXMVcC4EtWxBgoiotmF2C0JymwdgYrRVOUEBMoi3x1LGkKXqBdlTsr7nnxZ/sCZgvb5p3"
-    "BWkha16d483mAxc/lFSAOJ7hzQ/vmUerrgZUfqSpGd792gn2BX9qXU4l9yO/FP7c67FBl0"
-    "Es5rbKDg7irvbSowM6H/RPZwfVnNhw1n3t25pxfnHbOffVDwc34itU59MrC12q87nVZS5f"
-    "z18rMrYoVTU4HA//Arn7bNWbY8suji3kw6XQpfUe1V9PypA8hK8nbaIGb2MfQ6rhIm3enn"
-    "3+Gz8wlRI="
+    "eJztXOtT2zoW/1c0+dJ2hmVoaAtbdnYmKWmbe3ncLWF7H71jhK0kWmwplWRCerf/+54jP2"
+    "I7djaGkJrSTxBJR5bPT+epI//V0kxdc5dt9z0WTKRhwp39zGat1+SvlqABg3+qhmyRFp1M"
+    "MgOwxdBL3xLx+WDnis20HX6pjaKugf4h9TWDJo9pV/GJ4VIg1ccxNeSSufBkIoeEkqniBs"
+    "YZCa2ECj1linmEjigX22QwZsSj8Eiq2RNNJooHVM0IPI5wTS6ehrAwh3tbRMkQZ4GOZxfb"
+    "uBJPurAULkabfGgo+OeQOUaOmBkzBY/+409o5sJjN0wnPydXzpAz38tBcBXx23Y4ZjaxjW"
+    "/GVL21Q/GNLh1X+mEgMsMnMzOWIh0Pb4ytIyaYooZ5GRhE6PsxcklTtFpoMCpk6TK9eYPH"
+    "hjT0EUykjpYwb2s5zsnpwDnrDRyntQg01QR4QFyfM2GIO5aaEW6K0MQTu1LgxuHCaMuVgN"
+    "44PhMjM4af7Zcvv0YPn3MnGobP+Xfnw5v3nQ9PYdQznF3C/os26Enc1Y76vtpJANdoGgvH"
+    "nP8Wy0UEBuzGlCOQEqwHg6RhDsJcgO6AQgAbUcLOFh6ZUDPeIlyQ6Zi7YwsObumAwf4nWu"
+    "JIxGQlgJbgMej9OsBJAq0/+1kYnh53frUIBbO45+j05F0yPAPbm6PTrkVrjs6l9GaOx0dM"
+    "m0WMulyAfJajVCAsYHU5M0w3CC3QTTA/6BrEC5f+2sKkUW8hVlNuxkSiatGoihQbgi7y7g"
+    "xZFxmehQwQ6/ZPOh9+K8csGT+R2oyUnajV/W3Q6xRQUwzeRhvQlXVUW56q0dKF4MTLBaDA"
+    "xkxB63lSsAPClJKIkgClp2MTQ5Axt1SCz9v7KyhBGFWpBG1fHqBoWXW03pyi0cBMEQxEZx"
+    "gKFxtjeBT4K4CYCZVgYMABrZ/OTk+aqfM0/1JikPqiAplkeAEXWH3TcOHgDsgQuIrSYVXw"
+    "AfklUiVn/zoCRccmenUpGeFy/9Z+/mLvxf7uqxf7MMS+UtqytwS4/smgwHVXMWSTQ0sMzS"
+    "H0GB6wcgDylAUYvJh0O/mnUaAw1FIZ5QU/wLwMpRpJAw4+ab8gYxmCOvNhteru4tI/7p0N"
+    "Ose/5GTmsDPoYU87Jy9J69NXBcWWTkI+9gfvCf4kv5+e9IqGKR03+L2Fa6KhkY6QU4d6WQ"
+    "4mzUlTblPEHn8dK5YhabKmTCi+lUuO8dDwqtQjRw4ucvytVIyPBISnlu99WCQVbqkjHge1"
+    "5/E8D4zhX5MdlbS20rhM0WkaQWY3Gry8x3xmoq3ZOXvTOey1LIsvqXs1pcpzcrzGHtmWhZ"
+    "Z07GJX0A6KLVTQkWUOvgWuOWH7gOqrVlmSwXZsLU0tGBiyYj7hVDBiAxcM5j1ZI3rn3rOL"
+    "AzKQykiOsSnEq9L3MD9wwb0LQn1QhYuphA087w5ZhDId1eWjSqehVEHd0mW4lywC+nByCg"
+    "t5guHONdfoy1kfQhNrcOH3ARHsGrxrxVaPhmK34e/t9u7uXntn99X+yxd7ey/3d1L/YbFr"
+    "mSPR7b9DXyKn7BLnojrpEJbhdX7eP6ywKaVwhdC8jUTNUXItGoU61ukWMgpZCUo1GVPw9n"
+    "gQhJGw39WVsHZmN/INslbf8iPv2Rlu/BKHutqEpwTfowHf2VnFgO/sVBtw7CvhsFOayayO"
+    "KHNEm+N0q3ULTTQEhc08Ype8BaFLnEpL3OVQRJk2DTp+DWmZe4kqs29VQxYKZLfCKbYHzR"
+    "SI5zsrSQQOq86w7CzKRGZxdSWjhLTBfM8KSKanXEyaKRuuDCboPpc5UVL6jIqKyD9LV0wx"
+    "A+F96bC05f7Cj1Jf5/T0KMf7br/I3PPjbg+ExQIBg7jJOUQlHL9NvqVAu4aMywYlJZABno"
+    "uB9x+/R+TIwmQoLT4jEya8tZzHPLRkC0RQUnFToiohjOmJMFgI/HPbIku+uVzoTs0tcALM"
+    "A6pP4uj0IxifT+K4d9g/PwbH7JN433/3/jXZrRXI7Lb3XqWhC/5YFqycHXeOjhaF0dCRXm"
+    "R6RylacbiWEBTY7HN9b3xu/SPN6F+G3Ddc6G183j9runPr0INoVP74c5GJaTVEHUamRA+Q"
+    "mTnfGPaEPViBthmhiq3R4C8w2wuZg+q93HRUeFUZmmUmoznmghKXgp/qUUU8OsNDEwipcZ"
+    "3kS3TUeOP6IdAQfDW64rnJElajFShhdH0LPad6OLaZxpa5wNZkRzwuU/z4DsPWYhceGszh"
+    "xLslzHnKHzA3GuZrpnRp2mfZCUGGqNGVBVUHBWaMBy1UXz3B02uNlYhUjFbU5Zs8JcimjG"
+    "4bEucpH47R1RwiOZLUIfic2dIQhBTA0ONcXOzz60doieFtQ3RLauUPMzRNTxzasyGaFMpp"
+    "MgKUYS8cRIEJCjI4FB5uEcXiRCI+qZl5xB/lIj/KRb6Ro/Jgy0Us28vKRRI8lpSL4DvVKB"
+    "fB4Zh4ta5B8hjSZcZAeyc047QEUaNLQexztoACS+HALlERnWcnVR8H0UyokiRWJpQXjWzk"
+    "qWsuHanWV+tUVfdWOGLkFRPg9+nw8j/Mbe7dExZQ7tfhfkrQZLMeXwCyTjfet4pqpgAR4v"
+    "oU3E/vlpXwu+1VDmphVCUkti9vsu3fGggk4x8jAGuUicecaoqy5lzF6DzCoCaJ0+tlJLJU"
+    "zT3go941Opoayx8kmH97dYtRdxyBfUCwZHFG4vQKHgLD2KGSQd2bDxtOTuDqwSO5hZzmKR"
+    "+YnKZKFJBDXFzj40kM6h4NwFl0o9tg8835uIQ5vS1ST5pzZM0VZ8RWsCle9Euzi/YmeZxy"
+    "ixIYtt4VPPIRSjy8GfwjG1iQnD2t1leOvYy1iFolZHmi5mKGmUKLi8Y7+hND2A3EhqiQ53"
+    "rYooTgfg6lobWgWtuVM5vjrI9Cnqq5MFgEcvncZsMRpSBr41Ekay4glvlJotVIkvmQB15b"
+    "AWlpDgrpDf3VLUqRsrlA2Lv9/AuL0kJMJ58iuRMCG7YgwERdWjC7BKE5TYOxsVornKCA2E"
+    "Rb4qljSVP0AltRsb/hvh9/SUaxQF437wrSQta8OsebzQcuft6nAHE8w9ufPzCfVl0NqPy0"
+    "UDO8+zsn2Bf8qbtyKrkf+b3w516PDToMYrFxq+zgIO7aWnp0QOeD/t/ZQTUn1px1v/NtzT"
+    "i/uOmc++qHg2vxFarz6ZWFLtX53Ooylx/nrxUZW5SqGhyOh3+H3H2+6s2xZRfHFvLhUpjS"
+    "eg/8YE3VhZiUpJhd4xBo/ZfcZy35t6nBS77eU12+UazU2MpnvnCCbj0Xaf327Ov/AGtjLq"
+    "I="
 )

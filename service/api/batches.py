@@ -14,7 +14,7 @@ from service.api.operations import MAXIMUM_OPERATIONS
 from service.api.problems import ProblemDetails, of_operation
 from service.api.requests import ApiRequest
 from service.errors import DoableError, InvalidInputError
-from service.models import Operation, Outcome, UserTasks
+from service.models import KeyedWrites, Operation, Outcome, UserTasks
 
 blueprint: Blueprint = Blueprint("batches", url_prefix="/api/<user_id:str>/tasks/batch")
 
@@ -43,9 +43,10 @@ async def perform_batch(request: ApiRequest) -> HTTPResponse:
     conditions.refuse(request, "in a batch an operation takes 'if_version'")
     valid = [operation for operation in sent if isinstance(operation, Operation)]
 
-    async def perform(tasks: UserTasks) -> HTTPResponse:
+    async def perform(tasks: UserTasks | KeyedWrites) -> HTTPResponse:
         done = await tasks.perform(valid, atomic=atomic, quotas=request.quotas)
-        return responses.json_value(BatchResults([*_results(sent, iter(done), request.request_id)]))
+        answered = tasks.answered if isinstance(tasks, KeyedWrites) else request.request_id
+        return responses.json_value(BatchResults([*_results(sent, iter(done), answered)]))
 
     return await idempotency.once(request, request.tasks, perform)
 

@@ -1,6 +1,7 @@
 """Writes that are safe to send again: the first answer to an `Idempotency-Key` is the only one.
 
-The key, the effect and the answer are committed together, so a retry finds all of it or nothing.
+Effect and answer are kept by one call of a database function, so a retry finds both or neither. What is kept is what
+became of the write; the answer is made of it in the same way each time.
 See https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
 """
 
@@ -14,10 +15,9 @@ from typing import TypeVar
 
 from sanic import HTTPResponse
 
-from service.api import responses
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
-from service.models import AnswerQuota, IdempotencyKey, StoredAnswer
+from service.models import AnswerQuota, Attempt, IdempotencyKey, KeyedWrites
 from service.models.scoping import UserScope
 
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
@@ -27,35 +27,29 @@ Own = TypeVar("Own", bound=UserScope)
 
 
 def once(
-    request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[HTTPResponse]]
-) -> Awaitable[HTTPResponse]:  # fmt: skip
-    """What `effect` answers; to a key that was answered already, the same answer again, byte for byte.
+    request: ApiRequest, own: Own, effect: Callable[[Own | KeyedWrites], Awaitable[HTTPResponse]]
+) -> Awaitable[HTTPResponse]:
+    """What `effect` answers; to a request whose key was answered already, the same answer again, byte for byte.
 
-    `effect` must write through what it is given: the caller's `own`, within the key's transaction. What it raises
-    undoes everything, the key included.
-    Raises InvalidInputError for a key that cannot be one, and what `UserKeys.find` and `UserKeys.keep` do.
+    `effect` writes through what it is given: the caller's `own`, or what has the same methods and writes under the key.
+    Raises InvalidInputError for a key that cannot be one, and what `KeyedWrites` does.
     """
     if request.method != "POST" or "idempotency-key" not in request.headers:
         return effect(own)
-    return _once(request, own, effect)
+    return _once(request, effect)
 
 
-async def _once(request: ApiRequest, own: Own, effect: Callable[[Own], Awaitable[HTTPResponse]]) -> HTTPResponse:
-    key, digest = _key(request), await _digest(request)
-    async with request.database.transaction(request.caller.user_id) as session:
-        keys = IdempotencyKey.objects.for_user(request.caller.user_id, using=session)
-        if answered := await keys.find(_route(request), key, digest):
-            return _again(answered)
-        response = await effect(own.within(session))
-        answer = StoredAnswer(response.status, dict(response.headers), (response.body or b"").decode())
-        quota = AnswerQuota(KEYS_KEPT, request.settings.idempotency_bytes)
-        await keys.keep(_route(request), key, digest, answer, quota)
+async def _once(request: ApiRequest, effect: Callable[[KeyedWrites], Awaitable[HTTPResponse]]) -> HTTPResponse:
+    quota = AnswerQuota(KEYS_KEPT, request.settings.idempotency_bytes)
+    attempt = Attempt(_route(request), _key(request), await _digest(request), request.request_id, quota)
+    caller = request.caller
+    writes = IdempotencyKey.objects.for_user(
+        caller.user_id, attempt, using=request.database, email=caller.email, name=caller.name
+    )
+    response = await effect(writes)
+    if writes.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
     return response
-
-
-def _again(answered: StoredAnswer) -> HTTPResponse:
-    headers = answered.headers | {"Idempotency-Replayed": "true"}
-    return responses.json_document(answered.body, answered.status, headers)
 
 
 def _key(request: ApiRequest) -> str:

@@ -14,7 +14,7 @@ from service.api.formats import document, lines, table
 from service.api.protocol import DeadlineProtocol
 from service.api.requests import ApiRequest
 from service.api.uploads import Room, Uploads
-from service.models import UserTasks
+from service.models import KeyedWrites, UserTasks
 
 blueprint: Blueprint = Blueprint("imports", url_prefix="/api/<user_id:str>/import")
 
@@ -59,8 +59,8 @@ async def import_tasks(request: ApiRequest) -> HTTPResponse:
 
 def _adding(
     request: ApiRequest, sent: ImportParameters, tasks: bytearray, count: int
-) -> Callable[[UserTasks], Awaitable[HTTPResponse]]:
-    async def add(own: UserTasks) -> HTTPResponse:
+) -> Callable[[UserTasks | KeyedWrites], Awaitable[HTTPResponse]]:
+    async def add(own: UserTasks | KeyedWrites) -> HTTPResponse:
         quotas, skip = request.quotas, sent.on_conflict == "skip"
         return responses.json_value(Imported(*await own.add_all(tasks, count, quotas=quotas, skip_known=skip)))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.api import fields, schemas
 from service.api.schemas import Completed, IfVersion, TaskDraft, TaskFields
 from service.errors import FieldError, InvalidInputError
-from service.models import MAXIMUM_BIGINT, Operation, TaskChanges
+from service.models import MAXIMUM_BIGINT, Expected, Operation, TaskChanges
 
 MAXIMUM_OPERATIONS = 100
 
@@ -38,7 +38,7 @@ class UpdateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fiel
 
     def read(self) -> Operation:
         """What to do."""
-        return Operation("update", self.id, _columns("changes", self.changes), self.if_version or None)
+        return Operation("update", self.id, _columns("changes", self.changes), _expected(self.if_version))
 
 
 class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="complete"):
@@ -50,7 +50,7 @@ class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fi
 
     def read(self) -> Operation:
         """What to do."""
-        return Operation("update", self.id, {"completed": self.completed}, self.if_version or None)
+        return Operation("complete", self.id, {"completed": self.completed}, _expected(self.if_version))
 
 
 class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="delete"):
@@ -61,7 +61,7 @@ class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fiel
 
     def read(self) -> Operation:
         """What to do."""
-        return Operation("delete", self.id, expected=self.if_version or None)
+        return Operation("delete", self.id, expected=_expected(self.if_version))
 
 
 class RestoreOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="restore"):
@@ -139,6 +139,10 @@ def _read(sent: object, left: int) -> Operation | InvalidInputError:
         return fields.convert(sent, kind, strict=True, most=left).read()
     except InvalidInputError as error:
         return InvalidInputError(error.errors[:left] if left > 0 else [fields.UNNAMED])
+
+
+def _expected(if_version: int | UnsetType) -> Expected | None:
+    return Expected([if_version]) if if_version else None
 
 
 def _columns(name: str, sent: TaskFields) -> TaskChanges:

@@ -14,7 +14,7 @@ from sanic import Blueprint, HTTPResponse
 from service.api import conditions, idempotency, listing, moments, paging, responses, schemas, unsent
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
-from service.models import UserTasks
+from service.models import KeyedWrites, UserTasks
 
 blueprint: Blueprint = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
 
@@ -59,7 +59,7 @@ async def create_task(request: ApiRequest) -> HTTPResponse:
     conditions.refuse(request, "to create a task once, send an Idempotency-Key")
     draft = schemas.read_draft(request.json_body)
 
-    async def create(tasks: UserTasks) -> HTTPResponse:
+    async def create(tasks: UserTasks | KeyedWrites) -> HTTPResponse:
         return responses.created(await tasks.create(draft, quota=request.settings.task_quota), tasks.user_id)
 
     return await idempotency.once(request, request.tasks, create)
@@ -115,7 +115,7 @@ async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     completed, if_version = schemas.read_completion(request.json_body)
     expected = conditions.expected(request, if_version)
 
-    async def complete(tasks: UserTasks) -> HTTPResponse:
+    async def complete(tasks: UserTasks | KeyedWrites) -> HTTPResponse:
         if completed is None:
             return responses.task(await tasks.toggle(task_id, expected))
         return responses.task(await tasks.complete(task_id, completed, expected))

@@ -12,7 +12,7 @@ from sanic import Blueprint, HTTPResponse
 from service.api import conditions, cursors, fields, idempotency, listing, paging, responses, schemas, unsent
 from service.api.requests import ApiRequest
 from service.errors import FieldError, InvalidInputError
-from service.models import UserTrash
+from service.models import KeyedWrites, UserTrash
 
 blueprint: Blueprint = Blueprint("trash", url_prefix="/api/<user_id:str>/trash")
 
@@ -73,7 +73,7 @@ async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Give a deleted task back."""
     _refuse_conditions(request)
 
-    async def restore(trash: UserTrash) -> HTTPResponse:
+    async def restore(trash: UserTrash | KeyedWrites) -> HTTPResponse:
         return responses.task(await trash.restore(task_id, quota=request.settings.task_quota))
 
     return await idempotency.once(request, request.trash, restore)

@@ -186,15 +186,13 @@ class FairClient(AsyncpgDBClient):
             raise
 
     @contextlib.asynccontextmanager
-    async def transaction(self, owner: Owner = None) -> AsyncIterator[Session]:
-        """Run statements together, or not at all when the block raises or is cancelled.
-
-        The connection counts against the share of `owner`, the user of a request.
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Run statements together, or not at all when the block raises or is cancelled. No request needs this.
 
         Raises UnavailableError when the database cannot answer.
         """
         try:
-            async with self.acquire_connection(owner) as connection, connection.transaction():
+            async with self.acquire_connection() as connection, connection.transaction():
                 yield Session(connection)
         except Exception as error:
             if unavailable := translate(error):

@@ -39,10 +39,6 @@ class Session:
         rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
         return rows
 
-    def transaction(self, owner: str | None = None) -> contextlib.AbstractAsyncContextManager[Session]:  # noqa: ARG002 - as the client's
-        """Return this session: its transaction is the one that is open already."""
-        return contextlib.nullcontext(self)
-
 
 class FairTransaction(TransactionContextPooled):
     """Tortoise's own transaction, over a connection that was lent in turn and is always given back.

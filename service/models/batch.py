@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec import Raw, Struct
 
 from service.errors import (
     BatchFailedError,
@@ -14,8 +15,8 @@ from service.errors import (
     TaskNotFoundError,
     TaskQuotaError,
     TrashFullError,
-    VersionMismatchError,
 )
+from service.models.expected import Expected
 from service.models.functions import call
 from service.models.scoping import Connection
 from service.models.uids import new_uid
@@ -25,6 +26,7 @@ Owner = tuple[str, str | None, str | None]  # id, e-mail, name
 Outcome = str | None | DoableError
 
 BATCH = call("perform_batch", 7)
+NULL = b"null"
 
 
 class Quotas(NamedTuple):
@@ -35,15 +37,24 @@ class Quotas(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One write: of a new task, or of the one with `task_id` if that is at the version `expected`, where one is.
+    """One write: of a new task, or of the one with `task_id`, if that is as `expected`.
 
-    `changes` are values by column, already valid, as in `UserTasks.create` and `update`.
+    `changes` are values by column, already valid, as in `UserTasks.create` and `update`; `complete` without `completed`
+    among them toggles.
     """
 
-    verb: Literal["create", "update", "delete", "restore"]
+    verb: Literal["create", "update", "complete", "delete", "restore"]
     task_id: int | None = None
     changes: Mapping[str, object] = MappingProxyType({})
-    expected: int | None = None
+    expected: Expected | None = None
+
+
+class _Answer(Struct):
+    """What `perform_batch` returns, as `perform_once` keeps it."""
+
+    outcomes: list[str] | None
+    versions: list[int | None] | None
+    documents: list[Raw] | None  # to the last byte as they were
 
 
 async def perform(
@@ -54,32 +65,61 @@ async def perform(
     Each sees what those before it did. With `atomic`, raises BatchFailedError for the first that cannot be done, and
     nothing is written. A task that is created meanwhile is not there, not even one of this batch's own.
     """
-    row = await connection.call(BATCH, *owner, *quotas, atomic, _json(operations))
-    answers = [row[column] or () for column in ("outcomes", "versions", "documents")]
-    done = zip(*answers, strict=True)  # fewer than were asked for, where one of an atomic batch has failed
-    outcomes = [_outcome(operation, quotas, *one) for operation, one in zip(operations, done, strict=False)]
-    if atomic and outcomes and isinstance(failed := outcomes[-1], DoableError):
+    row = await connection.call(BATCH, *owner, *quotas, atomic, encode(operations))
+    outcomes = read(operations, quotas, row["outcomes"], row["versions"], row["documents"])
+    return all_or_none(outcomes) if atomic else outcomes
+
+
+def all_or_none(outcomes: list[Outcome]) -> list[Outcome]:
+    """The outcomes of an atomic batch. Raises BatchFailedError if one of them is a failure."""
+    if outcomes and isinstance(failed := outcomes[-1], DoableError):
         raise BatchFailedError(len(outcomes) - 1, failed)
     return outcomes
 
 
-def _outcome(operation: Operation, quotas: Quotas, outcome: str, version: int, document: str) -> Outcome:
+def read(
+    operations: Sequence[Operation],
+    quotas: Quotas,
+    outcomes: Sequence[str] | None,
+    versions: Sequence[int | None] | None,
+    documents: Sequence[str | None] | None,
+) -> list[Outcome]:
+    """Return what became of `operations`, by the columns of `perform_batch`."""
+    # There are fewer outcomes than operations where one of an atomic batch has failed.
+    done = zip(outcomes or (), versions or (), documents or (), strict=True)
+    return [_outcome(operation, quotas, *one) for operation, one in zip(operations, done, strict=False)]
+
+
+def read_answer(operations: Sequence[Operation], quotas: Quotas, answer: str) -> list[Outcome]:
+    """Return what became of `operations`, by the answer of `perform_once`."""
+    kept = msgspec.json.decode(answer, type=_Answer)
+    documents = [None if document == NULL else bytes(document).decode() for document in kept.documents or ()]
+    return read(operations, quotas, kept.outcomes, kept.versions, documents)
+
+
+def _outcome(
+    operation: Operation, quotas: Quotas, outcome: str, version: int | None, document: str | None
+) -> Outcome:  # fmt: skip
     if outcome == "missing":
         return TaskNotFoundError()
     if outcome == "mismatch":
-        return VersionMismatchError(version, document)
+        assert operation.expected is not None  # noqa: S101 - without versions nothing can mismatch
+        assert version is not None and document is not None  # noqa: S101, PT018 - they are the task's
+        return operation.expected.mismatch(version, document)
     if outcome == "full":
         return TrashFullError(quotas.trash) if operation.verb == "delete" else TaskQuotaError(quotas.tasks)
     return document
 
 
-def _json(operations: Sequence[Operation]) -> str:
+def encode(operations: Sequence[Operation]) -> str:
     """The operations as `perform_batch` takes them; `columns` names those that are set, also if to null."""
-    return msgspec.json.encode([
-        {
-            "verb": operation.verb, "id": operation.task_id, "expected": operation.expected,
-            "uid": new_uid() if operation.verb == "create" else None, "columns": [*operation.changes],
-            **operation.changes,
-        }
-        for operation in operations
-    ]).decode()  # fmt: skip
+    return msgspec.json.encode([_fields(operation) for operation in operations]).decode()
+
+
+def _fields(operation: Operation) -> dict[str, object]:
+    expected, excluded = operation.expected.arrays if operation.expected else (None, None)
+    return {
+        "verb": operation.verb, "id": operation.task_id, "expected": expected, "excluded": excluded,
+        "uid": new_uid() if operation.verb == "create" else None, "columns": [*operation.changes],
+        **operation.changes,
+    }  # fmt: skip

@@ -1,30 +1,28 @@
-"""What makes a write safe to send again: the client's key, what it came with, and the answer it got."""
+"""Writes that are safe to send again: the client's key, the request that it came with, and what became of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar, NamedTuple
 
 import msgspec
+from msgspec import Struct
 from tortoise import fields
 
-from service.errors import IdempotencyFullError, IdempotencyKeyReusedError, RequestInProgressError
+from service.errors import DoableError, IdempotencyFullError, IdempotencyKeyReusedError, RequestInProgressError
+from service.models import batch, importing
+from service.models.batch import Operation, Quotas
+from service.models.expected import Expected
 from service.models.functions import call
-from service.models.scoping import Connection, OwnedModel, ScopedManager
+from service.models.scoping import Connection, OwnedModel, ScopedManager, UserScope
 from service.models.user import User
+from service.models.user_tasks import StoredTask, TaskChanges
 
 ANSWERS_KEPT = timedelta(hours=24)
 
-FIND = call("find_answer", 4)
-KEEP = call("keep_answer", 10)
-
-
-class StoredAnswer(NamedTuple):
-    """An answer as it is given again: its status, its own headers and its body."""
-
-    status: int
-    headers: dict[str, str]
-    body: str
+PERFORM = call("perform_once", 14)
+IMPORT = call("import_once", 14)
 
 
 class AnswerQuota(NamedTuple):
@@ -34,66 +32,132 @@ class AnswerQuota(NamedTuple):
     bytes: int
 
 
-class UserKeys:
-    """The keys of one user, within one transaction: what it writes and the key that it is written by stand together."""
+class Attempt(NamedTuple):
+    """A request under an idempotency key, which means something within its `route` alone: method and path.
 
-    __slots__ = ("_session", "_user_id")
+    `digest` tells the request from any other one. `quota` bounds the answers that are kept of its user.
+    """
 
-    def __init__(self, user_id: str, session: Connection) -> None:
-        """Bind to the owner and to the transaction's session."""
-        self._user_id = user_id
-        self._session = session
+    route: str
+    key: str
+    digest: bytes
+    request_id: str
+    quota: AnswerQuota
 
-    async def find(self, route: str, key: str, digest: bytes) -> StoredAnswer | None:
-        """The answer that was given to this key within ANSWERS_KEPT; None if it is new, and the caller's alone now.
 
-        Raises RequestInProgressError while another transaction has the key, IdempotencyKeyReusedError when it came
-        with a body of another `digest`.
-        """
-        found = await self._session.call(FIND, self._user_id, route, key, ANSWERS_KEPT)
-        if found["outcome"] == "busy":
-            raise RequestInProgressError
-        if found["outcome"] == "new":
-            return None
-        if found["digest"] != digest:
-            raise IdempotencyKeyReusedError
-        return StoredAnswer(found["status"], msgspec.json.decode(found["headers"]), found["body"])
+class KeyedWrites(UserScope):
+    """The writes of one user under one idempotency key; a request does one of them.
 
-    async def keep(self, route: str, key: str, digest: bytes, answer: StoredAnswer, quota: AnswerQuota) -> None:
-        """Keep `answer`, in place of one that is too old.
+    Each does what its namesake of `UserTasks` or `UserTrash` does, and raises the same, in one call of a database
+    function that keeps what became of it. If the same request was done before, it returns what became of it then, and
+    says so in `replayed`; `answered` is the id of the request that was done. What raises leaves the key unused.
 
-        Raises IdempotencyFullError when more than `quota` would be kept; the transaction must then be undone.
-        """
-        headers = msgspec.json.encode(answer.headers).decode()
-        row = await self._session.call(
-            KEEP, self._user_id, route, key, digest, answer.status, headers, answer.body, ANSWERS_KEPT, *quota
+    Every method also raises RequestInProgressError while another request holds the key, IdempotencyKeyReusedError when
+    it came with another digest before, and IdempotencyFullError when there is no room for what would be kept.
+    """
+
+    __slots__ = ("_attempt", "answered", "replayed")
+
+    def __init__(
+        self,
+        user_id: str,
+        connection: Connection,
+        attempt: Attempt,
+        *,
+        email: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Bind to the owner, to the connection and to what was sent."""
+        super().__init__(user_id, connection, email=email, name=name)
+        self._attempt = attempt
+        self.answered = attempt.request_id
+        self.replayed = False
+
+    async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:
+        """Create a task."""
+        return await self._one(Operation("create", changes=values), Quotas(quota, 0))
+
+    async def toggle(self, task_id: int, expected: Expected | None = None) -> StoredTask:
+        """Complete a pending task or reopen a completed one."""
+        return await self._one(Operation("complete", task_id, expected=expected), Quotas(0, 0))
+
+    async def complete(self, task_id: int, completed: bool, expected: Expected | None = None) -> StoredTask:  # noqa: FBT001 - what it sets
+        """Complete the task, or reopen it."""
+        return await self._one(Operation("complete", task_id, {"completed": completed}, expected), Quotas(0, 0))
+
+    async def restore(self, task_id: int, *, quota: int) -> StoredTask:
+        """Give a task back from the trash."""
+        return await self._one(Operation("restore", task_id), Quotas(quota, 0))
+
+    async def perform(self, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas) -> list[batch.Outcome]:
+        """Do many writes in one transaction."""
+        outcomes = await self._outcomes(operations, quotas, atomic=atomic)
+        return batch.all_or_none(outcomes) if atomic else outcomes
+
+    async def add_all(self, tasks: bytearray, count: int, *, quotas: Quotas, skip_known: bool) -> importing.Added:
+        """Create the `count` tasks of a JSON array, or none of them."""
+        answer = await self._once(IMPORT, *quotas, skip_known, tasks)
+        return importing.read_answer(answer, count, quotas)
+
+    async def _one(self, operation: Operation, quotas: Quotas) -> StoredTask:
+        (outcome,) = await self._outcomes([operation], quotas, atomic=True)
+        if isinstance(outcome, DoableError):
+            raise outcome
+        assert outcome is not None  # noqa: S101 - none of these verbs ends in the trash
+        found = msgspec.json.decode(outcome, type=_Marks)
+        return StoredTask(found.id, found.version, found.uid, outcome)
+
+    async def _outcomes(self, operations: Sequence[Operation], quotas: Quotas, *, atomic: bool) -> list[batch.Outcome]:
+        answer = await self._once(PERFORM, *quotas, atomic, batch.encode(operations))
+        return batch.read_answer(operations, quotas, answer)
+
+    async def _once(self, text: str, *values: object) -> str:
+        """Call a function that writes once, and return its answer."""
+        sent = self._attempt
+        row = await self._connection.call(
+            text, *self._owner, sent.route, sent.key, sent.digest, sent.request_id, ANSWERS_KEPT, *sent.quota, *values
         )
-        if not row["kept"]:
-            raise IdempotencyFullError(*quota)
+        if row["outcome"] == "busy":
+            raise RequestInProgressError
+        if row["outcome"] == "reused":
+            raise IdempotencyKeyReusedError
+        if row["outcome"] == "full":
+            raise IdempotencyFullError(*sent.quota)
+        self.replayed, self.answered = row["outcome"] == "again", row["answered"]
+        return str(row["answer"])
+
+
+class _Marks(Struct):
+    """What an answer's headers are made of, as the task's JSON has it."""
+
+    id: int
+    version: int
+    uid: str
 
 
 class IdempotencyKeyManager(ScopedManager["IdempotencyKey"]):
-    """Closed to every query; keys are written and read by the statements of this module."""
+    """Closed to every query; keys are written and read by the functions of this module."""
 
-    def for_user(self, user_id: str, *, using: Connection) -> UserKeys:
-        """The keys of `user_id`, within the transaction whose session is `using`."""
-        return UserKeys(user_id, using)
+    def for_user(
+        self, user_id: str, attempt: Attempt, *, using: Connection, email: str | None = None, name: str | None = None
+    ) -> KeyedWrites:
+        """Return the writes of `user_id` under the key of `attempt`, over the connection `using`."""
+        return KeyedWrites(user_id, using, attempt, email=email, name=name)
 
 
 class IdempotencyKey(OwnedModel):
-    """An answer to be given again. The database's primary key is `(user_id, route, key)`."""
+    """What became of a write, to be answered again. The database's primary key is `(user_id, route, key)`."""
 
     key = fields.CharField(max_length=255, primary_key=True, description="as the client chose it")
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "service.User", related_name="idempotency_keys", on_delete=fields.CASCADE
     )
     route = fields.TextField(description="method and path, in which the key means something")
-    body_digest = fields.BinaryField(description="of the request's body: the same key with another one is refused")
-    status = fields.SmallIntField(description="the answer's status")
-    headers = fields.JSONField[dict[str, str]](description="the answer's own headers, such as Location and ETag")
-    body = fields.TextField(description="the answer's body, byte for byte")
+    body_digest = fields.BinaryField(description="of query and body: the same key with others is refused")
+    request_id = fields.CharField(max_length=128, description="the request that was done; errors in its answer name it")
+    answer = fields.TextField(description="what the function that wrote returned, as JSON")
     size = fields.IntField(description="what it counts in bytes; PostgreSQL keeps it")
-    created_at = fields.DatetimeField(description="when the answer was given; it is forgotten 24 hours later")
+    created_at = fields.DatetimeField(description="when it was done; it is forgotten 24 hours later")
 
     objects: ClassVar[IdempotencyKeyManager]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+from msgspec import Struct
+
 from service.errors import TaskQuotaError, TrashFullError
 from service.models.batch import Quotas
 from service.models.functions import call
@@ -37,8 +40,26 @@ async def add_tasks(  # noqa: PLR0913 - what the one function takes
     `quotas` allow.
     """
     row = await connection.call(IMPORT, *owner, *quotas, skip_known, tasks)
-    if row["outcome"] == "full":
+    return read(row["outcome"], row["imported"], count, quotas)
+
+
+def read(outcome: str, imported: int, count: int, quotas: Quotas) -> Added:
+    """Return what became of `count` tasks, by the columns of `import_tasks`. Raises as `add_tasks` does."""
+    if outcome == "full":
         raise TaskQuotaError(quotas.tasks)
-    if row["outcome"] == "trash_full":
+    if outcome == "trash_full":
         raise TrashFullError(quotas.trash)
-    return Added(row["imported"], count - row["imported"])
+    return Added(imported, count - imported)
+
+
+class _Answer(Struct):
+    """What `import_tasks` returns, as `import_once` keeps it."""
+
+    outcome: str
+    imported: int
+
+
+def read_answer(answer: str, count: int, quotas: Quotas) -> Added:
+    """Do as `read` does, by the answer of `import_once`."""
+    kept = msgspec.json.decode(answer, type=_Answer)
+    return read(kept.outcome, kept.imported, count, quotas)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar, cast
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 from tortoise.manager import Manager
 from tortoise.models import Model
@@ -44,12 +43,6 @@ class Connection(Protocol):
     def fetch_rows(self, statement: str, *arguments: object) -> Awaitable[Sequence[Row]]:
         """Run a read and return all its rows."""
 
-    def transaction(self, owner: str | None = None) -> AbstractAsyncContextManager[Connection]:
-        """Run statements together, or not at all when the block raises. Raises UnavailableError.
-
-        `owner` is the user in whose share of the pool they run.
-        """
-
 
 class UserScope:
     """The data of one user, over a connection."""
@@ -67,11 +60,6 @@ class UserScope:
     def user_id(self) -> str:
         """Whose it is."""
         return self._owner[0]
-
-    def within(self, session: Connection) -> Self:
-        """Return the same data over another connection: the session of a transaction."""
-        user_id, email, name = self._owner
-        return type(self)(user_id, session, email=email, name=name)
 
 
 class ScopedManager(Manager, Generic[M]):

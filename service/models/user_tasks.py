@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from service.errors import TaskNotFoundError, TaskQuotaError, TrashFullError, VersionMismatchError
+from service.errors import TaskNotFoundError, TaskQuotaError, TrashFullError
 from service.models import batch, changes, importing
 from service.models import task_sql as sql
 from service.models.changes import ChangePage, SyncPosition
+from service.models.expected import Expected
 from service.models.listing import Page, TaskQuery, page_of, statement
 from service.models.scoping import Row, UserScope
 from service.models.uids import new_uid
@@ -26,32 +27,6 @@ class StoredTask(NamedTuple):
     version: int
     uid: str
     document: str
-
-
-class Expected(NamedTuple):
-    """What a writer believes of a task: that it is at one of `versions` (None: at any), and at none of `excluded`.
-
-    `absent` says that there must be no such task. Of the versions that were sent some are missing if a proxy has
-    `mangled` them.
-    """
-
-    versions: Sequence[int] | None
-    excluded: Sequence[int] = ()
-    absent: bool = False
-    mangled: bool = False
-
-    def admits(self, version: int) -> bool:
-        """Whether a task at `version` may be written; the statements decide the same under the task's lock."""
-        return not self.absent and self._is_named(version) and version not in self.excluded
-
-    def mismatch(self, version: int, document: str) -> VersionMismatchError:
-        """The error for a task that may not be written."""
-        if self._is_named(version):
-            return VersionMismatchError(version, document, excluded=True)
-        return VersionMismatchError(version, document, mangled=self.mangled)
-
-    def _is_named(self, version: int) -> bool:
-        return self.versions is None or version in self.versions
 
 
 class Summary(NamedTuple):
@@ -132,9 +107,7 @@ class UserTasks(UserScope):
 
     async def _write(self, text: str, task_id: int, expected: Expected | None, *values: object) -> Row:
         """Call a function that writes one task; raise TaskNotFoundError and VersionMismatchError."""
-        versions = excluded = None
-        if expected:
-            versions, excluded = () if expected.absent else expected.versions, expected.excluded
+        versions, excluded = expected.arrays if expected else (None, None)
         row = await self._connection.call(text, *self._owner, task_id, versions, excluded, *values)
         if row["outcome"] == "missing":
             raise TaskNotFoundError

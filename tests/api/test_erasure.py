@@ -21,9 +21,8 @@ SELECT $1, 1000 + n, gen_random_uuid(),
 FROM generate_series(1, $2::int) AS n
 """
 ANSWER = """
-INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
-VALUES ($1, 'POST /api/' || $1 || '/tasks', 'key-of-' || $1, '', 201, jsonb_build_object('Location', $1),
-        '{"user_id": "' || $1 || '"}', now())
+INSERT INTO idempotency_keys (user_id, route, key, body_digest, request_id, answer, created_at)
+VALUES ($1, 'POST /api/' || $1 || '/tasks', 'key-of-' || $1, '', 'of-' || $1, '{"user_id": "' || $1 || '"}', now())
 """
 
 
@@ -70,8 +69,8 @@ async def test_nothing_of_an_erased_user_remains_in_any_column_of_any_table(ada,
     assert set(await found(connection, ADA)) == {
         "public.users.id", "public.users.name", "public.tasks.user_id", "public.tasks.title",
         "public.tasks.description", "public.tasks.tags", "public.tasks.document", "public.idempotency_keys.user_id",
-        "public.idempotency_keys.route", "public.idempotency_keys.key", "public.idempotency_keys.headers",
-        "public.idempotency_keys.body",
+        "public.idempotency_keys.route", "public.idempotency_keys.key", "public.idempotency_keys.request_id",
+        "public.idempotency_keys.answer",
     }  # fmt: skip
     assert await found(connection, "ada@example.com") == ["public.users.email"]
     response = await erase(ada, confirm=ADA)

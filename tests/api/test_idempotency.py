@@ -210,7 +210,53 @@ async def test_erasures_and_keyed_writes_at_once_all_succeed_and_leave_what_adds
     assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == 0
 
 
-async def test_without_a_key_a_write_is_one_statement_as_ever(alice, statements):
-    with statements() as seen:
-        await alice.make()
-    assert len(seen) == 1
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "key"}], ids=["without a key", "with a key"])
+@pytest.mark.parametrize("what", ["task", "batch", "import", "complete", "restore"])
+async def test_a_write_is_one_statement_and_so_is_its_replay(alice, statements, what, headers):
+    task, deleted = await alice.make(), await alice.make()
+    await alice.delete(f"{alice.path}/{deleted['id']}")
+    paths = {"complete": f"{alice.path}/{task['id']}/complete", "restore": f"/api/me/trash/{deleted['id']}/restore"}
+    path, body = WRITES.get(what) or (paths[what], None)
+    for _ in range(2 if headers else 1):
+        with statements() as seen:
+            answer = await alice.post(path, json=body, headers=headers)
+        assert answer.is_success
+        assert len(seen) == 1
+
+
+async def test_a_refusal_says_the_same_with_a_key_as_without_one(alice, refusal):
+    task = await alice.make()
+    path, etag = f"{alice.path}/{task['id']}/complete", f'"{task["version"]}.{task["uid"][-8:]}"'
+    await alice.patch(f"{alice.path}/{task['id']}", json={"title": "Since"})
+    sent = [
+        (path, {"If-Match": etag}, None, 412, "version_mismatch"),
+        (path, {"If-Match": 'W/"7"'}, None, 412, "version_mismatch"),
+        (path, {"If-None-Match": "*"}, None, 412, "version_mismatch"),
+        (path, {}, {"completed": True, "if_version": task["version"]}, 412, "version_mismatch"),
+        (f"{alice.path}/999/complete", {}, None, 404, "task_not_found"),
+        ("/api/me/trash/999/restore", {}, None, 404, "task_not_found"),
+    ]
+    for path, headers, body, status, code in sent:
+        same = {"X-Request-ID": "same", **headers}
+        bare = await alice.post(path, json=body, headers=same)
+        keyed = await alice.post(path, json=body, headers={**same, "Idempotency-Key": "key"})
+        refusal(bare, status, code)
+        assert (keyed.status_code, keyed.content) == (status, bare.content)
+
+
+async def test_an_operation_that_failed_names_the_first_request_also_when_it_is_answered_again(alice):
+    body = {"atomic": False, "operations": [{"op": "delete", "id": 999}, {"op": "delete"}]}
+    first, again = [
+        await alice.post(
+            f"{alice.path}/batch", json=body, headers={"Idempotency-Key": "key", "X-Request-ID": f"request-{number}"}
+        )
+        for number in (1, 2)
+    ]
+    assert [result["error"]["request_id"] for result in first.json()["results"]] == ["request-1"] * 2
+    assert (again.content, again.headers["x-request-id"]) == (first.content, "request-2")
+
+
+async def test_a_client_that_names_all_its_tries_alike_is_told_of_a_replay_too(alice):
+    first, again = [await send(alice, **{"X-Request-ID": "mine"}) for _ in range(2)]
+    assert "idempotency-replayed" not in first.headers
+    assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")

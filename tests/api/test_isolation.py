@@ -23,9 +23,9 @@ SAME_ID = {"X-Request-ID": "the-same"}
 
 # The streams' own look at the revisions of all who listen, and at nothing else of theirs, is no request's.
 NO_ONES = {POSITIONS, "BEGIN;", "COMMIT;"}
-PARTS = {"task_document", "lock_owner"}  # of other functions
+PARTS = {"task_document", "lock_owner", "find_answer", "keep_answer"}  # of other functions
 # Functions that no request of this test calls: those of upkeep, and of idempotency keys.
-NOT_ASKED_FOR = {"purge_trash", "forget_answers", "find_answer", "keep_answer"}
+NOT_ASKED_FOR = {"purge_trash", "forget_answers", "perform_once", "import_once"}
 PROBES = re.compile(r"FROM aerich\b")
 
 

@@ -58,8 +58,8 @@ async def crowd(make_database):
                CASE WHEN n % 3 = 0 THEN now() + n * interval '1 hour' END, now(), now(), n
         FROM users, generate_series(1, CASE WHEN id = 'alice' THEN 5000 ELSE 4 END) AS n
         ORDER BY n;
-        INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
-        SELECT id, 'POST /tasks', n::text, '', 201, '{}', '', now() - n * interval '5 hours'
+        INSERT INTO idempotency_keys (user_id, route, key, body_digest, request_id, answer, created_at)
+        SELECT id, 'POST /tasks', n::text, '', 'x', '{}', now() - n * interval '5 hours'
         FROM users, generate_series(1, 5) AS n;
         """
     )
@@ -142,6 +142,7 @@ async def test_every_other_read_reads_no_other_users_rows_either(crowd, text, ar
 
 LINE = {"uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "title": "A", "title_key": "a"}
 ONE = 40  # rows at most, with those of the owner, its key and what refers to it
+KEYED = ("POST /tasks", "new", b"", "x", timedelta(days=1), 100, 10_000)
 CALLS = {
     "create_task": (ONE, 10_000, LINE["uid"], "A", "a", None, None, False, 0, [], [], None, None),
     "update_task": (ONE, 5, [5], [], "B", "b", *[None] * 11),
@@ -152,14 +153,16 @@ CALLS = {
     "delete_tasks": (20_000, True, 10_000),
     "perform_batch": (ONE, 10_000, 10_000, True, '[{"verb": "delete", "id": 5}]'),
     "import_tasks": (20_000, 10_000, 10_000, True, json.dumps([LINE]).encode()),
+    "perform_once": (ONE, *KEYED, 10_000, 10_000, True, '[{"verb": "complete", "id": 5}]'),
+    "import_once": (20_000, *KEYED, 10_000, 10_000, True, json.dumps([LINE]).encode()),
 }
 BARE = {  # without the claims of a token
     "erase_live_page": (20_000, 10, 5_000),
     "erase_owner": (20_000,),
     "sweep_erased": (20_000, 5_000),
     "purge_trash": (20_000, timedelta(days=-1), 5_000),
-    "find_answer": (ONE, "POST /tasks", "1", timedelta(days=1)),
-    "keep_answer": (ONE, "POST /tasks", "new", b"", 201, "{}", "", timedelta(days=1), 100, 10_000),
+    "find_answer": (ONE, "POST /tasks", "1", b"", timedelta(days=1)),
+    "keep_answer": (ONE, "POST /tasks", "new", b"", "x", "{}", timedelta(days=1), 100, 10_000),
     "forget_answers": (ONE, timedelta(hours=1), 100),
 }
 READ = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
@@ -13,7 +12,7 @@ import msgspec
 import pytest
 
 from service.errors import BatchFailedError, TaskNotFoundError, TaskQuotaError
-from service.models import START, Operation, Quotas, StoredTask, Task, TaskQuery, User, UserTasks, new_uid, upkeep
+from service.models import Operation, Quotas, StoredTask, Task, User, UserTasks, new_uid, upkeep
 from service.models.functions import DOCUMENT, TRASHED_DOCUMENT
 from service.text import with_keys
 
@@ -243,22 +242,6 @@ class TestTheUsersRow:
         await asyncio.gather(*(make(ada) for _ in range(20)))
         assert await connection.fetchval("SELECT count(*) FROM users") == 1
         assert (await owner(connection))["task_count"] == 20
-
-
-async def test_all_that_is_asked_within_a_transaction_is_seen_as_it_sees_it(pool, ada):
-    with contextlib.suppress(ZeroDivisionError):
-        async with pool.transaction() as session:
-            within = ada.within(session)
-            made = await make(within)
-            assert (await within.find(made.id)).version == (await within.position()).revision == 1
-            assert [change.version for change in (await within.changes(START, 10)).changes] == [1]
-            assert (await within.list(TaskQuery())).document == f"[{made.document}]"
-            assert await within.perform([Operation("delete", made.id)], atomic=True, quotas=Quotas(QUOTA, QUOTA)) == [
-                None
-            ]
-            assert await ada.position() == START, "nobody else sees it yet"
-            raise ZeroDivisionError
-    assert (await ada.list(TaskQuery())).document == "[]"
 
 
 class TestTheSchema:

@@ -93,17 +93,6 @@ async def test_one_user_holds_half_of_the_pool_at_most_and_another_gets_a_connec
     await is_whole(client)
 
 
-async def test_a_transaction_counts_against_the_share_of_its_owner(opened):
-    client = opened(db_acquire_timeout="0.1")
-    async with client.transaction("alice") as session:
-        with pytest.raises(UnavailableError):
-            await client.call("SELECT $1::text", "alice")
-        async with asyncio.timeout(0.05):
-            await client.call("SELECT $1::text", "bob")
-        await session.call("SELECT $1::text", "alice")
-    await is_whole(client)
-
-
 async def test_users_take_turns_so_one_that_has_many_requests_waiting_delays_another_by_about_one(opened):
     client = opened()
     served: list[str] = []

@@ -27,8 +27,8 @@ UPDATE users SET
 """
 
 ANSWER = """
-INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
-VALUES ($1, 'POST /tasks', $2::int || ' hours', '', 201, '{}', '', now() - $2 * interval '1 hour')
+INSERT INTO idempotency_keys (user_id, route, key, body_digest, request_id, answer, created_at)
+VALUES ($1, 'POST /tasks', $2::int || ' hours', '', 'x', '', now() - $2 * interval '1 hour')
 """
 
 

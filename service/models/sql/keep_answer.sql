@@ -1,9 +1,10 @@
--- Keep the answer that was given to the idempotency key of `owner`, unless more than `most_keys` or `most_bytes` would be
--- kept; `kept` says whether it is. What is older than `lifetime` makes room first: the same key, and the oldest others.
+-- Keep the answer to the idempotency key of `owner`; raise DO002 when more than `most_keys` or `most_bytes` would be kept.
+-- What is older than `lifetime` makes room first: the same key, and the oldest others. A part of the functions that write
+-- once.
 CREATE FUNCTION keep_answer(
-    owner text, route text, key text, digest bytea, status smallint, headers text, body text, lifetime interval,
-    most_keys integer, most_bytes bigint, OUT kept boolean
-) LANGUAGE plpgsql AS $$
+    owner text, route text, key text, digest bytea, request_id text, answer text, lifetime interval,
+    most_keys integer, most_bytes bigint
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     clock CONSTANT timestamptz := now();
     since CONSTANT timestamptz := clock - lifetime;
@@ -29,14 +30,14 @@ BEGIN
         RETURNING old.size
     )
     SELECT count(*), coalesce(sum(expired.size), 0) INTO expired_keys, expired_bytes FROM expired;
-    INSERT INTO idempotency_keys (user_id, route, key, body_digest, status, headers, body, created_at)
-    VALUES (owner, route, key, digest, status, headers::jsonb, body, clock)
+    INSERT INTO idempotency_keys (user_id, route, key, body_digest, request_id, answer, created_at)
+    VALUES (owner, route, key, digest, request_id, answer, clock)
     RETURNING size INTO added;
     keys := owned.answer_count + 1 - expired_keys;
     bytes := owned.answer_bytes + added - expired_bytes;
-    kept := keys <= most_keys AND bytes <= most_bytes;
-    IF kept THEN
-        UPDATE users SET answer_count = keys, answer_bytes = bytes WHERE users.id = owner;
+    IF keys > most_keys OR bytes > most_bytes THEN
+        RAISE EXCEPTION USING ERRCODE = 'DO002';  -- the caller undoes the effect too
     END IF;
+    UPDATE users SET answer_count = keys, answer_bytes = bytes WHERE users.id = owner;
 END
 $$;

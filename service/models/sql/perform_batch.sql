@@ -15,9 +15,9 @@ BEGIN
     SELECT users.revision INTO before FROM users WHERE users.id = owner FOR NO KEY UPDATE;
     FOR operation IN
         SELECT * FROM json_to_recordset(operations::json) AS sent (
-            verb text, id bigint, expected bigint, uid uuid, columns text[], title text, title_key text,
-            description text, description_key text, completed boolean, priority smallint, tags text[], tag_keys text[],
-            due_date text, due_at text
+            verb text, id bigint, expected bigint[], excluded bigint[], uid uuid, columns text[], title text,
+            title_key text, description text, description_key text, completed boolean, priority smallint, tags text[],
+            tag_keys text[], due_date text, due_at text
         )
     LOOP
         IF operation.id > coalesce(before, 0) THEN
@@ -30,16 +30,18 @@ BEGIN
                 coalesce(operation.tag_keys, '{}'), operation.due_date, operation.due_at);
         ELSIF operation.verb = 'update' THEN
             SELECT * INTO done FROM update_task(
-                owner, owner_email, owner_name, operation.id,
-                CASE WHEN operation.expected IS NOT NULL THEN ARRAY[operation.expected] END, NULL,
-                operation.title, operation.title_key, 'description' = ANY (operation.columns), operation.description,
+                owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, operation.title,
+                operation.title_key, 'description' = ANY (operation.columns), operation.description,
                 operation.description_key, operation.completed, operation.priority, operation.tags, operation.tag_keys,
                 'due_date' = ANY (operation.columns), operation.due_date, 'due_at' = ANY (operation.columns),
                 operation.due_at);
+        ELSIF operation.verb = 'complete' THEN
+            SELECT * INTO done FROM complete_task(
+                owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded,
+                operation.completed);
         ELSIF operation.verb = 'delete' THEN
             SELECT * INTO done FROM delete_task(
-                owner, owner_email, owner_name, operation.id,
-                CASE WHEN operation.expected IS NOT NULL THEN ARRAY[operation.expected] END, NULL, trash_quota);
+                owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, trash_quota);
         ELSE
             SELECT * INTO done FROM restore_task(owner, owner_email, owner_name, operation.id, quota);
         END IF;

@@ -1,0 +1,39 @@
+"""What a writer believes of the task that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.errors import VersionMismatchError
+
+
+class Expected(NamedTuple):
+    """What a writer believes of a task: that it is at one of `versions` (None: at any), and at none of `excluded`.
+
+    `absent` says that there must be no such task. Of the versions that were sent some are missing if a proxy has
+    `mangled` them.
+    """
+
+    versions: Sequence[int] | None
+    excluded: Sequence[int] = ()
+    absent: bool = False
+    mangled: bool = False
+
+    @property
+    def arrays(self) -> tuple[Sequence[int] | None, Sequence[int]]:
+        """The arguments `expected` and `excluded` of the functions that write one task."""
+        return () if self.absent else self.versions, self.excluded
+
+    def admits(self, version: int) -> bool:
+        """Whether a task at `version` may be written; the functions decide the same under the owner's lock."""
+        return not self.absent and self._is_named(version) and version not in self.excluded
+
+    def mismatch(self, version: int, document: str) -> VersionMismatchError:
+        """The error for a task that may not be written."""
+        if self._is_named(version):
+            return VersionMismatchError(version, document, excluded=True)
+        return VersionMismatchError(version, document, mangled=self.mangled)
+
+    def _is_named(self, version: int) -> bool:
+        return self.versions is None or version in self.versions
