@@ -4,13 +4,16 @@ What is waited for (connections of a pool, places among the heavy requests) belo
 whose turn it is. One owner holds at most its share at once. Among the others' waiters the owners take turns, and the
 waiters of one owner are served in the order of asking. So however many of one owner wait, another owner's waiter is
 delayed by about one turn of each of the others, not by the whole line.
+
+Owners may belong to groups, such as those whose rows lie on one node of a cluster. Then the groups take turns, and the
+owners within each, and all of one group together hold at most the group's share.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -20,28 +23,42 @@ T = TypeVar("T")
 Owner = str | None
 
 
+Group = int | None
+
+
 class Turn(asyncio.Future[T]):
     """A waiter's future, which gets what it waits for."""
 
     owner: Owner
+    group: Group
     ends: float  # the loop's time at which the wait ends
 
 
 class FairQueue(Generic[T]):
     """The waiters for something, and how much of it each owner holds."""
 
-    def __init__(self, share: int, wait: float) -> None:
-        """Let each owner hold `share` at once, and each waiter wait for at most `wait` seconds."""
+    def __init__(
+        self, share: int, wait: float, group_share: int = 0, group_of: Callable[[Owner], Group] = lambda _owner: None
+    ) -> None:
+        """Let each owner hold `share` at once, each group `group_share`, and each waiter wait for `wait` seconds.
+
+        `group_of` gives the group of an owner; None is no group, and has no bound.
+        """
         self.share = share
         self._wait = wait
+        self._group_share = group_share
+        self._group_of = group_of
         self.held: dict[Owner, int] = {}  # how much by owner; no owner has 0
-        self.waiting: dict[Owner, deque[Turn[T]]] = {}  # in the order in which the owners are served; none is empty
+        self._groups: dict[Owner, int] = {}  # of the owners that hold something and have one, as it was when they began
+        self._held_by_group: Counter[int] = Counter()
+        # The waiters, in the order in which their groups, and the owners in these, are served; none is empty.
+        self.waiting: dict[Group, dict[Owner, deque[Turn[T]]]] = {}
         self._turns: deque[Turn[T]] = deque()  # in the order in which they time out; done ones may linger
         self._alarm: asyncio.TimerHandle | None = None  # for the first of them
 
     def __len__(self) -> int:
         """Return the number of waiters."""
-        return sum(map(len, self.waiting.values()))
+        return sum(len(queue) for owners in self.waiting.values() for queue in owners.values())
 
     def __bool__(self) -> bool:
         """Return whether there are waiters."""
@@ -51,17 +68,28 @@ class FairQueue(Generic[T]):
         """Return whether `owner` holds as much as it may."""
         return self.held.get(owner, 0) >= self.share and owner is not None
 
+    def may_hold(self, owner: Owner) -> bool:
+        """Return whether `owner` may hold one more, as far as its own share and its group's go."""
+        return not self.has_share(owner) and not self._is_full(self._group_of(owner))
+
     def hold(self, owner: Owner) -> None:
         """Note that `owner` holds one more."""
-        self.held[owner] = self.held.get(owner, 0) + 1
+        held = self.held[owner] = self.held.get(owner, 0) + 1
+        if held == 1 and (group := self._group_of(owner)) is not None:
+            self._groups[owner] = group
+        if owner in self._groups:
+            self._held_by_group[self._groups[owner]] += 1
 
     def let_go(self, owner: Owner) -> None:
         """Note that `owner` holds one less."""
+        if owner in self._groups:
+            self._held_by_group[self._groups[owner]] -= 1
         held = self.held[owner]
         if held > 1:
             self.held[owner] = held - 1
         else:
             del self.held[owner]
+            self._groups.pop(owner, None)
 
     async def wait(self, owner: Owner, pass_on: Callable[[T, Owner], None]) -> T:
         """Wait for the turn of `owner`, which then holds what this returns. Raises TimeoutError after `wait` seconds.
@@ -71,8 +99,9 @@ class FairQueue(Generic[T]):
         loop = asyncio.get_running_loop()
         turn: Turn[T] = Turn(loop=loop)
         turn.owner = owner
+        turn.group = self._group_of(owner)
         turn.ends = loop.time() + self._wait
-        self.waiting.setdefault(owner, deque()).append(turn)
+        self.waiting.setdefault(turn.group, {}).setdefault(owner, deque()).append(turn)
         self._turns.append(turn)
         if self._alarm is None:
             self._alarm = loop.call_at(turn.ends, self._time_out, loop)
@@ -88,15 +117,19 @@ class FairQueue(Generic[T]):
     def next(self) -> Turn[T] | None:
         """Take out the waiter whose turn it is, if any may be served; its owner holds one more from now on.
 
-        The search is short: the owners that hold their whole share are few.
+        The search is short: the groups are few, and so are the owners that hold their whole share.
         """
         while self._turns and self._turns[0].done():
             self._turns.popleft()
-        while queue := next((queue for owner, queue in self.waiting.items() if not self.has_share(owner)), None):
+        while queue := self._next_queue():
             turn = queue.popleft()
-            del self.waiting[turn.owner]
+            # Group and owner go behind the others.
+            owners = self.waiting.pop(turn.group)
+            del owners[turn.owner]
             if queue:
-                self.waiting[turn.owner] = queue  # behind the others
+                owners[turn.owner] = queue
+            if owners:
+                self.waiting[turn.group] = owners
             if not turn.done():  # else it was cancelled, and its task has not run yet
                 self.hold(turn.owner)
                 return turn
@@ -124,10 +157,25 @@ class FairQueue(Generic[T]):
                 turn.set_exception(TimeoutError())
             self._turns.popleft()
 
+    def _next_queue(self) -> deque[Turn[T]] | None:
+        """Find the waiters of the owner whose turn it is."""
+        for group, owners in self.waiting.items():
+            if not self._is_full(group):
+                for owner, queue in owners.items():
+                    if not self.has_share(owner):
+                        return queue
+        return None
+
+    def _is_full(self, group: Group) -> bool:
+        return group is not None and self._held_by_group[group] >= self._group_share
+
     def _remove(self, turn: Turn[T]) -> None:
         """Take out a turn that failed or was cancelled, unless `next` has done so."""
-        queue = self.waiting.get(turn.owner, deque())
+        owners = self.waiting.get(turn.group, {})
+        queue = owners.get(turn.owner, deque())
         with contextlib.suppress(ValueError):
             queue.remove(turn)
             if not queue:
-                del self.waiting[turn.owner]
+                del owners[turn.owner]
+            if not owners:
+                del self.waiting[turn.group]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 
+from service.database.placement import nodes
 from service.errors import TooManyHeavyRequestsError, UnavailableError
 from service.fair_queue import FairQueue
 
@@ -23,9 +24,12 @@ class Bulkhead:
     """At most `size` requests at once, and at most `share` of one user."""
 
     def __init__(self, size: int, share: int, wait: float) -> None:
-        """Begin with all places free; a request waits for `wait` seconds at most."""
+        """Begin with all places free; a request waits for `wait` seconds at most.
+
+        All users of one node of a cluster hold half of the places at most, as they do of the connections.
+        """
         self._free = size
-        self._queue: FairQueue[None] = FairQueue(share, wait)
+        self._queue: FairQueue[None] = FairQueue(share, wait, max(1, size // 2), nodes.of)
 
     def place(self, user_id: str) -> Place:
         """Hold a place for the length of an `async with`.
@@ -37,7 +41,7 @@ class Bulkhead:
 
     async def enter(self, user_id: str) -> None:
         """Take a place. Raises as `place` does."""
-        if self._free and not self._queue.has_share(user_id):
+        if self._free and self._queue.may_hold(user_id):
             self._free -= 1
             self._queue.hold(user_id)
         else:

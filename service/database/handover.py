@@ -5,9 +5,10 @@ time, and its queue lets a newcomer overtake a waiter that was just woken. So co
 kept here: a request takes one in a function call, and passes it straight to the next waiter. A connection whose
 statement was cancelled or failed goes back to asyncpg, which alone knows how to make it whole again.
 
-Two rules keep the pool fair. One owner holds at most half of the connections. And waiters are served round robin: each
+Three rules keep the pool fair. One owner holds at most half of the connections. Waiters are served round robin: each
 owner in turn, and the requests of one owner in the order of asking. So however many requests one user has waiting,
-another user's request waits for a statement or so of each of the others, not for the whole line.
+another user's request waits for a statement or so of each of the others, not for the whole line. And in a cluster all
+users of one node together hold at most half: if it hangs, those of the other nodes are served from the rest.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import asyncpg
 
 from service.database import reachability
 from service.database.failures import is_lost
+from service.database.placement import nodes
 from service.errors import UnavailableError
 from service.fair_queue import FairQueue, Owner
 from service.metrics import figures
@@ -39,8 +41,9 @@ class Handover:
         self._wait = wait
         self._loop = asyncio.get_running_loop()
         self._idle: list[tuple[float, Connection]] = []  # since when; the most recently used is the last
-        # For a connection, or for None: a place to open one in. One owner holds half of them at most.
-        self._queue: FairQueue[Connection | None] = FairQueue(max(1, size // 2), wait)
+        # For a connection, or for None: a place to open one in. An owner holds half of them at most, as does a node.
+        half = max(1, size // 2)
+        self._queue: FairQueue[Connection | None] = FairQueue(half, wait, half, nodes.of)
         # The queue's own, at hand for the way of every request: calls of its methods cost 1 µs.
         self._held, self._share = self._queue.held, self._queue.share
         self._places = 0  # connections that are held, idle or being opened
@@ -62,10 +65,15 @@ class Handover:
         held = self._held.get(owner, 0)
         if held >= self._share and owner is not None:
             return None
+        if nodes.are_known and not self._queue.may_hold(owner):
+            return None
         while self._idle:
             _, connection = self._idle.pop()
             if _is_usable(connection):
-                self._held[owner] = held + 1
+                if nodes.are_known:
+                    self._queue.hold(owner)
+                else:
+                    self._held[owner] = held + 1
                 figures.acquired_at_once += 1
                 return connection
             self._return(connection)
@@ -79,7 +87,7 @@ class Handover:
         if connection := self.take_now(owner):
             return connection
         with figures.acquiring():
-            while self._places >= self._size or self._queue.has_share(owner):
+            while self._places >= self._size or not self._queue.may_hold(owner):
                 left = await self._wait_for_turn(owner)
                 if left is None:
                     return await self._open(owner)
@@ -92,7 +100,9 @@ class Handover:
 
     def give_back(self, connection: Connection, owner: Owner) -> None:
         """Hand a connection to the next waiter, or keep it at hand; it is looked at when it is taken."""
-        if held := self._held.pop(owner) - 1:
+        if nodes.are_known:
+            self._queue.let_go(owner)
+        elif held := self._held.pop(owner) - 1:
             self._held[owner] = held
         self._idle.append((self._loop.time(), connection))
         if self._queue.waiting:

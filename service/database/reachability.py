@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from service.database.failures import words
+from service.database.placement import follow
 from service.errors import UnavailableError
 from service.outages import Outage
 
@@ -37,7 +38,7 @@ class FirstContact:
     """A task of each worker that tries the database as the worker starts, and until it can be reached.
 
     The service serves meanwhile. Once the database has answered, the connections of requests notice what happens to
-    it. A serverless database may then fall asleep, so it is not asked again without need.
+    it. A serverless database may then fall asleep, so it is not asked again, unless it is a cluster of several nodes.
     """
 
     def __init__(self) -> None:
@@ -67,6 +68,7 @@ class FirstContact:
             else:
                 if unsupported:
                     logger.error(unsupported)
+                await follow(client)
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_RETRY)
