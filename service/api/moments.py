@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime, time, timezone
 from difflib import get_close_matches
 from functools import cache, lru_cache
-from zoneinfo import available_timezones
+from importlib.resources import files
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # RFC 3339 section 5.6, and what can mean only one thing: no seconds, a shorter offset, a space before the offset.
@@ -106,5 +106,9 @@ def read_zone(text: str) -> str:
 
 @cache
 def _zones() -> dict[str, str]:
-    """The zones by their names in lower case. To gather them takes 10 ms, a walk through folders, so once is enough."""
-    return {name.lower(): name for name in sorted(available_timezones())} | {"etc/unknown": "UTC"}
+    """The zones by their names in lower case, as the package `tzdata` lists them.
+
+    `zoneinfo.available_timezones()` would add the machine's own, such as `localtime`, which differs between machines.
+    """
+    names = (files("tzdata") / "zones").read_text(encoding="ascii").split()
+    return {name.lower(): name for name in names} | {"etc/unknown": "UTC"}

@@ -109,7 +109,7 @@ async def test_the_zone_decides_which_day_is_today_and_when_it_begins_and_ends(a
     "zone",
     [
         "Berlin", "Europe/Berlin ", "Etc", "unknown", "CET+1", "+01:00", "../Europe/Berlin", "/etc/localtime",
-        "UTC\0", "😀", "a" * 5000,
+        "UTC\0", "😀", "a" * 5000, "localtime", "posixrules", "posix/UTC", "right/UTC",
     ],
 )  # fmt: skip
 async def test_an_unknown_zone_is_refused(alice, refusal, statements, zone):
