@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -26,6 +27,7 @@ requests = logging.getLogger("doable.requests")
 FIELDS = "fields"
 FLUSH_AFTER = 0.1  # seconds
 DRAIN_WITHIN = 1.0  # seconds that the last lines may take to be written when the process ends
+PLAIN = re.compile(r"[^\s\"=\\]+")
 ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -47,15 +49,27 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people: time, level, message and `name=value` fields; a stack below it if there is one."""
+    """A line for people: time, level, message and `name=value` fields; a stack below it if there is one.
+
+    The fields are in logfmt: a value that is empty or holds white space, quotes, `=` or control characters is quoted.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the record as text."""
-        fields = getattr(record, FIELDS, {})
+        fields = {name: value for name, value in getattr(record, FIELDS, {}).items() if value is not None}
+        stack = fields.pop("stack", None) or (self.formatException(record.exc_info) if record.exc_info else "")
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         line = f"{time} {record.levelname.lower():7} {record.getMessage()}"
-        line += "".join(f" {name}={value}" for name, value in fields.items() if value is not None)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line += "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
+        return f"{line}\n{stack}".rstrip("\n")
+
+
+def _quoted(value: object) -> str:
+    """`value` as text, in quotes and with JSON's escapes where a reader could not tell where it ends."""
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if text.isprintable() and PLAIN.fullmatch(text):
+        return text
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 class Ended(NamedTuple):

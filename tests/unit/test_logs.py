@@ -92,6 +92,38 @@ def test_people_read_time_level_message_and_the_fields_that_are_set():
     assert line[8:] == " info    request method=GET status=404"
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("two words", '"two words"'),
+        ('say "hi"', r'"say \"hi\""'),
+        ("a=b", '"a=b"'),
+        ("C:\\", r'"C:\\"'),
+        ("", '""'),
+        ("first\nsecond\r", r'"first\nsecond\r"'),
+        ("\x1b[31mred", r'"\u001b[31mred"'),
+        ("\x9b31mred", r'"\u009b31mred"'),
+        ("a\u2028b", r'"a\u2028b"'),
+        ("\u202etxt", r'"\u202etxt"'),
+        ("\ud800", r'"\ud800"'),
+        ("Ünïcode", "Ünïcode"),
+        ("/api/{user_id}/tasks", "/api/{user_id}/tasks"),
+        (True, "True"),
+        (["title", "tags[]"], "title,tags[]"),
+        (["title", "line 1"], '"title,line 1"'),
+    ],
+)
+def test_people_can_tell_where_a_value_ends_whatever_is_in_it(value, written):
+    line = logs.TextFormatter().format(record("request", before=1, value=value, after=2))
+    assert line[8:] == f" info    request before=1 value={written} after=2"
+
+
+def test_people_read_a_stack_that_is_a_field_below_the_line_too():
+    lines = logs.TextFormatter().format(record("blocked", stack="first\n  second\n", seconds=2)).split("\n")
+    assert lines[0].endswith(" info    blocked seconds=2")
+    assert lines[1:] == ["first", "  second"]
+
+
 def test_people_read_the_stack_below():
     lines = logs.TextFormatter().format(record(level=logging.WARNING, error=raised(ValueError("told")))).splitlines()
     assert lines[0].endswith(" warning request")
