@@ -81,7 +81,6 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.ctx.verifier = token_verifier(settings, app.ctx.published_keys)
     app.ctx.readiness = Readiness(app.ctx.published_keys)
     app.ctx.expects_no_proxy = not settings.proxies_count  # until a request shows otherwise
-    app.ctx.draining = False  # true from the first signal to stop on
     app.ctx.seat = None  # where a worker that has neighbours publishes its figures
     app.ctx.live = Hub(per_user=settings.event_streams_per_user, in_all=settings.event_streams)
     app.ctx.uploads = uploads.Uploads()

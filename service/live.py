@@ -74,7 +74,7 @@ class Hub:
         self._anybody = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.open = 0
-        self.draining = False
+        self.draining = False  # true from the first signal to stop on
 
     @contextmanager
     def subscribe(self, user_id: str) -> Iterator[Subscription]:

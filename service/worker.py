@@ -139,7 +139,6 @@ class Life:
 
     def _stop(self) -> None:
         self._finished = sum(figures.requests.values())
-        self._app.ctx.draining = True
         self._app.ctx.live.drain()
         self._loop.call_later(self._app.ctx.settings.drain_delay, self._close)
 

@@ -32,7 +32,7 @@ async def live(_request: ApiRequest) -> HTTPResponse:
 async def ready(request: ApiRequest) -> HTTPResponse:
     """Say whether requests can be answered, as of a second ago at most."""
     readiness: Readiness = request.app.ctx.readiness
-    report = DRAINING if request.app.ctx.draining else await readiness.report(request.database)
+    report = DRAINING if request.app.ctx.live.draining else await readiness.report(request.database)
     if report.status == "ok":
         return json_value(report)
     answer = json_value(report, 503)

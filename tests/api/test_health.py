@@ -149,7 +149,7 @@ async def test_without_a_key_set_nothing_is_said_of_keys(app, http, monkeypatch)
 
 
 async def test_about_to_stop_it_is_not_ready_and_asks_nobody(app, http, statements, monkeypatch):
-    monkeypatch.setattr(app.ctx, "draining", True)
+    monkeypatch.setattr(app.ctx.live, "draining", True)
     with statements() as seen:
         response = await http.get("/health")
     assert (response.status_code, response.json()["status"]) == (503, "draining")
