@@ -9,6 +9,7 @@ import pytest
 from service.api import responses
 from service.database import upkeep
 from service.models import user
+from tests.locks import WAITING
 
 # An id that nothing else holds by chance, with what an address may hold.
 ADA = "auth0|Ada.7f3a91'%_\\x"
@@ -223,6 +224,27 @@ class TestInterrupted:
         await connection.execute("UPDATE tasks SET deleted_at = now() - interval '40 days'")
         assert await upkeep.purge(pool, settings) == 0
         assert await upkeep.finish_erasures(pool) == 1_000
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["the user's row is left", "the user's row is gone"])
+async def test_a_restore_that_waits_for_an_erasure_finds_no_task(alice, connection, refusal, eventually, swept):
+    task = await alice.make()
+    await alice.delete(f"{alice.path}/{task['id']}")
+    path = f"/api/me/trash/{task['id']}/restore"
+
+    async def both_wait() -> bool:
+        return await connection.fetchval(WAITING) == 2
+
+    async with connection.transaction():
+        await connection.execute("SELECT erase_owner('alice')")
+        while swept and await connection.fetchval("SELECT count(*) FROM users WHERE id = 'alice'"):
+            await connection.execute("SELECT sweep_erased('alice', 1000)")
+        sent = [{}, {"headers": {"Idempotency-Key": "restore-1"}}]
+        restoring = [asyncio.create_task(alice.post(path, **options)) for options in sent]
+        await eventually(both_wait)
+    for response in await asyncio.gather(*restoring):
+        refusal(response, 404, "task_not_found")
+    assert await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NULL") == 0
 
 
 async def test_more_live_tasks_than_one_transaction_removes_go_in_pages(alice, connection):
