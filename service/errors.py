@@ -6,10 +6,16 @@ from typing import NamedTuple
 
 
 class FieldError(NamedTuple):
-    """One thing wrong with one field, parameter or line of what a client sent."""
+    """One thing wrong with one field, parameter or line of what a client sent.
+
+    Several errors may have the same `hint`; an answer gives it once. `is_known` is false if the client made up the
+    name of the field.
+    """
 
     field: str
     message: str
+    hint: str = ""
+    is_known: bool = True
 
 
 class DoableError(Exception):
@@ -253,8 +259,20 @@ class InvalidInputError(DoableError):
 
     def __init__(self, errors: list[FieldError]) -> None:
         """Make one sentence of `errors`, which must not be empty."""
-        super().__init__("; ".join(f"{field}: {message}" if field else message for field, message in errors) + ".")
         self.errors = errors
+        parts = [f"{field}: {message}" if field else message for field, message in self.messages]
+        text = "; ".join(parts).replace("?; ", "? ")
+        super().__init__(text if text.endswith("?") else f"{text}.")
+
+    @property
+    def messages(self) -> list[tuple[str, str]]:
+        """The field and the message of each error, the first of those with the same hint followed by the hint."""
+        found, given = [], {""}
+        for field, message, hint, _ in self.errors:
+            joint = " " if message.endswith("?") else "; "
+            found.append((field, message if hint in given else f"{message}{joint}{hint}"))
+            given.add(hint)
+        return found
 
 
 class UnavailableError(DoableError):

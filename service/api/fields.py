@@ -98,7 +98,7 @@ def rule(kind: type[msgspec.Struct], name: str) -> str:
 
 def within(place: str, faults: list[FieldError]) -> list[FieldError]:
     """The faults of something that is itself at `place` in what was sent."""
-    return [FieldError(f"{place}.{field}" if field else place, message) for field, message in faults]
+    return [fault._replace(field=f"{place}.{fault.field}" if fault.field else place) for fault in faults]
 
 
 def _sentence(kind: Any) -> str | None:  # noqa: ANN401 - any type that msgspec knows
@@ -129,7 +129,7 @@ def _faults(value: object, kind: type[msgspec.Struct], *, strict: bool) -> list[
         if name == kind.__struct_config__.tag_field:
             continue
         if name not in known:
-            faults.append(FieldError(shortened(name), _unknown(name, tuple(known))))
+            faults.append(_unknown(name, tuple(known)))
         elif message := _misfit(content, known[name].type, strict=strict):
             faults.extend(
                 _inside(content, known[name].type, name, strict=strict)
@@ -182,11 +182,11 @@ def _reader(kind: Any) -> Callable[[Any], object] | None:  # noqa: ANN401 - any 
     return next(filter(None, map(_reader, get_args(kind))), None)
 
 
-def _unknown(name: str, known: tuple[str, ...]) -> str:
-    if not known:
-        return "is not known; there is none to send"
-    hint = foreign.meant_by(name, known)
-    return f"is not known; {f'{hint} ' if hint else ''}known are {', '.join(known)}"
+def _unknown(name: str, known: tuple[str, ...]) -> FieldError:
+    meant = foreign.meant_by(name, known)
+    message = f"is not known; {meant}" if meant else "is not known"
+    hint = f"known are {', '.join(known)}" if known else "there is none to send"
+    return FieldError(shortened(name), message, hint, is_known=False)
 
 
 def _example(kind: Any) -> str:  # noqa: ANN401 - any type that msgspec knows

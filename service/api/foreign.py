@@ -10,7 +10,7 @@ LONGEST = 40  # characters; a longer name is nobody's typing error
 CUTOFF = 0.7  # 'titel' for 'title' is 0.8
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 INDEXED = re.compile(r"(.+)\[\d*\]", re.DOTALL)
-PAGES = "pages take 'limit', and then the 'cursor' of the Link header;"
+PAGES = "pages take 'limit', and then the 'cursor' of the Link header"
 
 # What other task services and their frontends say, and what it is here: the first ones that a route knows.
 OTHERS_WORDS: dict[str, tuple[str, ...]] = {
@@ -36,7 +36,7 @@ def meant_by(name: str, known: tuple[str, ...]) -> str | None:
     if len(name) > LONGEST:
         return None
     if (indexed := INDEXED.fullmatch(name)) and indexed[1] in known:
-        return f"send it as '{indexed[1]}', once for each value: {indexed[1]}=a&{indexed[1]}=b;"
+        return f"send it as '{indexed[1]}', once for each value: {indexed[1]}=a&{indexed[1]}=b"
     plain = CAMEL.sub("_", name.strip()).replace("-", "_").lower()
     if plain in PAGING and "cursor" in known:
         return PAGES

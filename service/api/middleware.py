@@ -169,6 +169,8 @@ def conclude(request: ApiRequest, status: int, *, ended: str = "") -> None:
         _warn_of_proxy(request)
     if request.failure:
         fields["failure"] = request.failure
+    if request.invalid_fields:
+        fields["invalid_fields"] = request.invalid_fields
     if ended:
         fields["ended"] = ended
     logs.tell_of_request(fields)

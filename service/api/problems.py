@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -19,6 +20,7 @@ from service.metrics import figures
 logger = logging.getLogger("doable.errors")
 
 MEDIA_TYPE = "application/problem+json"
+INDEX = re.compile(r"\[\d+\]")  # of an item in the name of a field, as in tasks[3].title
 
 
 class Problem(NamedTuple):
@@ -203,7 +205,7 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def details(problem: Problem, detail: str, request_id: str, error: BaseException | None = None) -> ProblemDetails:
     """The body that tells of `problem`, and what `error` knows beside it: faults of input, a task, an operation."""
-    faults = [Fault(*fault) for fault in error.errors] if isinstance(error, errors.InvalidInputError) else UNSET
+    faults = [Fault(*fault) for fault in error.messages] if isinstance(error, errors.InvalidInputError) else UNSET
     failed = error if isinstance(error, errors.BatchFailedError) else None
     return ProblemDetails(
         type=f"urn:doable:problem:{problem.code}",
@@ -249,6 +251,7 @@ async def answer(request: ApiRequest, error: BaseException) -> HTTPResponse:
     if isinstance(error, errors.DoableError) and type(error) in CODES:
         problem, detail = PROBLEMS[CODES[type(error)]], error.detail
         request.failure = getattr(error, "reason", None) or getattr(error, "kind", None) or problem.code
+        request.invalid_fields = _names(error.errors) if isinstance(error, errors.InvalidInputError) else ()
         if problem.code == "rate_limited":
             figures.refused_by_rate("user" if request.identity else "address")
         elif problem.code == "too_many_heavy_requests":
@@ -269,3 +272,8 @@ async def answer(request: ApiRequest, error: BaseException) -> HTTPResponse:
         fields = {"request_id": request.request_id, "kind": request.failure}
         logger.log(level, problem.title, exc_info=error, extra={"fields": fields})
     return response(request, problem, detail, error)
+
+
+def _names(faults: list[errors.FieldError]) -> list[str]:
+    """The names of the fields at fault, for the log: each once, without indices, and none that a client made up."""
+    return [*dict.fromkeys(INDEX.sub("[]", fault.field) if fault.is_known else "unknown" for fault in faults)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from codecs import BOM_UTF8
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 from typing import Any, cast
@@ -41,6 +42,8 @@ class ApiRequest(Request[Any, Any]):
     allowance: Allowance | None = None
     # Why the answer is what it is, in words for the log alone.
     failure: str | None = None
+    # The names of the fields that the answer finds fault with, for the log.
+    invalid_fields: Sequence[str] = ()
 
     # Whether the answer is a stream, which ends long after it began.
     streams: bool = False

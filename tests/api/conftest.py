@@ -56,7 +56,7 @@ def refusal() -> Callable[..., dict]:
         assert body["request_id"] == headers["x-request-id"]
         assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", body["request_id"])
         assert body["title"]
-        assert re.fullmatch(r"\S.*\.", body["detail"], re.DOTALL)
+        assert re.fullmatch(r"\S.*[.?]", body["detail"], re.DOTALL)
         assert [error["field"] for error in body.get("errors", ())] == list(fields)
         assert all(error["message"] for error in body.get("errors", ()))
         assert headers.get("www-authenticate") == CHALLENGES.get(code)

@@ -43,6 +43,58 @@ class TestShape:
         assert body["detail"] == "; ".join(f"{error['field']}: {error['message']}" for error in body["errors"]) + "."
 
     @pytest.mark.parametrize(
+        ("line", "body"),
+        [
+            ("POST /api/me/tasks", {"titel": "x", "colour": 1, "title": "x"}),
+            ("GET /api/me/tasks?titel=x&colour=1", None),
+            ("POST /api/me/tasks/batch", {"operations": [{"op": "create", "task": {"title": "x", "titel": "x"}}] * 2}),
+            ("POST /api/me/import", {"tasks": [{"title": "x", "titel": "x"}, {"title": "x", "colour": 1}]}),
+        ],
+    )
+    async def test_an_answer_lists_the_known_names_once_however_many_are_not_known(self, alice, line, body):
+        method, path = line.split(" ")
+        response = await alice.request(method, path, json=body)
+        assert response.status_code == 422
+        first, second = (error["message"] for error in response.json()["errors"])
+        assert "; known are " in first.replace("? ", "; ")
+        assert first.startswith("is not known")
+        assert second.startswith("is not known")
+        assert "known are" not in second
+        assert not second.endswith((";", " "))
+        assert response.json()["detail"].count("known are") == 1
+
+    async def test_the_header_of_a_table_is_told_the_columns_once(self, alice):
+        sent = {"content": "title,colour,shape\nx,y,z\n", "headers": {"Content-Type": "text/csv"}}
+        response = await alice.request("POST", "/api/me/import", **sent)
+        assert response.status_code == 422
+        assert [error["message"].count("the columns are") for error in response.json()["errors"]] == [1, 0]
+
+    @pytest.mark.parametrize(
+        ("line", "body", "names"),
+        [
+            ("POST /api/me/tasks", {"title": " ", "due_date": "s3cret"}, ["title", "due_date"]),
+            ("POST /api/me/tasks", {"title": "x", "s3cret": "x", "s3cret-too": "x"}, ["unknown"]),
+            ("GET /api/me/tasks?limit=0&s3cret&tag=", None, ["limit", "unknown"]),
+            ("POST /api/me/import", {"tasks": [{"title": ""}, {"title": "", "tags": 1}]},
+             ["tasks[].title", "tasks[].tags"]),
+            ("POST /api/me/tasks/batch", {"operations": [{"op": "delete", "id": "s3cret"}]}, ["operations[].id"]),
+        ],
+    )  # fmt: skip
+    async def test_the_log_names_the_fields_at_fault_and_nothing_that_was_sent(self, alice, caplog, line, body, names):
+        method, path = line.split(" ")
+        with caplog.at_level("INFO", "doable.requests"):
+            assert (await alice.request(method, path, json=body)).status_code == 422
+        (fields,) = [record.fields for record in caplog.records if record.name == "doable.requests"]
+        assert (fields["failure"], fields["invalid_fields"]) == ("validation_error", names)
+        assert "s3cret" not in str(fields)
+
+    async def test_the_log_names_no_fields_where_none_are_at_fault(self, alice, caplog):
+        with caplog.at_level("INFO", "doable.requests"):
+            assert (await alice.get(f"{alice.path}/1")).status_code == 404
+        (fields,) = [record.fields for record in caplog.records if record.name == "doable.requests"]
+        assert "invalid_fields" not in fields
+
+    @pytest.mark.parametrize(
         ("change", "message"),
         [
             ({"completed": "true"}, "must be true or false, without quotation marks"),

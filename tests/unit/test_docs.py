@@ -25,7 +25,7 @@ from service.api import schemas
 from service.api.listing import ListParameters
 from service.api.problems import PROBLEMS, ProblemDetails, details
 from service.config import Settings
-from service.errors import InvalidInputError
+from service.errors import FieldError, InvalidInputError
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -202,8 +202,8 @@ def test_every_problem_in_a_page_has_the_form_that_the_service_gives():
         ), page  # fmt: skip
         assert [name for name in PROBLEM_MEMBERS if name in problem] == list(problem), page
         if "errors" in problem:
-            faults = "; ".join(f"{fault['field']}: {fault['message']}" for fault in problem["errors"])
-            assert problem["detail"] == f"{faults}.", page
+            faults = [FieldError(fault["field"], fault["message"]) for fault in problem["errors"]]
+            assert problem["detail"] == InvalidInputError(faults).detail, page
 
 
 def test_every_list_of_known_fields_in_a_page_is_one_that_the_service_gives():

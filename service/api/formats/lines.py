@@ -89,7 +89,7 @@ def _columns(line: Line) -> dict[str, Any]:
         task = _read(line.value)
         columns = {"uid": new_uid(), **columns_of(task), **_moments(task)}
     except InvalidInputError as error:
-        raise InvalidInputError([_placed(line, *fault) for fault in error.errors]) from None
+        raise InvalidInputError([_placed(line, fault) for fault in error.errors]) from None
     except MalformedInputError:
         raise MalformedInputError(f"{_place(line.place)} is not valid JSON in UTF-8.") from None
     return columns
@@ -119,9 +119,9 @@ def _moments(task: ImportedTask) -> dict[str, datetime]:
     return kept
 
 
-def _placed(line: Line, field: str, message: str) -> FieldError:
-    place = _place(line.place) if field == "body" else line.place + field
-    return FieldError(place, message + line.hints.get(field, ""))
+def _placed(line: Line, fault: FieldError) -> FieldError:
+    place = _place(line.place) if fault.field == "body" else line.place + fault.field
+    return fault._replace(field=place, message=fault.message + line.hints.get(fault.field, ""))
 
 
 def _place(place: str) -> str:

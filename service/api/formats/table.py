@@ -31,6 +31,7 @@ SWITCHES = {"true": True, "false": False}
 SEPARATORS = re.compile(r"[\s_-]+")
 NAMES = {name.replace("_", ""): name for name in (*COLUMNS, "user_id")}
 MOMENT = "; format the column as YYYY-MM-DDTHH:MM:SSZ, or as text"
+COLUMNS_ARE = f"the columns are {', '.join(COLUMNS)}"
 HINTS = dict.fromkeys(("due_at", *KEPT), MOMENT) | {
     "due_date": "; format the column as YYYY-MM-DD before you save the table",
     "completed": "; write TRUE or FALSE",
@@ -103,21 +104,21 @@ def read(body: bytes) -> Iterator[Line | None]:
 def _header(sheet: Sheet, cells: list[str]) -> list[str]:
     """The name of each column; an empty one for a column that must be empty."""
     names: list[str] = []
-    faults: list[str] = []
+    faults: list[FieldError] = []
     for cell in cells:
         name = NAMES.get(SEPARATORS.sub("", cell).lower(), "")
         if name and name in names:
-            faults.append(f"names the column {name} twice")
+            faults.append(FieldError(sheet.place, f"names the column {name} twice"))
         elif cell and not name:
-            faults.append(f"{cell[:50]!r} is not a column; the columns are {', '.join(COLUMNS)}")
+            faults.append(FieldError(sheet.place, f"{cell[:50]!r} is not a column", COLUMNS_ARE))
         if len(faults) == fields.MAXIMUM_FAULTS:
             break
         names.append(name)
     else:
         if "title" not in names:
-            faults.append("must name the column title")
+            faults.append(FieldError(sheet.place, "must name the column title"))
     if faults:
-        raise InvalidInputError([FieldError(sheet.place, fault) for fault in faults])
+        raise InvalidInputError(faults)
     return names
 
 
