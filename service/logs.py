@@ -12,8 +12,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import lru_cache
-from time import time as now
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 import msgspec
 
@@ -67,29 +66,22 @@ class TextFormatter(logging.Formatter):
 def _quoted(value: object) -> str:
     """`value` as text, in quotes and with JSON's escapes where a reader could not tell where it ends."""
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    if text.isprintable() and PLAIN.fullmatch(text):
-        return text
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    is_printable = text.isprintable()
+    return text if is_printable and PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=not is_printable)
 
 
-class Ended(NamedTuple):
-    """A request that has ended: when, in seconds since 1970, and what its line tells."""
+class StdoutHandler(logging.StreamHandler[TextIO]):
+    """Gather records and hand their lines to the writer's thread a tenth of a second later; warnings at once.
 
-    at: float
-    fields: dict[str, object]
-
-
-class GatheringHandler(logging.StreamHandler[TextIO]):
-    """Gather lines and hand them to the writer's thread a tenth of a second later, or at once if they are urgent.
-
-    A system call for each line would cost the event loop more than the line does. Request lines are formatted only
-    then: a thousand in a row take 2 µs each, one at a time among all else 9, for each finds the caches cold.
+    A system call for each line would cost the event loop more than the line does. The records of requests are
+    formatted only then: a thousand in a row take 2 µs each, one at a time among all else 9, for each finds the caches
+    cold.
     """
 
     def __init__(self, stream: TextIO) -> None:
         """Write to `stream`: through a thread if it has a file descriptor, else directly."""
         super().__init__(stream)
-        self._gathered: list[str | Ended] = []
+        self._gathered: list[str | logging.LogRecord] = []
         self._due: asyncio.TimerHandle | None = None
         self.writer: Writer | None = None
         with contextlib.suppress(AttributeError, io.UnsupportedOperation):  # a stream in memory, which is never full
@@ -98,25 +90,19 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
         try:
-            self.gather(self.format(record))
+            # What other records hold may change after they are logged.
+            self._gathered.append(record if record.name == requests.name else self.format(record))
             if record.levelno >= logging.WARNING:
                 self.flush()
+            elif self._due is None:
+                self._flush_later()
         except Exception:  # noqa: BLE001 - logging must not fail a request; this is how the base class does it
             self.handleError(record)
-
-    def gather(self, line: str | Ended) -> None:
-        """Write a line that is formatted already, or one of a request."""
-        self._gathered.append(line)
-        if self._due is None:
-            try:
-                self._due = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._flush)
-            except RuntimeError:  # no loop runs, so nobody waits for us
-                self._flush()
 
     def flush(self) -> None:
         """Hand over what was gathered. Raises OSError and ValueError if there is no thread and the stream does."""
         gathered, self._gathered = self._gathered, []
-        lines = [line if isinstance(line, str) else _line_of(line) for line in gathered]
+        lines = [line if isinstance(line, str) else self.format(line) for line in gathered]
         if self.writer is None:
             self.stream.write(self.terminator.join([*lines, ""]) if lines else "")
             super().flush()
@@ -135,18 +121,18 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
             logger.name, logging.WARNING, "", 0, "log lines dropped, stdout was not read", (), None, extra=fields
         ))  # fmt: skip
 
+    def _flush_later(self) -> None:
+        try:
+            self._due = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._flush)
+        except RuntimeError:  # no loop runs in this thread
+            self._flush()
+
     def _flush(self) -> None:
         self._due = None
         try:
             self.flush()
         except (OSError, ValueError):  # a broken or a closed stdout: said on stderr, as the base class does it
             self.handleError(logging.makeLogRecord({"msg": "lines were lost"}))
-
-
-class _Direct:
-    """The handler that takes finished lines, while lines are JSON."""
-
-    handler: GatheringHandler | None = None
 
 
 def dropped() -> int:
@@ -171,24 +157,16 @@ def end_threads() -> None:
 
 def _writers() -> list[Writer]:
     handlers = logging.getLogger().handlers
-    return [handler.writer for handler in handlers if isinstance(handler, GatheringHandler) and handler.writer]
+    return [handler.writer for handler in handlers if isinstance(handler, StdoutHandler) and handler.writer]
 
 
-def tell_of_request(fields: dict[str, object]) -> None:
-    """Log that a request has ended; `fields` say which and how.
-
-    It is the one line that every request costs, so it goes past logging's records, filters and locks.
-    """
-    handler = _Direct.handler
-    if handler is None or not requests.isEnabledFor(logging.INFO):
-        requests.info("request", extra={FIELDS: fields})
-        return
-    handler.gather(Ended(now(), fields))
-
-
-def _line_of(ended: Ended) -> str:
-    line = {"time": _moment(ended.at), "level": "info", "logger": requests.name, "message": "request", **ended.fields}
-    return _json(line)
+def request_ended(fields: dict[str, object]) -> None:
+    """Log that a request has ended; `fields` say which and how, and must not be changed afterwards."""
+    if requests.isEnabledFor(logging.INFO):
+        # What `requests.info` does, in 2 µs instead of 3.5: every request pays for it.
+        record = logging.getLogRecordFactory()(requests.name, logging.INFO, "", 0, "request", (), None)
+        record.__dict__[FIELDS] = fields
+        requests.handle(record)
 
 
 def _json(line: dict[str, object]) -> str:
@@ -199,8 +177,7 @@ def _json(line: dict[str, object]) -> str:
 
 
 def put_before_all(add: Callable[[logging.LogRecord], bool]) -> None:
-    """Let every line that is written from now on pass the filter `add` first, those of requests too."""
-    _Direct.handler = None  # the short way would go past it
+    """Let every line that is written from now on pass the filter `add` first."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(add)
 
@@ -217,15 +194,13 @@ def _second(seconds: int) -> str:
 
 def configure(settings: Settings) -> None:
     """Send every logger of this process to stdout in the configured form."""
-    handler = GatheringHandler(sys.stdout)
-    in_json = settings.log_format == "json"
-    handler.setFormatter(JsonFormatter() if in_json else TextFormatter())
-    _Direct.handler = handler if in_json else None
+    handler = StdoutHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     # What no line of ours tells need not be found out for each: https://docs.python.org/3/howto/logging.html#optimization
     logging._srcfile = None  # noqa: SLF001 - the documented switch for who called
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [*(one for one in root.handlers if not isinstance(one, StdoutHandler)), handler]
     root.setLevel(settings.log_level.upper())
     # Sanic hangs handlers of its own on its loggers; ours says it once, in one form.
     for name in ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets"):

@@ -173,7 +173,7 @@ def conclude(request: ApiRequest, status: int, *, ended: str = "") -> None:
         fields["invalid_fields"] = request.invalid_fields
     if ended:
         fields["ended"] = ended
-    logs.tell_of_request(fields)
+    logs.request_ended(fields)
 
 
 def _warn_of_proxy(request: ApiRequest) -> None:

@@ -14,7 +14,6 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
-from service import logs
 from service.api import events
 from service.models import Task, UserTasks
 from service.text import with_keys
@@ -91,7 +90,6 @@ def hub(app):
 @pytest.fixture
 def endings(caplog, monkeypatch):
     """Gives what the log says of each stream that has ended."""
-    monkeypatch.setattr(logs._Direct, "handler", None)  # requests go past logging's records, where they can
     caplog.set_level("INFO", logger="doable.requests")
     return lambda: [record.fields for record in caplog.records if "ended" in getattr(record, "fields", {})]
 

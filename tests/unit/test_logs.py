@@ -151,6 +151,42 @@ def test_everything_goes_to_stdout_in_the_configured_form_from_the_configured_le
         assert ("status=200" in lines[0]) == (form == "text")
 
 
+class Kept(logging.Handler):
+    """A handler of the standard library's kind, which keeps what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+@pytest.mark.parametrize("name", [None, "doable", "doable.requests"])
+def test_a_handler_on_a_logger_sees_the_record_of_each_request(logging_as_it_was, capsys, form, name):
+    handler, logger = Kept(), logging.getLogger(name)
+    logger.addHandler(handler)
+    try:
+        logs.configure(Settings.from_environ({"LOG_FORMAT": form}))
+        logs.request_ended({"method": "GET", "status": 200})
+    finally:
+        logger.removeHandler(handler)
+    (seen,) = handler.records
+    assert (seen.name, seen.levelno, seen.getMessage()) == ("doable.requests", logging.INFO, "request")
+    assert seen.fields == {"method": "GET", "status": 200}
+    assert logging.Formatter("%(levelname)s %(name)s %(message)s").format(seen) == "INFO doable.requests request"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "GET" in line
+    assert "200" in line
+
+
+def test_a_request_is_not_logged_below_the_configured_level(logging_as_it_was, capsys):
+    logs.configure(Settings.from_environ({"LOG_LEVEL": "warning"}))
+    logs.request_ended({"status": 200})
+    assert capsys.readouterr().out == ""
+
+
 def test_what_sanic_has_to_complain_of_is_told_in_our_form(logging_as_it_was, capsys):
     logging.getLogger("sanic.error").addHandler(logging.StreamHandler(sys.stderr))
     logs.configure(Settings())
@@ -178,7 +214,7 @@ async def test_a_broken_stdout_costs_lines_and_nothing_else(logging_as_it_was, m
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
     loop.set_exception_handler(lambda _, context: failed.append(context))
-    logs.tell_of_request({"status": 200})
+    logs.request_ended({"status": 200})
     for _ in range(3):
         await asyncio.sleep(0)
     loop.set_exception_handler(before)
