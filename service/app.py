@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 from sanic import Sanic
@@ -34,8 +36,8 @@ from service.api.readiness import Readiness
 from service.api.requests import ApiRequest
 from service.auth import published_keys, token_verifier
 from service.config import Settings
-from service.database.reachability import FirstContact
-from service.database.upkeep import DailyPurge
+from service.database.reachability import first_contact
+from service.database.upkeep import purge_daily
 from service.errors import ConfigurationError
 from service.limiting import rate_limiter
 from service.live import Hub
@@ -75,12 +77,11 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.config.PROXIES_COUNT = settings.proxies_count
     app.ctx.settings = settings
     app.ctx.allowed_origins = AllowList(settings.cors_origins)
-    app.ctx.daily_purge = DailyPurge(settings)
-    app.ctx.first_contact = FirstContact()
     app.ctx.published_keys = published_keys(settings)
     app.ctx.verifier = token_verifier(settings, app.ctx.published_keys)
     app.ctx.readiness = Readiness(app.ctx.published_keys)
     app.ctx.expects_no_proxy = not settings.proxies_count  # until a request shows otherwise
+    app.ctx.background = []  # the tasks of `_background`
     app.ctx.seat = None  # where a worker that has neighbours publishes its figures
     app.ctx.live = Hub(per_user=settings.event_streams_per_user, in_all=settings.event_streams)
     app.ctx.uploads = uploads.Uploads()
@@ -133,19 +134,33 @@ def _trace(app: Sanic[Any, Any]) -> None:
 
 async def _open(app: Sanic[Any, Any]) -> None:
     app.ctx.database = await database.connect(app.ctx.settings)
-    app.ctx.first_contact.start(app.ctx.database)
-    app.ctx.daily_purge.start(app.ctx.database)
-    app.ctx.live.start(app.ctx.database)
-    await metrics.open_board(app)
-    if app.ctx.published_keys:
-        app.ctx.published_keys.start()
+    app.ctx.background = [asyncio.create_task(work, name=name) for name, work in _background(app).items()]
+
+
+def _background(app: Sanic[Any, Any]) -> dict[str, Coroutine[Any, Any, None]]:
+    """What this worker does beside its requests, for as long as it serves.
+
+    Sanic's `add_task` does not serve here. Its `shutdown_tasks` waits for the tasks without running the event loop, so
+    one that needs a moment to end, such as a purge within a statement, keeps the process busy for ever.
+    """
+    connection, keys = app.ctx.database, app.ctx.published_keys
+    work = {
+        "first contact": first_contact(connection),
+        "daily purge": purge_daily(connection, app.ctx.settings),
+        "live events": app.ctx.live.watch(connection),
+    }
+    if keys:
+        work["published keys"] = keys.keep_fresh()
+    if app.ctx.seat:
+        work["metrics"] = metrics.keep_publishing(app)
+    return work
 
 
 async def _close(app: Sanic[Any, Any]) -> None:
-    await metrics.close_board(app)
-    await app.ctx.live.stop()
+    for task in app.ctx.background:
+        task.cancel()
+    await asyncio.gather(*app.ctx.background, return_exceptions=True)
+    metrics.publish_last(app)
     if app.ctx.published_keys:
-        await app.ctx.published_keys.stop()
-    await app.ctx.daily_purge.stop()
-    await app.ctx.first_contact.stop()
+        await app.ctx.published_keys.close()
     await database.close()

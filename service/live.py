@@ -7,12 +7,12 @@ for good. A revision that is looked at is never missed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from service.errors import TooManyStreamsError, UnavailableError
 from service.models import START, ChangePage, Positions, SyncPosition, UserTasks
@@ -70,9 +70,7 @@ class Hub:
         self._per_user = per_user
         self._in_all = in_all
         self._waiting: dict[str, Listeners] = {}
-        self._positions: Positions | None = None
         self._anybody = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self.open = 0
         self.draining = False  # true from the first signal to stop on
 
@@ -115,20 +113,9 @@ class Hub:
         for user_id in self._waiting:
             self.wake(user_id)
 
-    def start(self, connection: Connection) -> None:
-        """Begin to look over `connection` at what other processes write, while any client is connected."""
-        self._positions = Positions(connection)
-        # In a context of its own: it must not keep alive the request during which it might have been started.
-        self._task = asyncio.create_task(self._watch(), context=contextvars.Context())
-
-    async def stop(self) -> None:
-        """Look no more."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _watch(self) -> None:
+    async def watch(self, connection: Connection) -> NoReturn:
+        """Look over `connection` at what other processes write, while any client is connected, until cancelled."""
+        positions = Positions(connection)
         interval = INTERVAL
         while True:
             if not self._waiting:
@@ -136,7 +123,7 @@ class Hub:
                 await self._anybody.wait()
             await asyncio.sleep(interval)
             try:
-                await self._look()
+                await self._look(positions)
             except UnavailableError:
                 interval = min(2 * interval, LONGEST_INTERVAL)
             except Exception:
@@ -144,10 +131,10 @@ class Hub:
             else:
                 interval = INTERVAL
 
-    async def _look(self) -> None:
+    async def _look(self, positions: Positions) -> None:
         """Wake every stream that is not at its user's position, as far as that can be found."""
-        if not self._waiting or self._positions is None:
+        if not self._waiting:
             return
-        for user_id, position in (await self._positions.of([*self._waiting])).items():
+        for user_id, position in (await positions.of([*self._waiting])).items():
             if listeners := self._waiting.get(user_id):
                 listeners.wake(beyond=position)

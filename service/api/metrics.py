@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from hmac import compare_digest
-from typing import Any
+from typing import Any, NoReturn
 
 from sanic import Blueprint, HTTPResponse, Sanic
 from sanic.exceptions import NotFound
@@ -61,17 +60,16 @@ def gauges(app: Sanic[Any, Any]) -> dict[str, float]:
     return found
 
 
-async def open_board(app: Sanic[Any, Any]) -> None:
-    """Begin to publish this worker's figures, if there are other workers."""
-    app.ctx.publisher = asyncio.create_task(_keep_publishing(app)) if app.ctx.seat else None
+async def keep_publishing(app: Sanic[Any, Any]) -> NoReturn:
+    """Publish this worker's figures for the other workers every PUBLISH_EVERY seconds, until cancelled."""
+    while True:
+        app.ctx.seat.publish(counted(), gauges(app))
+        await asyncio.sleep(PUBLISH_EVERY)
 
 
-async def close_board(app: Sanic[Any, Any]) -> None:
-    """Publish for the last time."""
-    if app.ctx.publisher:
-        app.ctx.publisher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await app.ctx.publisher
+def publish_last(app: Sanic[Any, Any]) -> None:
+    """Publish what this worker has counted for the last time, if there are other workers."""
+    if app.ctx.seat:
         app.ctx.seat.publish(counted(), {})
 
 
@@ -83,9 +81,3 @@ def _text(app: Sanic[Any, Any]) -> bytes:
     app.ctx.seat.publish(counted(), gauges(app))
     serving, ended = app.ctx.seat.board.read()
     return metrics.text(serving, ended, __version__)
-
-
-async def _keep_publishing(app: Sanic[Any, Any]) -> None:
-    while True:
-        app.ctx.seat.publish(counted(), gauges(app))
-        await asyncio.sleep(PUBLISH_EVERY)

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from math import ceil
 from time import monotonic
+from typing import NoReturn
 
 import msgspec
 
@@ -56,19 +57,24 @@ class PublishedKeys:
         self._fetched_at = self._asked_at = float("-inf")
         self._waiting = 0  # requests that wait for the end of the cool-down
         self._fetching: asyncio.Task[bool] | None = None
-        self._keeper: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to keep the keys fresh. The issuer need not be there yet."""
-        self._keeper = asyncio.create_task(self._keep_fresh())
+    async def keep_fresh(self) -> NoReturn:
+        """Fetch the keys now and again, until cancelled. The issuer need not be there yet."""
+        retry = FIRST_RETRY
+        while True:
+            if await self.fetch():
+                retry, pause = FIRST_RETRY, REFRESH_EVERY
+            else:
+                pause, retry = retry, min(retry * 2, self._cooldown)
+            self._drop_stale()
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads workers, hides nothing
 
-    async def stop(self) -> None:
-        """End what `start` began."""
-        for task in (self._keeper, self._fetching):
-            if task:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+    async def close(self) -> None:
+        """End the fetch that is under way, if there is one."""
+        if self._fetching:
+            self._fetching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._fetching
 
     @property
     def _is_fetching(self) -> bool:
@@ -154,16 +160,6 @@ class PublishedKeys:
             await asyncio.sleep(left)
         finally:
             self._waiting -= 1
-
-    async def _keep_fresh(self) -> None:
-        retry = FIRST_RETRY
-        while True:
-            if await self.fetch():
-                retry, pause = FIRST_RETRY, REFRESH_EVERY
-            else:
-                pause, retry = retry, min(retry * 2, self._cooldown)
-            self._drop_stale()
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads workers, hides nothing
 
     async def _fetch(self) -> bool:
         try:

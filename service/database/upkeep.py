@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
+from typing import NoReturn
 
 from service.config import Settings
 from service.database.client import FairClient
@@ -65,38 +65,24 @@ async def _in_batches(client: FairClient, remove: Callable[[Session], Awaitable[
             return purged
 
 
-class DailyPurge:
-    """A task of each worker that empties the trash once a day; of workers that try at once, one does it."""
+async def purge_daily(client: FairClient, settings: Settings, first_within: float = FIRST_WITHIN) -> NoReturn:
+    """Purge for the first time at a random moment of `first_within` seconds, then every day, until cancelled.
 
-    def __init__(self, settings: Settings) -> None:
-        """Purge by TRASH_RETENTION_DAYS; nothing runs until `start`."""
-        self._settings = settings
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self, client: FairClient, first_within: float = FIRST_WITHIN) -> None:
-        """Purge through `client` for the first time at a random moment of `first_within` seconds, then every day."""
-        self._task = asyncio.get_running_loop().create_task(self._run(client, first_within))
-
-    async def stop(self) -> None:
-        """End it, in the middle of a batch if need be: what is not committed is purged another day."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self, client: FairClient, first_within: float) -> None:
-        await asyncio.sleep(first_within * secrets.randbelow(1_000) / 1_000)
-        while True:
-            try:
-                await finish_erasures(client)
-                purged = await purge(client, self._settings)
-                await forget_answers(client)
-            except UnavailableError as error:
-                logger.warning("the trash could not be emptied", extra={"fields": {"kind": error.kind}})
-            except Exception:
-                # Whatever it is, the worker serves on, and tomorrow is another day.
-                logger.exception("the trash could not be emptied")
-            else:
-                if purged:
-                    logger.info("emptied the trash", extra={"fields": {"purged": purged}})
-            await asyncio.sleep(DAY)
+    Each worker does so; of workers that try at once, one purges. What is not committed when it is cancelled is purged
+    another day.
+    """
+    await asyncio.sleep(first_within * secrets.randbelow(1_000) / 1_000)
+    while True:
+        try:
+            await finish_erasures(client)
+            purged = await purge(client, settings)
+            await forget_answers(client)
+        except UnavailableError as error:
+            logger.warning("the trash could not be emptied", extra={"fields": {"kind": error.kind}})
+        except Exception:
+            # Whatever it is, the worker serves on, and tomorrow is another day.
+            logger.exception("the trash could not be emptied")
+        else:
+            if purged:
+                logger.info("emptied the trash", extra={"fields": {"purged": purged}})
+        await asyncio.sleep(DAY)

@@ -107,27 +107,31 @@ async def test_one_process_purges_at_a_time(pool, settings, trash, connection):
     assert await upkeep.purge(pool, settings) == 6
 
 
+async def end(task: asyncio.Task, within: float) -> None:
+    """Cancel a task of the service, which must end within so many seconds."""
+    task.cancel()
+    await asyncio.wait([task], timeout=within)
+    assert task.cancelled()
+
+
 async def test_a_serving_worker_purges_by_itself_and_can_be_stopped(app, trash, connection, eventually, caplog):
-    daily = upkeep.DailyPurge(app.ctx.settings)
-    await daily.stop()
     with caplog.at_level(logging.INFO, "doable.upkeep"):
-        daily.start(app.ctx.database, first_within=0)
+        daily = asyncio.create_task(upkeep.purge_daily(app.ctx.database, app.ctx.settings, first_within=0))
 
         async def purged() -> bool:
             return await left(connection) == KEPT
 
         await eventually(purged)
         await eventually(lambda: caplog.messages == ["emptied the trash"])
-    await asyncio.wait_for(daily.stop(), 1)
+    await end(daily, within=1)
 
 
 async def test_a_purge_that_is_stopped_in_the_middle_leaves_no_connection_behind(app, trash, connection, alice):
     async with connection.transaction():
         await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
-        daily = upkeep.DailyPurge(app.ctx.settings)
-        daily.start(app.ctx.database, first_within=0)
+        daily = asyncio.create_task(upkeep.purge_daily(app.ctx.database, app.ctx.settings, first_within=0))
         await asyncio.sleep(0.1)
-        await asyncio.wait_for(daily.stop(), 2)
+        await end(daily, within=2)
     assert len(await left(connection)) == 14
     answers = await asyncio.gather(*(alice.get(alice.path) for _ in range(4 * app.ctx.settings.pool_size)))
     assert {answer.status_code for answer in answers} == {200}
@@ -137,15 +141,14 @@ async def test_the_daily_purge_outlives_a_database_that_is_away(settings, server
     monkeypatch.setattr(upkeep, "DAY", 0.01)
     away = replace(settings, database_url="postgres://ada@127.0.0.1:1/tasks")
     client = FairClient(connection_name="away", **credentials(away, away.database_url))
-    daily = upkeep.DailyPurge(away)
-    daily.start(client, first_within=0)
+    daily = asyncio.create_task(upkeep.purge_daily(client, away, first_within=0))
 
     def said() -> list[str]:
         return [record.message for record in caplog.records if record.name == "doable.upkeep"]
 
     await eventually(lambda: len(said()) > 1)
     assert set(said()) == {"the trash could not be emptied"}
-    await daily.stop()
+    await end(daily, within=1)
     await client.close()
 
 

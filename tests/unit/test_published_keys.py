@@ -27,7 +27,7 @@ async def published(make_issuer):
     await issuer.start()
     keys = PublishedKeys(f"{issuer.origin}/jwks", algorithms=ALL, cooldown=0.25, max_stale=60)
     yield issuer, keys
-    await keys.stop()
+    await keys.close()
     await issuer.stop()
 
 
@@ -157,7 +157,7 @@ async def test_a_rotated_key_is_found_for_a_token_without_a_key_id_by_one_fetch_
             await verifier.verify(forged)
     assert issuer.fetches == fetches + 1, "anybody can send such tokens"
     assert (await verifier.verify(token)).user_id == "alice"
-    await keys.stop()
+    await keys.close()
 
 
 async def test_a_key_that_is_published_without_an_id_serves_tokens_without_one(published):
@@ -276,7 +276,7 @@ async def test_an_issuer_that_is_away_at_start_is_found_when_it_comes(make_issue
     await issuer.start()
     await issuer.stop()
     keys = PublishedKeys(issuer.origin, algorithms=ALL, cooldown=0.1)
-    keys.start()
+    keeping = asyncio.create_task(keys.keep_fresh())
     with pytest.raises(UnavailableError):
         await keys.find("EdDSA", "first")
     await issuer.start()
@@ -284,7 +284,8 @@ async def test_an_issuer_that_is_away_at_start_is_found_when_it_comes(make_issue
         while keys.age == float("inf"):
             await asyncio.sleep(0.01)
     await keys.find("EdDSA", "first")
-    await keys.stop()
+    keeping.cancel()
+    await keys.close()
     await issuer.stop()
 
 
