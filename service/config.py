@@ -2,248 +2,216 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from service import parsing
+from service.environment import EnvironmentSettings, setting
 from service.errors import ConfigurationError
 from service.parsing import PUBLISHED_ALGORITHMS, SHARED_ALGORITHMS
 
 
-def _setting(parse: Callable[[str], Any], default: Any, help_text: str, *, secret: bool = False) -> Any:  # noqa: ANN401 - like dataclasses.field
-    """Declare a setting: how it is read, what it is when unset, and the sentence the reference prints."""
-    return dataclasses.field(default=default, metadata={"parse": parse, "help": help_text, "secret": secret})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(EnvironmentSettings):
     """Everything that can be configured; each field is the environment variable of the same name in capitals."""
 
-    database_url: str = _setting(
+    database_url: str = setting(
         parsing.text, "",
         "The URL of the PostgreSQL database, such as postgres://user:password@host:5432/name, in the format of Heroku "
         "and Neon.",
         secret=True,
     )  # fmt: skip
-    migrations_database_url: str = _setting(
+    migrations_database_url: str = setting(
         parsing.text, "",
         "A direct URL for migrations, if DATABASE_URL leads to a pooler. Unset: DATABASE_URL.",
         secret=True,
     )  # fmt: skip
-    better_auth_secret: str = _setting(
+    better_auth_secret: str = setting(
         parsing.secret_or_secrets, "",
         "The secret that signs HS256 tokens; at least 32 bytes. To rotate it, set the old and the new secret, "
         "separated by a comma: tokens of both are accepted, and the first signs.",
         secret=True,
     )  # fmt: skip
-    better_auth_secrets: tuple[str, ...] = _setting(
+    better_auth_secrets: tuple[str, ...] = setting(
         parsing.versioned_secrets, (),
         "The same in the format of Better Auth's own variable, such as 2:new,1:old. These secrets come before those "
         "of BETTER_AUTH_SECRET.",
         secret=True,
     )  # fmt: skip
-    better_auth_url: str = _setting(
+    better_auth_url: str = setting(
         parsing.web_address, "",
         "The address of Better Auth, such as https://app.example.com. Its published keys are read from there, and its "
         "tokens must name its origin as issuer and audience.",
     )  # fmt: skip
-    jwt_jwks_url: str = _setting(
+    jwt_jwks_url: str = setting(
         parsing.web_address, "", "The address of another issuer's key set (JWKS), used instead of BETTER_AUTH_URL's."
     )
-    allow_insecure_issuer: bool = _setting(
+    allow_insecure_issuer: bool = setting(
         parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
         "1 allows http:// addresses of key sets in a private network, such as http://auth:3000. This removes the "
         "proof that the keys are the issuer's: anyone who controls that network can sign in as any user.",
     )  # fmt: skip
-    jwt_algorithms: tuple[str, ...] = _setting(
+    jwt_algorithms: tuple[str, ...] = setting(
         parsing.algorithms, (),
         "The accepted algorithms, comma-separated, of HS256, EdDSA (or Ed25519), ES256, ES384, ES512, RS256 and "
         "PS256. Unset: HS256 with BETTER_AUTH_SECRET, the others with a key set.",
     )  # fmt: skip
-    jwt_issuer: tuple[str, ...] = _setting(
+    jwt_issuer: tuple[str, ...] = setting(
         parsing.words, (),
         "The accepted issuers (`iss`), comma-separated. Unset: the origin of BETTER_AUTH_URL for tokens of its key "
         "set, otherwise any.",
     )  # fmt: skip
-    jwt_audience: tuple[str, ...] = _setting(
+    jwt_audience: tuple[str, ...] = setting(
         parsing.words, (),
         "The accepted audiences (`aud`), comma-separated. Unset: the origin of BETTER_AUTH_URL for tokens of its key "
         "set, otherwise any.",
     )  # fmt: skip
-    jwt_user_claim: str = _setting(parsing.text, "sub", "The claim with the user's id.")
-    jwks_cooldown: float = _setting(
+    jwt_user_claim: str = setting(parsing.text, "sub", "The claim with the user's id.")
+    jwks_cooldown: float = setting(
         parsing.seconds(1, 3600), 30.0,
         "Minimum time between two fetches of the key set because of unknown key ids, in seconds.",
     )  # fmt: skip
-    jwks_max_stale: float = _setting(
+    jwks_max_stale: float = setting(
         parsing.seconds(60, 999_999), 86_400.0,
         "Time for which known keys stay trusted while the issuer does not answer, in seconds.",
     )  # fmt: skip
-    token_cache_size: int = _setting(
+    token_cache_size: int = setting(
         parsing.integer(0, 1_000_000), 10_000,
         "Number of verified tokens that each worker caches until they expire; 0 for none.",
     )  # fmt: skip
-    rate_limit: str = _setting(
+    rate_limit: str = setting(
         parsing.rate, "600/minute", "Maximum rate of requests per user, such as 600/minute; 'off' for no limit."
     )
-    auth_failure_limit: str = _setting(
+    auth_failure_limit: str = setting(
         parsing.rate, "100/minute", "Maximum rate of failed authentications per client address; 'off' for no limit."
     )
-    rate_limit_storage: str = _setting(
+    rate_limit_storage: str = setting(
         parsing.rate_storage, "memory",
         "Storage of the rate limit counters: 'memory' (each worker counts separately), or redis://host:6379/0 (shared "
         "by all workers).",
         secret=True,
     )  # fmt: skip
-    proxies_count: int = _setting(
+    proxies_count: int = setting(
         parsing.integer(0, 10), 0,
         "Number of your own proxies in front that append to X-Forwarded-For; the client's address is counted from its "
         "right end. On Heroku, the default is 1.",
     )  # fmt: skip
-    read_timeout: float = _setting(
+    read_timeout: float = setting(
         parsing.seconds(1, 300), 10.0, "Time limit for the arrival of a request, headers and body, in seconds."
     )
-    drain_delay: float = _setting(
+    drain_delay: float = setting(
         parsing.seconds(0, 60), 0.0,
         "Time after SIGTERM during which requests are still accepted while /health/ready already fails, in seconds. A "
         "load balancer can stop sending requests in this time.",
     )  # fmt: skip
-    metrics_token: str = _setting(
+    metrics_token: str = setting(
         parsing.token, "",
         "The bearer token with which Prometheus reads /metrics. Unset: only clients on this machine may read them.",
         secret=True,
     )  # fmt: skip
-    jwt_leeway: float = _setting(
+    jwt_leeway: float = setting(
         parsing.seconds(0, 120), 10.0,
         "Allowed difference between the issuer's clock and this machine's for 'exp' and 'nbf', in seconds.",
     )  # fmt: skip
-    host: str = _setting(parsing.text, "0.0.0.0", "The address to listen on.")  # noqa: S104 - a container must listen on all
-    port: int = _setting(parsing.integer(1, 65535), 8000, "The TCP port to listen on.")
-    web_concurrency: int = _setting(parsing.integer(1, 64), 1, "The number of worker processes.")
-    cors_origins: tuple[str, ...] = _setting(
+    host: str = setting(parsing.text, "0.0.0.0", "The address to listen on.")  # noqa: S104 - a container must listen on all
+    port: int = setting(parsing.integer(1, 65535), 8000, "The TCP port to listen on.")
+    web_concurrency: int = setting(parsing.integer(1, 64), 1, "The number of worker processes.")
+    cors_origins: tuple[str, ...] = setting(
         parsing.origin_list, (),
         "Origins of pages that may call the API from a browser, comma-separated, of any scheme. One `*` in the first "
         "label of a host matches letters, digits and hyphens: https://my-app-*.vercel.app. None by default.",
     )  # fmt: skip
-    task_quota: int = _setting(
+    task_quota: int = setting(
         parsing.integer(1, 1_000_000), 10_000, "Maximum number of live tasks per user. Another create gets 409."
     )
-    trash_quota: int = _setting(
+    trash_quota: int = setting(
         parsing.integer(1, 1_000_000), 20_000,
         "Maximum number of tasks in the trash of a user. Another deletion gets 409.",
     )  # fmt: skip
-    idempotency_bytes: int = _setting(
+    idempotency_bytes: int = setting(
         parsing.integer(2**20, 999_999_999), 10_485_760,
         "Maximum size of the stored responses to a user's Idempotency-Keys, in bytes. Beyond it: 409.",
     )  # fmt: skip
-    event_streams_per_user: int = _setting(
+    event_streams_per_user: int = setting(
         parsing.integer(1, 100_000), 20,
         "Maximum number of open event streams of one user in each worker. Another stream gets 429.",
     )  # fmt: skip
-    event_streams: int = _setting(
+    event_streams: int = setting(
         parsing.integer(1, 100_000), 2_000,
         "Maximum number of open event streams in each worker. Another stream gets 429.",
     )  # fmt: skip
-    trash_retention_days: int = _setting(
+    trash_retention_days: int = setting(
         parsing.integer(1, 3650), 30, "Days that a deleted task stays in the trash before it is deleted for good."
     )
-    db_connections: int = _setting(
+    db_connections: int = setting(
         parsing.integer(2, 10_000), 20,
         "The number of database connections that this service may use. The pools of all workers together use half of "
         "it, because two releases run at the same time during a deployment.",
     )  # fmt: skip
-    db_pgbouncer: bool = _setting(
+    db_pgbouncer: bool = setting(
         parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
         "1 if DATABASE_URL leads to PgBouncer (or another pooler) in transaction mode. Detected automatically if the "
         "host name contains '-pooler', as with Neon.",
     )  # fmt: skip
-    db_acquire_timeout: float = _setting(
+    db_acquire_timeout: float = setting(
         parsing.seconds(0.1, 60), 5.0, "Time that a request waits for a free connection before it gets 503, in seconds."
     )
-    db_statement_timeout: float = _setting(
+    db_statement_timeout: float = setting(
         parsing.seconds(0.1, 300), 5.0,
         "Time limit for one SQL statement, in seconds. After it, the statement is cancelled and the request gets 503.",
     )  # fmt: skip
-    db_connect_timeout: float = _setting(
+    db_connect_timeout: float = setting(
         parsing.seconds(0.1, 60), 10.0, "Time limit for opening a connection to the database, in seconds."
     )
-    migration_lock_timeout: float = _setting(
+    migration_lock_timeout: float = setting(
         parsing.seconds(0.1, 300), 3.0,
         "Time that a migration waits for a lock on a table before it lets requests run, in seconds; it tries four "
         "times.",
     )  # fmt: skip
-    otel_exporter_otlp_endpoint: str = _setting(
+    otel_exporter_otlp_endpoint: str = setting(
         parsing.collector, "",
         "The address of an OpenTelemetry collector that accepts traces over HTTP, such as http://localhost:4318; "
         "/v1/traces is appended. It turns tracing on, which needs doable[otel].",
     )  # fmt: skip
-    otel_exporter_otlp_traces_endpoint: str = _setting(
+    otel_exporter_otlp_traces_endpoint: str = setting(
         parsing.collector, "", "The same for traces only, with the whole path."
     )
-    otel_exporter_otlp_protocol: str = _setting(
+    otel_exporter_otlp_protocol: str = setting(
         parsing.one_of("http/protobuf"), "http/protobuf", "The protocol for traces. No other is supported."
     )
-    otel_traces_exporter: str = _setting(
+    otel_traces_exporter: str = setting(
         parsing.one_of("otlp", "none"), "",
         "'otlp' turns tracing on, with the endpoint http://localhost:4318 if none is set; 'none' turns it off.",
     )  # fmt: skip
-    otel_sdk_disabled: bool = _setting(
+    otel_sdk_disabled: bool = setting(
         parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
         "1 turns tracing off, regardless of the other settings.",
     )  # fmt: skip
-    trace_user_ids: bool = _setting(
+    trace_user_ids: bool = setting(
         parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
         "1 adds the user's id to traces, as `enduser.id`.",
     )  # fmt: skip
-    log_level: str = _setting(
+    log_level: str = setting(
         parsing.one_of("debug", "info", "warning", "error"), "info", "The minimum level of log entries."
     )
-    log_format: str = _setting(
+    log_format: str = setting(
         parsing.one_of("json", "text"), "json", "'json': one object per line, for machines; 'text': for people."
     )
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str], **defaults: str) -> Settings:
-        """Read the settings; `defaults` (by field name) stand in for variables that are unset or blank.
-
-        Raises ConfigurationError with a sentence for each faulty variable; it names the variable, never its value.
-        """
-        settings, faults = cls.read(environ, **defaults)
-        if faults:
-            raise ConfigurationError(*faults.values())
-        return settings
+    def _implied(cls, environ: Mapping[str, str]) -> dict[str, str]:
+        """On a Heroku dyno its router is the one proxy in front."""
+        return {"proxies_count": "1"} if "DYNO" in environ else {}
 
     @classmethod
-    def read(cls, environ: Mapping[str, str], **defaults: str) -> tuple[Settings, dict[str, str]]:
-        """Read the settings as `from_environ` does, and give the faults beside them: a sentence for each variable.
-
-        In the settings a faulty variable has its default.
-        """
-        if "DYNO" in environ:  # a Heroku dyno: its router is the one proxy in front
-            defaults.setdefault("proxies_count", "1")
-        values: dict[str, Any] = {}
-        faults: dict[str, str] = {}
-        for field in dataclasses.fields(cls):
-            name = field.name.upper()
-            text = environ.get(name, "").strip() or defaults.get(field.name, "")
-            if not text:
-                continue
-            try:
-                text.encode()
-                values[field.name] = field.metadata["parse"](text)
-            except UnicodeEncodeError:
-                faults[name] = f"{name} must be text in UTF-8."
-            except ValueError as error:
-                faults[name] = f"{name} must be {error}."
-        for name in ("better_auth_url", "jwt_jwks_url"):
-            safe = values.get("allow_insecure_issuer") or parsing.is_protected(values.get(name, "https:"))
-            if not safe:
-                faults[name.upper()] = f"{name.upper()} must be {parsing.WEB_ADDRESS}."
-                del values[name]
-        return cls(**values), faults
+    def _conflicts(cls, values: Mapping[str, Any]) -> dict[str, str]:
+        """Keys come over an open network only from where ALLOW_INSECURE_ISSUER says so."""
+        if values.get("allow_insecure_issuer"):
+            return {}
+        addresses = {name: values[name] for name in ("better_auth_url", "jwt_jwks_url") if name in values}
+        return {name: parsing.WEB_ADDRESS for name, url in addresses.items() if not parsing.is_protected(url)}
 
     def require_database(self) -> str:
         """The database's URL. Raises ConfigurationError when there is none."""
@@ -296,19 +264,3 @@ class Settings:
     def pool_size(self) -> int:
         """Connections one worker may hold: workers x pool x 2 overlapping releases fit in `db_connections`."""
         return max(1, self.db_connections // (2 * self.web_concurrency))
-
-    def masked(self) -> dict[str, str]:
-        """Every setting by its variable's name, for people to read; secrets show only whether they are set."""
-        return {
-            field.name.upper(): self._show(value, secret=field.metadata["secret"] and value != field.default)
-            for field in dataclasses.fields(self)
-            for value in (getattr(self, field.name),)
-        }
-
-    @staticmethod
-    def _show(value: Any, *, secret: bool) -> str:  # noqa: ANN401 - whatever a setting may hold
-        if value in ("", ()):
-            return "(not set)"
-        if secret:
-            return "(set)"
-        return ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
