@@ -1,4 +1,7 @@
-"""DATABASE_URL, in the forms that Heroku, Neon and libpq give it, as credentials for asyncpg."""
+"""DATABASE_URL, in the forms that Heroku, Neon and libpq give it, as credentials for asyncpg.
+
+asyncpg parses URLs too, but misreads or refuses many of these forms. docs/decisions/0026 lists them.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ logger = logging.getLogger("doable.database")
 Credentials = dict[str, Any]
 
 SCHEMES = frozenset({"postgres", "postgresql", "asyncpg"})
-# https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
-UNVERIFIED_SSL_MODES = frozenset({"allow", "prefer", "require"})
+# https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION, and no-verify of node-postgres.
+SSL_MODES = "disable, allow, prefer, require, verify-ca, verify-full or no-verify"
 # Parameters that say nothing to asyncpg and whose absence weakens nothing that we promise.
 DROPPED = {
     "channel_binding": "asyncpg does not do SCRAM channel binding",
@@ -37,8 +40,6 @@ DROPPED = {
 # The hosts of Supabase whose port 6543 is a pooler in transaction mode; port 5432 there is not.
 SUPABASE = (".pooler.supabase.com", ".supabase.co")
 SUPABASE_POOLER_PORT = 6543
-# Those of libpq's target_session_attrs under which the service can write.
-WRITABLE = frozenset({"any", "read-write", "primary"})
 NO_VERIFY = (
     "DATABASE_URL: the connection is encrypted without a check of the server's certificate, so a host on the way could "
     "pose as the database; sslmode=verify-full checks it"
@@ -71,19 +72,19 @@ def parse(url: str) -> Credentials:
     database = unquote(parts.path.removeprefix("/")) or parameters.pop("dbname", "") or user
     if not database:
         raise ConfigurationError("DATABASE_URL must name a database: postgres://user:password@host:5432/name.")
+    pgbouncer = _take(parameters, "pgbouncer", "(?i:true|1|false|0)", "must be true or false")
     credentials: Credentials = {
         "host": host,
         "port": port,
         "user": user or None,
         "password": unquote(parts.password) if parts.password else parameters.pop("password", None),
         "database": database,
-        "pgbouncer": _read_switch(parameters, "pgbouncer") or _is_pooler(host, port),
-        "server_settings": {"application_name": parameters.pop("application_name", "doable")},
+        "pgbouncer": pgbouncer.lower() in {"true", "1"} or _is_pooler(host, port),
+        "server_settings": {"application_name": parameters.pop("application_name", "doable")}
+        | _take_options(parameters.pop("options", "")),
+        **_take_ssl(parameters),
+        **_take_session(parameters),
     }
-    _read_ssl(parameters, credentials)
-    _read_timeout(parameters, credentials)
-    _read_options(parameters, credentials)
-    _read_session(parameters, credentials)
     for name in sorted(parameters):
         if not NAME.fullmatch(name):
             raise ConfigurationError(UNREADABLE)  # the rest of a password that holds a bare question mark
@@ -104,90 +105,67 @@ def _is_pooler(host: str, port: int) -> bool:
     return "-pooler" in host or (host.endswith(SUPABASE) and port == SUPABASE_POOLER_PORT)
 
 
-def _read_switch(parameters: dict[str, str], name: str) -> bool:
-    value = parameters.pop(name, "").lower()
-    if value not in {"", "true", "1", "false", "0"}:
-        raise ConfigurationError(f"DATABASE_URL: {name} must be true or false.")
-    return value in {"true", "1"}
+def _take(parameters: dict[str, str], name: str, form: str, rule: str) -> str:
+    """Take a parameter out; empty where it is not set. Raises ConfigurationError with `rule` for one of another form.
+
+    `form` is a regular expression.
+    """
+    value = parameters.pop(name, "")
+    if value and not re.fullmatch(form, value, re.ASCII):
+        raise ConfigurationError(f"DATABASE_URL: {name} {rule}.")
+    return value
 
 
-def _read_session(parameters: dict[str, str], credentials: Credentials) -> None:
-    """Read what Prisma, SQLAlchemy and libpq say about the sessions: the schema, prepared statements, the server."""
-    if parameters.pop("schema", "") not in {"", "public"}:
-        raise ConfigurationError(
-            "DATABASE_URL: schema may only be public; for another one write options=-c%20search_path%3Dname."
-        )
+def _take_session(parameters: dict[str, str]) -> Credentials:
+    """Take what libpq, Prisma and SQLAlchemy say about sessions: timeout, schema, prepared statements, the server."""
+    found: Credentials = {}
+    if seconds := int(_take(parameters, "connect_timeout", r"\d{1,9}", "must be a number of seconds") or 0):
+        found["timeout"] = float(seconds)
+    _take(parameters, "schema", "public", "may only be public; for another one write options=-c%20search_path%3Dname")
     for name in ("statement_cache_size", "prepared_statement_cache_size"):
-        size = parameters.pop(name, "")
-        if size and not (size.isascii() and size.isdecimal() and len(size) <= 6):  # noqa: PLR2004 - a million will do
-            raise ConfigurationError(f"DATABASE_URL: {name} must be a number of statements.")
-        if size:
-            credentials["statement_cache_size"] = int(size)
-    target = parameters.pop("target_session_attrs", "")
-    if target and target not in WRITABLE:
-        raise ConfigurationError(
-            "DATABASE_URL: target_session_attrs must be any, read-write or primary: the service writes."
-        )
-    if target:
-        credentials["target_session_attrs"] = target
+        if size := _take(parameters, name, r"\d{1,6}", "must be a number of statements"):
+            found["statement_cache_size"] = int(size)
+    writable = "must be any, read-write or primary: the service writes"
+    if target := _take(parameters, "target_session_attrs", "any|read-write|primary", writable):
+        found["target_session_attrs"] = target
+    return found
 
 
-def _read_ssl(parameters: dict[str, str], credentials: Credentials) -> None:
-    mode = _ssl_mode(parameters)
-    root = parameters.pop("sslrootcert", "")
-    certificate, key = parameters.pop("sslcert", ""), parameters.pop("sslkey", "")
-    if mode == "disable":
-        credentials["ssl"] = False
-    elif mode in {"verify-ca", "verify-full"} or (mode == "require" and root) or certificate:
-        try:
-            context = ssl.create_default_context(cafile=root if root and root != "system" else None)
-            if certificate:
-                context.load_cert_chain(certificate, key or None)
-        except OSError:
-            raise ConfigurationError("DATABASE_URL names a certificate file that cannot be read.") from None
-        context.check_hostname = mode == "verify-full"
-        credentials["ssl"] = context
-    elif mode == "no-verify":
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        credentials["ssl"] = context
-        logger.info(NO_VERIFY)
-    elif mode in UNVERIFIED_SSL_MODES:
-        credentials["ssl"] = mode
-    elif mode:
-        raise ConfigurationError(
-            "DATABASE_URL: sslmode must be disable, allow, prefer, require, verify-ca, verify-full or no-verify."
-        )
-
-
-def _ssl_mode(parameters: dict[str, str]) -> str:
-    """The mode of `sslmode` (libpq, and node-postgres's no-verify), made stricter or laxer by Prisma's `sslaccept`."""
-    mode, accept = parameters.pop("sslmode", ""), parameters.pop("sslaccept", "")
-    if accept not in {"", "strict", "accept_invalid_certs"}:
-        raise ConfigurationError("DATABASE_URL: sslaccept must be strict or accept_invalid_certs.")
+def _take_ssl(parameters: dict[str, str]) -> Credentials:
+    """Take what libpq says about TLS, and node-postgres and Prisma (`sslaccept`) beside it."""
+    mode = _take(parameters, "sslmode", re.sub(", | or ", "|", SSL_MODES), f"must be {SSL_MODES}")
+    accept = _take(parameters, "sslaccept", "strict|accept_invalid_certs", "must be strict or accept_invalid_certs")
     if accept == "strict" and mode in {"", "prefer", "require"}:
-        return "verify-full"
-    if accept == "accept_invalid_certs" and mode == "require":
-        return "no-verify"
-    return mode
+        mode = "verify-full"
+    elif accept == "accept_invalid_certs" and mode == "require":
+        mode = "no-verify"
+    root, certificate, key = (parameters.pop(name, "") for name in ("sslrootcert", "sslcert", "sslkey"))
+    if mode == "disable":
+        return {"ssl": False}
+    if not (certificate or mode.startswith("verify") or mode == "no-verify" or (mode == "require" and root)):
+        return {"ssl": mode} if mode else {}
+    try:
+        context = ssl.create_default_context(cafile=root if root and root != "system" else None)
+        if certificate:
+            context.load_cert_chain(certificate, key or None)
+    except OSError:
+        raise ConfigurationError("DATABASE_URL names a certificate file that cannot be read.") from None
+    context.check_hostname = mode == "verify-full"
+    if mode == "no-verify" and not certificate:
+        context.verify_mode = ssl.CERT_NONE
+        logger.info(NO_VERIFY)
+    return {"ssl": context}
 
 
-def _read_timeout(parameters: dict[str, str], credentials: Credentials) -> None:
-    seconds = parameters.pop("connect_timeout", "")
-    if seconds and not seconds.isdecimal():
-        raise ConfigurationError("DATABASE_URL: connect_timeout must be a number of seconds.")
-    if seconds and int(seconds):
-        credentials["timeout"] = float(seconds)
-
-
-def _read_options(parameters: dict[str, str], credentials: Credentials) -> None:
+def _take_options(options: str) -> dict[str, str]:
     """Read libpq's `options`: `-c name=value` pairs become server settings; Neon's `endpoint=…` goes by SNI anyway."""
-    words = parameters.pop("options", "").replace("-c ", "-c").split()
-    for word in words:
+    settings: dict[str, str] = {}
+    for word in options.replace("-c ", "-c").split():
         name, equals, value = word.removeprefix("-c").removeprefix("--").partition("=")
         if word.startswith("-") and equals:
-            credentials["server_settings"][name] = value
+            settings[name] = value
         elif name in {"endpoint", "project"}:
             logger.info("DATABASE_URL: options %s is left out, TLS server name indication carries it", name)
         else:
             raise ConfigurationError("DATABASE_URL: options may hold only '-c name=value'.")
+    return settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import ssl
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 import asyncpg
 import pytest
+from asyncpg import connect_utils
 
 from service.config import Settings
 from service.database import credentials, handover
@@ -41,6 +43,66 @@ def pool(url: str, **variables: str) -> dict:
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "asyncpg", "postgresql+asyncpg", "POSTGRES"])
 def test_each_scheme_that_is_handed_out_leads_to_the_same_database(scheme):
     assert parse(f"{scheme}://ada:word@localhost:5432/tasks") == PLAIN
+
+
+def read_by_asyncpg(url: str) -> dict:
+    """What asyncpg's own parser makes of a URL; it has no public one."""
+    names = inspect.signature(connect_utils._parse_connect_dsn_and_args).parameters
+    addresses, found = connect_utils._parse_connect_dsn_and_args(**dict.fromkeys(names) | {"dsn": url})
+    host, port = addresses[0]
+    return {
+        "host": host,
+        "port": port,
+        "password": found.password,
+        "database": found.database,
+        "server_settings": found.server_settings,
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "theirs", "ours"),
+    [
+        ("postgres://ada:w@rd@localhost/tasks", "host", "rd@localhost", "localhost"),
+        ("postgres://ada:w@rd@localhost/tasks", "password", "w", "w@rd"),
+        ("postgres://ada:word@:5433/tasks", "host", "", "localhost"),
+        ("postgres:///?host=db&user=ada&dbname=tasks", "database", "", "tasks"),
+        ("postgres://ada@db/t?connect_timeout=7", "server_settings", {"connect_timeout": "7"}, None),
+        ("postgres://ada@db/t?channel_binding=require", "server_settings", {"channel_binding": "require"}, None),
+        ("postgres://ada@db/t?pgbouncer=true", "server_settings", {"pgbouncer": "true"}, None),
+        ("postgres://ada@db/t?schema=public", "server_settings", {"schema": "public"}, None),
+        ("postgres://ada:1?word=1@localhost/tasks", "host", "ada", ConfigurationError),
+        ("postgres://ada@db:0/t", "port", 0, ConfigurationError),
+        ("postgres://ada@db:65536/t", "port", 65536, ConfigurationError),
+        ("postgres://ada@db:5_432/t", "port", 5432, ConfigurationError),
+        ("postgres://ada@db/t?nonsense=x", "server_settings", {"nonsense": "x"}, ConfigurationError),
+    ],
+)
+def test_what_asyncpg_would_misread_is_read_as_it_is_meant_or_refused(url, name, theirs, ours):
+    assert read_by_asyncpg(url)[name] == theirs
+    if ours is ConfigurationError:
+        with pytest.raises(ConfigurationError):
+            parse(url)
+    elif name == "server_settings":
+        assert parse(url)[name] == {"application_name": "doable"}
+    else:
+        assert parse(url)[name] == ours
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+asyncpg://ada@db/t",
+        "asyncpg://ada@db/t",
+        "postgres://ada@db/t?sslmode=no-verify",
+        "postgres://ada@db/t?sslmode=verify-full",
+        "postgres://ada@db/t?sslmode=verify-full&sslrootcert=system",
+    ],
+)
+def test_what_asyncpg_would_refuse_is_read(url, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))  # there is no ~/.postgresql/root.crt
+    with pytest.raises((asyncpg.ClientConfigurationError, OSError)):
+        read_by_asyncpg(url)
+    assert parse(url)["host"] == "db"
 
 
 def test_the_form_that_heroku_gives():
