@@ -12,12 +12,17 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from service import __version__, auth, database, development, logs, preflight, serving
-from service.api.landing import Landing
-from service.api.playground import Playground
-from service.config import Settings
-from service.database import distribution, failures, migrations, upkeep
-from service.errors import ConfigurationError, DoableError, UnavailableError
+INTERRUPTED = 130  # the exit code after Ctrl-C: 128 and the number of SIGINT
+
+try:
+    from service import __version__, auth, database, development, logs, preflight, serving
+    from service.api.landing import Landing
+    from service.api.playground import Playground
+    from service.config import Settings
+    from service.database import distribution, failures, migrations, upkeep
+    from service.errors import ConfigurationError, DoableError, UnavailableError
+except KeyboardInterrupt:  # these imports take most of a second
+    sys.exit(INTERRUPTED)
 
 WELCOME = """
   Doable is ready: {address}/docs
@@ -48,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DoableError as error:
         _complain(error.detail)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return 1
 
 

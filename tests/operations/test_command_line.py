@@ -95,6 +95,29 @@ def test_each_command_says_what_it_is_for(capsys, command):
     assert re.search(rf"usage: doable {command} .*\n\n[A-Z][^.]+\.", capsys.readouterr().out, re.DOTALL)
 
 
+INTERRUPTING = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+"""
+
+
+@pytest.mark.parametrize("name", ["service.auth", "sanic", "asyncpg", "service.serving"])
+@pytest.mark.parametrize("program", [DOABLE, [sys.executable, "-c", "import service.__main__ as m; m.main()"]])
+def test_ctrl_c_while_modules_are_imported_ends_it_quietly(tmp_path, program, name):
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTING.format(name=name))
+    ended = subprocess.run(
+        [*program, "--version"], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 def test_it_says_what_commands_there_are_and_its_version(capsys):
     for argument in ("--help", "--version"):
         with pytest.raises(SystemExit) as ended:
