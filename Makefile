@@ -9,6 +9,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 LOCK := $(BIN)/uv pip compile pyproject.toml --extra redis --extra otel --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 LOCKED := $(PYTHON) -c 'import fcntl, subprocess, sys; lock = open(".install.lock", "w"); fcntl.flock(lock, fcntl.LOCK_EX); sys.exit(subprocess.call(["sh", "-ec", sys.argv[1]]))'
 PEERS := $(addsuffix /.done,$(addprefix benchmarks/.venvs/,fastapi_asyncpg fastapi_psycopg2) $(patsubst %,benchmarks/peers/%/node_modules,fastify fastify_equal))
+# The tests that also run on a database that is more than one plain PostgreSQL.
+ANY_DATABASE := $(addprefix tests/,auth idempotency sync tasks transfer users web database/test_distributable.py database/test_placement.py \
+	database/test_scoping.py operations/test_documentation.py operations/test_health.py operations/test_metrics.py)
 ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 
 .DEFAULT_GOAL := help
@@ -27,11 +30,11 @@ trials: $(DEV) ## test failures under load: stop, kill, suspend and lock the dat
 	@$(BIN)/python -m pytest -m trial -q
 
 test-pgbouncer: $(DEV) ## run the API and model tests through a real PgBouncer in transaction mode
-	@TEST_PGBOUNCER=1 $(BIN)/python -m pytest -n auto tests/api tests/models
+	@TEST_PGBOUNCER=1 $(BIN)/python -m pytest -n auto $(ANY_DATABASE)
 
 test-citus: $(DEV) ## run the API and model tests on the Citus cluster in $CITUS_URLS
 	@if [ -z "$$CITUS_URLS" ]; then echo "NO TEST RAN ON CITUS: set CITUS_URLS to the URLs of a coordinator and its workers, separated by commas"; \
-	else $(BIN)/python -m pytest -n auto tests/api tests/models; fi
+	else $(BIN)/python -m pytest -n auto $(ANY_DATABASE); fi
 
 bench: $(DEV) $(PEERS) ## compare Doable's speed with its peers and write the tables and the chart: eight minutes (QUICK=1: two minutes, prints a table)
 	@$(BIN)/python -m benchmarks run $(if $(QUICK),--quick)

@@ -18,9 +18,9 @@ import asyncpg
 
 from benchmarks.servers import KINDS, ROOT, SECRET, Database
 from service.database.transactions import Session
-from service.models import UserTasks
-from service.models.listing import TaskQuery
-from service.text import with_keys
+from service.tasks.selection import TaskQuery
+from service.tasks.writes import UserTasks
+from service.web.text import with_keys
 
 USERS, TASKS_EACH = 200, 50
 QUOTA = 10_000

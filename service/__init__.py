@@ -1,17 +1,13 @@
-"""Doable, the task backend that a frontend plugs in: the map of its floors.
+"""Doable, the task backend that a frontend plugs in: a map of its rooms.
 
-Imports go downward only, and a test keeps it so.
-
-- ground: `errors` (what can go wrong, in the domain's words), `parsing` and `config` (the settings, from the
-  environment alone), `logs` (one line for each thing that happened), `metrics` (how many, and how long) and
-  `tracing` (what was done in which request; loaded only where it is on).
-- floor 1: `auth` (a token becomes an identity; knows no ORM and no web framework), `models` (the tables and
-  their fail-closed, user-scoped managers; knows no web framework) and `limiting` (how often anyone may ask).
-- floor 2: `database` (where the database is, how a connection is borrowed, what its failures mean) and
-  `live` (who waits for whose changes).
-- floor 3: `api` (the only floor that speaks HTTP).
-- roof: `app` (composition), `serving` (processes), `development` (the embedded database and the secret of
-  `make run`) and `__main__` (the command line).
+Each noun has a room that holds all of it: `users` (the owner of everything else), `idempotency` (kept answers), `tasks`
+(with batches and the trash), `sync` (change feed and event stream) and `transfer` (export and import). Within a room,
+`models` and `writes` know no HTTP; `routes` holds the handlers, and `sql/` the database functions that write. A new
+noun, such as lists, gets a room beside `tasks`. The nouns share a floor: `web` (everything HTTP that is not a route),
+`auth` (a token becomes an identity), `database` (connections, transactions, migrations, scoped managers), and below
+them `tracing`, `metrics`, `logs`, `config` (the only reader of the environment) and `errors`. Above the nouns,
+`operations` watches and cleans up, `development` serves `make run`, `app` puts everything together, `serving` runs it
+in processes, and `__main__` is the command line. Imports go downward only, and `make check` keeps it so.
 """
 
 __version__ = "0.1.0"

@@ -15,12 +15,15 @@ from collections.abc import Sequence
 INTERRUPTED = 130  # the exit code after Ctrl-C: 128 and the number of SIGINT
 
 try:
-    from service import __version__, auth, database, development, logs, preflight, serving
-    from service.api.landing import Landing
-    from service.api.playground import Playground
+    from service import __version__, auth, database, logs, serving
     from service.config import Settings
-    from service.database import distribution, failures, migrations, upkeep
+    from service.database import distribution, failures, migrations
+    from service.development import sandbox
+    from service.development.landing import Landing
+    from service.development.playground import Playground
     from service.errors import ConfigurationError, DoableError, UnavailableError
+    from service.operations import purge as upkeep
+    from service.serving import preflight
 except KeyboardInterrupt:  # these imports take most of a second
     sys.exit(INTERRUPTED)
 
@@ -117,25 +120,25 @@ def _run_for_development() -> int:
     # Until the server takes over, a SIGTERM must take the database along that is being started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.ExitStack() as stack:
-        defaults = {"log_format": "text", "cors_origins": development.FRONTENDS, "host": "127.0.0.1"}
+        defaults = {"log_format": "text", "cors_origins": sandbox.FRONTENDS, "host": "127.0.0.1"}
         if not any(os.environ.get(name, "").strip() for name in ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")):
-            defaults["better_auth_secret"] = development.secret()
+            defaults["better_auth_secret"] = sandbox.secret()
         settings = Settings.from_environ(os.environ, **defaults)
         listener = stack.enter_context(serving.bind(settings))  # first: a busy port must not start or migrate anything
-        defaults["cors_origins"] = development.frontends(settings)
+        defaults["cors_origins"] = sandbox.frontends(settings)
         if not settings.database_url:
             print("doable: starting the embedded PostgreSQL …", flush=True)
-            defaults["database_url"] = stack.enter_context(development.embedded_postgres())
+            defaults["database_url"] = stack.enter_context(sandbox.embedded_postgres())
         settings = Settings.from_environ(os.environ, **defaults)
         applied = asyncio.run(migrations.migrate(settings))
         print(f"doable: the schema is up to date ({', '.join(applied) or 'nothing to apply'}).", flush=True)
-        demo = development.token(settings, development.DEMO_USER, seconds=86_400, name="Demo")
+        demo = sandbox.token(settings, sandbox.DEMO_USER, seconds=86_400, name="Demo")
         address = f"http://localhost:{settings.port}"
         page, line = _playground(settings, address)
         _complain(*preflight.unknown(os.environ))
-        landing = Landing(address, development.DEMO_USER, page)
+        landing = Landing(address, sandbox.DEMO_USER, page)
         welcome = WELCOME.format(
-            address=address, playground=line, user=development.DEMO_USER, token=demo, folder=development.DATA
+            address=address, playground=line, user=sandbox.DEMO_USER, token=demo, folder=sandbox.DATA
         )
         return serving.serve(settings, lambda: print(welcome, flush=True), listener=listener, development=landing)
 
@@ -143,7 +146,7 @@ def _run_for_development() -> int:
 def _playground(settings: Settings, address: str) -> tuple[Playground | None, str]:
     """The playground, if there can be one, and the line that says where it is or why it is not."""
     try:
-        return development.playground(settings), f"  See it live in two tabs: {address}/playground\n"
+        return sandbox.playground(settings), f"  See it live in two tabs: {address}/playground\n"
     except ConfigurationError as error:
         return None, f"  There is no playground. {error.detail}\n"
 
@@ -200,10 +203,10 @@ def _distribute(options: argparse.Namespace) -> int:
 
 def _token(options: argparse.Namespace) -> int:
     defaults = {}
-    if (development.DATA / "secret").is_file():
-        defaults["better_auth_secret"] = development.secret()
+    if (sandbox.DATA / "secret").is_file():
+        defaults["better_auth_secret"] = sandbox.secret()
     settings = Settings.from_environ(os.environ, **defaults)
-    print(development.token(settings, options.user, seconds=options.seconds, email=options.email, name=options.name))
+    print(sandbox.token(settings, options.user, seconds=options.seconds, email=options.email, name=options.name))
     return 0
 
 

@@ -10,38 +10,26 @@ from sanic import Sanic
 from sanic.exceptions import RequestCancelled
 
 from service import database, logs
-from service.api import (
-    admission,
-    batches,
-    changes,
-    documentation,
-    events,
-    exports,
-    health,
-    imports,
-    landing,
-    methods,
-    metrics,
-    middleware,
-    playground,
-    problems,
-    tasks,
-    trash,
-    unsent,
-    uploads,
-    users,
-)
-from service.api.landing import Landing
-from service.api.readiness import Readiness
-from service.api.requests import ApiRequest
 from service.auth import published_keys, token_verifier
 from service.config import Settings
+from service.config.origins import AllowList
 from service.database.reachability import first_contact
-from service.database.upkeep import purge_daily
+from service.development import landing, playground
+from service.development.landing import Landing
 from service.errors import ConfigurationError
-from service.limiting import rate_limiter
-from service.live import Hub
-from service.origins import AllowList
+from service.operations import documentation, health, metrics
+from service.operations.purge import purge_daily
+from service.operations.readiness import Readiness
+from service.sync import events, feed
+from service.sync.hub import Hub
+from service.tasks import routes as tasks
+from service.tasks.batch import routes as batches
+from service.tasks.trash import routes as trash
+from service.transfer import exports, imports, uploads
+from service.users import routes as users
+from service.web import admission, methods, middleware, problems, unsent
+from service.web.limiting import rate_limiter
+from service.web.request import ApiRequest
 
 MAXIMUM_BODY = 64 * 1024  # bytes
 MAXIMUM_HEADERS = 8 * 1024  # bytes, the request line included
@@ -92,7 +80,7 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
 
     app.blueprint(tasks.blueprint)
     app.blueprint(batches.blueprint)
-    app.blueprint(changes.blueprint)
+    app.blueprint(feed.blueprint)
     app.blueprint(events.blueprint)
     app.blueprint(trash.blueprint)
     app.blueprint(users.blueprint)
@@ -122,14 +110,14 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
 
 def _trace(app: Sanic[Any, Any]) -> None:
     try:
-        from service.api import tracing  # noqa: PLC0415 - who does not trace need neither install nor load it
+        from service.web import spans  # noqa: PLC0415 - who does not trace need neither install nor load it
     except ImportError:
         raise ConfigurationError(
             "Tracing is on without OpenTelemetry: pip install 'doable[otel]', or set OTEL_SDK_DISABLED=true."
         ) from None
     except ValueError:  # raised by OpenTelemetry as it is loaded
         raise ConfigurationError("OTEL_PROPAGATORS names a propagator that is not installed.") from None
-    tracing.install(app)
+    spans.install(app)
 
 
 async def _open(app: Sanic[Any, Any]) -> None:

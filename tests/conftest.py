@@ -35,18 +35,20 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 from sanic import Sanic
 
-from service import blocking
-from service.api.protocol import DeadlineProtocol
 from service.app import create_app
 from service.config import Settings
 from service.database import distribution, migrations
 from service.database.client import FairClient
 from service.database.url import parse
+from service.development import blocking
+from service.web.protocol import DeadlineProtocol
 from tests import ownership
+from tests.answers import exchange, private, refusal
 from tests.scheduling import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
 from tests.starter import Forked, Starter, forkable
 
-__all__ = ["pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]  # pytest finds hooks in a conftest
+# pytest finds hooks and fixtures in a conftest.
+__all__ = ["exchange", "private", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler", "refusal"]
 
 ROOT = Path(__file__).parents[1]
 # Below the ports that the system gives to outgoing connections. Test processes that run side by side share none: each

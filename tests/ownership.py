@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 
+from service.database import functions
 from service.database.distribution import TABLES
-from service.models import changes, functions, upkeep
+from service.operations import retention
+from service.sync import changes
 
 NAMES = "|".join(table.name for table in TABLES)
 COLUMNS = "|".join({table.column for table in TABLES})
@@ -34,9 +36,9 @@ UPDATES = re.compile(r"\b(?:UPDATE (?:\w+)\s+SET|DELETE FROM)\b[^;]*;")
 IMMUTABLE_SUM = re.compile(r"AT TIME ZONE '' \+ interval")
 
 EXEMPT = {
-    upkeep.NEXT_OWNER: "the purge looks for whose trash is next, a few times a day; every node answers for its own",
-    upkeep.NEXT_ERASED: "likewise, for whose erasure was interrupted",
-    upkeep.NEXT_OWNER_OF_ANSWERS: "likewise, for whose answers are too old to be given again",
+    retention.NEXT_OWNER: "the purge looks for whose trash is next, a few times a day; every node answers for its own",
+    retention.NEXT_ERASED: "likewise, for whose erasure was interrupted",
+    retention.NEXT_OWNER_OF_ANSWERS: "likewise, for whose answers are too old to be given again",
     changes.POSITIONS: "asks for those who listen to live events here; every node answers for its own",
     'SELECT COUNT(*) FROM "tasks"': "the test of `across_all_users`, the one escape, counts with it",
     'SELECT COUNT(*) FROM "users"': "likewise",

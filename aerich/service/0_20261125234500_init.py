@@ -6,7 +6,7 @@ a task must be is held by the functions, which all writes go through, and by the
 
 from tortoise import BaseDBAsyncClient
 
-from service.models.functions import source
+from service.database.functions import source
 
 RUN_IN_TRANSACTION = True
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import jwt
 from jwt.algorithms import AllowedPublicKeys
 
+from service.config.parsing import ALGORITHM_ALIASES
 from service.errors import InvalidTokenError
-from service.parsing import ALGORITHM_ALIASES
 
 VerificationKey = AllowedPublicKeys | bytes
 

@@ -15,7 +15,7 @@ import msgspec
 
 from service.auth.keys import KeySet, VerificationKey
 from service.errors import InvalidTokenError, UnavailableError
-from service.outages import Outage
+from service.logs.outages import Outage
 
 logger = logging.getLogger("doable.auth")
 

@@ -15,8 +15,8 @@ import jwt
 from jwt.algorithms import OKPAlgorithm
 
 from service.auth.keys import KeySource, VerificationKey
+from service.config.parsing import ALGORITHM_ALIASES
 from service.errors import InvalidTokenError
-from service.parsing import ALGORITHM_ALIASES
 
 # RFC 9864's name for EdDSA with Ed25519, which PyJWT does not know. The key sets hold no other OKP keys than Ed25519.
 with contextlib.suppress(ValueError):  # it may learn the name one day

@@ -6,7 +6,7 @@ from service.auth.keys import SharedSecret
 from service.auth.published import PublishedKeys
 from service.auth.tokens import TokenVerifier, Trust
 from service.config import Settings
-from service.parsing import PUBLISHED_ALGORITHMS
+from service.config.parsing import PUBLISHED_ALGORITHMS
 
 
 def published_keys(settings: Settings) -> PublishedKeys | None:

@@ -11,6 +11,8 @@ from service.database.client import FairClient
 from service.database.url import Credentials, parse
 
 APP = "service"  # the label of our models: aerich keeps their migrations in aerich/service/
+# By name: this room imports no noun, Tortoise does.
+MODELS = ("service.users.models", "service.tasks.models", "service.idempotency.models")
 
 
 def credentials(settings: Settings, url: str) -> Credentials:
@@ -49,7 +51,7 @@ def orm_config(connection: Credentials, engine: str = "service.database.client")
     """Tortoise's configuration for our models over `connection`; `engine` is the module of the client."""
     return {
         "connections": {"default": {"engine": engine, "credentials": connection}},
-        "apps": {APP: {"models": ["service.models", "aerich.models"], "default_connection": "default"}},
+        "apps": {APP: {"models": [*MODELS, "aerich.models"], "default_connection": "default"}},
         "use_tz": True,
         "timezone": "UTC",
     }

@@ -11,10 +11,10 @@ import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 
 from service.database.failures import is_lost, translate
+from service.database.fair_queue import Owner
 from service.database.handover import Handover
 from service.database.transactions import FairTransaction, Session
 from service.errors import MissingRowError, UnavailableError
-from service.fair_queue import Owner
 from service.metrics import figures
 
 

@@ -13,8 +13,8 @@ import asyncpg
 
 from service.config import Settings
 from service.database import APP, migrations
+from service.database.functions import FUNCTIONS
 from service.errors import DistributionError
-from service.models.functions import FUNCTIONS
 
 logger = logging.getLogger("doable.distribution")
 

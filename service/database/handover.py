@@ -21,9 +21,9 @@ import asyncpg
 
 from service.database import reachability
 from service.database.failures import is_lost
+from service.database.fair_queue import FairQueue, Owner
 from service.database.placement import nodes
 from service.errors import UnavailableError
-from service.fair_queue import FairQueue, Owner
 from service.metrics import figures
 
 KEPT = 240.0  # seconds; less than the five minutes after which a serverless database falls asleep if it is let

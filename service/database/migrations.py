@@ -15,12 +15,11 @@ from aerich.utils import get_models_describe
 
 from aerich import Command
 from service.config import Settings
-from service.database import APP, credentials, orm_config
+from service.database import APP, credentials, functions, orm_config
 from service.database.client import FairClient, unsupported_encoding
 from service.database.failures import translate
 from service.database.url import Credentials
 from service.errors import ConfigurationError, SchemaLockedError, UnavailableError
-from service.models import functions
 
 logger = logging.getLogger("doable.migrations")
 
@@ -35,7 +34,7 @@ ANOTHER_HISTORY = (
     "again."
 )
 OTHER_FUNCTIONS = (
-    "Functions in the database are not as their files in service/models/sql say: {}. A changed function needs a new "
+    "Functions in the database are not as their files in service/*/sql say: {}. A changed function needs a new "
     "name and a migration (docs/how-to/change-the-schema-safely.md); in development delete the folder .data and "
     "migrate again."
 )

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from service.database.failures import translate
-from service.fair_queue import Owner
+from service.database.fair_queue import Owner
 
 if TYPE_CHECKING:
     from service.database.client import FairClient

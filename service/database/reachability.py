@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from service.database.failures import words
 from service.database.placement import follow
 from service.errors import UnavailableError
-from service.outages import Outage
+from service.logs.outages import Outage
 
 if TYPE_CHECKING:
     from service.database.client import FairClient

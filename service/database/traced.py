@@ -13,8 +13,8 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
 from service import tracing
 from service.database.client import FairClient
+from service.database.fair_queue import Owner
 from service.database.handover import Connection, Handover
-from service.fair_queue import Owner
 
 # What a statement does to which table. `DO UPDATE SET` and `FOR NO KEY UPDATE` are parts of something else.
 WRITES = re.compile(r"\b(INSERT) INTO (\w+)|(?<!DO )(?<!KEY )(?<!FOR )\b(UPDATE) (\w+)|\b(DELETE) FROM (\w+)")

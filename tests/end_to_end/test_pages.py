@@ -22,7 +22,7 @@ import jwt
 import pytest
 
 from service.config import Settings
-from service.spelling import unknown_settings
+from service.config.spelling import unknown_settings
 from tests.conftest import Issuer, Launched
 from tests.end_to_end.pages import DOCS, Command, Snippet, commands, is_as_shown, run, snippets
 from tests.end_to_end.test_snippets import NAMED, RUN_AS_SCRIPT
@@ -44,24 +44,24 @@ BETTER_AUTH = (
     "the code is run with a real Better Auth by tests/end_to_end/test_better_auth.py, from examples/better-auth"
 )
 DOCKER = "there is no Docker where the tests run"
-CITUS = "there is no Citus where the tests run; tests/operations/test_distribution.py has a stand-in"
-SOURCES = "it changes the source tree; tests/operations/test_migrations.py covers models that changed, and migrations"
+CITUS = "there is no Citus where the tests run; tests/database/test_distribution.py has a stand-in"
+SOURCES = "it changes the source tree; tests/database/test_migrations.py covers models that changed, and migrations"
 NO_DUMP = "the clients of PostgreSQL must be as new as its server; `make trials` dumps and restores where they are"
-HEROKU = "there is no Heroku where the tests run; tests/operations/test_heroku.py runs what can be run without"
-ROTATED = "tests/operations/test_rotation.py runs the commands of this page"
+HEROKU = "there is no Heroku where the tests run; tests/serving/test_heroku.py runs what can be run without"
+ROTATED = "tests/auth/test_rotation.py runs the commands of this page"
 SEVERAL = "it needs nginx, HAProxy and Redis"
 
 # By page: how a snippet begins, and why it is not run.
 NOT_RUN = {
     "first-tasks.md": {
-        "$ make run": "tests/operations/test_command_line.py does what `make run` does, in a folder of its own",
+        "$ make run": "tests/serving/test_command_line.py does what `make run` does, in a folder of its own",
     },
     "back-up-and-restore.md": {
         "pg_dump ": NO_DUMP, "$ pg_restore ": NO_DUMP, "createdb ": NO_DUMP, "psql ": NO_DUMP,
         '$ DATABASE_URL="$RESTORED_URL"': NO_DUMP,
     },
     "change-the-schema-safely.md": {"from tortoise import": SOURCES},
-    "command-line.md": {"$ doable ": "tests/operations/test_command_line.py compares what the commands print"},
+    "command-line.md": {"$ doable ": "tests/serving/test_command_line.py compares what the commands print"},
     "connect-a-frontend.md": {
         'import { betterAuth } from "better-auth"': BETTER_AUTH,
         'import { createAuthClient } from "better-auth/react"': BETTER_AUTH,
@@ -69,8 +69,8 @@ NOT_RUN = {
     },
     "deploy-on-heroku.md": {
         "heroku ": HEROKU, "git push heroku": HEROKU, "echo 3.13 > .python-version": "it commits to this repository",
-        "curl -s http://localhost:5000": "tests/operations/test_heroku.py waits for the answer of the rehearsal",
-        "python3 -m venv /tmp/heroku": "tests/operations/test_heroku.py runs it",
+        "curl -s http://localhost:5000": "tests/serving/test_heroku.py waits for the answer of the rehearsal",
+        "python3 -m venv /tmp/heroku": "tests/serving/test_heroku.py runs it",
     },
     "monitor.md": {
         "scrape_configs:": "there is no Prometheus where the tests run",

@@ -19,8 +19,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from service.database.traced import summary
-from service.models import task_sql, upkeep
-from service.models.listing import Position, TaskQuery, statement
+from service.operations import retention
+from service.tasks import statements as task_sql
+from service.tasks.selection import Position, TaskQuery, statement
 from tests.locks import WAITING
 
 RUN = [sys.executable, "-m", "service", "run"]
@@ -422,6 +423,7 @@ def test_a_statement_is_named_by_what_it_does_to_which_table():
         "EXECUTE create_task", "SELECT tasks", "EXECUTE complete_task", "EXECUTE delete_task",
     ]  # fmt: skip
     assert summary("UPDATE users SET x = 1") == "UPDATE users"
-    assert [summary(text) for text in (upkeep.PURGE, upkeep.NEXT_OWNER, task_sql.SUMMARY, "SHOW server_version")] == [
+    run = (retention.PURGE, retention.NEXT_OWNER, task_sql.SUMMARY, "SHOW server_version")
+    assert [summary(text) for text in run] == [
         "EXECUTE purge_trash", "SELECT tasks", "SELECT tasks users", "SELECT",
     ]  # fmt: skip

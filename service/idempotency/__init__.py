@@ -1,0 +1,1 @@
+"""Idempotency keys: the kept answers, and the writes that are done once."""

@@ -1,0 +1,1 @@
+"""Operations: health, metrics, the documentation page, and the daily purge."""

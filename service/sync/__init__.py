@@ -1,0 +1,1 @@
+"""Synchronisation: the change feed, the event stream, and the hub that wakes the streams."""

@@ -1,0 +1,1 @@
+"""Tasks: the model, its reads and writes, the routes; batches and the trash."""

@@ -1,0 +1,1 @@
+"""Batches: many writes of one user's tasks in one request."""

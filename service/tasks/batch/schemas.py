@@ -1,0 +1,156 @@
+"""What a batch may hold: its operations as types, and how they are read, each with its own faults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.database.expected import Expected
+from service.errors import FieldError, InvalidInputError
+from service.tasks import schemas
+from service.tasks.batch.writes import Operation
+from service.tasks.schemas import Completed, IfVersion, TaskDraft, TaskFields
+from service.tasks.statements import MAXIMUM_BIGINT
+from service.tasks.writes import TaskChanges
+from service.web import validation
+
+MAXIMUM_OPERATIONS = 100
+
+Id = Annotated[
+    Annotated[int, Meta(ge=1, le=MAXIMUM_BIGINT)],
+    Meta(extra={"rule": "a task's id, a positive 64-bit integer"}, description="The task's id.", examples=[42]),
+]
+
+
+class CreateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="create"):
+    """As `POST /api/{user_id}/tasks`."""
+
+    task: TaskDraft
+
+    def read(self) -> Operation:
+        """What to do. Raises InvalidInputError, as its like do."""
+        return Operation("create", changes=_columns("task", self.task))
+
+
+class UpdateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="update"):
+    """As `PATCH /api/{user_id}/tasks/{task_id}`: a field left out keeps its value, null clears."""
+
+    id: Id
+    changes: TaskFields
+    if_version: IfVersion = UNSET
+
+    def read(self) -> Operation:
+        """What to do."""
+        return Operation("update", self.id, _columns("changes", self.changes), _expected(self.if_version))
+
+
+class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="complete"):
+    """As `POST /api/{user_id}/tasks/{task_id}/complete` with a body: it sets, and never toggles."""
+
+    id: Id
+    completed: Completed
+    if_version: IfVersion = UNSET
+
+    def read(self) -> Operation:
+        """What to do."""
+        return Operation("complete", self.id, {"completed": self.completed}, _expected(self.if_version))
+
+
+class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="delete"):
+    """As `DELETE /api/{user_id}/tasks/{task_id}`: to the trash."""
+
+    id: Id
+    if_version: IfVersion = UNSET
+
+    def read(self) -> Operation:
+        """What to do."""
+        return Operation("delete", self.id, expected=_expected(self.if_version))
+
+
+class RestoreOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="restore"):
+    """As `POST /api/{user_id}/trash/{task_id}/restore`."""
+
+    id: Id
+
+    def read(self) -> Operation:
+        """What to do."""
+        return Operation("restore", self.id)
+
+
+Sent = CreateOperation | UpdateOperation | CompleteOperation | DeleteOperation | RestoreOperation
+KINDS: dict[object, type[Sent]] = {
+    kind.__struct_config__.tag: kind
+    for kind in (CreateOperation, UpdateOperation, CompleteOperation, DeleteOperation, RestoreOperation)
+}
+VERBS = "must be create, update, complete, delete or restore"
+COUNTED = Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)
+LISTED = Meta(
+    extra_json_schema={"examples": [[{"op": "create", "task": {"title": "Water the plants"}}]]},
+    extra={"rule": f"a list of 1 to {MAXIMUM_OPERATIONS} operations"},
+    description="What to do, in this order; each operation sees what those before it did.",
+)
+ATOMIC = Meta(
+    extra={"rule": "true or false"}, description="Whether an operation that fails undoes all; else each stands alone."
+)
+
+
+class UnreadBatch(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A batch whose operations are still to be looked at, one by one."""
+
+    atomic: Annotated[bool, ATOMIC] = True
+    operations: Annotated[Annotated[list[Any], COUNTED], LISTED]
+
+
+class Batch(UnreadBatch, kw_only=True, forbid_unknown_fields=True):
+    """What to do, in this order."""
+
+    operations: Annotated[Annotated[list[Sent], COUNTED], LISTED]
+
+
+def read(body: bytes) -> tuple[list[Operation | InvalidInputError], bool]:
+    """The operations, and whether they are atomic; if they are not, a fault of an operation stands in its place.
+
+    Raises MalformedInputError and InvalidInputError.
+    """
+    sent = validation.decode(body, UnreadBatch)
+    operations: list[Operation | InvalidInputError] = []
+    faults: list[FieldError] = []
+    left = validation.MAXIMUM_FAULTS  # of the whole request
+    for index, one in enumerate(sent.operations):
+        operation = _read(one, left)
+        operations.append(operation)
+        if isinstance(operation, InvalidInputError):
+            left -= len(operation.errors)
+            if sent.atomic:
+                faults += validation.within(f"operations[{index}]", operation.errors)
+                if left <= 0:
+                    break
+    if faults:
+        raise InvalidInputError(faults)
+    return operations, sent.atomic
+
+
+def _read(sent: object, left: int) -> Operation | InvalidInputError:
+    """The operation, or its faults, of which at most `left` are named; if that is 0, one says so for all."""
+    if not isinstance(sent, dict):
+        return InvalidInputError([FieldError("", "must be a JSON object")])
+    named = sent.get("op")
+    kind = KINDS.get(named) if isinstance(named, str) else None
+    if kind is None:
+        return InvalidInputError([FieldError("op", VERBS)])
+    try:
+        return validation.convert(sent, kind, strict=True, most=left).read()
+    except InvalidInputError as error:
+        return InvalidInputError(error.errors[:left] if left > 0 else [validation.UNNAMED])
+
+
+def _expected(if_version: int | UnsetType) -> Expected | None:
+    return Expected([if_version]) if if_version else None
+
+
+def _columns(name: str, sent: TaskFields) -> TaskChanges:
+    try:
+        return schemas.columns_of(sent) if isinstance(sent, TaskDraft) else schemas.changes_of(sent)
+    except InvalidInputError as error:
+        raise InvalidInputError(validation.within(name, error.errors)) from None

@@ -1,0 +1,91 @@
+"""A task, and `Task.objects.for_user(...)`, the one way to reach it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+from tortoise import fields
+from tortoise.contrib.postgres.fields import ArrayField
+from tortoise.queryset import QuerySet
+
+from service.database.scoping import Connection, OwnedModel, ScopedManager
+from service.tasks.trash.writes import UserTrash
+from service.tasks.writes import UserTasks
+from service.transfer.archive import UserArchive
+from service.users.models import User
+
+
+class Priority(IntEnum):
+    """How urgent a task is; stored as a number so that it sorts."""
+
+    NONE = 0
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+
+
+class TaskManager(ScopedManager["Task"]):
+    """Hands out managers that belong to one user."""
+
+    def for_user(
+        self, user_id: str, *, using: Connection, email: str | None = None, name: str | None = None
+    ) -> UserTasks:
+        """Return the tasks of `user_id` (1 to 255 characters), read and written over the connection `using`.
+
+        `email` and `name` refresh the user's row at writes.
+        """
+        return UserTasks(user_id, using, email=email, name=name)
+
+    def trash_of(
+        self, user_id: str, *, using: Connection, email: str | None = None, name: str | None = None
+    ) -> UserTrash:
+        """Return the deleted tasks of `user_id`; the arguments are those of `for_user`."""
+        return UserTrash(user_id, using, email=email, name=name)
+
+    def archive_of(self, user_id: str, *, using: Connection) -> UserArchive:
+        """Return everything that is kept of `user_id`, for an export."""
+        return UserArchive(user_id, using)
+
+    def queryset_for(self, user_id: str) -> QuerySet[Task]:
+        """A Tortoise queryset that begins with the owner, for reads off the hot path. Trash included."""
+        return self.across_all_users().filter(user_id=user_id)
+
+
+class Task(OwnedModel):
+    """One thing to do. The database's primary key is `(user_id, id)`; Tortoise is told of `id` alone."""
+
+    id = fields.BigIntField(
+        primary_key=True, generated=False, description="the owner's revision at its creation; never reused"
+    )
+    uid = fields.UUIDField(default=None, description="a name that no other task has; immutable")
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+        "service.User", related_name="tasks", on_delete=fields.CASCADE
+    )
+    title = fields.CharField(max_length=200)
+    title_key = fields.TextField(default="", description="the folded title, by which it is found and sorted")
+    description = fields.CharField(max_length=1000, null=True)
+    description_key = fields.TextField(null=True, description="the folded description, by which it is found")
+    completed = fields.BooleanField(default=False)
+    completed_at = fields.DatetimeField(null=True, description="the moment of completion; null while pending")
+    priority = fields.IntEnumField(Priority, default=Priority.NONE)
+    tags: fields.Field[list[str]] = ArrayField("text", default=list)
+    tag_keys: fields.Field[list[str]] = ArrayField(
+        "text", default=list, description="the folded tags, as they are found"
+    )
+    due_date = fields.DateField(null=True, description="a calendar day in no time zone; excludes due_at")
+    due_at = fields.DatetimeField(null=True, description="a moment; excludes due_date")
+    created_at = fields.DatetimeField()
+    updated_at = fields.DatetimeField()
+    version = fields.BigIntField(description="the owner's revision at this task's last change")
+    deleted_at = fields.DatetimeField(null=True, description="since when it lies in the trash; null while live")
+    document = fields.TextField(null=True, description="the task as answers give it; built at read where it is null")
+
+    objects: ClassVar[TaskManager]
+
+    class Meta:
+        table = "tasks"
+        manager = TaskManager()
+
+
+Task.objects = TaskManager(Task)

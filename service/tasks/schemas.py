@@ -1,0 +1,287 @@
+"""What clients send and get, as types: the same ones validate requests and make the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, NamedTuple
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.errors import FieldError, InvalidInputError
+from service.tasks.statements import MAXIMUM_BIGINT
+from service.tasks.writes import TaskChanges
+from service.web import moments, validation
+from service.web.text import INVISIBLE, fold_tags, is_blank, with_keys
+
+MAXIMUM_TITLE = 200
+MAXIMUM_DESCRIPTION = 1_000
+MAXIMUM_TAGS = 20
+MAXIMUM_TAG = 50
+MAXIMUM_SENT_TAGS = 100  # of a task before duplicates are folded, which takes time
+PRIORITIES = ("none", "low", "medium", "high")  # the index is what is stored
+
+# What a client may send in place of no body: axios sends null for undefined data.
+NOTHING = frozenset({b"", b"null"})
+# NUL cannot be stored by PostgreSQL. Lengths count after trimming, which JSON Schema cannot say.
+WITHOUT_NUL = "^[^\\u0000]*$"
+# One visible character. It says nothing of what is beyond U+FFFF: engines without Unicode mode split it.
+NOT_BLANK = f"^[^\\u0000]*[^{INVISIBLE}][^\\u0000]*$"
+
+
+def _text(sent: str, shortest: int, longest: int) -> str:
+    if "\0" in sent:
+        raise ValueError("must not hold the NUL character")
+    text = sent.strip()
+    if not shortest <= len(text) <= longest or (shortest and is_blank(text)):
+        raise ValueError
+    return text
+
+
+def _title(sent: str) -> str:
+    return _text(sent, 1, MAXIMUM_TITLE)
+
+
+def _description(sent: str | None) -> str | None:
+    text = _text(sent or "", 0, MAXIMUM_DESCRIPTION)
+    return None if is_blank(text) else text
+
+
+def read_priority(sent: str | None) -> int:
+    """The number that is stored for a priority, in any case. Raises ValueError for any other word."""
+    word = "none" if sent is None else sent.lower()
+    if word not in PRIORITIES:
+        raise ValueError
+    return PRIORITIES.index(word)
+
+
+def _tags(sent: list[str] | None) -> list[str]:
+    if len(sent or ()) > MAXIMUM_SENT_TAGS:
+        raise ValueError
+    tags = fold_tags(_text(tag, 1, MAXIMUM_TAG) for tag in sent or ())  # in this order: to fold takes time
+    if len(tags) > MAXIMUM_TAGS:
+        raise ValueError
+    return [*tags.values()]
+
+
+def _day(sent: str | None) -> date | None:
+    return None if sent is None else moments.read_day(sent)
+
+
+def _moment(sent: str | None) -> datetime | None:
+    return None if sent is None else moments.read_due_moment(sent)
+
+
+# Each takes what a type let through to what is stored, or raises ValueError, with a sentence if the rule is not enough.
+CLEANERS: dict[str, Callable[[Any], Any]] = {
+    "title": _title,
+    "description": _description,
+    "completed": bool,
+    "priority": read_priority,
+    "tags": _tags,
+    "due_date": _day,
+    "due_at": _moment,
+}
+
+
+def _rule(sentence: str, *, example: object = None, read: str = "", **schema: object) -> Meta:
+    """The sentence that errors and docs give for a field, an example of it, and what its JSON Schema adds.
+
+    `read` names the cleaner that says the rest of what the field must be.
+    """
+    examples = {} if example is None else {"examples": [example]}
+    reader = {"read": CLEANERS[read]} if read else {}
+    return Meta(extra={"rule": sentence, **reader}, extra_json_schema={"description": sentence, **examples, **schema})
+
+
+Title = Annotated[
+    str,
+    _rule(
+        "1 to 200 characters after trimming white space, one of them visible",
+        example="Water the plants", read="title", minLength=1, maxLength=MAXIMUM_TITLE, pattern=NOT_BLANK,
+    ),
+]  # fmt: skip
+Description = Annotated[
+    str | UnsetType | None,
+    _rule(
+        "at most 1,000 characters after trimming white space, or null; blank becomes null",
+        example="The ones on the balcony too", read="description", maxLength=MAXIMUM_DESCRIPTION, pattern=WITHOUT_NUL,
+    ),
+]  # fmt: skip
+Completed = Annotated[bool, _rule("true or false", example=False)]
+Priority = Annotated[
+    Annotated[str, Meta(extra_json_schema={"enum": [*PRIORITIES]})] | UnsetType | None,
+    _rule("none, low, medium or high; null stands for none", example="medium", read="priority"),
+]
+Tag = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAXIMUM_TAG, "pattern": NOT_BLANK})]
+Tags = Annotated[
+    Annotated[list[Tag], Meta(extra_json_schema={"maxItems": MAXIMUM_TAGS})] | UnsetType | None,
+    _rule(
+        "a list of at most 20 tags of 1 to 50 characters, one of them visible; of tags that are the same, ignoring "
+        "case, the first stays; null stands for []",
+        example=["home", "garden"],
+        read="tags",
+    ),
+]
+DueDate = Annotated[
+    Annotated[str, Meta(extra_json_schema={"format": "date"})] | UnsetType | None,
+    _rule("a calendar day, YYYY-MM-DD, or null; setting it clears due_at", example="2026-12-24", read="due_date"),
+]
+DueAt = Annotated[
+    Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType | None,
+    _rule(f"{moments.RULE}, or null; setting it clears due_date", example="2026-12-24T18:00:00+01:00", read="due_at"),
+]
+ReadOnly = Annotated[Any, _rule("ignored in requests: the service assigns it", readOnly=True)]
+
+
+IfVersion = Annotated[
+    Annotated[int, Meta(ge=1, le=MAXIMUM_BIGINT)] | UnsetType,
+    _rule("a version, as the task had it: nothing is written if it has another by now", example=7),
+]
+
+
+class TaskFields(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What clients say of a task."""
+
+    title: Title | UnsetType = UNSET
+    description: Description = UNSET
+    completed: Completed | UnsetType = UNSET
+    priority: Priority = UNSET
+    tags: Tags = UNSET
+    due_date: DueDate = UNSET
+    due_at: DueAt = UNSET
+    id: ReadOnly = UNSET
+    uid: ReadOnly = UNSET
+    user_id: ReadOnly = UNSET
+    completed_at: ReadOnly = UNSET
+    created_at: ReadOnly = UNSET
+    updated_at: ReadOnly = UNSET
+    version: ReadOnly = UNSET
+
+
+class TaskPatch(TaskFields, kw_only=True, forbid_unknown_fields=True):
+    """Any subset of a task. A field left out keeps its value; null sets it to its default (RFC 7396)."""
+
+    if_version: IfVersion = UNSET
+
+
+class TaskDraft(TaskFields, kw_only=True, forbid_unknown_fields=True):
+    """A task to be created: only the title is required."""
+
+    title: Title
+
+
+class Completion(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Sets a task's completion to what is given, however often it is sent; toggles it when nothing is given."""
+
+    completed: Completed | UnsetType = UNSET
+    id: ReadOnly = UNSET
+    uid: ReadOnly = UNSET
+    user_id: ReadOnly = UNSET
+    completed_at: ReadOnly = UNSET
+    created_at: ReadOnly = UNSET
+    updated_at: ReadOnly = UNSET
+    version: ReadOnly = UNSET
+    if_version: IfVersion = UNSET
+
+
+class Deletion(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a deletion may be tied to."""
+
+    if_version: IfVersion = UNSET
+
+
+class Patch(NamedTuple):
+    """The columns to change, and the version that the task must have, if any was named."""
+
+    changes: TaskChanges
+    if_version: int | None
+
+
+class Task(Struct, kw_only=True):
+    """A task, as every answer gives it."""
+
+    id: Annotated[int, Meta(ge=1, description="The owner's revision at its creation; never reused.", examples=[42])]
+    uid: Annotated[
+        str,
+        Meta(description="A UUID that no other task of anybody has; immutable.", extra_json_schema={"format": "uuid"}),
+    ]
+    user_id: Annotated[str, Meta(description="The owner.", examples=["dFz1UQm3T0yLbXkA"])]
+    title: Annotated[str, Meta(min_length=1, max_length=MAXIMUM_TITLE, examples=["Water the plants"])]
+    description: Annotated[str, Meta(max_length=MAXIMUM_DESCRIPTION)] | None
+    completed: bool
+    completed_at: Annotated[datetime, Meta(tz=True, description="When it turned completed.")] | None
+    priority: Literal["none", "low", "medium", "high"]
+    tags: Annotated[list[str], Meta(max_length=MAXIMUM_TAGS)]
+    due_date: date | None
+    due_at: Annotated[datetime, Meta(tz=True)] | None
+    created_at: Annotated[datetime, Meta(tz=True)]
+    updated_at: Annotated[datetime, Meta(tz=True, description="Moves on every real change.")]
+    version: Annotated[int, Meta(ge=1, description="The owner's revision at this task's last change.")]
+
+
+class Deleted(Struct):
+    """How many tasks were moved to the trash."""
+
+    deleted: Annotated[int, Meta(ge=0)]
+
+
+class Summary(Struct):
+    """Counts of live tasks. Overdue and due today count pending tasks alone."""
+
+    total: Annotated[int, Meta(ge=0)]
+    pending: Annotated[int, Meta(ge=0)]
+    completed: Annotated[int, Meta(ge=0)]
+    overdue: Annotated[int, Meta(ge=0)]
+    due_today: Annotated[int, Meta(ge=0)]
+
+
+def read_draft(body: bytes) -> TaskChanges:
+    """The columns of the task to create. Raises MalformedInputError or InvalidInputError."""
+    return columns_of(validation.decode(body, TaskDraft))
+
+
+def read_patch(body: bytes) -> Patch:
+    """What to change. Raises MalformedInputError or InvalidInputError."""
+    sent = validation.decode(body, TaskPatch)
+    return Patch(changes_of(sent), sent.if_version or None)
+
+
+def changes_of(sent: TaskFields) -> TaskChanges:
+    """The columns to change; a day clears a moment and the other way round. Raises InvalidInputError."""
+    columns = dict(columns_of(sent))
+    if columns.get("due_date") is not None:
+        columns["due_at"] = None
+    elif columns.get("due_at") is not None:
+        columns["due_date"] = None
+    return columns
+
+
+def read_completion(body: bytes) -> tuple[bool | None, int | None]:
+    """The completion to set, None to toggle it, and the version as in a Patch. Raises as `read_patch` does."""
+    sent = Completion() if body.strip() in NOTHING else validation.decode(body, Completion)
+    return None if sent.completed is UNSET else sent.completed, sent.if_version or None
+
+
+def read_deletion(body: bytes) -> int | None:
+    """The version that the task must have, if any was named. Raises as `read_patch` does."""
+    return None if body.strip() in NOTHING else validation.decode(body, Deletion).if_version or None
+
+
+def columns_of(task: TaskFields) -> TaskChanges:
+    """Trim, check what the types cannot say, and add the folded keys; a field that was left out has no column."""
+    columns: dict[str, Any] = {}
+    faults: list[FieldError] = []
+    for name, clean in CLEANERS.items():
+        sent = getattr(task, name)
+        if sent is UNSET:
+            continue
+        try:
+            columns[name] = clean(sent)
+        except ValueError as error:
+            faults.append(FieldError(name, str(error) or validation.rule(type(task), name)))
+    if columns.get("due_date") is not None and columns.get("due_at") is not None:
+        faults.append(FieldError("due_at", "cannot be set together with due_date; send one of them"))
+    if faults:
+        raise InvalidInputError(faults)
+    return with_keys(columns)

@@ -1,0 +1,25 @@
+-- The JSON of a live task, as answers give it. This is the only place that knows its members and their order.
+--
+-- Writes keep it in `tasks.document`. Reads build it only where that is NULL; they use the expression between SELECT and
+-- the end of this function, with the table in place of the argument (`service.database.functions`). A migration
+-- that adds a member replaces this function and drops and adds the column, which rewrites no row.
+--
+-- PostgreSQL inlines this function: it must stay one expression.
+CREATE FUNCTION task_document(task tasks) RETURNS text LANGUAGE sql STABLE AS $$
+SELECT json_build_object(
+    'id', task.id,
+    'uid', task.uid,
+    'user_id', task.user_id,
+    'title', task.title,
+    'description', task.description,
+    'completed', task.completed,
+    'completed_at', to_char(task.completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'priority', (ARRAY['none', 'low', 'medium', 'high'])[task.priority + 1],
+    'tags', task.tags,
+    'due_date', task.due_date,
+    'due_at', to_char(task.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'created_at', to_char(task.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'updated_at', to_char(task.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'version', task.version
+)::text
+$$;

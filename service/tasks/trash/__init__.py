@@ -1,0 +1,1 @@
+"""The trash: deleted tasks, which can be restored or destroyed."""

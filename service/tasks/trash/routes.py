@@ -1,0 +1,97 @@
+"""The routes of a user's trash: what was deleted, and what becomes of it. Only the owner gets this far."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct
+from sanic import Blueprint, HTTPResponse
+
+from service.errors import FieldError, InvalidInputError
+from service.idempotency import replay
+from service.idempotency.models import KeyedWrites
+from service.tasks import listing, schemas
+from service.tasks.trash.writes import UserTrash
+from service.web import conditions, cursors, paging, responses, unsent, validation
+from service.web.request import ApiRequest
+
+blueprint: Blueprint = Blueprint("trash", url_prefix="/api/<user_id:str>/trash")
+
+LISTED = cursors.fingerprint("trash")  # there is one order and no filter
+
+
+class TrashParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The query of a trash, as it comes in."""
+
+    limit: listing.Limit = UNSET
+    cursor: listing.Following = UNSET
+    count: listing.Counted = False
+
+
+class NoParameters(Struct, forbid_unknown_fields=True):
+    """Nothing: who sends a filter, or a condition, would be surprised by what goes without one."""
+
+
+class TrashedTask(schemas.Task, kw_only=True):
+    """A deleted task."""
+
+    deleted_at: Annotated[datetime, Meta(tz=True, description="Since when it lies in the trash.")]
+
+
+class Destroyed(Struct):
+    """How many tasks were removed for good by this request."""
+
+    deleted: Annotated[int, Meta(ge=0)]
+
+
+@blueprint.get("/", unquote=True)
+async def list_trash(request: ApiRequest) -> HTTPResponse:
+    """The caller's deleted tasks, newest deletion first: all of them, or a page."""
+    sent = listing.parameters(request.query_string, TrashParameters)
+    limit = None if sent.limit is UNSET else sent.limit
+    if sent.cursor is not UNSET and limit is None:
+        raise InvalidInputError([FieldError("cursor", "needs a limit; send the one that the page before had")])
+    after = None if sent.cursor is UNSET else cursors.read(sent.cursor, LISTED, "deleted")
+    if limit is None:
+        await unsent.room(request)
+    async with request.heavy() if limit is None or sent.count else nullcontext():
+        page = await request.trash.list(limit=limit, after=after, count=sent.count)
+        headers = paging.headers(page, request.path, paging.following(request.query_string), LISTED)
+        return unsent.hold(request, responses.json_document(page.document, headers=headers))
+
+
+@blueprint.delete("/", unquote=True)
+async def empty_trash(request: ApiRequest) -> HTTPResponse:
+    """Remove all that is in the trash for good; 202 if there is more than the time of a request allows."""
+    _refuse_conditions(request)
+    listing.parameters(request.query_string, NoParameters)
+    deleted, done = await request.trash.destroy_all(within=responses.WORKING_TIME)
+    return responses.json_value(Destroyed(deleted)) if done else responses.unfinished(Destroyed(deleted))
+
+
+@blueprint.post("/<task_id:str>/restore", unquote=True)
+async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+    """Give a deleted task back."""
+    _refuse_conditions(request)
+
+    async def restore(trash: UserTrash | KeyedWrites) -> HTTPResponse:
+        return responses.task(await trash.restore(task_id, quota=request.settings.task_quota))
+
+    return await replay.once(request, request.trash, restore)
+
+
+@blueprint.delete("/<task_id:str>", unquote=True)
+async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+    """Remove a deleted task for good."""
+    _refuse_conditions(request)
+    await request.trash.destroy(task_id)
+    return responses.empty()
+
+
+def _refuse_conditions(request: ApiRequest) -> None:
+    """Raise InvalidInputError for a write that is tied to a version, or says anything else that is not looked at."""
+    if request.json_body.strip() not in schemas.NOTHING:
+        validation.decode(request.json_body, NoParameters)
+    conditions.refuse(request, "what is in the trash comes back, or goes, as it is")

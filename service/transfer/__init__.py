@@ -1,0 +1,1 @@
+"""Transfer: export to a file and import from one, in three formats."""

@@ -1,0 +1,68 @@
+"""Taking everything out: one streamed file of all that a user has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import datetime, timezone
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from sanic import Blueprint
+from sanic.exceptions import BadRequest
+
+from service.errors import FieldError, InvalidInputError
+from service.tasks import listing
+from service.transfer.formats import FORMATS, Format, table
+from service.web import media_types, streaming
+from service.web.request import ApiRequest
+
+blueprint: Blueprint = Blueprint("exports", url_prefix="/api/<user_id:str>/export")
+
+
+class ExportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The form of the export."""
+
+    format: Annotated[
+        Literal["json", "csv", "ical"] | UnsetType,
+        Meta(extra={"rule": "json, csv or ical"}, description="The file's form; without it the `Accept` header decides,"
+             " and where that names none of the three, it is json."),
+    ] = UNSET  # fmt: skip
+    bom: Annotated[
+        bool,
+        Meta(extra={"rule": "1 or 0; 1 only with csv"}, description="Whether a CSV file begins with a byte order mark,"
+             " without which Excel shows no letters but English ones right."),
+    ] = False  # fmt: skip
+
+
+@blueprint.get("/", unquote=True)
+async def export_tasks(request: ApiRequest) -> None:
+    """Send everything of the caller as a file."""
+    sent = listing.parameters(request.query_string, ExportParameters)
+    form = _accepted(request) if sent.format is UNSET else FORMATS[sent.format]
+    name = f"doable-tasks-{datetime.now(timezone.utc):%Y-%m-%d}.{form.extension}"
+    media_type = form.media_type if form.extension == "json" else f"{form.media_type}; charset=utf-8"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    if sent.format is UNSET:
+        headers["Vary"] = "Accept"
+    written = _pieces(request, form, marked=sent.bom)
+    async with aclosing(request.app.ctx.admission.paced(request.caller.user_id, written)) as pieces:
+        await streaming.send(request, pieces, media_type, headers)
+
+
+def _pieces(request: ApiRequest, form: Format, *, marked: bool) -> AsyncIterator[bytes]:
+    if not marked:
+        return form.write(request.archive)
+    if form is not FORMATS["csv"]:
+        raise InvalidInputError([FieldError("bom", "is for CSV alone; add format=csv")])
+    return table.write(request.archive, marked=True)
+
+
+def _accepted(request: ApiRequest) -> Format:
+    """The form that the Accept header prefers, by default the first. Raises BadRequest for a header that is none."""
+    by_media_type = {form.media_type: form for form in FORMATS.values()}
+    accept = ",".join(request.headers.getall("accept", ()))
+    try:
+        return by_media_type[media_types.preferred(accept, [*by_media_type])]
+    except ValueError as error:
+        raise BadRequest(str(error)) from None

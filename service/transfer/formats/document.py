@@ -1,0 +1,128 @@
+"""An archive as one JSON document: the whole of it, user and trash included."""
+
+from __future__ import annotations
+
+from codecs import BOM_UTF8
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timezone
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from service.errors import FieldError, InvalidInputError, MalformedInputError
+from service.transfer.archive import UserArchive
+from service.transfer.formats.lines import Line
+from service.transfer.formats.scanning import Scanner, ValueTooLargeError
+
+FORMAT = "doable-export"
+VERSION = 1
+SHAPE = '{"format": "doable-export", "version": 1, "tasks": [...]}'
+
+
+class Document(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The members of a document besides its tasks, which are read one by one."""
+
+    tasks: tuple[()]
+    format: Literal["doable-export"] = "doable-export"
+    version: Literal[1] = 1
+    exported_at: Raw = Raw()
+    user: Raw = Raw()
+
+
+_decode = msgspec.json.Decoder(Document).decode
+_decode_name = msgspec.json.Decoder(str).decode
+
+
+async def write(archive: UserArchive) -> AsyncIterator[bytes]:
+    """The document in pieces, none before the database has answered. Raises UnavailableError, at any piece."""
+    now = datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    owner = await archive.owner() or "null"
+    before = f'{{"format":"{FORMAT}","version":{VERSION},"exported_at":"{now}","user":{owner},"tasks":['
+    async for page in archive.pages(trash=True):
+        yield (before + page).encode()
+        before = ","
+    yield (("" if before == "," else before) + "]}").encode()
+
+
+def read(body: bytes) -> Iterator[Line | None]:
+    """The tasks of the document, one by one; None where the caller may yield to the event loop.
+
+    A byte order mark is skipped. Raises MalformedInputError for bytes that are not JSON, InvalidInputError for another
+    document, each as soon as it is seen, which may be after some of the tasks.
+    """
+    scanner = Scanner(body, len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0)
+    yield from scanner.space()
+    if scanner.peek() != b"{":
+        _refuse(scanner)
+    sent: dict[str, bytes] = {}
+    for ready in scanner.items(b"{}"):
+        if not ready:
+            yield None
+            continue
+        name = _name(scanner)
+        yield from scanner.space()
+        scanner.take(b":")
+        yield from scanner.space()
+        if name in sent or name not in Document.__struct_fields__:
+            raise _another()
+        if name == "tasks" and scanner.peek() == b"[":
+            sent[name] = b"[]"
+            yield from _tasks(scanner)
+        else:
+            sent[name] = _value(scanner)
+    yield from scanner.space()
+    if scanner.peek():
+        raise MalformedInputError
+    _validate(b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), value) for name, value in sent.items()))
+
+
+def _tasks(scanner: Scanner) -> Iterator[Line | None]:
+    index = 0
+    for ready in scanner.items(b"[]"):
+        if not ready:
+            yield None
+            continue
+        try:
+            task = scanner.value()
+        except ValueTooLargeError as error:
+            raise InvalidInputError([FieldError(f"tasks[{index}]", str(error))]) from None
+        yield Line(f"tasks[{index}].", task)
+        index += 1
+
+
+def _name(scanner: Scanner) -> str:
+    try:
+        return _decode_name(_value(scanner))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise MalformedInputError from None
+
+
+def _value(scanner: Scanner) -> bytes:
+    try:
+        return scanner.value()
+    except ValueTooLargeError:
+        raise _another() from None
+
+
+def _validate(document: bytes) -> None:
+    try:
+        _decode(document)
+    except msgspec.ValidationError:
+        raise _another() from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedInputError from None
+
+
+def _refuse(scanner: Scanner) -> None:
+    """Raise InvalidInputError for JSON other than an object, MalformedInputError for anything else."""
+    value = _value(scanner)
+    try:
+        msgspec.json.decode(value, type=Raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise MalformedInputError from None
+    raise _another()
+
+
+def _another() -> InvalidInputError:
+    return InvalidInputError([FieldError("body", f"must be an object such as {SHAPE}")])

@@ -1,0 +1,156 @@
+"""An archive as a table: CSV (RFC 4180) that a spreadsheet opens without running any of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from codecs import BOM_UTF8
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from service.errors import FieldError, InvalidInputError
+from service.transfer.archive import UserArchive
+from service.transfer.formats.lines import KEPT, Line
+from service.transfer.formats.sheet import Sheet
+from service.web import validation
+from service.web.pacing import Pace
+
+COLUMNS = (
+    "id", "title", "description", "completed", "completed_at", "priority", "tags", "due_date", "due_at", "created_at",
+    "updated_at", "version", "deleted_at",
+)  # fmt: skip
+IGNORED = frozenset({"id", "user_id", "version"})
+AT_ONCE = 50  # tasks; the longest take 0.05 ms each
+# What a spreadsheet may take for a formula, with any number of apostrophes before it (OWASP, "CSV Injection").
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+SWITCHES = {"true": True, "false": False}
+# "due_date", "Due Date", "DUE-DATE" and "dueDate" name one column.
+SEPARATORS = re.compile(r"[\s_-]+")
+NAMES = {name.replace("_", ""): name for name in (*COLUMNS, "user_id")}
+MOMENT = "; format the column as YYYY-MM-DDTHH:MM:SSZ, or as text"
+COLUMNS_ARE = f"the columns are {', '.join(COLUMNS)}"
+HINTS = dict.fromkeys(("due_at", *KEPT), MOMENT) | {
+    "due_date": "; format the column as YYYY-MM-DD before you save the table",
+    "completed": "; write TRUE or FALSE",
+}
+
+
+def defuse(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula: one apostrophe more before what could be one."""
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def arm(cell: str) -> str:
+    """What `defuse` was given."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+async def write(archive: UserArchive, *, marked: bool = False) -> AsyncIterator[bytes]:
+    """The table in pieces, none before the database has answered. Raises UnavailableError, at any piece.
+
+    Yields to the event loop after each slice of work. If `marked`, a byte order mark comes first, without which Excel
+    takes UTF-8 for the system's old encoding.
+    """
+    pace = Pace()
+    head = (BOM_UTF8 if marked else b"") + rows([COLUMNS])
+    async for page in archive.pages(trash=True):
+        tasks = msgspec.json.decode(f"[{page}]")
+        for start in range(0, len(tasks), AT_ONCE):
+            part = tasks[start : start + AT_ONCE]
+            yield head + rows([_cell(task.get(column)) for column in COLUMNS] for task in part)
+            head = b""
+            await pace.keep()
+    if head:
+        yield head
+
+
+def rows(cells: Iterable[Iterable[str]]) -> bytes:
+    """Lines of cells, in UTF-8 and each ended by CR LF."""
+    written = io.StringIO(newline="")
+    csv.writer(written).writerows(cells)
+    return written.getvalue().encode()
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 - any JSON
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return defuse(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+
+
+def read(body: bytes) -> Iterator[Line | None]:
+    """The tasks under the header line, one by one; None where the caller may yield to the event loop.
+
+    Raises MalformedInputError for bytes that are not text, InvalidInputError naming the line where it is not a table;
+    each as soon as it is seen.
+    """
+    sheet = Sheet(body)
+    names: list[str] | None = None
+    for cells in sheet:
+        if cells is None:
+            yield None
+        elif names is None:
+            names = _header(sheet, cells)
+        else:
+            yield Line(f"{sheet.place}: ", _members(sheet, names, cells), HINTS)
+    if names is None:
+        raise InvalidInputError([FieldError("line 1", f"must be a header with names of {', '.join(COLUMNS)}")])
+
+
+def _header(sheet: Sheet, cells: list[str]) -> list[str]:
+    """The name of each column; an empty one for a column that must be empty."""
+    names: list[str] = []
+    faults: list[FieldError] = []
+    for cell in cells:
+        name = NAMES.get(SEPARATORS.sub("", cell).lower(), "")
+        if name and name in names:
+            faults.append(FieldError(sheet.place, f"names the column {name} twice"))
+        elif cell and not name:
+            faults.append(FieldError(sheet.place, f"{cell[:50]!r} is not a column", COLUMNS_ARE))
+        if len(faults) == validation.MAXIMUM_FAULTS:
+            break
+        names.append(name)
+    else:
+        if "title" not in names:
+            faults.append(FieldError(sheet.place, "must name the column title"))
+    if faults:
+        raise InvalidInputError(faults)
+    return names
+
+
+def _members(sheet: Sheet, names: list[str], cells: list[str]) -> dict[str, Any]:
+    """The cells of a row as the members of a JSON object; an empty one is left out, so that it gets its default.
+
+    Spreadsheets leave out empty cells at the end of a row, and add some: only a cell with text needs a column.
+    Raises InvalidInputError.
+    """
+    found: dict[str, Any] = {"title": ""}
+    for place, cell in enumerate(cells):
+        name = names[place] if place < len(names) else ""
+        if not cell or name in IGNORED:
+            continue
+        if not name:
+            message = f"has text in cell {place + 1}, which has no name in the header"
+            raise sheet.fault(message)
+        found[name] = _value(name, arm(cell))
+    return found
+
+
+def _value(name: str, cell: str) -> Any:  # noqa: ANN401 - any JSON
+    if name == "completed":
+        return SWITCHES.get(cell.lower(), cell)
+    return _tags(cell) if name == "tags" else cell
+
+
+def _tags(cell: str) -> Any:  # noqa: ANN401 - any JSON
+    """A JSON array, as the export writes it, or tags with commas between them, which then cannot hold one."""
+    if not cell.startswith("["):
+        return [tag for part in cell.split(",") if (tag := part.strip())]
+    try:
+        return msgspec.json.decode(cell)
+    except (msgspec.DecodeError, RecursionError):
+        return cell

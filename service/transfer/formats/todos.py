@@ -1,0 +1,104 @@
+"""Live tasks as the to-dos of a calendar: iCalendar's VTODO (RFC 5545)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from datetime import date, datetime
+from hashlib import blake2b
+
+import msgspec
+
+from service.tasks.schemas import Task
+from service.transfer.archive import UserArchive
+from service.web.pacing import Pace
+
+PRODUCT = "-//Doable//Tasks//EN"
+HEAD = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:{PRODUCT}\r\n".encode()
+END = b"END:VCALENDAR\r\n"
+PRIORITIES = {"high": 1, "medium": 5, "low": 9}  # section 3.8.1.9
+# Text may hold no control characters but the tab; a line end has an escape of its own (section 3.3.11).
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+LINE_END = re.compile(r"\r\n?")
+LONGEST = 75  # octets of a line, its end aside (section 3.1)
+CONTINUES = 0b1000_0000  # what the first two bits of a byte are inside of a character of UTF-8
+AT_ONCE = 50  # tasks; the longest take 0.05 ms each
+
+
+async def write(archive: UserArchive) -> AsyncIterator[bytes]:
+    """The calendar in pieces, none before the database has answered. Raises UnavailableError, at any piece.
+
+    Yields to the event loop after each slice of work.
+    """
+    pace = Pace()
+    head = HEAD
+    owner = blake2b(archive.user_id.encode(), digest_size=8).hexdigest()
+    async for page in archive.pages(trash=False):
+        tasks = msgspec.json.decode(f"[{page}]", type=list[Task])
+        for start in range(0, len(tasks), AT_ONCE):
+            yield head + b"".join(todo(task, owner) for task in tasks[start : start + AT_ONCE])
+            head = b""
+            await pace.keep()
+    yield head + END
+
+
+def todo(task: Task, owner: str) -> bytes:
+    """The VTODO of a task (section 3.6.2), folded and in UTF-8; `owner` makes its UID unique beyond this user."""
+    return b"".join(map(fold, _lines(task, owner)))
+
+
+def _lines(task: Task, owner: str) -> Iterator[str]:
+    yield "BEGIN:VTODO"
+    yield f"UID:task-{task.id}-{owner}@doable"
+    yield f"DTSTAMP:{_moment(task.updated_at)}"
+    yield f"CREATED:{_moment(task.created_at)}"
+    yield f"LAST-MODIFIED:{_moment(task.updated_at)}"
+    yield f"SUMMARY:{escape(task.title)}"
+    if task.description:
+        yield f"DESCRIPTION:{escape(task.description)}"
+    yield f"STATUS:{'COMPLETED' if task.completed else 'NEEDS-ACTION'}"
+    if task.completed_at:
+        yield f"COMPLETED:{_moment(task.completed_at)}"
+    if task.due_date:
+        yield f"DUE;VALUE=DATE:{_day(task.due_date)}"
+    elif task.due_at:
+        yield f"DUE:{_moment(task.due_at)}"
+    if task.priority in PRIORITIES:
+        yield f"PRIORITY:{PRIORITIES[task.priority]}"
+    if task.tags:
+        yield f"CATEGORIES:{','.join(map(escape, task.tags))}"
+    yield "END:VTODO"
+
+
+def escape(text: str) -> str:
+    """`text` as a TEXT value (section 3.3.11); control characters, which it cannot hold, become spaces."""
+    if not text.isprintable():
+        text = CONTROLS.sub(" ", LINE_END.sub("\n", text))
+    # The backslash first, which the others bring in. Four passes in C take less time than `str.translate`.
+    return text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
+
+
+def fold(line: str) -> bytes:
+    """A content line with its end, folded so that no character is cut (section 3.1)."""
+    octets = line.encode()
+    if len(octets) <= LONGEST:
+        return octets + b"\r\n"
+    parts = []
+    start, room = 0, LONGEST
+    while len(octets) - start > room:
+        end = start + room
+        while octets[end] & 0b1100_0000 == CONTINUES:
+            end -= 1
+        parts.append(octets[start:end])
+        start, room = end, LONGEST - 1  # after the space that a continuation begins with
+    parts.append(octets[start:])
+    return b"\r\n ".join(parts) + b"\r\n"
+
+
+def _day(day: date) -> str:
+    return f"{day.year:04}{day.month:02}{day.day:02}"
+
+
+def _moment(moment: datetime) -> str:
+    """A moment in UTC, as the database writes all of them (section 3.3.5)."""
+    return f"{_day(moment)}T{moment.hour:02}{moment.minute:02}{moment.second:02}Z"

@@ -1,0 +1,92 @@
+"""Putting tasks in: a file of up to 10,000, all of it or nothing."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+from sanic import Blueprint, HTTPResponse
+
+from service.idempotency import replay
+from service.idempotency.models import KeyedWrites
+from service.tasks import listing
+from service.tasks.writes import UserTasks
+from service.transfer.formats import document, lines, table
+from service.transfer.uploads import Room, Uploads
+from service.web import conditions, media_types, responses
+from service.web.protocol import DeadlineProtocol
+from service.web.request import ApiRequest
+
+blueprint: Blueprint = Blueprint("imports", url_prefix="/api/<user_id:str>/import")
+
+MAXIMUM_BODY = 32 * 1024 * 1024  # bytes
+READ_TIMEOUT = 60.0  # seconds for all of it to arrive, the wait for room included
+READERS: dict[str, Callable[[bytes], Iterator[lines.Line | None]]] = {
+    "application/json": document.read,
+    "text/csv": table.read,
+}
+
+
+class ImportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What to do about tasks that are there already."""
+
+    on_conflict: Annotated[
+        Literal["create", "skip"],
+        Meta(extra={"rule": "create or skip"}, description="`skip` leaves out a task when there is one with the same"
+             " title and `created_at` already, live or in the trash; `create` makes another."),
+    ] = "create"  # fmt: skip
+
+
+class Imported(Struct):
+    """How many tasks were created, and how many were there already."""
+
+    imported: Annotated[int, Meta(ge=0)]
+    skipped: Annotated[int, Meta(ge=0)]
+
+
+@blueprint.post("/", unquote=True, stream=True)
+async def import_tasks(request: ApiRequest) -> HTTPResponse:
+    """Create all tasks of a file, or none."""
+    conditions.refuse(request, "an import creates tasks")
+    read = _reader(request)
+    uploads: Uploads = request.app.ctx.uploads
+    async with uploads.receive(request.caller.user_id) as room:
+        await _receive(request, room)
+        sent = listing.parameters(request.query_string, ImportParameters)
+        async with uploads.turn(request.caller.user_id), request.heavy():
+            tasks, count = await lines.validate(read(request.body))
+            return await replay.once(request, request.tasks, _adding(request, sent, tasks, count))
+
+
+def _adding(
+    request: ApiRequest, sent: ImportParameters, tasks: bytearray, count: int
+) -> Callable[[UserTasks | KeyedWrites], Awaitable[HTTPResponse]]:
+    async def add(own: UserTasks | KeyedWrites) -> HTTPResponse:
+        quotas, skip = request.quotas, sent.on_conflict == "skip"
+        return responses.json_value(Imported(*await own.add_all(tasks, count, quotas=quotas, skip_known=skip)))
+
+    return add
+
+
+def _reader(request: ApiRequest) -> Callable[[bytes], Iterator[lines.Line | None]]:
+    """What reads the media type of the body. Raises UnsupportedMediaTypeError."""
+    return READERS[media_types.of_body(request, READERS)]
+
+
+async def _receive(request: ApiRequest, room: Room) -> None:
+    """Read the whole body within READ_TIMEOUT; `room` bounds what all bodies hold.
+
+    Beyond MAXIMUM_BODY Sanic answers 413, of an announced length before any of it has come.
+    """
+    protocol = request.http.protocol
+    if isinstance(protocol, DeadlineProtocol):
+        protocol.read_until(READ_TIMEOUT)
+    # Sanic lifts its limit for a route that reads the body itself; nobody without a token gets as far as here.
+    request.http.request_max_size = MAXIMUM_BODY
+    received = io.BytesIO()  # its bytes need not be copied at the end; Sanic's own `receive_body` holds them twice
+    async for piece in request.http:
+        await room.take(len(piece))
+        received.write(piece)
+    request.body = received.getvalue()

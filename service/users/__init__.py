@@ -1,0 +1,1 @@
+"""Users: the owners of tasks, the counter of their writes, and their erasure."""

@@ -1,0 +1,82 @@
+"""CORS: which browsers' pages may read our answers (https://fetch.spec.whatwg.org/#http-cors-protocol).
+
+A grant is no credential. It lets a page read what it would get with a token of its own.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sanic import HTTPResponse
+
+from service.config.origins import AllowList
+from service.web.request import ApiRequest
+
+EXPOSED = (
+    "Content-Disposition, ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
+    "X-Request-ID, X-Total-Count"
+)
+# What the API reads, what tracing in browsers adds (W3C Trace Context and Baggage, Sentry), and what fetch clients send
+# against stale caches.
+ALLOWED = (
+    "Authorization, Baggage, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, "
+    "Pragma, Sentry-Trace, Traceparent, Tracestate, X-Request-ID"
+)
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+METHOD = re.compile(r"[A-Za-z-]{1,32}", re.ASCII)
+MAXIMUM_AGE = "7200"  # seconds; Chromium keeps a preflight's answer no longer
+LINE = re.compile(rb"\r\norigin:[ \t]*([!-~]+)[ \t]*(?=\r\n)", re.IGNORECASE)
+
+
+def is_preflight(request: ApiRequest) -> bool:
+    """Return whether a browser asks if a page may send a request. It sends no token with it, and needs none."""
+    return (
+        request.method == "OPTIONS"
+        and "origin" in request.headers
+        and "access-control-request-method" in request.headers
+    )
+
+
+def preflight(request: ApiRequest) -> HTTPResponse:
+    """Answer a preflight; `headers_for` adds the origin if it is allowed, and nothing is granted if it is not.
+
+    The answer is the same for every path. It allows the method that is asked for, whatever it is, so that the request
+    is sent and the page can read its 404 or 405.
+    """
+    headers = {"Vary": "Access-Control-Request-Method"}
+    if _is_allowed(request, request.headers.getall("origin")):
+        asked = request.headers["access-control-request-method"]
+        known = asked in METHODS or not METHOD.fullmatch(asked)
+        headers["Access-Control-Allow-Methods"] = ", ".join(METHODS if known else (*METHODS, asked))
+        headers["Access-Control-Allow-Headers"] = ALLOWED
+        headers["Access-Control-Max-Age"] = MAXIMUM_AGE
+    return HTTPResponse(status=204, headers=headers)
+
+
+def headers_for(request: ApiRequest) -> dict[str, str]:
+    """Return the headers that let a page of an allowed origin read this answer; none for any other."""
+    sent = _sent_origins(request)
+    if not sent or not _is_allowed(request, sent):
+        return {}
+    return {
+        "Access-Control-Allow-Origin": sent[0],  # as it came: browsers compare it byte by byte
+        "Access-Control-Allow-Credentials": "true",
+        "Access-Control-Expose-Headers": EXPOSED,
+    }
+
+
+def _sent_origins(request: ApiRequest) -> list[str]:
+    """Return the request's Origin headers.
+
+    Sanic's stand-in for a request that it could not read has neither head nor headers, but the connection still holds
+    its bytes. A page must be able to read a 400, 413 or 417 too.
+    """
+    if request.head or request.stream is None:
+        return list(request.headers.getall("origin", ()))
+    head = bytes(request.http.recv_buffer).partition(b"\r\n\r\n")[0] + b"\r\n"
+    return [origin.decode("ascii") for origin in LINE.findall(head)]
+
+
+def _is_allowed(request: ApiRequest, sent: list[str]) -> bool:
+    allowed: AllowList = request.app.ctx.allowed_origins
+    return len(sent) == 1 and allowed.allows(sent[0])

@@ -1,0 +1,257 @@
+"""One connection's requests and answers: Sanic's, with strict parsing and answers that are sent in pieces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sanic.compat import Header
+from sanic.exceptions import BadRequest, ExpectationFailed, PayloadTooLarge
+from sanic.headers import format_http1_response
+from sanic.http import Http, Stage
+from sanic.http.http1 import HTTP_CONTINUE
+from sanic.response import BaseHTTPResponse
+
+from service.web import syntax
+from service.web.request import STAND_IN, ApiRequest
+from service.web.responses import Answer
+
+if TYPE_CHECKING:
+    from service.web.protocol import DeadlineProtocol
+
+MAXIMUM_EMPTY_LINES = 8  # before a request line
+MAXIMUM_DROPPED = 8 * 1024  # bytes of chunk extensions and trailers in one request, as for the headers
+MAXIMUM_SKIPPED = 64 * 1024  # bytes of a body that nobody reads, beyond which the connection is closed instead
+PIECE = 64 * 1024  # bytes
+END = b"\r\n"
+BLANK = END + END
+BODILESS = frozenset({204, 304})  # statuses
+
+
+class StrictHttp(Http):
+    """Sanic's HTTP/1.1, held to RFC 9112 where Sanic is lenient, and lenient where the RFC asks for it."""
+
+    __slots__ = ("_dropped",)
+
+    protocol: DeadlineProtocol
+    # Sanic declares these too narrowly.
+    request_body: Any  # None, True or "chunked"
+    request_bytes: Any  # an int
+    request_bytes_left: Any  # an int
+    response_func: Any  # None, or what sends the next part of the answer
+
+    def init_for_request(self) -> None:
+        """Begin with the next request; the answer to the last one is written."""
+        self.protocol.answered()
+        super().init_for_request()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+
+    async def http1_request_header(self) -> None:
+        """Receive a request's head and begin the request.
+
+        It does what Sanic's method does, strictly, and in one pass. Raises BadRequest, PayloadTooLarge and
+        ExpectationFailed.
+        """
+        self._dropped = 0
+        buffer = self.recv_buffer
+        end = buffer.find(BLANK)
+        if end <= 0 or end >= self.HEADER_MAX_SIZE or buffer[0] == END[0]:
+            end = await self._receive_head()
+        protocol = self.protocol
+        protocol.is_fresh = False
+        if end >= self.HEADER_MAX_SIZE:
+            raise PayloadTooLarge("Request header exceeds the size limit")
+        head = bytes(buffer[:end])
+        syntax.check_head(head)
+        line, *lines = head.decode(errors="surrogateescape").split("\r\n")
+        method, self.url, version = line.split(" ")
+        fields = []
+        for field in lines:
+            name, _, value = field.partition(":")
+            fields.append((name.lower(), value.lstrip(" \t")))
+        self.head_only = method == "HEAD"
+        self.keep_alive = version == "HTTP/1.1"
+        url, transport = self.url.encode(), protocol.transport
+        request = ApiRequest(url, fields, version[5:], method, transport, protocol.app, head)
+        ApiRequest._current.set(request)  # noqa: SLF001 - as Sanic does, for `Request.get_current`
+        headers = request.headers
+        if "connection" in headers:
+            self._read_connection(headers.getall("connection"), request.version)
+        self.request_bytes_left = self.request_bytes = 0
+        if "content-length" in headers or "transfer-encoding" in headers:
+            end -= self._expect_body(headers, request.version)
+        del buffer[: end + len(BLANK)]
+        self.request, request.stream = request, self
+        protocol.state["requests_count"] += 1
+
+    def _expect_body(self, headers: Header, version: str) -> int:
+        """Note how the body comes, and return how many bytes before it stay in the buffer."""
+        if "expect" in headers:
+            if headers["expect"].lower() != "100-continue":
+                raise ExpectationFailed(f"Unknown Expect: {headers['expect']}")
+            self.expecting_continue = version != "1.0"  # RFC 9110 section 10.1.1
+        if "transfer-encoding" in headers:
+            self.request_body = "chunked"
+            return len(END)  # which stands before the first chunk, as before all others
+        self.request_body = True
+        self.request_bytes_left = self.request_bytes = int(headers["content-length"])
+        return 0
+
+    async def read(self) -> bytes | None:
+        """Read some bytes of the body; None at its end. Raises BadRequest and PayloadTooLarge."""
+        if self.request_body == "chunked" and self.request_bytes_left == 0:
+            if self.expecting_continue:
+                self.expecting_continue = False
+                await self._send(HTTP_CONTINUE)
+            try:
+                await self._begin_chunk()
+            except BadRequest:
+                self.keep_alive = False
+                self.forget_body()
+                raise
+            if not self.request_body:
+                return None
+        return await super().read()
+
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 - Sanic's own
+        """Send the head of an answer, and what there is of its body."""
+        if self.request_body or self.request.method == STAND_IN:
+            self._leave_unread_body()
+        response = self.response
+        body = b"" if data else getattr(response, "body", None) or b""
+        if end_stream and len(body) <= PIECE:
+            if data or self.expecting_continue or (body and response.status in BODILESS):
+                await super().http1_response_header(data, end_stream)
+            else:
+                await self._answer_at_once(response, body)
+            return
+        streams = not (end_stream or body)
+        if streams and self.request.version == "1.0":
+            await self._begin_until_close(data)
+        elif len(body) > PIECE and not self.head_only and response.status not in BODILESS:
+            response.headers["content-length"] = len(body)
+            await super().http1_response_header(body[:PIECE], end_stream=False)
+            await self.http1_response_normal(memoryview(body)[PIECE:], end_stream=True)  # type: ignore[arg-type]  # reason: no copy
+        else:
+            await super().http1_response_header(data, end_stream)
+
+    async def _answer_at_once(self, response: BaseHTTPResponse, body: bytes) -> None:
+        """Send a whole answer in one piece: as almost every answer is sent."""
+        headers = response.headers
+        if response.status not in BODILESS and not (self.head_only and "content-length" in headers):
+            headers["content-length"] = str(len(body))
+        headers["connection"] = "keep-alive" if self.keep_alive else "close"
+        self.response_size = len(body)
+        self.response_func = None
+        await self._send(_head(response) if self.head_only else _head(response) + body)
+        self.stage = Stage.IDLE
+
+    async def _receive_head(self) -> int:
+        """Receive until the head is there; return where it ends, or HEADER_MAX_SIZE where it is too long."""
+        await self._skip_empty_lines()
+        buffer, start = self.recv_buffer, 0
+        while (end := buffer.find(BLANK, start)) < 0:
+            start = max(0, len(buffer) - 3)
+            if start >= self.HEADER_MAX_SIZE:
+                return int(self.HEADER_MAX_SIZE)
+            if buffer.count(b"\n") > buffer.count(END):
+                raise BadRequest("a bare LF in the head")  # the head's end might never come
+            await self._receive_more()
+        return int(min(end, self.HEADER_MAX_SIZE))
+
+    async def _skip_empty_lines(self) -> None:
+        """Skip the empty lines before a request line (RFC 9112 section 2.2).
+
+        The connection stays idle meanwhile: a client that ends its body with a CRLF has not begun another request.
+        """
+        buffer, left = self.recv_buffer, MAXIMUM_EMPTY_LINES
+        while len(buffer) < len(END) or buffer.startswith(END):
+            if len(buffer) >= len(END):
+                del buffer[: len(END)]
+                left -= 1
+            elif not buffer or buffer == b"\r":
+                self.stage = Stage.IDLE
+                await self._receive_more()
+            else:
+                break
+            if left < 0:
+                raise BadRequest("too many empty lines before the request line")
+        self.stage = Stage.REQUEST
+        self.protocol.is_fresh = False
+
+    def _read_connection(self, sent: list[str], version: str) -> None:
+        """Read the options of the Connection header (RFC 9112 section 9.3)."""
+        options = {option.strip(" \t").lower() for option in ",".join(sent).split(",")}
+        self.keep_alive = "close" not in options and (version == "1.1" or "keep-alive" in options)
+
+    async def _begin_chunk(self) -> None:
+        """Read what stands before the next chunk: the end of the line before, the size and its extensions.
+
+        Behind the last chunk the trailers are read and dropped (RFC 9112 section 7.1.2).
+        """
+        while len(self.recv_buffer) < len(END):
+            await self._receive_more()
+        if not self.recv_buffer.startswith(END):
+            raise BadRequest("no CRLF behind a chunk")
+        del self.recv_buffer[: len(END)]
+        line = await self._read_line()
+        size = syntax.chunk_size(line)
+        if not size:
+            while trailer := await self._read_line():
+                syntax.check_trailer(trailer)
+            self.request_body = None
+        self.request_bytes_left = size
+        self.request_bytes += size
+
+    async def _read_line(self) -> bytes:
+        """Read a line. Raises BadRequest when these lines have more than MAXIMUM_DROPPED bytes in all."""
+        start = 0
+        while (end := self.recv_buffer.find(END, start)) < 0:
+            start = max(0, len(self.recv_buffer) - 1)
+            if start + self._dropped > MAXIMUM_DROPPED:
+                break
+            await self._receive_more()
+        line = bytes(self.recv_buffer[: max(end, 0)])
+        self._dropped += max(0, len(line) - 16)  # a size is no extension
+        if end < 0 or self._dropped > MAXIMUM_DROPPED:
+            raise BadRequest("too many chunk extensions or trailers")
+        del self.recv_buffer[: end + len(END)]
+        return line
+
+    def _leave_unread_body(self) -> None:
+        """Close the connection behind an early answer to a body that is long, of unknown length, or was not begun."""
+        if self.request.method == STAND_IN:
+            self.protocol.expects_more = True
+        if not self.request_body:
+            return
+        if self.request_body == "chunked" or self.expecting_continue or self.request_bytes_left > MAXIMUM_SKIPPED:
+            self.expecting_continue = False
+            self.keep_alive = False
+            self.forget_body()
+
+    def forget_body(self) -> None:
+        """Read no more of the body; the connection must close behind the answer."""
+        self.request_body = None
+        self.protocol.expects_more = True
+
+    async def _begin_until_close(self, data: bytes) -> None:
+        """Begin a stream for HTTP/1.0, which knows no chunks: the connection's end is the stream's."""
+        response = self.response
+        self.keep_alive = False
+        response.headers["connection"] = "close"
+        self.response_func = self.head_response_ignored if self.head_only else self._go_on_until_close
+        self.stage = Stage.RESPONSE
+        await self._send(_head(response) + (b"" if self.head_only else data))
+
+    async def _go_on_until_close(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 - Sanic's own
+        if data:
+            await self._send(data)
+        if end_stream:
+            self.response_func = None
+            self.stage = Stage.IDLE
+
+
+def _head(response: BaseHTTPResponse) -> bytes:
+    return (
+        response.head()
+        if isinstance(response, Answer)
+        else format_http1_response(response.status, response.processed_headers)
+    )

@@ -1,0 +1,85 @@
+"""The problems table as OpenAPI responses: every error of an operation, with an example of each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from service import errors
+from service.tasks import schemas
+from service.web import problems, validation
+from service.web.openapi.shapes import EXAMPLE
+from service.web.problems import PROBLEMS, Problem
+
+REQUEST_ID = "3f1c9a5e7b2d4860-2a"
+SAMPLES: Mapping[str, errors.DoableError] = {
+    "rate_limited": errors.RateLimitedError(17),
+    "task_quota_exceeded": errors.TaskQuotaError(10_000),
+    "trash_full": errors.TrashFullError(20_000),
+    "idempotency_full": errors.IdempotencyFullError(10_000, 10_485_760),
+    "batch_failed": errors.BatchFailedError(1, errors.TaskNotFoundError()),
+    "version_mismatch": errors.VersionMismatchError(7, msgspec.json.encode(EXAMPLE).decode()),
+    "validation_error": errors.InvalidInputError(
+        [errors.FieldError("title", validation.rule(schemas.TaskDraft, "title"))]
+    ),
+}
+HEADERS = {405: "Allow", 429: "Retry-After", 503: "Retry-After"}
+# No operation's own: these are what is answered where there is no operation.
+ELSEWHERE = ("not_found", "method_not_allowed")
+
+
+def responses(codes: Iterable[str]) -> dict[str, Any]:
+    """The responses for the problems `codes`, by status; problems that share a status are told apart by examples."""
+    by_status: dict[int, list[Problem]] = defaultdict(list)
+    for code in codes:
+        by_status[PROBLEMS[code].status].append(PROBLEMS[code])
+    return {str(status): _response(found) for status, found in sorted(by_status.items())}
+
+
+def components() -> dict[str, Any]:
+    """An example of each problem, and the responses that belong to no operation."""
+    return {
+        "examples": {
+            code: {"summary": problem.title, "description": problem.when, "value": _example(problem)}
+            for code, problem in PROBLEMS.items()
+        },
+        "responses": {code: _response([PROBLEMS[code]]) for code in ELSEWHERE},
+    }
+
+
+def table() -> str:
+    """All problems as a table in CommonMark."""
+    rows = (f"| {problem.status} | `{problem.code}` | {problem.when} |" for problem in PROBLEMS.values())
+    return "\n".join(("| status | code | when |", "|---|---|---|", *rows))
+
+
+def _response(found: list[Problem]) -> dict[str, Any]:
+    headers: dict[str, Any] = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
+    if any(problem.challenge for problem in found):
+        headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWW-Authenticate"}
+    if name := HEADERS.get(found[0].status):
+        headers[name] = {"$ref": f"#/components/headers/{name}"}
+    content = {
+        "schema": {"$ref": "#/components/schemas/ProblemDetails"},
+        "examples": {problem.code: {"$ref": f"#/components/examples/{problem.code}"} for problem in found},
+    }
+    return {
+        "description": " ".join(f"{problem.title}: {problem.when}" if found[1:] else problem.when for problem in found),
+        "headers": headers,
+        "content": {problems.MEDIA_TYPE: content},
+    }
+
+
+def _example(problem: Problem) -> Any:  # noqa: ANN401 - any JSON
+    sample = SAMPLES.get(problem.code)
+    body = problems.details(problem, sample.detail if sample else _detail(problem.code), REQUEST_ID, sample)
+    return msgspec.json.decode(msgspec.json.encode(body))
+
+
+def _detail(code: str) -> str:
+    sentences = {named: kind.detail for kind, named in problems.CODES.items()}
+    sentences |= dict(problems.FRAMEWORK.values())
+    return sentences.get(code, problems.INTERNAL)

@@ -1,0 +1,78 @@
+"""The words that the tables of operations are written in, and the problems that many operations share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+# What every route can answer, and what every route behind a token can.
+ANYWHERE = ("bad_request", "request_timeout", "payload_too_large", "expectation_failed", "internal_error")
+OWNED = (
+    *ANYWHERE, "invalid_request", "authentication_required", "invalid_token", "forbidden", "rate_limited",
+    "service_unavailable",
+)  # fmt: skip
+WITH_BODY = (*OWNED, "malformed_json", "unsupported_media_type", "validation_error")
+
+# The task that examples show.
+EXAMPLE = {
+    "id": 42,
+    "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04",
+    "user_id": "dFz1UQm3T0yLbXkA",
+    "title": "Water the plants",
+    "description": "The ones on the balcony too",
+    "completed": False,
+    "completed_at": None,
+    "priority": "medium",
+    "tags": ["home", "garden"],
+    "due_date": "2026-12-24",
+    "due_at": None,
+    "created_at": "2026-12-01T09:30:00.000000Z",
+    "updated_at": "2026-12-01T09:30:00.000000Z",
+    "version": 7,
+}
+
+
+class Answer(NamedTuple):
+    """An answer that is no problem: its body's type (None for no body), an example, and the names of its headers.
+
+    With `links` it tells which operations take what it holds (OpenAPI's Link Objects).
+    """
+
+    description: str
+    kind: Any = None
+    example: object = None
+    headers: tuple[str, ...] = ()
+    media_types: tuple[str, ...] = ("application/json",)
+    links: bool = False
+    others: tuple[str, ...] = ()  # media types of text forms of the same
+
+
+class Body(NamedTuple):
+    """What a request's body must be, with examples by what they do."""
+
+    kind: type[Struct]
+    examples: dict[str, object]
+    required: bool = True
+    others: tuple[str, ...] = ()  # media types of text forms of the same
+
+
+class Operation(NamedTuple):
+    """One method of one path; `problems` are codes of `service.web.problems.PROBLEMS`.
+
+    `headers` are the names of those that it reads, as in `preamble.READ`.
+    """
+
+    id: str
+    tag: str
+    summary: str
+    description: str
+    answers: dict[int, Answer]
+    problems: tuple[str, ...]
+    query: type[Struct] | None = None
+    body: Body | None = None
+    public: bool = False
+    headers: tuple[str, ...] = ()
+
+
+Operations = dict[tuple[str, str], Operation]

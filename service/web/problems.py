@@ -1,0 +1,279 @@
+"""Every error that leaves this service: one table, one shape, one place (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from sanic import HTTPResponse
+from sanic.exceptions import RequestCancelled, SanicException
+
+from service import errors
+from service.metrics import figures
+from service.web import hints
+from service.web.request import ApiRequest
+
+logger = logging.getLogger("doable.errors")
+
+MEDIA_TYPE = "application/problem+json"
+INDEX = re.compile(r"\[\d+\]")  # of an item in the name of a field, as in tasks[3].title
+
+
+class Problem(NamedTuple):
+    """One kind of error: its stable code, its status, its title, and when it happens (for the docs)."""
+
+    code: str
+    status: int
+    title: str
+    when: str
+    challenge: str | None = None  # RFC 6750 section 3
+
+
+PROBLEMS = {
+    problem.code: problem
+    for problem in (
+        Problem("malformed_json", 400, "Malformed JSON", "The body is not JSON, not UTF-8, or nested too deeply."),
+        Problem("bad_request", 400, "Bad request", "The request violates the rules of HTTP."),
+        Problem(
+            "invalid_request", 400, "Ambiguous credentials",
+            "The request contains more than one access token.",
+            'Bearer error="invalid_request"',
+        ),
+        Problem(
+            "authentication_required", 401, "Authentication required",
+            "The request contains no bearer token.",
+            "Bearer",
+        ),
+        Problem(
+            "invalid_token", 401, "Invalid token",
+            "The token is expired, not signed by a trusted key, or invalid in another way.",
+            'Bearer error="invalid_token"',
+        ),
+        Problem("forbidden", 403, "Forbidden", "The path names another user than the token."),
+        Problem("not_found", 404, "Not found", "There is no such route."),
+        Problem("task_not_found", 404, "Task not found", "You have no task with this id."),
+        Problem("method_not_allowed", 405, "Method not allowed", "The route does not support this method; see Allow."),
+        Problem("request_timeout", 408, "Request timeout", "The request took too long to arrive."),
+        Problem("task_quota_exceeded", 409, "Task quota exceeded", "You have the maximum number of live tasks."),
+        Problem(
+            "trash_full", 409, "Trash full",
+            "The tasks do not fit into your trash; empty it or restore tasks from it.",
+        ),
+        Problem(
+            "idempotency_full", 409, "Too many stored responses",
+            "The limit of stored responses to your Idempotency-Keys is reached; send the request without a key, or "
+            "later.",
+        ),
+        Problem(
+            "request_in_progress", 409, "Request in progress",
+            "A request with the same Idempotency-Key is still running; retry after Retry-After.",
+        ),
+        Problem(
+            "sync_position_gone", 410, "Sync position gone",
+            "The changes since this position are no longer known, or it belongs to another history; sync again from "
+            "0.",
+        ),
+        Problem(
+            "version_mismatch", 412, "Version mismatch",
+            "The task is not at the version in If-Match or `if_version`, or it is at the version in If-None-Match; "
+            "`current` is the current task.",
+        ),
+        Problem(
+            "payload_too_large", 413, "Payload too large",
+            "The body is over 64 KiB (a batch: 1 MiB, an import: 32 MiB), or the headers over 8 KiB.",
+        ),
+        Problem(
+            "unsupported_media_type", 415, "Unsupported media type",
+            "The body's media type, charset or Content-Encoding is not supported; `detail` names it.",
+        ),
+        Problem(
+            "expectation_failed", 417, "Expectation failed",
+            "The Expect header contains something other than 100-continue.",
+        ),
+        Problem("validation_error", 422, "Invalid input", "A field or parameter is invalid; `errors` names each."),
+        Problem(
+            "batch_failed", 422, "Batch failed",
+            "An operation of an atomic batch failed, so none took effect; `index` names it, and `error` contains the "
+            "reason.",
+        ),
+        Problem(
+            "idempotency_key_reused", 422, "Idempotency key reused",
+            "The Idempotency-Key was used before with another body or query.",
+        ),
+        Problem(
+            "rate_limited", 429, "Too many requests",
+            "You or your address sent too many requests; retry after Retry-After.",
+        ),
+        Problem(
+            "too_many_streams", 429, "Too many event streams",
+            "You, or all users together, have the maximum number of open event streams.",
+        ),
+        Problem(
+            "too_many_heavy_requests", 429, "Too many heavy requests",
+            "Your lists without `limit`, counts, searches, exports or imports waited too long for each other; retry "
+            "after Retry-After, with fewer at the same time.",
+        ),
+        Problem("internal_error", 500, "Internal error", "A bug in the service; report the request_id."),
+        Problem(
+            "service_unavailable", 503, "Service unavailable",
+            "The service or one of its dependencies is temporarily unavailable; retry after Retry-After.",
+        ),
+    )
+}  # fmt: skip
+
+# The domain's errors, most specific first.
+CODES: dict[type[errors.DoableError], str] = {
+    errors.UnsupportedMediaTypeError: "unsupported_media_type",
+    errors.MalformedInputError: "malformed_json",
+    errors.CredentialsAmbiguousError: "invalid_request",
+    errors.CredentialsMissingError: "authentication_required",
+    errors.InvalidTokenError: "invalid_token",
+    errors.NotTheOwnerError: "forbidden",
+    errors.TaskNotFoundError: "task_not_found",
+    errors.TaskQuotaError: "task_quota_exceeded",
+    errors.TrashFullError: "trash_full",
+    errors.IdempotencyFullError: "idempotency_full",
+    errors.SyncPositionGoneError: "sync_position_gone",
+    errors.TooManyStreamsError: "too_many_streams",
+    errors.TooManyHeavyRequestsError: "too_many_heavy_requests",
+    errors.VersionMismatchError: "version_mismatch",
+    errors.RateLimitedError: "rate_limited",
+    errors.RequestInProgressError: "request_in_progress",
+    errors.IdempotencyKeyReusedError: "idempotency_key_reused",
+    errors.BatchFailedError: "batch_failed",
+    errors.InvalidInputError: "validation_error",
+    errors.UnavailableError: "service_unavailable",
+}
+
+# What Sanic itself raises, by status, with our words: its own may quote the request.
+FRAMEWORK = {
+    400: ("bad_request", "The request is not valid HTTP/1.1, or its framing is ambiguous."),
+    404: ("not_found", hints.NO_ROUTE),
+    405: ("method_not_allowed", "This route does not take this method; see the Allow header."),
+    408: ("request_timeout", "The request took too long to arrive; try again."),
+    413: (
+        "payload_too_large",
+        (
+            "The request is too large: a body may have 64 KiB (a batch 1 MiB, an import 32 MiB), the headers 8 KiB, of "
+            "which an access token may have 7,000 characters."
+        ),
+    ),
+    417: ("expectation_failed", "Only 'Expect: 100-continue' is understood."),
+    503: ("service_unavailable", errors.UnavailableError.detail),
+}
+CLIENT_CLOSED_REQUEST = 499
+INTERNAL = "Something went wrong on our side; the request_id tells us where to look."
+
+
+class Fault(msgspec.Struct):
+    """One thing that is wrong, with one field, parameter or line of what was sent."""
+
+    field: Annotated[str, msgspec.Meta(examples=["title"])]
+    message: Annotated[str, msgspec.Meta(examples=["is required"])]
+
+
+class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The body of every error: RFC 9457's members, plus `code`, `errors` and `request_id`."""
+
+    type: Annotated[str, msgspec.Meta(description="The code as a URN.")]
+    title: Annotated[str, msgspec.Meta(description="The code in a few words.")]
+    status: Annotated[int, msgspec.Meta(ge=400, le=599, description="The HTTP status.")]
+    detail: Annotated[str, msgspec.Meta(description="One sentence for people: what is wrong and what to do.")]
+    code: Annotated[str, msgspec.Meta(description="What programs decide by; it never changes its meaning.")]
+    errors: (
+        Annotated[list[Fault], msgspec.Meta(min_length=1, description="One for each field that breaks its rule.")]
+        | UnsetType
+    ) = UNSET
+    current: (
+        Annotated[msgspec.Raw, msgspec.Meta(description="The task as it is now, where it is not as was expected.")]
+        | UnsetType
+    ) = UNSET
+    index: (
+        Annotated[int, msgspec.Meta(ge=0, description="Which operation of a batch cannot be done, counted from 0.")]
+        | UnsetType
+    ) = UNSET
+    error: (
+        Annotated[ProblemDetails, msgspec.Meta(description="What that operation would be answered by itself.")]
+        | UnsetType
+    ) = UNSET
+    request_id: Annotated[str, msgspec.Meta(description="The X-Request-ID of this answer; it finds the log's lines.")]
+
+
+def details(problem: Problem, detail: str, request_id: str, error: BaseException | None = None) -> ProblemDetails:
+    """The body that tells of `problem`, and what `error` knows beside it: faults of input, a task, an operation."""
+    faults = [Fault(*fault) for fault in error.messages] if isinstance(error, errors.InvalidInputError) else UNSET
+    failed = error if isinstance(error, errors.BatchFailedError) else None
+    return ProblemDetails(
+        type=f"urn:doable:problem:{problem.code}",
+        title=problem.title,
+        status=problem.status,
+        detail=detail,
+        code=problem.code,
+        errors=faults,
+        current=msgspec.Raw(error.document) if isinstance(error, errors.VersionMismatchError) else UNSET,
+        index=failed.index if failed else UNSET,
+        error=of_operation(failed.cause, request_id) if failed else UNSET,
+        request_id=request_id,
+    )
+
+
+def of_operation(error: errors.DoableError, request_id: str) -> ProblemDetails:
+    """The problem of one operation among others, as its own route would answer it."""
+    return details(PROBLEMS[CODES[type(error)]], error.detail, request_id, error)
+
+
+def response(request: ApiRequest, problem: Problem, detail: str, error: BaseException | None = None) -> HTTPResponse:
+    """The answer for `problem`, with what the HTTP standards ask beside it."""
+    headers = {}
+    if problem.challenge:
+        headers["WWW-Authenticate"] = problem.challenge
+    if problem.status == 503:  # noqa: PLR2004 - an HTTP status
+        # Spread over a few seconds, so that everybody who waited does not come back in the same one.
+        headers["Retry-After"] = str(random.randint(1, 3))  # noqa: S311 - no secret
+    if isinstance(error, errors.UnavailableError) and error.retry_after:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, errors.RateLimitedError | errors.RequestInProgressError):
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, errors.UnsupportedMediaTypeError):
+        headers.update([error.header])
+    if problem.status == 405:  # noqa: PLR2004 - an HTTP status
+        headers["Allow"] = ", ".join(request.allowed_methods)
+    body = msgspec.json.encode(details(problem, detail, request.request_id, error))
+    return HTTPResponse(body, problem.status, headers, MEDIA_TYPE)
+
+
+async def answer(request: ApiRequest, error: BaseException) -> HTTPResponse:
+    """Turn any exception into its problem; the full cause of what is not the client's doing goes to the log."""
+    if isinstance(error, errors.DoableError) and type(error) in CODES:
+        problem, detail = PROBLEMS[CODES[type(error)]], error.detail
+        request.failure = getattr(error, "reason", None) or getattr(error, "kind", None) or problem.code
+        request.invalid_fields = _names(error.errors) if isinstance(error, errors.InvalidInputError) else ()
+        if problem.code == "rate_limited":
+            figures.refused_by_rate("user" if request.identity else "address")
+        elif problem.code == "too_many_heavy_requests":
+            figures.refused_by_rate("heavy")
+    elif isinstance(error, SanicException) and error.status_code in FRAMEWORK:
+        code, detail = FRAMEWORK[error.status_code]
+        problem = PROBLEMS[code]
+        detail = hints.for_path(request.path) if code == "not_found" else detail
+        request.failure = code
+    elif isinstance(error, RequestCancelled):
+        request.failure = "client closed the connection"
+        return HTTPResponse(status=CLIENT_CLOSED_REQUEST)
+    else:
+        problem, detail = PROBLEMS["internal_error"], INTERNAL
+        request.failure = type(error).__name__
+    if problem.status >= 500:  # noqa: PLR2004 - an HTTP status
+        level = logging.ERROR if problem.status == 500 else logging.WARNING  # noqa: PLR2004 - an HTTP status
+        fields = {"request_id": request.request_id, "kind": request.failure}
+        logger.log(level, problem.title, exc_info=error, extra={"fields": fields})
+    return response(request, problem, detail, error)
+
+
+def _names(faults: list[errors.FieldError]) -> list[str]:
+    """The names of the fields at fault, for the log: each once, without indices, and none that a client made up."""
+    return [*dict.fromkeys(INDEX.sub("[]", fault.field) if fault.is_known else "unknown" for fault in faults)]

@@ -1,0 +1,244 @@
+"""A connection's time limits: a request must arrive, and its answer must be taken, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from time import monotonic as current_time
+from typing import Any
+
+from sanic.exceptions import RequestTimeout
+from sanic.http import Stage
+from sanic.server.protocols.http_protocol import HttpProtocol
+
+from service.web.http1 import PIECE, StrictHttp
+
+LINGER = 30.0  # seconds for which a connection that is closed early goes on reading, and
+LINGER_IDLE = 5.0  # seconds without a byte that end it sooner
+LINGER_SIZE = 64 * 1024 * 1024  # bytes, twice the largest body
+KERNEL_BUFFER = 128 * 1024  # bytes that the kernel takes ahead of the client
+
+
+class DeadlineProtocol(HttpProtocol):
+    """Ends a request that takes longer than READ_TIMEOUT seconds to arrive, headers and body together.
+
+    Sanic's own REQUEST_TIMEOUT begins anew with every byte, so a client that sends one a second holds a connection
+    for as long as it likes ("Slowloris"). One timer a connection is enough: it looks again only when it fires. A
+    connection on which no request begins has the same time.
+
+    Aborts a connection, too, whose client takes its answer at less than SEND_RATE bytes a second, on average of
+    SEND_TIMEOUT seconds. Answers are written in pieces, each when the client has taken the last one, so a slow client
+    does not hold the whole of a long answer in the transport's buffer.
+
+    Closes a connection gently when the client is still sending: see `close`.
+    """
+
+    HTTP_CLASS = StrictHttp
+
+    __slots__ = (
+        "_buffer_size",
+        "_dropped",
+        "_idle_since",
+        "_linger_timer",
+        "_lingers_until",
+        "_paused_for",
+        "_paused_since",
+        "_reading_since",
+        "_reading_timer",
+        "_sending_timer",
+        "_taken",
+        "_written",
+        "expects_more",
+        "is_fresh",
+        "on_sent",
+    )
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Sanic's own
+        """Take Sanic's options."""
+        super().__init__(**options)
+        self.expects_more = False  # whether the client may go on sending what is not read any more
+        self.is_fresh = True  # no request has begun
+        self.on_sent: Callable[[], None] | None = None  # called when the answer is written, or cannot be any more
+        self._buffer_size: int = self.app.config.REQUEST_BUFFER_SIZE  # bytes
+        self._reading_since = 0.0
+        self._reading_timer: asyncio.TimerHandle | None = None
+        self._sending_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._written = 0  # bytes, since the connection began
+        self._taken = 0  # bytes of these, when the window began
+        self._paused_since = self._paused_for = 0.0  # seconds of the window in which the client was waited for
+        self._dropped = 0  # bytes, of what came after the connection was closed
+        self._idle_since = self._lingers_until = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # reason: as Sanic's
+        """Begin to wait for the first request."""
+        super().connection_made(transport)  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+        if (line := transport.get_extra_info("socket")) and line.family in {socket.AF_INET, socket.AF_INET6}:
+            # Otherwise the kernel takes 4 MB for each client, and reports room again only when a third of that is gone.
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_BUFFER)
+        self._reading_since = self.loop.time()
+        self._arm(self.app.config.READ_TIMEOUT)
+
+    def data_received(self, data: bytes) -> None:
+        """Note when a request begins to arrive; drop what comes after the connection was closed."""
+        if self._linger_timer is not None:
+            self._drop(len(data))
+            return
+        if not self._is_reading:
+            self._reading_since = self.loop.time()
+            if self._reading_timer is None:
+                self._arm(self.app.config.READ_TIMEOUT)
+        # The rest is Sanic's method, without its search for a setting at each call.
+        self._time = current_time()
+        self.recv_buffer += data
+        if len(self.recv_buffer) >= self._buffer_size and self.transport:
+            self.transport.pause_reading()
+        self._data_received.set()
+
+    async def send(self, data: bytes | memoryview) -> None:
+        """Write `data` in pieces, each of them when the client has taken most of what was written before."""
+        transport = self.transport
+        if len(data) <= PIECE and transport and self._can_write.is_set() and not transport.is_closing():
+            self._written += len(data)  # the way of almost every answer, without three more coroutines
+            transport.write(data)
+            self._time = current_time()
+        else:
+            view = memoryview(data)
+            for start in range(0, len(view), PIECE):
+                await self._write(view[start : start + PIECE])
+
+    def pause_writing(self) -> None:
+        """Begin to measure how fast the client reads; asyncio says that more waits to be sent than should."""
+        super().pause_writing()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+        self._paused_since = self.loop.time()
+        if self._sending_timer is None:
+            self._begin_window()
+
+    def resume_writing(self) -> None:
+        """Go on; asyncio says that the client has taken most of it, and Sanic that the connection is gone."""
+        if self._is_paused:
+            self._paused_for += self.loop.time() - self._paused_since
+        super().resume_writing()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+
+    def check_timeouts(self) -> None:
+        """Look at Sanic's limits; of RESPONSE_TIMEOUT, which is the service's own, no client uses anything up."""
+        http = self.http
+        waits_for_body = http is not None and http.stage is Stage.HANDLER and bool(http.request_body)
+        if waits_for_body or self._is_paused:
+            self._time = current_time()
+        super().check_timeouts()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+
+    async def drained(self) -> None:
+        """Wait until the client has taken what was written, but for the little that the transport buffers."""
+        await self._can_write.wait()
+
+    def read_until(self, seconds: float) -> None:
+        """Give the request that is arriving `seconds` from now on in place of READ_TIMEOUT, if that is more."""
+        later = self.loop.time() + seconds - self.app.config.READ_TIMEOUT
+        self._reading_since = max(self._reading_since, later)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Close the connection; gently when the client may still be sending a request that is answered already.
+
+        To close it at once would reset it, and the reset may destroy the answer before the client has read it. So the
+        sending side alone is closed, and what still comes is dropped, for a while (RFC 9112 section 9.6).
+        """
+        transport = self.transport
+        if self.expects_more and self._linger_timer is None and transport and not transport.is_closing():
+            try:
+                transport.write_eof()
+            except OSError:  # the client is gone
+                super().close(timeout)
+                return
+            if self._callback_check_timeouts:
+                self._callback_check_timeouts.cancel()
+            self.recv_buffer.clear()
+            self._idle_since = self.loop.time()
+            self._lingers_until = self._idle_since + LINGER
+            self._linger_timer = self.loop.call_later(LINGER_IDLE, self._look_at_lingering)
+            transport.resume_reading()
+        else:
+            super().close(timeout)
+
+    def answered(self) -> None:
+        """Tell who waits for it that the answer is written, but for what the transport buffers, or is given up."""
+        if self.on_sent is not None:
+            self.on_sent()
+            self.on_sent = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timers with the connection."""
+        self.answered()
+        for timer in (self._reading_timer, self._sending_timer, self._linger_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+
+    @property
+    def _is_reading(self) -> bool:
+        """Whether a head or a body is under way; the body of a request that is answered already counts too."""
+        http = self.http
+        return http is not None and (http.stage is Stage.REQUEST or bool(http.request_body))
+
+    @property
+    def _is_paused(self) -> bool:
+        """Whether the client has to take more before anything else is written."""
+        return not self._can_write.is_set()
+
+    def _arm(self, seconds: float) -> None:
+        self._reading_timer = self.loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._reading_timer = None
+        if not (self._is_reading or self.is_fresh):
+            return
+        left = self._reading_since + self.app.config.READ_TIMEOUT - self.loop.time()
+        if left > 0:
+            self._arm(left)
+        elif self.is_fresh:
+            self.close()
+        elif self._task:
+            self._http.exception = RequestTimeout("the request did not arrive in time")
+            self._http.forget_body()  # else Sanic would answer, and go on reading what is still to come
+            self._time = current_time()  # that of the answer begins
+            self._task.cancel()
+
+    async def _write(self, piece: bytes | memoryview) -> None:
+        if self._is_paused:
+            await self.drained()
+        self._written += len(piece)
+        await super().send(piece)  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
+
+    def _begin_window(self) -> None:
+        self._paused_since, self._paused_for = self.loop.time(), 0.0
+        self._taken = self._taken_until_now()
+        self._sending_timer = self.loop.call_later(self.app.config.SEND_TIMEOUT, self._look_for_reader)
+
+    def _taken_until_now(self) -> int:
+        return self._written - (self.transport.get_write_buffer_size() if self.transport else 0)
+
+    def _look_for_reader(self) -> None:
+        """Abort a connection whose client was waited for, and took less than SEND_RATE bytes a second meanwhile."""
+        self._sending_timer = None
+        if self.transport is None or not self._is_paused:
+            return
+        waited = self._paused_for + self.loop.time() - self._paused_since
+        if self._taken_until_now() - self._taken < self.app.config.SEND_RATE * waited:
+            self.transport.abort()
+        else:
+            self._begin_window()
+
+    def _drop(self, size: int) -> None:
+        self._dropped += size
+        self._idle_since = self.loop.time()
+        if self._dropped > LINGER_SIZE and self.transport:
+            self.transport.abort()
+
+    def _look_at_lingering(self) -> None:
+        now = self.loop.time()
+        ends = min(self._lingers_until, self._idle_since + LINGER_IDLE)
+        if ends > now:
+            self._linger_timer = self.loop.call_later(ends - now, self._look_at_lingering)
+        elif self.transport:
+            self.transport.abort()

@@ -1,0 +1,397 @@
+"""`doable distribute`: what it runs, what it refuses in one sentence, and that it leaves nothing half done.
+
+There is no Citus here. A stand-in takes its place: a real extension of the name `citus`, in SQL, with the functions and
+catalogs of Citus that the command uses, and the refusals of Citus that our tables could meet. It moves no row anywhere.
+`make test-citus` tries the rest on a real cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from service.database import distribution, migrations
+from service.database.functions import FUNCTIONS
+from service.database.url import parse
+
+ROOT = Path(__file__).parents[2]
+DOABLE = [sys.executable, "-m", "service"]
+STAND_IN = {
+    "citus.control": "default_version = '13.2'\nrelocatable = false\nschema = pg_catalog\n",
+    "citus--13.2.sql": r"""
+CREATE SCHEMA citus;
+CREATE TABLE citus.pg_dist_partition (
+    logicalrelid regclass NOT NULL PRIMARY KEY, partmethod "char", partkey text, colocationid integer NOT NULL,
+    repmodel "char", number serial
+);
+ALTER TABLE citus.pg_dist_partition SET SCHEMA pg_catalog;
+CREATE TABLE citus.pg_dist_node (
+    nodeid serial PRIMARY KEY, groupid integer NOT NULL, nodename text NOT NULL, isactive boolean NOT NULL DEFAULT true,
+    noderole text NOT NULL DEFAULT 'primary', shouldhaveshards boolean NOT NULL DEFAULT true
+);
+ALTER TABLE citus.pg_dist_node SET SCHEMA pg_catalog;
+CREATE TABLE citus.pg_dist_object (
+    classid oid NOT NULL, objid oid NOT NULL, distribution_argument_index integer, colocationid integer,
+    force_delegation boolean, PRIMARY KEY (classid, objid)
+);
+ALTER TABLE citus.pg_dist_object SET SCHEMA pg_catalog;
+CREATE FUNCTION create_reference_table(relation regclass) RETURNS void LANGUAGE sql AS $body$
+    INSERT INTO pg_dist_partition VALUES (relation, 'n', NULL, 99, 't')
+    ON CONFLICT (logicalrelid) DO UPDATE SET colocationid = 99, repmodel = 't'
+$body$;
+CREATE FUNCTION create_distributed_function(
+    called regprocedure, argument text DEFAULT NULL, colocate_with text DEFAULT 'default',
+    force_delegation boolean DEFAULT NULL
+) RETURNS void LANGUAGE plpgsql AS $body$
+DECLARE
+    place integer := (SELECT colocationid FROM pg_dist_partition WHERE logicalrelid = to_regclass(colocate_with));
+BEGIN
+    IF current_setting('citus.multi_shard_modify_mode', true) IS DISTINCT FROM 'sequential' THEN
+        RAISE 'cannot run function command because there was a parallel operation on a distributed table';
+    END IF;
+    IF argument IS NOT NULL AND (argument <> '$1' OR place IS NULL) THEN
+        RAISE 'cannot colocate function "%"', called;
+    END IF;
+    INSERT INTO pg_dist_object VALUES (
+        'pg_proc'::regclass, called, CASE WHEN argument IS NOT NULL THEN 0 END, place, force_delegation)
+    ON CONFLICT (classid, objid) DO UPDATE SET
+        distribution_argument_index = EXCLUDED.distribution_argument_index, colocationid = EXCLUDED.colocationid,
+        force_delegation = EXCLUDED.force_delegation;
+END $body$;
+CREATE FUNCTION column_to_column_name(regclass, text) RETURNS text LANGUAGE sql AS 'SELECT $2';
+CREATE FUNCTION create_distributed_table(
+    relation regclass, distribution_column text, distribution_type text DEFAULT 'hash',
+    colocate_with text DEFAULT 'default', shard_count integer DEFAULT NULL
+) RETURNS void LANGUAGE plpgsql AS $body$
+DECLARE
+    key smallint := (SELECT attnum FROM pg_attribute WHERE attrelid = relation AND attname = distribution_column);
+    place integer := CASE WHEN colocate_with = 'none'
+        THEN (SELECT coalesce(max(colocationid), 0) + 1 FROM pg_dist_partition)
+        ELSE (SELECT colocationid FROM pg_dist_partition WHERE logicalrelid = colocate_with::regclass) END;
+BEGIN
+    IF NOT (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = relation) THEN
+        RAISE insufficient_privilege USING MESSAGE = format('must be owner of table %s', relation);
+    END IF;
+    IF EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = relation) THEN
+        RAISE 'table "%" is already distributed', relation;
+    END IF;
+    IF place IS NULL THEN
+        RAISE 'relation % is not distributed', colocate_with;
+    END IF;
+    IF EXISTS (
+        SELECT FROM pg_index WHERE indrelid = relation AND indisunique AND NOT key = ANY (indkey::smallint[])
+    ) THEN
+        RAISE 'cannot create constraint on "%"', relation
+        USING DETAIL = 'Distributed relations cannot have UNIQUE constraints without the partition column.';
+    END IF;
+    IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND NOT tgisinternal) THEN
+        RAISE 'cannot distribute relation "%" because it has triggers', relation;
+    END IF;
+    IF EXISTS (
+        SELECT FROM pg_constraint LEFT JOIN pg_dist_partition ON logicalrelid = confrelid
+        WHERE contype = 'f' AND conrelid = relation AND colocationid IS DISTINCT FROM place
+    ) THEN
+        RAISE 'cannot create foreign key constraint since relations are not colocated';
+    END IF;
+    INSERT INTO pg_dist_partition VALUES (relation, 'h', distribution_column, place, 's');
+END $body$;
+""",
+}
+FOUND = """
+SELECT logicalrelid::text, partkey, colocationid FROM pg_dist_partition WHERE partmethod = 'h' ORDER BY number
+"""
+FUNCTIONS_FOUND = """
+SELECT proname::text, distribution_argument_index, colocationid, force_delegation
+FROM pg_dist_object JOIN pg_proc ON pg_proc.oid = objid ORDER BY proname
+"""
+AT_WORK = [("users", "id", 1), ("tasks", "user_id", 1), ("idempotency_keys", "user_id", 1)]
+ALONE = (
+    "doable: there is no worker node, so one node holds everything; add some with citus_add_node, then move "
+    "what is there with citus_rebalance_start."
+)
+PARTS = ["task_document"]  # take no owner
+NAMES = [
+    *(f"{name} by {column}" for name, column, _ in AT_WORK),
+    "aerich as a copy on each node",
+    *(f"the function {name}" for name in PARTS),
+    *(f"the function {name} by owner" for name in FUNCTIONS if name not in PARTS),
+]
+DONE = [f"doable: distributed {name}." for name in NAMES]
+ALREADY = [f"doable: already distributed: {name}." for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+async def url(make_database, starter) -> str:
+    """A migrated database, where nothing is distributed."""
+    made = await make_database("distributed")
+    with open(os.devnull, "wb") as nowhere:  # noqa: ASYNC230, PTH123 - nobody else waits yet
+        process = starter.start(
+            ["-m", "service", "migrate"],
+            cwd=ROOT,
+            env={"DATABASE_URL": made, "PATH": ""},
+            stdout=nowhere,
+            stderr=nowhere,
+        )
+    assert process.wait() == 0
+    return made
+
+
+@pytest.fixture
+async def plain(url) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to that database, whose server does not offer Citus."""
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.execute("DROP EXTENSION IF EXISTS citus CASCADE")
+    await connection.close()
+
+
+@pytest.fixture
+def extensions() -> Iterator[Path]:
+    """A folder that holds the stand-in, where the server, which may be another user, can read it."""
+    with tempfile.TemporaryDirectory(prefix="doable-citus-") as folder:
+        Path(folder).chmod(0o755)
+        Path(folder, "extension").mkdir()
+        for file, text in STAND_IN.items():
+            Path(folder, "extension", file).write_text(text)
+        yield Path(folder)
+
+
+@pytest.fixture
+async def offered(plain, url, extensions) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to that database, whose server now offers the stand-in."""
+    if int(await plain.fetchval("SHOW server_version_num")) < 180000 or not (parse(url)["host"] or "/").startswith("/"):
+        pytest.skip("NO STAND-IN FOR CITUS CAN BE OFFERED: that takes PostgreSQL 18, on this machine")
+    name = parse(url)["database"]
+    await plain.execute(f"ALTER DATABASE \"{name}\" SET extension_control_path = '$system:{extensions}'")
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.execute("DROP EXTENSION IF EXISTS citus CASCADE")
+    await connection.close()
+    await plain.execute(f'ALTER DATABASE "{name}" RESET extension_control_path')
+
+
+@pytest.fixture
+async def stand_in(offered) -> asyncpg.Connection:
+    """A connection to that database, which has the stand-in."""
+    await offered.execute("CREATE EXTENSION citus")
+    return offered
+
+
+@pytest.fixture
+def distribute(launch, url) -> Callable[..., Awaitable[list[str]]]:
+    """`await distribute("--dry-run")` runs the command and gives the lines that it wrote; with `fails` the sentence."""
+
+    async def run(*options: str, fails: bool = False, **variables: str) -> list[str]:
+        process = launch([*DOABLE, "distribute", *options], **{"DATABASE_URL": url, **variables})
+        assert await process.exit_code() == int(fails), process.stderr
+        if not fails:
+            assert process.stderr == ""
+            return process.stdout.splitlines()
+        assert re.fullmatch(r"doable: [A-Z].*\.\n", process.stderr), "one sentence, on one line"
+        return [*process.stdout.splitlines(), process.stderr.removeprefix("doable: ").rstrip("\n")]
+
+    return run
+
+
+async def distributed(connection: asyncpg.Connection) -> list[tuple]:
+    return [tuple(row) for row in await connection.fetch(FOUND)]
+
+
+async def test_every_table_but_aerichs_own_has_a_line_and_its_column(plain):
+    rows = await plain.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'aerich'")
+    assert {table for (table,) in rows} == {table.name for table in distribution.TABLES}
+    for table in distribution.TABLES:
+        assert await plain.fetchval("SELECT count(*) FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2",
+                                    table.name, table.column) == 1  # fmt: skip
+
+
+def test_the_way_back_copies_every_table_in_an_order_that_foreign_keys_allow():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "outgrow-one-database.md").read_text()
+    copied = re.search(r"for table in (.+); do", page)[1]
+    assert re.sub(r" \([^)]*\)|'", "", copied) == " ".join(table.name for table in distribution.TABLES)
+
+
+async def test_users_are_distributed_by_id_and_what_is_theirs_beside_them_on_the_stand_in(stand_in, distribute):
+    assert await distribute() == [*DONE, ALONE]
+    assert await distributed(stand_in) == AT_WORK
+
+
+async def test_functions_are_sent_to_the_node_of_their_owner_as_a_whole_on_the_stand_in(stand_in, distribute):
+    await distribute()
+    rows = [tuple(row) for row in await stand_in.fetch(FUNCTIONS_FOUND)]
+    assert rows == sorted((name, None, None, None) if name in PARTS else (name, 0, 1, True) for name in FUNCTIONS)
+
+
+async def test_a_function_that_a_migration_made_joins_the_others_on_the_stand_in(stand_in, distribute):
+    await distribute()
+    # As Citus does with a new function: it is on every node, and its calls are not sent anywhere.
+    found = "objid IN ('erase_owner'::regproc, 'task_document'::regproc)"
+    await stand_in.execute("UPDATE pg_dist_object SET distribution_argument_index = NULL, colocationid = NULL, "
+                           f"force_delegation = NULL WHERE {found}")  # fmt: skip
+    lines = await distribute()
+    assert [line for line in lines if line not in ALREADY] == [
+        "doable: distributed the function erase_owner by owner.",
+        ALONE,
+    ]
+
+
+async def test_what_is_distributed_already_stays_as_it_is_on_the_stand_in(stand_in, distribute):
+    await distribute()
+    assert await distribute() == [*ALREADY, ALONE]
+    assert await distribute("--dry-run") == [*ALREADY, ALONE]
+    assert await distributed(stand_in) == AT_WORK
+
+
+async def test_a_table_that_came_later_joins_the_others_on_the_stand_in(stand_in, distribute):
+    await stand_in.execute("SELECT create_distributed_table('users', 'id', colocate_with => 'none')")
+    assert await distribute() == [ALREADY[0], *DONE[1:], ALONE]
+    assert await distributed(stand_in) == AT_WORK
+
+
+async def test_a_dry_run_says_what_would_be_run_and_runs_nothing_on_the_stand_in(stand_in, distribute):
+    lines = await distribute("--dry-run")
+    assert lines[:5] == [
+        "doable: would run SELECT create_distributed_table('users', 'id', colocate_with => 'none')",
+        "doable: would run SELECT create_distributed_table('tasks', 'user_id', colocate_with => 'users')",
+        "doable: would run SELECT create_distributed_table('idempotency_keys', 'user_id', colocate_with => 'users')",
+        "doable: would run SELECT create_reference_table('aerich')",
+        "doable: would run SELECT create_distributed_function('task_document(tasks)')",
+    ]
+    assert (
+        "doable: would run SELECT create_distributed_function('erase_owner(text)', '$1', colocate_with => 'users', "
+        "force_delegation => true)"
+    ) in lines
+    assert (len(lines), lines[-1]) == (4 + len(FUNCTIONS) + 1, ALONE)
+    assert await distributed(stand_in) == []
+    assert await stand_in.fetch(FUNCTIONS_FOUND) == []
+
+
+async def test_it_says_how_many_worker_nodes_may_hold_the_tables_on_the_stand_in(stand_in, distribute):
+    for group, (name, active, shards) in enumerate(
+        [("coordinator", True, True), ("a", True, True), ("b", True, True), ("away", False, True), ("c", True, False)]
+    ):
+        await stand_in.execute("INSERT INTO pg_dist_node (groupid, nodename, isactive, shouldhaveshards) "
+                               "VALUES ($1, $2, $3, $4)", group, name, active, shards)  # fmt: skip
+    assert await distribute() == [*DONE, "doable: 2 worker nodes may hold the tables."]
+    await stand_in.execute("UPDATE pg_dist_node SET isactive = false WHERE nodename = 'a'")
+    assert (await distribute())[-1] == "doable: 1 worker node may hold the tables."
+
+
+async def test_migrations_have_a_url_of_their_own_and_this_uses_it_too_on_the_stand_in(stand_in, distribute, url):
+    nowhere = "postgres://ada@127.0.0.1:1/tasks"
+    assert await distribute(DATABASE_URL=nowhere, MIGRATIONS_DATABASE_URL=url) == [*DONE, ALONE]
+    assert await distributed(stand_in) == AT_WORK
+
+
+async def test_a_server_without_citus_is_told_so(plain, distribute):
+    assert await distribute(fails=True) == [distribution.NOT_OFFERED]
+    assert await distribute("--dry-run", fails=True) == [distribution.NOT_OFFERED]
+
+
+async def test_a_database_where_the_extension_was_not_created_is_told_so(offered, distribute):
+    assert await distribute(fails=True) == [distribution.NOT_CREATED]
+    assert await offered.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'citus'") == 0
+
+
+async def test_a_schema_that_is_behind_is_migrated_first_on_the_stand_in(stand_in, distribute):
+    transaction = "UPDATE aerich SET app = $2 WHERE app = $1"
+    await stand_in.execute(transaction, "service", "elsewhere")
+    sentence = distribution.BEHIND.format("no migration", migrations.newest())
+    try:
+        assert await distribute(fails=True) == [sentence]
+    finally:
+        await stand_in.execute(transaction, "elsewhere", "service")
+    assert await distributed(stand_in) == []
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        "INSERT INTO pg_dist_partition VALUES ('tasks', 'h', 'user_id', 1, 's')",
+        "INSERT INTO pg_dist_partition VALUES ('users', 'h', 'id', 1, 's'), ('tasks', 'h', 'id', 1, 's')",
+        "INSERT INTO pg_dist_partition VALUES ('users', 'h', 'id', 1, 's'), ('tasks', 'h', 'user_id', 2, 's')",
+        "INSERT INTO pg_dist_partition VALUES ('users', 'h', 'id', 1, 's'), ('tasks', 'n', NULL, 2, 't')",
+    ],
+    ids=["without users", "by another column", "in another group", "as a reference table"],
+)
+async def test_a_table_that_is_distributed_in_another_way_is_left_to_the_person_on_the_stand_in(
+    stand_in, distribute, otherwise
+):
+    await stand_in.execute(otherwise)
+    before = await distributed(stand_in)
+    assert await distribute(fails=True) == [distribution.OTHERWISE.format("tasks", "user_id", "users")]
+    assert await distributed(stand_in) == before
+
+
+async def test_a_table_that_citus_merely_knows_of_is_distributed_on_the_stand_in(stand_in, distribute):
+    await stand_in.execute("INSERT INTO pg_dist_partition VALUES ('aerich', 'n', NULL, 0, 's')")
+    assert await distribute() == [*DONE, ALONE]
+
+
+async def test_when_one_table_is_refused_none_is_distributed_on_the_stand_in(stand_in, distribute):
+    await stand_in.execute("CREATE UNIQUE INDEX in_the_way ON tasks (title)")
+    try:
+        logged, sentence = await distribute(fails=True, LOG_FORMAT="text")
+    finally:
+        await stand_in.execute("DROP INDEX in_the_way")
+    assert 'cannot create constraint on "tasks"' in logged
+    assert "cannot have UNIQUE constraints without the partition column" in logged
+    assert sentence == distribution.REFUSED.format("tasks by user_id")
+    assert await distributed(stand_in) == []
+
+
+async def test_a_table_in_use_is_not_waited_for_without_end_on_the_stand_in(stand_in, distribute, url):
+    busy = await asyncpg.connect(url)
+    async with busy.transaction():
+        await busy.execute("LOCK TABLE tasks IN ROW EXCLUSIVE MODE")
+        sentence = distribution.BUSY.format("users, tasks, idempotency_keys")
+        assert await distribute(fails=True, MIGRATION_LOCK_TIMEOUT="0.2") == [sentence]
+    await busy.close()
+    assert await distributed(stand_in) == []
+
+
+async def test_it_waits_for_a_release_that_migrates_on_the_stand_in(stand_in, launch, url, eventually):
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND state = 'idle in transaction' AND query = 'SELECT 1'"
+    )
+    keeper = await asyncpg.connect(url)
+    async with keeper.transaction():
+        await keeper.execute(f"SELECT pg_advisory_xact_lock({migrations.LOCK})")
+        processes = [launch([*DOABLE, "distribute"], DATABASE_URL=url) for _ in range(2)]
+
+        async def both_wait() -> bool:
+            return await stand_in.fetchval(waiting) == 2
+
+        await eventually(both_wait)
+        assert await distributed(stand_in) == []
+    await keeper.close()
+    assert [await process.exit_code() for process in processes] == [0, 0], processes[0].stderr
+    assert sorted(process.stdout.splitlines()[0] for process in processes) == [ALREADY[0], DONE[0]]
+    assert await distributed(stand_in) == AT_WORK
+
+
+async def test_a_user_who_does_not_own_the_tables_is_told_so_on_the_stand_in(stand_in, distribute, url):
+    found, role = parse(url), f"doable_guest_{os.getpid()}"
+    theirs = f"postgres://{role}:visiting@:{found['port']}/{found['database']}?host={found['host']}"
+    await stand_in.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'visiting'; "
+                           f"GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA public, pg_catalog TO {role}")  # fmt: skip
+    try:
+        assert await distribute(fails=True, DATABASE_URL=theirs) == [migrations.FORBIDDEN]
+    finally:
+        await stand_in.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert await distributed(stand_in) == []
+
+
+async def test_a_database_that_is_away_is_said_in_one_sentence(launch):
+    process = launch([*DOABLE, "distribute"], DATABASE_URL="postgres://ada:pass-word@127.0.0.1:1/tasks")
+    assert await process.exit_code() == 1
+    assert re.fullmatch(r"doable: the database cannot be reached.*\.\n", process.stderr)
+    assert "pass-word" not in process.stderr

@@ -1,0 +1,512 @@
+"""Migrations: from nothing to the newest schema, once, however many releases start at once, and back again.
+
+They run in processes of their own, as `doable migrate` does: aerich closes the connections of the process it runs in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from service.config import Settings
+from service.database import credentials, functions, migrations
+from service.database.client import FairClient
+from service.database.uids import new_uid
+from service.database.url import parse
+from service.idempotency.models import IdempotencyKey
+from service.tasks import statements as task_sql
+from service.tasks.models import Task
+from service.users.models import User
+
+VERSIONS = sorted(path.name for path in (migrations.SOURCE / "service").glob("[0-9]*_*.py"))
+MIGRATE = """
+import asyncio, os
+from service.config import Settings
+from service.database import migrations
+print(*asyncio.run(migrations.migrate(Settings.from_environ(os.environ))))
+"""
+DRIFT = """
+import asyncio
+from tortoise import fields
+from service.database import migrations
+from service.tasks.models import Task
+{change}
+print(*asyncio.run(migrations.drift()), sep="\\n")
+"""
+DOWN = """
+import asyncio, os
+from aerich import Command
+from aerich.models import Aerich
+from service.config import Settings
+from service.database import APP, credentials, migrations, orm_config
+
+async def down():
+    settings = Settings.from_environ(os.environ)
+    found = credentials(settings, settings.require_database())
+    async with Command(orm_config(found), app=APP, location=str(migrations.folder())) as command:
+        await command.init()
+        while await Aerich.exists(app=APP):
+            print(*await command.downgrade(version=-1, delete=False))
+
+asyncio.run(down())
+"""
+CONSTRAINTS = {
+    "idempotency_keys_pkey": "PRIMARY KEY (user_id, route, key)",
+    "idempotency_keys_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
+    "tasks_check": "CHECK (((completed = (completed_at IS NOT NULL)) AND ((due_date IS NULL) OR (due_at IS NULL))))",
+    "tasks_pkey": "PRIMARY KEY (user_id, id)",
+    "tasks_uid": "UNIQUE (user_id, uid)",
+    "tasks_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
+    "users_pkey": "PRIMARY KEY (id)",
+}
+INDEXES = {
+    "idempotency_keys_age": "INDEX (user_id, created_at)",
+    "idempotency_keys_pkey": "UNIQUE INDEX (user_id, route, key)",
+    "tasks_pkey": "UNIQUE INDEX (user_id, id)",
+    "tasks_trash": "INDEX (user_id, deleted_at, id) WHERE (deleted_at IS NOT NULL)",
+    "tasks_uid": "UNIQUE INDEX (user_id, uid)",
+    "users_erased": "INDEX (id) WHERE (erased > 0)",
+    "users_pkey": "UNIQUE INDEX (id)",
+}
+EMPTY = {"constraints": {}, "indexes": {}, "columns": set(), "functions": [], "applied": []}
+
+
+async def schema(url: str) -> dict:
+    """What a database really holds, aerich's own table aside."""
+    connection = await asyncpg.connect(url)
+    try:
+        constraints = await connection.fetch(
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace "
+            "AND contype IN ('p', 'u', 'f', 'c', 'x') AND conrelid::regclass::text <> 'aerich'"
+        )
+        indexes = await connection.fetch(
+            r"SELECT indexname, regexp_replace(indexdef, '^CREATE (.*INDEX) .* USING btree ', '\1 ') FROM pg_indexes "
+            "WHERE schemaname = 'public' AND tablename <> 'aerich'"
+        )
+        columns = await connection.fetch(
+            "SELECT table_name, column_name, is_nullable = 'YES' FROM information_schema.columns "
+            "WHERE table_schema = 'public' AND table_name <> 'aerich'"
+        )
+        functions = await connection.fetch(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY proname"
+        )
+        migrated = await connection.fetchval("SELECT to_regclass('aerich') IS NOT NULL")
+        applied = await connection.fetch("SELECT version FROM aerich ORDER BY id") if migrated else []
+    finally:
+        await connection.close()
+    return {
+        "constraints": dict(constraints),
+        "indexes": dict(indexes),
+        "columns": set(map(tuple, columns)),
+        "functions": [name for (name,) in functions],
+        "applied": [version for (version,) in applied],
+    }
+
+
+@pytest.fixture
+def python(launch) -> Callable[..., Awaitable[list[str]]]:
+    """Runs a program to its good end and gives the lines that it wrote."""
+
+    async def run(program: str, **environment: str) -> list[str]:
+        process = launch([sys.executable, "-W", "error", "-c", program], **environment)
+        assert await process.exit_code() == 0, process.stderr
+        return process.stdout.splitlines()
+
+    return run
+
+
+@pytest.fixture
+async def newest(settings) -> dict:
+    return await schema(settings.database_url)
+
+
+async def test_an_empty_database_comes_to_the_newest_schema_and_stays_there(make_database, python, newest):
+    url = await make_database("migrated")
+    assert await schema(url) == EMPTY
+    assert await python(MIGRATE, DATABASE_URL=url) == [" ".join(VERSIONS)]
+    assert await schema(url) == newest
+    assert newest["applied"] == VERSIONS
+    assert await python(MIGRATE, DATABASE_URL=url) == [""], "there is nothing left to do"
+    assert await schema(url) == newest
+
+
+async def test_migrations_have_a_url_of_their_own_if_one_is_set(make_database, python, newest):
+    url = await make_database("direct")
+    nowhere = "postgres://ada@127.0.0.1:1/tasks"
+    assert await python(MIGRATE, DATABASE_URL=nowhere, MIGRATIONS_DATABASE_URL=url) == [" ".join(VERSIONS)]
+    assert await schema(url) == newest
+
+
+@pytest.mark.parametrize("releases", [2, 4])
+async def test_releases_that_migrate_at_once_apply_everything_once(make_database, launch, eventually, newest, releases):
+    url = await make_database(f"contended{releases}")
+    keeper = await asyncpg.connect(url)
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND state = 'idle in transaction' AND query = 'SELECT 1'"
+    )
+    async with keeper.transaction():  # while it holds the lock they all come as far as they can
+        await keeper.execute(f"SELECT pg_advisory_xact_lock({migrations.LOCK})")
+        processes = [launch([sys.executable, "-W", "error", "-c", MIGRATE], DATABASE_URL=url) for _ in range(releases)]
+        watcher = await asyncpg.connect(url)
+
+        async def all_wait() -> bool:
+            return await watcher.fetchval(waiting) == releases
+
+        await eventually(all_wait)
+        assert await watcher.fetchval("SELECT to_regclass('tasks') IS NULL")
+        await watcher.close()
+    await keeper.close()
+    assert [await process.exit_code() for process in processes] == [0] * releases, processes[0].stderr
+    assert sorted(process.stdout.strip() for process in processes) == [""] * (releases - 1) + [" ".join(VERSIONS)]
+    assert await schema(url) == newest
+
+
+async def test_what_is_migrated_can_be_taken_back_and_migrated_again(make_database, python, newest):
+    url = await make_database("reverted")
+    await python(MIGRATE, DATABASE_URL=url)
+    assert await python(DOWN, DATABASE_URL=url) == VERSIONS[::-1]
+    assert await schema(url) == EMPTY
+    assert await python(MIGRATE, DATABASE_URL=url) == [" ".join(VERSIONS)]
+    assert await schema(url) == newest
+
+
+async def test_a_database_of_an_unreleased_version_is_refused_with_the_way_out(make_database, launch):
+    url = await make_database("unreleased")
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "CREATE TABLE aerich (id serial PRIMARY KEY, version text, app text, content jsonb);"
+        "INSERT INTO aerich (version, app, content) VALUES ('0_20261121000000_init.py', 'service', '{}')"
+    )
+    before = await schema(url)
+    process = launch([sys.executable, "-m", "service", "migrate"], DATABASE_URL=url)
+    assert await process.exit_code() == 1
+    assert process.stderr == f"doable: {migrations.ANOTHER_HISTORY.format('0_20261121000000_init.py')}\n"
+    assert "delete the folder .data" in process.stderr
+    assert await schema(url) == before
+    await connection.close()
+
+
+async def test_a_database_of_a_later_release_is_left_as_it_is(make_database, python):
+    url = await make_database("later")
+    await python(MIGRATE, DATABASE_URL=url)
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "INSERT INTO aerich (version, app, content) VALUES ('9_20270101000000_later.py', 'service', '{}');"
+        "CREATE FUNCTION create_task_2(owner text) RETURNS void LANGUAGE sql AS ''"
+    )
+    assert await python(MIGRATE, DATABASE_URL=url) == [""]
+    await connection.close()
+
+
+async def test_a_function_that_is_not_as_its_file_says_is_told_after_migrating(make_database, python, launch):
+    url = await make_database("drifted")
+    await python(MIGRATE, DATABASE_URL=url)
+    connection = await asyncpg.connect(url)
+    await connection.execute("DROP FUNCTION purge_trash")
+    process = launch([sys.executable, "-m", "service", "migrate"], DATABASE_URL=url)
+    assert await process.exit_code() == 1
+    assert process.stderr == f"doable: {migrations.OTHER_FUNCTIONS.format('purge_trash is missing')}\n"
+    await connection.close()
+
+
+async def test_a_migration_that_fails_leaves_the_database_as_it_was(make_database, launch):
+    url = await make_database("obstructed")
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE TABLE tasks (in_the_way boolean)")
+    await connection.close()
+    before = await schema(url)
+    process = launch([sys.executable, "-W", "error", "-c", MIGRATE], DATABASE_URL=url)
+    assert await process.exit_code() == 1
+    assert 'relation "tasks" already exists' in process.stderr
+    assert await schema(url) == before
+
+
+LOCKED = """
+import asyncio, os, pathlib
+from service.config import Settings
+from service.database import migrations
+migrations.SOURCE = pathlib.Path(os.environ["FOLDER"])
+migrations.PAUSES = (0.1, 0.1)
+print(*asyncio.run(migrations.migrate(Settings.from_environ(os.environ))))
+"""
+EXCLUSIVE = """
+RUN_IN_TRANSACTION = True
+
+async def upgrade(db):
+    return "ALTER TABLE tasks ADD COLUMN colour text"
+
+async def downgrade(db):
+    return "ALTER TABLE tasks DROP COLUMN colour"
+
+"""
+
+
+@pytest.fixture
+async def with_exclusive_migration(make_database, python, tmp_path) -> dict[str, str]:
+    """The environment of a release whose next migration needs the table `tasks` for itself."""
+    url = await make_database("locked")
+    await python(MIGRATE, DATABASE_URL=url)
+    shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
+    text = (migrations.SOURCE / "service" / VERSIONS[-1]).read_text()
+    state = text[text.index("MODELS_STATE") :]
+    (tmp_path / "aerich" / "service" / "999_20261231000000_colour.py").write_text(EXCLUSIVE + state)
+    return {"DATABASE_URL": url, "FOLDER": str(tmp_path / "aerich"), "MIGRATION_LOCK_TIMEOUT": "0.3"}
+
+
+FIELD = """
+RUN_IN_TRANSACTION = True
+
+async def upgrade(db):
+    return '''
+ALTER TABLE tasks ADD COLUMN colour varchar(20), ADD COLUMN place text NOT NULL DEFAULT 'a0';
+-- What was kept is without the new member; a column that is dropped and added is empty, and no row is written for it.
+ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
+{document}
+{create}
+'''
+
+async def downgrade(db):
+    return "SELECT 1"
+
+"""
+RELEASE = """
+import asyncio, os, pathlib
+from service.config import Settings
+from service.database import migrations
+from service.database import functions
+migrations.SOURCE = pathlib.Path(os.environ["FOLDER"])
+functions.FILES = {path.stem: path for path in pathlib.Path(os.environ["SQL"]).glob("*.sql")}
+functions.FUNCTIONS = [*functions.FILES]
+functions.source.cache_clear()
+functions.body.cache_clear()
+print(*asyncio.run(migrations.migrate(Settings.from_environ(os.environ))))
+"""
+NEW = ("ada", None, None, 10_000, "Old", "old", None, None, False, 0, (), (), None, None)
+
+
+@pytest.fixture
+async def next_release(make_database, python, tmp_path) -> dict[str, str]:
+    """The environment of a release that adds the field `colour`, and a function that creates tasks with it."""
+    url = await make_database("field")
+    await python(MIGRATE, DATABASE_URL=url)
+    shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
+    (tmp_path / "sql").mkdir()
+    for file in functions.FILES.values():
+        shutil.copy(file, tmp_path / "sql")
+    document = functions.source("task_document").replace(
+        "    'version', task.version\n", "    'version', task.version,\n    'colour', task.colour\n"
+    )
+    (tmp_path / "sql" / "task_document.sql").write_text(document)
+    create = functions.source("create_task").replace("FUNCTION create_task(", "FUNCTION create_task_2(")
+    create = create.replace("due_at text,", "due_at text, colour text,")
+    create = create.replace("task.version := task.id;", "task.version := task.id;\n    task.colour := colour;")
+    (tmp_path / "sql" / "create_task_2.sql").write_text(create)
+    state = (migrations.SOURCE / "service" / VERSIONS[-1]).read_text()
+    text = FIELD.format(document=document.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"), create=create)
+    (tmp_path / "aerich" / "service" / "999_20261231000000_colour.py").write_text(
+        text + state[state.index("MODELS_STATE") :]
+    )
+    return {"DATABASE_URL": url, "FOLDER": str(tmp_path / "aerich"), "SQL": str(tmp_path / "sql")}
+
+
+async def test_a_field_is_added_while_the_old_release_reads_and_writes_and_no_row_is_rewritten(
+    next_release, launch, eventually
+):
+    """The old release goes on with its functions; all documents that are read or written now have the field."""
+    connection = await asyncpg.connect(next_release["DATABASE_URL"])
+    for _ in range(300):
+        await connection.fetchrow(task_sql.CREATE, *NEW[:4], new_uid(), *NEW[4:])
+    kept = "SELECT count(*) FROM tasks WHERE document IS NOT NULL"
+    assert await connection.fetchval(kept) == 300
+    file = await connection.fetchval("SELECT pg_relation_filenode('tasks')")
+    done, stop = [0] * 4, asyncio.Event()
+
+    async def old_release(number: int) -> None:
+        own = await asyncpg.connect(next_release["DATABASE_URL"])
+        while not stop.is_set():
+            made = await own.fetchrow(task_sql.CREATE, f"user-{number}", *NEW[1:4], new_uid(), *NEW[4:])
+            row = await own.fetchrow(task_sql.COMPLETE, f"user-{number}", None, None, made["task_id"], None, None, None)
+            assert json.loads(row["document"])["completed"] is True
+            read = await own.fetchrow(task_sql.FIND, f"user-{number}", made["task_id"])
+            assert json.loads(read["document"])["title"] == "Old"
+            done[number] += 1
+        await own.close()
+
+    working = [asyncio.create_task(old_release(number)) for number in range(4)]
+    await eventually(lambda: min(done) > 20)
+    process = launch([sys.executable, "-W", "error", "-c", RELEASE], **next_release)
+    assert await process.exit_code() == 0, process.stderr
+    assert process.stdout.strip() == "999_20261231000000_colour.py"
+    before = min(done)
+    await eventually(lambda: min(done) > before + 20)
+    stop.set()
+    await asyncio.gather(*working)
+    assert await connection.fetchval("SELECT pg_relation_filenode('tasks')") == file, "the table was written anew"
+    assert await connection.fetchval(f"{kept} AND user_id = 'ada'") == 0, "what lacked the field is built at read"
+    built = await connection.fetchval("SELECT task_document(tasks) FROM tasks WHERE user_id = 'ada' AND id = 1")
+    assert json.loads(built)["colour"] is None
+    assert await connection.fetchval(f"{kept} AND document NOT LIKE '%colour%'") == 0, "the old release writes it too"
+    row = await connection.fetchrow(
+        "SELECT * FROM create_task_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        *NEW[:4], new_uid(), *NEW[4:], "green",
+    )  # fmt: skip
+    assert json.loads(row["document"])["colour"] == "green"
+    await connection.close()
+
+
+async def test_a_migration_that_needs_a_table_gives_up_behind_a_long_transaction_and_readers_go_on(
+    with_exclusive_migration, launch
+):
+    url = with_exclusive_migration["DATABASE_URL"]
+    long, reader = await asyncpg.connect(url), await asyncpg.connect(url)
+    slowest = 0.0
+    async with long.transaction():
+        await long.fetch("SELECT count(*) FROM tasks")
+        process = launch([sys.executable, "-W", "error", "-c", LOCKED], **with_exclusive_migration)
+        while process.process.poll() is None:
+            begun = time.monotonic()
+            await reader.fetch("SELECT count(*) FROM tasks")
+            slowest = max(slowest, time.monotonic() - begun)
+            await asyncio.sleep(0.01)
+    print(f"the slowest of the other statements took {slowest * 1000:.0f} ms")
+    assert "gave up after 3 tries of 0.3 seconds; nothing of it stays" in process.stderr
+    assert 0.1 < slowest < 1.5, "it waited behind the migration, and not for long"
+    assert await reader.fetchval("SELECT count(*) FROM aerich") == len(VERSIONS)
+    await long.close()
+    await reader.close()
+
+
+async def test_a_migration_gets_its_table_when_the_long_transaction_ends(with_exclusive_migration, launch, eventually):
+    connection = await asyncpg.connect(with_exclusive_migration["DATABASE_URL"])
+    async with connection.transaction():
+        await connection.fetch("SELECT count(*) FROM tasks")
+        process = launch([sys.executable, "-W", "error", "-c", LOCKED], **with_exclusive_migration)
+        await eventually(lambda: "could not lock its table" in process.stderr)
+    assert await process.exit_code() == 0, process.stderr
+    assert process.stdout.strip() == "999_20261231000000_colour.py"
+    await connection.close()
+
+
+async def test_a_database_user_who_may_not_create_tables_is_told_so_in_one_sentence(make_database, launch):
+    url = await make_database("forbidden")
+    found = parse(url)
+    role = f"doable_reader_{os.getpid()}"
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reading'")
+        await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        theirs = f"postgres://{role}:reading@:{found['port']}/{found['database']}?host={found['host']}"
+        process = launch([sys.executable, "-m", "service", "migrate"], DATABASE_URL=theirs)
+        assert await process.exit_code() == 1
+        assert process.stderr == f"doable: {migrations.FORBIDDEN}\n"
+    finally:
+        await connection.execute(f"DROP ROLE IF EXISTS {role}")
+        await connection.close()
+
+
+async def test_models_and_migrations_say_the_same(python):
+    assert await python(DRIFT.format(change="")) == [""]
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        ('Task._meta.add_field("colour", fields.TextField(null=True))', "colour"),
+        ('Task._meta.fields_map["description"].null = False', "description"),
+    ],
+)
+async def test_a_model_that_moves_on_without_a_migration_is_noticed(python, change, column):
+    (found,) = await python(DRIFT.format(change=change))
+    assert column in found
+
+
+async def test_the_tables_have_the_columns_of_the_models(newest):
+    models = {
+        (model._meta.db_table, column, model._meta.fields_map[field].null)
+        for model in (IdempotencyKey, Task, User)
+        for field, column in model._meta.fields_db_projection.items()
+    }
+    assert models == newest["columns"]
+
+
+async def test_the_constraints_are_those_that_the_migrations_say(newest):
+    assert newest["constraints"] == CONSTRAINTS
+
+
+async def test_the_indexes_are_those_that_the_migrations_say(newest):
+    assert newest["indexes"] == INDEXES
+
+
+def test_every_index_of_tasks_is_led_by_the_owner():
+    assert all("INDEX (user_id, " in index for name, index in INDEXES.items() if name.startswith("tasks_"))
+
+
+@pytest.fixture
+def folder_for_anyone() -> Iterator[Path]:
+    """A folder that another user can read, as pytest's own are not."""
+    folder = Path(tempfile.mkdtemp(prefix="doable-pgbouncer-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def pgbouncer(relay, launch, folder_for_anyone, unused_port, eventually) -> AsyncIterator[Callable[[str], str]]:
+    """Gives a database's URL through a real PgBouncer in transaction mode."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.skip("PgBouncer IS NOT INSTALLED, so nothing was tried behind a pooler: apt-get install pgbouncer")
+    await relay.open()
+    there, port = parse(relay.url), unused_port()
+    password = f"password={there['password']}" if there["password"] else ""
+    configuration = folder_for_anyone / "pgbouncer.ini"
+    configuration.write_text(f"""
+[databases]
+* = host={there["host"]} port={there["port"]} user={there["user"]} {password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 8
+server_idle_timeout = 1
+""")
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    process = launch([program, *user, str(configuration)])
+    await eventually(lambda: process.process.poll() is not None or f"listening on 127.0.0.1:{port}" in process.stderr)
+    assert process.process.poll() is None, process.stderr
+    yield lambda url: f"postgres://anybody@127.0.0.1:{port}/{parse(url)['database']}?pgbouncer=true"
+    process.kill()
+
+
+async def test_releases_migrate_at_once_through_a_pooler_too(make_database, launch, pgbouncer, newest):
+    url = await make_database("pooled")
+    command = [sys.executable, "-W", "error", "-c", MIGRATE]
+    processes = [launch(command, DATABASE_URL=pgbouncer(url)) for _ in range(3)]
+    assert [await process.exit_code() for process in processes] == [0] * 3, [one.stderr for one in processes]
+    assert sorted(process.stdout.strip() for process in processes) == ["", "", " ".join(VERSIONS)]
+    assert await schema(url) == newest
+
+
+async def test_hundreds_of_statements_are_answered_right_through_a_pooler(settings, pgbouncer):
+    found = Settings.from_environ({"DATABASE_URL": pgbouncer(settings.database_url), "DB_CONNECTIONS": "32"})
+    client = FairClient(connection_name="default", **credentials(found, found.require_database()))
+    try:
+        statements = [f"SELECT $1::int + {addend} AS sum, pg_backend_pid() AS backend" for addend in range(5)]
+        rows = await asyncio.gather(*(client.call(statements[number % 5], number) for number in range(500)))
+    finally:
+        await client.close()
+    assert [row["sum"] for row in rows] == [number + number % 5 for number in range(500)]
+    assert len({row["backend"] for row in rows}) > 1, "or there was no other session to be confused with"

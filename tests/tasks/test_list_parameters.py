@@ -1,0 +1,125 @@
+"""From a query string to a question, without a server."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime, timezone
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import InvalidInputError
+from service.tasks import listing
+from service.tasks.selection import SORTS, Page, Position, TaskQuery, statement
+from service.web import cursors, paging
+
+UTC = timezone.utc
+
+
+def test_nothing_asked_is_the_whole_list_newest_first():
+    assert listing.read("")[:2] == (TaskQuery(), b"")
+
+
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ("status=all", {}),
+        ("status=pending", {"completed": False}),
+        ("status=completed", {"completed": True}),
+        ("priority=high&priority=none&priority=high", {"priorities": (0, 3)}),
+        ("tag=+b&tag=A&tag=B", {"tags": ("a", "b")}),
+        ("due_before=2026-12-24", {"due_before": datetime(2026, 12, 24, tzinfo=UTC)}),
+        ("due_after=2026-12-24", {"due_after": datetime(2026, 12, 24, 23, 59, 59, 999999, tzinfo=UTC)}),
+        ("due_after=2026-12-24T01:00:00%2B02:00", {"due_after": datetime(2026, 12, 23, 23, tzinfo=UTC)}),
+        ("due_after=2026-12-24T01:00:00+02:00", {"due_after": datetime(2026, 12, 23, 23, tzinfo=UTC)}),
+        ("overdue=true&count=true", {"overdue": True, "count": True}),
+        ("overdue=false&count=false", {}),
+        ("q=+a%25+", {"text": "a%"}),
+        ("q=+", {}),
+        ("sort=title", {"sort": "title", "descending": False}),
+        ("sort=due_date", {"sort": "due_date", "descending": False}),
+        ("sort=priority", {"sort": "priority", "descending": True}),
+        ("sort=updated&order=asc", {"sort": "updated", "descending": False}),
+        ("limit=1000", {"limit": 1000}),
+    ],
+)
+def test_each_parameter_says_what_it_says(query, asked):
+    assert listing.read(query).query == dataclasses.replace(TaskQuery(), **asked)
+
+
+def test_the_same_list_in_other_words_has_the_same_fingerprint_and_any_other_list_another():
+    def listed(query: str) -> bytes:
+        return listing.read(f"{query}&limit=5").listed
+
+    same = ["", "status=all", "order=desc&sort=created", "q=+", "overdue=false", "count=true"]
+    assert len({listed(query) for query in same}) == 1
+    assert listing.read("limit=1").listed == listing.read("limit=1000").listed
+    others = [
+        "", "status=pending", "status=completed", "priority=low", "priority=low&priority=high", "tag=a", "tag=b",
+        "tag=a&tag=b", "due_before=2026-12-24", "due_after=2026-12-24", "overdue=true", "q=a", "q=b", "sort=updated",
+        "sort=title", "sort=title&order=desc", "sort=due_date", "sort=priority", "order=asc",
+    ]  # fmt: skip
+    assert len({listed(query) for query in others}) == len(others)
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([field.name for field in dataclasses.fields(TaskQuery)] + ["status", "tag", "q", "cursor"]),
+            st.text(max_size=10) | st.sampled_from(["true", "1", "asc", "title", "2026-12-24", "high", "\0"]),
+        ),
+        max_size=4,
+    ).map(lambda pairs: urlencode(pairs, errors="replace"))
+    | st.text(st.characters(max_codepoint=126), max_size=40)
+    | st.binary(max_size=20).map(lambda data: "q=" + quote(data))
+)
+def test_whatever_is_asked_it_is_a_question_or_a_refusal(query):
+    try:
+        asked = listing.read(query).query
+    except InvalidInputError as error:
+        assert error.detail.endswith((".", "?"))  # noqa: PT017 - either outcome is fine
+    else:
+        text, arguments = statement("alice", asked)
+        assert arguments[0] == "alice"
+        assert f"${len(arguments)}" in text
+        assert f"${len(arguments) + 1}" not in text
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(st.text(min_size=1, max_size=30), st.sampled_from(list(SORTS)))
+def test_no_value_ever_stands_in_the_statement_itself(value, sort):
+    marked = f"<<{value}>>"
+    query = TaskQuery(
+        tags=(marked,), text=marked, sort=sort, limit=7, after=Position(marked, 5), count=True, priorities=(1,)
+    )  # fmt: skip
+    text, arguments = statement(marked, query)
+    assert "<<" not in text
+    assert arguments[0] == marked
+
+
+def test_what_is_asked_again_is_not_read_again_and_a_refusal_is_made_anew():
+    assert listing.read("limit=3&q=again") is listing.read("limit=3&q=again")
+    refusals = []
+    for _ in range(2):
+        with pytest.raises(InvalidInputError) as refused:
+            listing.read("limit=0")
+        refusals.append(refused.value)
+    assert refusals[0] is not refusals[1]
+
+
+def test_a_page_with_more_behind_it_links_on_and_keeps_the_question():
+    position = Position("5", 5)
+    page = Page("[]", position, None, "0")
+    listed = listing.read("limit=1&q=a%26b+c&tag=x&tag=y").listed
+    following = paging.following("limit=1&q=a%26b+c&cursor=old&tag=x&tag=y")
+    found = paging.headers(page, "/api/a%2Fb/tasks", following, listed)
+    cursor = cursors.write(position, listed)
+    assert found == {"Link": f'</api/a%2Fb/tasks?limit=1&q=a%26b+c&tag=x&tag=y&cursor={cursor}>; rel="next"'}
+
+
+def test_the_last_page_links_nowhere_and_counts_only_when_asked():
+    assert paging.headers(Page("[]", None, None, "0"), "/x", "", b"") == {}
+    assert paging.headers(Page("[]", None, 0, "0"), "/x", "", b"") == {"X-Total-Count": "0"}

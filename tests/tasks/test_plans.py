@@ -1,0 +1,238 @@
+"""How PostgreSQL answers: from an index that begins with the owner, however many others there are."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+
+import asyncpg
+import pytest
+
+from service.database import APP, migrations
+from service.database.functions import FUNCTIONS, call
+from service.operations import retention
+from service.sync import changes
+from service.tasks import statements
+from service.tasks.selection import SORTS, Position, TaskQuery, statement
+from service.tasks.trash import writes as trash
+from service.transfer import archive
+
+MOMENT = datetime(2026, 12, 24, tzinfo=timezone.utc)
+FILTERS = {
+    "all": {},
+    "pending": {"completed": False},
+    "completed": {"completed": True},
+    "priority": {"priorities": (2, 3)},
+    "tag": {"tags": ("home", "x")},
+    "text": {"text": "milk"},
+    "due": {"due_before": MOMENT, "due_after": MOMENT},
+    "overdue": {"overdue": True},
+    "count": {"count": True},
+}
+KEYS = {
+    "created": "1", "updated": "100", "title": "task 5", "due_date": "2026-12-24 00:00:00+00", "priority": "2",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+async def crowd(make_database):
+    """A connection to a database of its own: 5,000 users of 4 tasks each, and alice's 5,000 among them."""
+    connection = await asyncpg.connect(await make_database("plans"))
+    # The migrations' own SQL, for `migrate` would close the connections of the server that other tests talk to.
+    for path in sorted((migrations.folder() / APP).glob("[0-9]*_*.py"), key=lambda path: int(path.name.split("_")[0])):
+        database = SimpleNamespace(
+            execute_script=connection.execute,
+            execute_many=connection.executemany,
+            execute_query_dict=lambda text, values: connection.fetch(text, *values),
+        )
+        await connection.execute(await runpy.run_path(str(path))["upgrade"](database))
+    await connection.execute(
+        """
+        INSERT INTO users (id, created_at, revision, written_at, task_count)
+        SELECT name, now(), 5000, now(), 4
+        FROM (SELECT 'user ' || n AS name FROM generate_series(1, 5000) AS n UNION SELECT 'alice') AS names;
+        INSERT INTO tasks (user_id, id, uid, title, title_key, completed, completed_at, priority, tags, tag_keys,
+                           due_at, created_at, updated_at, version)
+        SELECT id, n, gen_random_uuid(), 'Task ' || n, 'task ' || n,
+               n % 2 = 0, CASE WHEN n % 2 = 0 THEN now() END, n % 4,
+               ARRAY['home', 'x'], ARRAY['home', 'x'],
+               CASE WHEN n % 3 = 0 THEN now() + n * interval '1 hour' END, now(), now(), n
+        FROM users, generate_series(1, CASE WHEN id = 'alice' THEN 5000 ELSE 4 END) AS n
+        ORDER BY n;
+        INSERT INTO idempotency_keys (user_id, route, key, body_digest, request_id, answer, created_at)
+        SELECT id, 'POST /tasks', n::text, '', 'x', '{}', now() - n * interval '5 hours'
+        FROM users, generate_series(1, 5) AS n;
+        """
+    )
+    await connection.execute("VACUUM ANALYZE")
+    yield connection
+    await connection.close()
+
+
+async def explain(connection: asyncpg.Connection, text: str, *arguments: object) -> list[dict]:
+    """All nodes of the plan of a statement."""
+    (row,) = await connection.fetch(f"EXPLAIN (FORMAT JSON) {text}", *arguments)
+    return list(_nodes(json.loads(row[0])[0]["Plan"]))
+
+
+def _nodes(plan: dict) -> Iterator[dict]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def assert_reads_the_owner_alone(nodes: list[dict]) -> None:
+    """Every row that is read comes from an index, by a condition on the owner."""
+    kinds = [node["Node Type"] for node in nodes]
+    assert "Seq Scan" not in kinds
+    scans = [node for node in nodes if node["Node Type"] in {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}]
+    assert scans
+    for scan in scans:
+        assert "'alice'" in scan["Index Cond"], scan
+        assert scan["Index Cond"].startswith(("((user_id =", "(user_id =", "(id = 'alice'")), scan
+
+
+@pytest.mark.parametrize("limit", [None, 50])
+@pytest.mark.parametrize("filters", FILTERS.values(), ids=FILTERS)
+async def test_a_list_reads_no_other_users_rows(crowd, filters, limit):
+    for sort in SORTS:
+        for descending in (True, False):
+            query = TaskQuery(sort=sort, descending=descending, limit=limit, **filters)
+            text, arguments = statement("alice", query)
+            assert_reads_the_owner_alone(await explain(crowd, text, *arguments))
+
+
+@pytest.mark.parametrize("descending", [True, False])
+async def test_a_page_by_creation_is_one_range_of_the_key_with_nothing_to_sort(crowd, descending):
+    for after in (None, Position(KEYS["created"], 500)):
+        query = TaskQuery(sort="created", descending=descending, limit=50, after=after)
+        text, arguments = statement("alice", query)
+        nodes = await explain(crowd, text, *arguments)
+        assert_reads_the_owner_alone(nodes)
+        assert not {"Sort", "Incremental Sort"} & {node["Node Type"] for node in nodes}
+        assert all("ROW(" not in node.get("Filter", "") for node in nodes)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("sort", sorted(set(SORTS) - {"created"}))
+async def test_any_other_page_sorts_keys_and_ids_of_the_owners_tasks_alone(crowd, sort, descending):
+    for after in (None, Position(KEYS[sort], 500)):
+        query = TaskQuery(sort=sort, descending=descending, limit=50, after=after)
+        text, arguments = statement("alice", query)
+        nodes = await explain(crowd, text, *arguments)
+        assert_reads_the_owner_alone(nodes)
+        within = [[*_nodes(node)] for node in nodes if node["Node Type"] == "Sort"]
+        of_all = [sort for sort in within if not any(node["Node Type"] == "CTE Scan" for node in sort)]
+        assert of_all
+        assert all(sort[0]["Plan Width"] < 100 for sort in of_all), "no documents are carried through the sort of all"
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        (statements.FIND, ("alice", 5)),
+        (statements.STATE, ("alice",)),
+        (statements.SUMMARY, ("alice", MOMENT.date(), MOMENT, MOMENT)),
+        (archive.PAGE, ("alice", 0, True, 250)),
+    ],
+    ids=["find", "state", "summary", "export"],
+)
+async def test_every_other_read_reads_no_other_users_rows_either(crowd, text, arguments):
+    assert_reads_the_owner_alone(await explain(crowd, text, *arguments))
+
+
+LINE = {"uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "title": "A", "title_key": "a"}
+ONE = 40  # rows at most, with those of the owner, its key and what refers to it
+KEYED = ("POST /tasks", "new", b"", "x", timedelta(days=1), 100, 10_000)
+CALLS = {
+    "create_task": (ONE, 10_000, LINE["uid"], "A", "a", None, None, False, 0, [], [], None, None),
+    "update_task": (ONE, 5, [5], [], "B", "b", *[None] * 11),
+    "complete_task": (ONE, 5, None, None, None),
+    "delete_task": (ONE, 5, None, None, 10_000),
+    "restore_task": (ONE, 5, 10_000),
+    "destroy_tasks": (20_000, None, 10_000),
+    "delete_tasks": (20_000, True, 10_000),
+    "perform_batch": (ONE, 10_000, 10_000, True, '[{"verb": "delete", "id": 5}]'),
+    "import_tasks": (20_000, 10_000, 10_000, True, json.dumps([LINE]).encode()),
+    "perform_once": (ONE, *KEYED, 10_000, 10_000, True, '[{"verb": "complete", "id": 5}]'),
+    "import_once": (20_000, *KEYED, 10_000, 10_000, True, json.dumps([LINE]).encode()),
+}
+BARE = {  # without the claims of a token
+    "erase_live_page": (20_000, 10, 5_000),
+    "erase_owner": (20_000,),
+    "sweep_erased": (20_000, 5_000),
+    "purge_trash": (20_000, timedelta(days=-1), 5_000),
+    "find_answer": (ONE, "POST /tasks", "1", b"", timedelta(days=1)),
+    "keep_answer": (ONE, "POST /tasks", "new", b"", "x", "{}", timedelta(days=1), 100, 10_000),
+    "forget_answers": (ONE, timedelta(hours=1), 100),
+}
+READ = """
+SELECT sum(seq_tup_read)::int AS scanned, sum(coalesce(idx_tup_fetch, 0))::int AS fetched
+FROM pg_stat_xact_user_tables WHERE relname <> 'aerich'
+"""
+
+
+def test_all_functions_are_looked_at():
+    assert {*CALLS, *BARE, "task_document", "lock_owner"} == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("name", [*CALLS, *BARE])
+async def test_a_function_reads_no_other_users_rows(crowd, name, plan):
+    most, *arguments = CALLS.get(name) or BARE[name]
+    arguments = ["alice", *([None, None] if name in CALLS else []), *arguments]
+    transaction = crowd.transaction()
+    await transaction.start()
+    try:
+        await crowd.execute(f"SET LOCAL plan_cache_mode = {plan}")
+        await crowd.execute("UPDATE tasks SET deleted_at = now() WHERE user_id = 'alice' AND id > 4000")
+        before = await crowd.fetchrow(READ)
+        await crowd.fetchrow(call(name, len(arguments)), *arguments)
+        after = await crowd.fetchrow(READ)
+    finally:
+        await transaction.rollback()
+    assert after["scanned"] == before["scanned"]
+    assert after["fetched"] - before["fetched"] <= most
+
+
+async def test_the_purge_of_the_trash_finds_its_owners_in_the_trash_alone(crowd):
+    nodes = await explain(crowd, retention.NEXT_OWNER, timedelta(days=30), "")
+    assert [node["Index Name"] for node in nodes if "Index Name" in node] == ["tasks_trash"]
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+
+
+@pytest.mark.parametrize("after", [None, Position("2026-12-24 00:00:00.000000+00", 500)])
+async def test_a_page_of_the_trash_is_one_range_of_its_index_with_nothing_to_sort(crowd, after):
+    text, arguments = trash.statement("alice", 50, after, count=True)
+    nodes = await explain(crowd, text, *arguments)
+    assert_reads_the_owner_alone(nodes)
+    assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"tasks_trash", "users_pkey"}
+    assert "Sort" not in {node["Node Type"] for node in nodes}
+    assert after is None or any("ROW(" in node.get("Index Cond", "") for node in nodes)
+
+
+async def test_old_answers_are_found_by_their_age_alone(crowd):
+    nodes = await explain(crowd, retention.NEXT_OWNER_OF_ANSWERS, timedelta(days=1), "")
+    assert [node["Index Name"] for node in nodes if "Index Name" in node] == ["idempotency_keys_age"]
+
+
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("since", [("", 0), ("64a1b2c3d4e5f", 1), ("64a1b2c3d4e5f", 4_000)])
+async def test_a_page_of_changes_sorts_versions_of_the_owners_tasks_alone(crowd, since, plan):
+    await crowd.execute(f"SET plan_cache_mode = {plan}")
+    try:
+        nodes = await explain(crowd, changes.CHANGES, "alice", *since, 0, 500)
+    finally:
+        await crowd.execute("RESET plan_cache_mode")
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+    for scan in [node for node in nodes if "Index Cond" in node]:
+        assert scan["Index Cond"].startswith(("((user_id =", "(user_id =", "(id =")), scan
+        assert "'alice'" in scan["Index Cond"] or "$1" in scan["Index Cond"], scan
+
+
+async def test_the_positions_of_several_users_are_read_by_their_key(crowd):
+    nodes = await explain(crowd, changes.POSITIONS, ["alice", "user 7"])
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes}

@@ -1,0 +1,137 @@
+"""Bodies that are made to cost much: each is refused at the first bound that it passes; others are served meanwhile.
+
+Before there were bounds, one of 32 MiB kept all others waiting for 5 to 60 s, and took up to 5.0 GB.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from service.development import blocking
+from service.errors import DoableError, InvalidInputError, MalformedInputError
+from service.transfer.formats import document, lines, table
+from service.web import validation
+
+MEBIBYTE = 1024 * 1024
+MOST_MEMORY = 8 * MEBIBYTE  # beside the body
+
+
+def around(begin: str, middle: str, end: str = "", size: int = 32 * MEBIBYTE) -> Callable[[], bytes]:
+    """Makes a body of `size` bytes, most of which are `middle` again and again."""
+    return lambda: (begin + middle * ((size - len(begin) - len(end)) // len(middle)) + end).encode()
+
+
+def many(item: str, count: int) -> str:
+    return ",".join(item.format(number) for number in range(count))
+
+
+TASKS = '{"tasks":['
+CONTROLS = 'A,"x' + "\1" * 990 + 'x","' + many("x{}" + "\1" * 40 + "y", 20) + '"\n'
+LARGEST = '{"title":"A","description":"' + "ä" * 1_000 + '","tags":[' + many('"{}' + "t" * 40 + '"', 20) + "]}"
+DEEP = '{"title":"A","id":' + "[0," * 60 + "0" + "]" * 60 + "}"
+REFUSED = {
+    "csv: x,x,x of 32 MiB": (table, around("", "x,"), "line 1: must be at most 65,536 characters"),
+    "csv: x,x,x of 8 MiB": (table, around("", "x,", size=8 * MEBIBYTE), "line 1: must be at most 65,536 characters"),
+    "csv: a header of 10,000 names": (table, lambda: many("n{}", 10_000).encode(), "line 1: has more than 256 cells"),
+    "csv: a header of near misses": (table, lambda: many("titel{}", 250).encode(), "line 1: 'titel0' is not a column"),
+    "csv: 33 million line ends": (table, around("title", "\n"), "line 10002: has more than 10,000 blank rows"),
+    "csv: 33 million old line ends": (table, around("title", "\r"), "line 10002: has more than 10,000 blank rows"),
+    "csv: blank lines before the header": (table, around("", ",\n"), "line 10001: has more than 10,000 blank rows"),
+    "csv: rows of empty cells": (table, around("title\n", "," * 255 + "\n"), "line 10002: has more than 10,000"),
+    "csv: rows of too many empty cells": (table, around("title\n", "," * 60_000 + "\n"), "line 2: has more than 256"),
+    "csv: a row of 10 million cells": (table, around("title\n", "x,", size=20_000_000), "line 2: must be at most"),
+    "csv: one quotation mark": (table, around('title\n"', "\n"), "line 2: must be at most 65,536 characters"),
+    "csv: one long cell": (table, around("title\n", "x"), "line 2: must be at most 65,536 characters"),
+    "csv: quotation marks": (table, around('title\n"', '""'), "line 2: must be at most 65,536 characters"),
+    "csv: a fault in each line": (table, around("title,due_date\n", "A,x\n"), "line 2: due_date: must be"),
+    "csv: apostrophes": (table, around("title\n", "'" * 60_000 + "\n"), "line 2: title: must be 1 to 200 characters"),
+    "csv: tags": (table, around("title,tags\n", 'A,"' + "a," * 30_000 + '"\n'), "line 2: tags: must be a list"),
+    "csv: 10,001 tasks": (table, around("title\n", "A\n"), "tasks: must be at most 10,000"),
+    "csv: control characters": (
+        table,
+        lambda: ("title,description,tags\n" + CONTROLS * 9_999).encode(),
+        "tasks: take more than 96 MiB as JSON",
+    ),
+    "json: numbers for tasks": (document, around(TASKS, "0,", "0]}"), "tasks[0]: must be a JSON object"),
+    "json: empty tasks": (document, around(TASKS, "{},", "{}]}"), "tasks[0].title: is required"),
+    "json: 10,001 tasks": (document, around(TASKS, '{"title":"A"},', "{}]}"), "tasks: must be at most 10,000"),
+    "json: one long string": (document, around(TASKS + '"', "x", '"]}'), "tasks[0]: must be at most 64 KiB"),
+    "json: one string of escapes": (document, around(TASKS + '"', r"\n", '"]}'), "tasks[0]: must be at most 64 KiB"),
+    "json: one long number": (document, around(TASKS, "1", "]}"), "tasks[0]: must be at most 64 KiB"),
+    "json: one long task": (document, around(TASKS + '{"a":"', "x", '"}]}'), "tasks[0]: must be at most 64 KiB"),
+    "json: a long name": (document, around('{"', "x", '":0}'), "body: must be an object such as"),
+    "json: many members": (document, around("{", '"a":0,', '"tasks":[]}'), "body: must be an object such as"),
+    "json: a long member": (document, around('{"user":[', "0,", '0],"tasks":[]}'), "body: must be an object such as"),
+    "json: brackets": (
+        document, around(TASKS, '{"title":"A","id":[' + "[]," * 9_000 + "[]]},", "0]}"),
+        "tasks[0]: holds more than 500 strings, lists and objects",
+    ),
+    "json: near misses": (
+        document, around(TASKS, '{"title":"A",' + many('"titel{}":1', 200) + "},", "0]}"),
+        "tasks[0].titel0: is not known; did you mean 'title'?",
+    ),
+    "json: long near misses": (
+        document, around(TASKS, '{"' + "title" * 12_000 + '":1},', "0]}"), "tasks[0].titletitle",
+    ),
+    "json: tags": (
+        document, around(TASKS, '{"title":"A","tags":[' + many('"a"', 400) + "]},", "0]}"),
+        "tasks[0].tags: must be a list",
+    ),
+    "json: deep": (document, around('{"tasks":', "["), "The request body is not valid JSON"),
+    "json: a deep task": (document, around(TASKS, "["), "The request body is not valid JSON"),
+    "json: deep elsewhere": (document, around('{"user":', '{"a":'), "The request body is not valid JSON"),
+}  # fmt: skip
+TAKEN = {
+    "csv: blank lines between": (table, lambda: b"title\n" + b",\n" * 9_999 + b"A\n" * 10_000, 10_000),
+    "json: white space": (document, around(TASKS, " ", "]}"), 0),
+    "json: all the largest": (
+        document,
+        lambda: f"{TASKS}{','.join([LARGEST] * 9_999)}]}}".encode(),
+        9_999,
+    ),
+    "json: deep and wide": (
+        document,
+        lambda: f"{TASKS}{','.join([DEEP] * 9_999)}]}}".encode(),
+        9_999,
+    ),
+}  # fmt: skip
+
+
+async def outcome(reading: Iterator[lines.Line | None]) -> int | DoableError:
+    """How many tasks the file has, or its error."""
+    try:
+        return (await lines.validate(reading))[1]
+    except DoableError as error:
+        return error
+
+
+@pytest.mark.parametrize(("form", "make", "message"), REFUSED.values(), ids=REFUSED)
+async def test_a_crafted_body_is_refused_at_the_first_bound_and_others_are_served_meanwhile(form, make, message, steps):
+    body = make()
+    error = await steps.measured(outcome(form.read(body)))
+    print(f"{len(body):,} bytes, longest step {steps.longest * 1000:.0f} ms")
+    assert isinstance(error, (InvalidInputError, MalformedInputError))
+    assert error.detail.startswith(message)
+    assert len(getattr(error, "errors", ())) <= validation.MAXIMUM_FAULTS
+    assert steps.longest < blocking.LIMIT
+
+
+@pytest.mark.parametrize(("form", "make", "count"), TAKEN.values(), ids=TAKEN)
+async def test_a_large_body_in_order_is_read_to_its_end_and_others_are_served_meanwhile(form, make, count, steps):
+    assert await steps.measured(outcome(form.read(make()))) == count
+    assert steps.longest < blocking.LIMIT
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if name != "csv: control characters"])
+async def test_a_crafted_body_takes_no_memory_beside_its_own(name):
+    form, make, _ = REFUSED[name]
+    body = make()
+    tracemalloc.start()
+    with pytest.raises(DoableError):
+        await lines.validate(form.read(body))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < MOST_MEMORY

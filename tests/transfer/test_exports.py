@@ -1,0 +1,299 @@
+"""Everything of a user, taken out: as JSON, as a table, as a calendar; streamed whole, or visibly broken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import io
+import re
+import socket
+import tracemalloc
+from datetime import date, datetime, timezone
+from urllib.parse import urlsplit
+
+import httpx
+import icalendar
+import pytest
+
+from service.development import blocking
+
+EXPORT = "/api/me/export"
+INSERT = """
+WITH owner AS (
+    INSERT INTO users (id, created_at, written_at, revision, task_count) VALUES ($1, now(), now(), $2::int, $2::int)
+)
+INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
+    title, description, completed, priority, tags, created_at, updated_at, version)
+SELECT $1, n, gen_random_uuid(),
+    '', '{}', 'Task ' || n, repeat('x', $3), false, 0, '{}', now(), now(), n FROM generate_series(1, $2::int) AS n
+"""
+
+
+@pytest.fixture
+def requests(caplog, monkeypatch):
+    """Gives what the log says of each request that has ended: its route, its status, and whether it took a while."""
+    caplog.set_level("INFO", logger="doable.requests")
+
+    def ended() -> list[tuple[str, int, bool]]:
+        lines = [record.fields for record in caplog.records if record.name == "doable.requests"]
+        return [(line["route"], line["status"], line["duration_ms"] > 250) for line in lines]
+
+    return ended
+
+
+async def test_json_holds_the_user_the_tasks_and_the_trash(caller, private):
+    alice = caller("alice", email="alice@example.com", name="Alice")
+    kept, gone = await alice.make("Kept", tags=["home"], due_date="2026-12-24"), await alice.make("Gone")
+    assert (await alice.delete(f"{alice.path}/{gone['id']}")).status_code == 204
+    response = await alice.get(EXPORT, params={"format": "json"})
+    assert response.status_code == 200
+    private(response)
+    assert response.headers["content-type"] == "application/json"
+    assert re.fullmatch(
+        r'attachment; filename="doable-tasks-\d{4}-\d\d-\d\d\.json"', response.headers["content-disposition"]
+    )
+    body = response.json()
+    assert list(body) == ["format", "version", "exported_at", "user", "tasks"]
+    assert (body["format"], body["version"]) == ("doable-export", 1)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", body["exported_at"])
+    assert {**body["user"], "created_at": ...} == {
+        "id": "alice", "email": "alice@example.com", "name": "Alice", "created_at": ..., "revision": 3
+    }  # fmt: skip
+    assert body["tasks"][0] == kept
+    assert body["tasks"][1] | {"updated_at": ..., "deleted_at": ..., "version": 3} == {
+        **gone, "updated_at": ..., "deleted_at": ..., "version": 3
+    }  # fmt: skip
+    assert body["tasks"][1]["deleted_at"] == body["tasks"][1]["updated_at"]
+
+
+@pytest.mark.parametrize(("form", "length"), [("json", None), ("csv", 1), ("ical", 4)])
+async def test_somebody_who_has_nothing_gets_a_whole_and_empty_file(alice, form, length):
+    response = await alice.get(EXPORT, params={"format": form})
+    assert response.status_code == 200
+    if form == "json":
+        assert response.json() | {"exported_at": ...} == {
+            "format": "doable-export", "version": 1, "exported_at": ..., "user": None, "tasks": []
+        }  # fmt: skip
+    else:
+        assert response.text.endswith("\r\n")
+        assert len(response.text.splitlines()) == length
+
+
+async def test_nobody_elses_tasks_are_in_any_form(alice, bob):
+    await bob.make("A secret of Bob's")
+    mine = await alice.make("Mine")
+    for form in ("json", "csv", "ical"):
+        text = (await alice.get(EXPORT, params={"format": form})).text
+        assert "secret" not in text
+        assert mine["title"] in text
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, "application/json"), ("*/*", "application/json"), ("text/csv", "text/csv; charset=utf-8"),
+        ("text/calendar", "text/calendar; charset=utf-8"), ("text/*;q=0.5, application/json", "application/json"),
+        ("text/csv;q=0.2, text/calendar;q=0.9", "text/calendar; charset=utf-8"), ("image/png", "application/json"),
+        ("", "application/json"),
+    ],
+)  # fmt: skip
+async def test_the_accept_header_chooses_the_form_where_the_query_does_not(alice, accept, media_type):
+    alice.headers.pop("accept")
+    headers = {} if accept is None else {"Accept": accept}
+    response = await alice.get(EXPORT, headers=headers)
+    assert (response.status_code, response.headers["content-type"]) == (200, media_type)
+    assert response.headers["vary"] == "Authorization, Origin, Accept"
+    chosen = await alice.get(EXPORT, params={"format": "csv"}, headers=headers)
+    assert chosen.headers["content-type"] == "text/csv; charset=utf-8"
+    assert chosen.headers["vary"] == "Authorization, Origin"
+
+
+async def test_an_accept_header_that_is_none_is_refused(alice, refusal):
+    refusal(await alice.get(EXPORT, headers={"Accept": "rubbish"}), 400, "bad_request")
+
+
+@pytest.mark.parametrize("query", ["format=xml", "form=csv", "format=csv&format=json"])
+async def test_an_unknown_form_or_parameter_is_refused(alice, refusal, query):
+    refusal(await alice.get(f"{EXPORT}?{query}"), 422, "validation_error", query.partition("=")[0])
+
+
+async def test_a_head_says_what_a_get_would_without_the_body_and_leaves_the_connection_open(alice, exchange, caplog):
+    await alice.make()
+    bearing = f"Host: x\r\nAuthorization: {alice.headers['authorization']}\r\n"
+    head = f"HEAD {EXPORT}?format=csv HTTP/1.1\r\n{bearing}\r\n"
+    said, again, empty = await exchange(
+        f"{head}{head}GET /api/me/trash HTTP/1.1\r\n{bearing}Connection: close\r\n\r\n".encode()
+    )
+    assert (said.status_code, said.content) == (200, b"")
+    assert said.headers["content-type"] == "text/csv; charset=utf-8"
+    assert "content-length" not in said.headers  # nobody has counted yet
+    assert again.headers["content-disposition"] == said.headers["content-disposition"]
+    assert (empty.status_code, empty.text) == (200, "[]")
+    assert "an answer was cut short" not in caplog.messages
+
+
+async def test_a_table_is_rfc_4180_and_defused(alice):
+    await alice.make('=HYPERLINK("http://evil.example")', description='two\r\nlines, "quoted"', tags=["a, b", "c"])
+    await alice.make("'=already")
+    await alice.make("'twas", completed=True, due_date="2026-12-24", priority="high")
+    response = await alice.get(EXPORT, params={"format": "csv"})
+    assert response.text.splitlines()[0] == (
+        "id,title,description,completed,completed_at,priority,tags,due_date,due_at,created_at,updated_at,version,"
+        "deleted_at"
+    )
+    rows = list(csv.DictReader(io.StringIO(response.text, newline="")))
+    assert [row["title"] for row in rows] == ['\'=HYPERLINK("http://evil.example")', "''=already", "'twas"]
+    assert rows[0]["description"] == 'two\r\nlines, "quoted"'
+    assert rows[0]["tags"] == '["a, b","c"]'
+    assert (rows[2]["completed"], rows[2]["priority"], rows[2]["due_date"]) == ("true", "high", "2026-12-24")
+    assert rows[0]["due_at"] == rows[0]["deleted_at"] == rows[0]["completed_at"] == ""
+
+
+async def test_a_calendar_can_be_read_by_who_reads_calendars(alice):
+    gone = await alice.make("Gone")
+    await alice.delete(f"{alice.path}/{gone['id']}")
+    day = await alice.make(
+        "Wäsche, Müll; Rest", description="one\r\nBEGIN:VEVENT\nthree\rfour \x07\x85 five", tags=["a, b", "c"],
+        priority="high", due_date="2026-12-24",
+    )  # fmt: skip
+    await alice.make("x" * 200, completed=True, priority="low", due_at="2026-12-24T18:00:00+01:00")
+    response = await alice.get(EXPORT, params={"format": "ical"})
+    assert max(len(line.encode()) for line in response.text.split("\r\n")) <= 75
+    calendar = icalendar.Calendar.from_ical(response.content)
+    assert (calendar["version"], calendar["prodid"]) == ("2.0", "-//Doable//Tasks//EN")
+    first, second = calendar.walk("VTODO")
+    assert not calendar.walk("VEVENT")
+    assert str(first["summary"]) == "Wäsche, Müll; Rest"
+    assert str(first["description"]) == "one\nBEGIN:VEVENT\nthree\nfour    five"
+    assert first["due"].dt == date(2026, 12, 24)
+    assert (first["status"], first["priority"]) == ("NEEDS-ACTION", 1)
+    assert [str(category) for category in first["categories"].cats] == ["a, b", "c"]
+    assert first["created"].dt == datetime.fromisoformat(day["created_at"]).replace(microsecond=0)
+    assert re.fullmatch(rf"task-{day['id']}-[0-9a-f]{{16}}@doable", first["uid"])
+    assert (second["status"], second["priority"]) == ("COMPLETED", 9)
+    assert second["due"].dt == datetime(2026, 12, 24, 17, tzinfo=timezone.utc)
+    assert "completed" in second
+    again = icalendar.Calendar.from_ical((await alice.get(EXPORT, params={"format": "ical"})).content)
+    assert [todo["uid"] for todo in again.walk("VTODO")] == [first["uid"], second["uid"]]
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "ical"])
+async def test_all_of_many_tasks_come_once_and_in_order_whatever_the_page(alice, connection, form, statements):
+    await connection.execute(INSERT, "alice", 750, 10)
+    with statements() as seen:
+        response = await alice.get(EXPORT, params={"format": form})
+    titles = re.findall(r"Task \d+", response.text)
+    assert titles == [f"Task {number}" for number in range(1, 751)]
+    assert sum("LIMIT" in statement for statement, _ in seen) == 4
+
+
+async def test_a_database_that_fails_midway_leaves_an_answer_without_an_end(alice, connection, server, settings):
+    await connection.execute(INSERT, "alice", 4_000, 1_000)
+    received = 0
+    with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):  # noqa: PT012 - it breaks while it is read
+        async with alice.stream("GET", EXPORT) as response:
+            assert response.status_code == 200
+            async for piece in response.aiter_bytes(65536):
+                if not received:
+                    await connection.execute("ALTER TABLE tasks RENAME TO tasks_away")
+                received += len(piece)
+    await connection.execute("ALTER TABLE tasks_away RENAME TO tasks")
+    assert 0 < received < 4_000_000
+    assert (await alice.get(EXPORT)).json()["tasks"][-1]["title"] == "Task 4000"
+
+
+async def test_a_database_that_is_away_at_the_start_is_a_problem_as_ever(alice, connection, refusal):
+    await connection.execute("ALTER TABLE tasks RENAME TO tasks_away")
+    try:
+        for form in ("json", "csv", "ical"):
+            refusal(await alice.get(EXPORT, params={"format": form}), 503, "service_unavailable")
+    finally:
+        await connection.execute("ALTER TABLE tasks_away RENAME TO tasks")
+
+
+async def test_a_client_that_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 - each is a fixture
+    app, alice, connection, server, monkeypatch, eventually, statements, caplog, requests
+):
+    monkeypatch.setitem(app.config, "SEND_TIMEOUT", 0.3)
+    await connection.execute(INSERT, "alice", 10_000, 1_000)
+    with ask_over_a_narrow_line(server, alice) as client, statements() as seen:
+        await eventually(lambda: "an answer was cut short" in caplog.messages)
+        # What the kernels hold still comes, and then the connection's end: that of the answer is not among it.
+        received = await asyncio.to_thread(read_until_closed, client)
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert not received.endswith(b"\r\n0\r\n\r\n")
+    assert sum("LIMIT" in statement for statement, _ in seen) < 40
+    assert requests() == [(EXPORT.replace("me", "{user_id}"), 200, True)]
+
+
+async def test_a_client_that_takes_longer_than_the_service_may_gets_all_of_it(
+    app, alice, connection, server, monkeypatch
+):
+    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.3)
+    await connection.execute(INSERT, "alice", 10_000, 1_000)
+    with ask_over_a_narrow_line(server, alice) as client:
+        await asyncio.sleep(1)  # while it takes nothing
+        received = await asyncio.to_thread(read_until_closed, client)
+    assert len(received) > 10_000_000
+    assert received.endswith(b"]}\r\n0\r\n\r\n")
+
+
+async def test_a_client_that_hangs_up_ends_the_export(  # noqa: PLR0913, PLR0917 - each is a fixture
+    alice, connection, server, eventually, statements, requests
+):
+    await connection.execute(INSERT, "alice", 10_000, 1_000)
+    with statements() as seen:
+        async with alice.stream("GET", EXPORT) as response:
+            assert response.status_code == 200
+        await eventually(requests)
+    assert sum("LIMIT" in statement for statement, _ in seen) < 40
+
+
+def ask_over_a_narrow_line(server: str, caller) -> socket.socket:
+    """Ask for an export that the kernels do not hold, and take nothing of it yet."""
+    client, address = socket.socket(), urlsplit(server)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    client.settimeout(30)
+    client.connect((address.hostname, address.port))
+    bearing = f"Authorization: {caller.headers['authorization']}\r\nConnection: close\r\n"
+    client.sendall(f"GET {EXPORT} HTTP/1.1\r\nHost: x\r\n{bearing}\r\n".encode())
+    return client
+
+
+def read_until_closed(client: socket.socket) -> bytes:
+    """All that comes until the other side closes the connection; a TimeoutError if it does not."""
+    received = bytearray()
+    with contextlib.suppress(ConnectionError):
+        while piece := client.recv(65536):
+            received += piece
+    return bytes(received)
+
+
+async def test_ten_thousand_tasks_never_stand_in_memory_together(alice, connection):
+    await connection.execute(INSERT, "alice", 10_000, 1_000)
+    await alice.get(EXPORT, params={"format": "csv"})
+    for form in ("json", "csv"):
+        size = 0
+        tracemalloc.start()
+        async with alice.stream("GET", EXPORT, params={"format": form}) as response:
+            async for piece in response.aiter_bytes(65536):
+                size += len(piece)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        print(f"{form}: {size:,} bytes, at most {peak:,} at once")
+        assert size > 10_000_000
+        assert peak < 6_000_000
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "ical"])
+async def test_an_export_of_the_longest_tasks_yields_to_other_requests(alice, connection, form, steps):
+    await connection.execute(INSERT, "alice", 2_000, 1_000)
+    await connection.execute(
+        "UPDATE tasks SET title = repeat('ä', 200), description = repeat('\\;,ß', 250), priority = 3,"
+        " tags = (SELECT array_agg(n || repeat(',', 48)) FROM generate_series(1, 20) AS n) WHERE user_id = 'alice'"
+    )
+    response = await alice.get(EXPORT, params={"format": form})
+    print(f"{form}: {len(response.content):,} bytes, longest step {steps.longest * 1000:.0f} ms")
+    assert response.status_code == 200
+    assert steps.longest < blocking.LIMIT

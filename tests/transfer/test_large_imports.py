@@ -1,0 +1,160 @@
+"""Imports of all that a user may have: how long they take, how long others wait, and who may send that much."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.transfer import uploads
+from service.transfer.imports import MAXIMUM_BODY
+
+IMPORT = "/api/me/import"
+WHEN = "2026-01-02T03:04:05.000006Z"
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+@pytest.mark.one_database(reason="a statement of 10,000 inserts takes longer than the time limit")
+async def test_ten_thousand_tasks_take_one_statement_and_short_steps(alice, form, statements):
+    task = {"description": "y" * 300, "tags": ["home", "garden"], "due_date": "2026-12-24", "created_at": WHEN}
+    tasks = [{"title": f"Task {number}", **task} for number in range(10_000)]
+    content = json.dumps({"tasks": tasks}).encode()
+    if form == "csv":
+        lines = [f'{one["title"]},{one["description"]},"[""home"",""garden""]",2026-12-24,{WHEN}' for one in tasks]
+        content = "\n".join(["title,description,tags,due_date,created_at", *lines]).encode()
+    headers = {"Content-Type": "application/json" if form == "json" else "text/csv"}
+    with statements() as seen:
+        began = time.perf_counter()
+        response = await alice.post(IMPORT, content=content, headers=headers)
+        took = time.perf_counter() - began
+    print(f"{form}: {len(content):,} bytes in {took:.2f} s")
+    assert response.json() == {"imported": 10_000, "skipped": 0}
+    assert len(seen) == 1
+    response = await alice.post(IMPORT, params={"on_conflict": "skip"}, content=content, headers=headers)
+    assert response.json() == {"imported": 0, "skipped": 10_000}
+
+
+@contextlib.asynccontextmanager
+async def begin(server: str, *callers) -> AsyncIterator[None]:
+    """Imports of `callers` that have begun, and whose bodies do not come."""
+    address, writers = urlsplit(server), []
+    for caller in callers:
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+        known = f"Authorization: {caller.headers['authorization']}\r\nContent-Type: text/csv\r\n"
+        writer.write(f"POST {IMPORT} HTTP/1.1\r\nHost: x\r\n{known}Content-Length: 99\r\n\r\ntitle".encode())
+        writers.append(writer)
+    yield
+    for writer in writers:
+        writer.close()
+
+
+async def send(caller):
+    return await caller.post(IMPORT, content="title\r\nA\r\n", headers={"Content-Type": "text/csv"})
+
+
+@pytest.fixture
+def hurried(app, monkeypatch):
+    """Uploads that do not wait for long."""
+    monkeypatch.setattr(app.ctx, "uploads", uploads.Uploads(wait=0.3))
+    return app.ctx.uploads
+
+
+async def test_the_slow_imports_of_one_user_keep_that_user_waiting_and_nobody_else(  # noqa: PLR0913, PLR0917 - each is a fixture
+    alice, bob, server, refusal, eventually, hurried
+):
+    async with begin(server, alice, alice, alice):
+        await eventually(lambda: is_told_to_wait(alice))
+        assert (await send(bob)).json() == {"imported": 1, "skipped": 0}
+        refusal(await send(alice), 429, "too_many_heavy_requests")
+    await eventually(lambda: is_served(alice))
+
+
+async def test_bodies_that_do_not_arrive_take_no_turn_of_those_that_have(app, bob, caller, server, eventually):
+    slow = [caller(f"slow-{number}") for number in range(10)]
+    async with begin(server, *slow):
+        await eventually(lambda: app.ctx.uploads.held == len(slow) * len("title"))
+        began = time.perf_counter()
+        assert (await send(bob)).json() == {"imported": 1, "skipped": 0}
+        assert time.perf_counter() - began < 1
+
+
+async def test_of_bodies_that_have_arrived_two_are_read_at_once_and_others_wait(alice, refusal, eventually, hurried):
+    async with hurried.turn("bob"):
+        async with hurried.turn("carol"):
+            refusal(await send(alice), 503, "service_unavailable")
+            waiting = asyncio.create_task(send(alice))
+            await eventually(lambda: hurried.held)
+        assert (await waiting).json() == {"imported": 1, "skipped": 0}
+    assert hurried.held == 0
+
+
+async def test_bodies_hold_no_more_memory_together_than_a_worker_has_for_them(  # noqa: PLR0913, PLR0917 - each is a fixture
+    alice, bob, server, refusal, eventually, hurried, monkeypatch
+):
+    monkeypatch.setattr(uploads, "MAXIMUM_HELD", 10)
+    async with begin(server, alice):
+        await eventually(lambda: hurried.held == len("title"))
+        refusal(await send(bob), 503, "service_unavailable")
+    assert (await send(bob)).json() == {"imported": 1, "skipped": 0}
+    await eventually(lambda: hurried.held == 0)
+
+
+async def is_told_to_wait(caller) -> bool:
+    return (await send(caller)).status_code == 429
+
+
+async def is_served(caller) -> bool:
+    return (await send(caller)).status_code == 200
+
+
+async def answer(server: str, head: str, body: bytes, pause: float = 0.0) -> tuple[int, int]:
+    """The status of the answer to `head` and as much of `body` as was taken, and how much that was."""
+    address = urlsplit(server)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    sent = 0
+    try:
+        writer.write(head.encode())
+        with contextlib.suppress(ConnectionError):
+            while sent < len(body) and not reader._buffer:
+                writer.write(body[sent : sent + 65536])
+                await asyncio.wait_for(writer.drain(), 10)
+                await asyncio.sleep(pause)
+                sent += 65536
+        line = await asyncio.wait_for(reader.readline(), 10)
+        return int(line.split()[1]), sent
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_only_an_import_of_somebody_known_may_be_large(alice, server, chunked):
+    size = MAXIMUM_BODY + 65536
+    body = b"x" * size
+    framing = f"Content-Length: {size}\r\n"
+    if chunked:
+        framing = "Transfer-Encoding: chunked\r\n"
+        body = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        body *= size // 65536
+    head = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n" + framing + "{}\r\n"
+    known = f"Authorization: {alice.headers['authorization']}\r\n"
+    status, sent = await answer(server, head.format(IMPORT, ""), body, 0.002)
+    assert status == 401
+    assert sent < 2_000_000
+    status, sent = await answer(server, head.format("/api/bob/import", known), body, 0.002)
+    assert status == 403
+    assert sent < 2_000_000
+    status, sent = await answer(server, head.format(alice.path, known), body, 0.002)
+    assert status == 413
+    assert sent < 2_000_000
+    status, _ = await answer(server, head.format(IMPORT, known), body)
+    assert status == 413
+
+
+async def test_a_body_of_megabytes_is_taken(alice):
+    tasks = [{"title": f"Task {number}", "description": "y" * 1000} for number in range(5_000)]
+    assert (await alice.post(IMPORT, json={"tasks": tasks})).json() == {"imported": 5_000, "skipped": 0}

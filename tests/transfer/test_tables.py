@@ -1,0 +1,34 @@
+"""CSV out and in again, without a server."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.transfer.formats import table
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30) | st.text("'=+-@\t\r\n\",; a", max_size=8)
+
+TRIMMED = TEXT.map(str.strip)  # as all text of a task is
+
+
+@settings(max_examples=400, derandomize=True, deadline=None)
+@given(TEXT)
+def test_what_was_defused_is_armed_again_exactly_and_is_no_formula(text):
+    cell = table.defuse(text)
+    assert table.arm(cell) == text
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(st.lists(st.tuples(TRIMMED.filter(bool), TRIMMED), max_size=5))
+def test_whatever_text_is_written_the_same_is_read(cells):
+    written = table.rows([("title", "description"), *((table.defuse(one), table.defuse(two)) for one, two in cells)])
+    read = [line.value for line in table.read(written)]
+    assert read == [{"title": one} | ({"description": two} if two else {}) for one, two in cells]
+
+
+@pytest.mark.parametrize(("text", "cell"), [("=1", "'=1"), ("'=1", "''=1"), ("'a", "'a"), ("''", "''"), ("", "")])
+def test_an_apostrophe_is_added_only_before_what_could_be_a_formula(text, cell):
+    assert table.defuse(text) == cell

@@ -1,0 +1,255 @@
+"""Erasing a user: only on purpose, only oneself, and without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.operations import purge
+from service.users import models as user
+from service.web import responses
+from tests.locks import WAITING
+
+# An id that nothing else holds by chance, with what an address may hold.
+ADA = "auth0|Ada.7f3a91'%_\\x"
+FILL = """
+INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
+    title, description, completed, priority, tags, created_at, updated_at, version, deleted_at)
+SELECT $1, 1000 + n, gen_random_uuid(),
+    '', '{}', 'Task ' || n, repeat('x', 200), false, 0, '{home,x}', now(), now(), 1000 + n,
+       CASE WHEN n % 2 = 0 THEN now() END
+FROM generate_series(1, $2::int) AS n
+"""
+ANSWER = """
+INSERT INTO idempotency_keys (user_id, route, key, body_digest, request_id, answer, created_at)
+VALUES ($1, 'POST /api/' || $1 || '/tasks', 'key-of-' || $1, '', 'of-' || $1, '{"user_id": "' || $1 || '"}', now())
+"""
+
+
+def erase(caller, **body: object):
+    return caller.request("DELETE", "/api/me", json=body)
+
+
+async def found(connection, text: str) -> list[str]:
+    """The columns of all tables, of whatever type, whose values hold `text` anywhere."""
+    columns = await connection.fetch(
+        """
+        SELECT format('%I.%I', table_schema, table_name) AS table, quote_ident(column_name) AS column
+        FROM information_schema.columns
+        WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
+        """
+    )
+    assert len(columns) > 25
+    escaped = text.replace("\\", "\\\\")  # as JSON and arrays write it
+    return [
+        f"{column['table']}.{column['column']}"
+        for column in columns
+        if await connection.fetchval(
+            f"SELECT count(*) FROM {column['table']} WHERE strpos({column['column']}::text, $1) > 0 "
+            f"OR strpos({column['column']}::text, $2) > 0",
+            text,
+            escaped,
+        )
+    ]
+
+
+@pytest.fixture
+async def ada(caller, connection):
+    """Ada has left her id wherever a user can."""
+    client = caller(ADA, email="ada@example.com", name=f"Name of {ADA}")
+    await client.make(f"Title of {ADA}", description=ADA, tags=[f"#{ADA}"])
+    task = await client.make(f"Title of {ADA}")
+    await client.delete(f"{client.path}/{task['id']}")
+    await connection.execute(ANSWER, ADA)
+    return client
+
+
+async def test_nothing_of_an_erased_user_remains_in_any_column_of_any_table(ada, bob, connection, private):
+    kept = await bob.make("Bob's")
+    assert set(await found(connection, ADA)) == {
+        "public.users.id", "public.users.name", "public.tasks.user_id", "public.tasks.title",
+        "public.tasks.description", "public.tasks.tags", "public.tasks.document", "public.idempotency_keys.user_id",
+        "public.idempotency_keys.route", "public.idempotency_keys.key", "public.idempotency_keys.request_id",
+        "public.idempotency_keys.answer",
+    }  # fmt: skip
+    assert await found(connection, "ada@example.com") == ["public.users.email"]
+    response = await erase(ada, confirm=ADA)
+    assert response.status_code == 204
+    assert response.content == b""
+    private(response)
+    assert await found(connection, ADA) == []
+    assert await found(connection, "ada@example.com") == []
+    assert (await bob.get(bob.path)).json() == [kept]
+
+
+async def test_a_second_time_and_for_who_never_wrote_anything_it_is_done_too(ada, caller):
+    for client, user_id in ((ada, ADA), (ada, ADA), (caller("nobody"), "nobody")):
+        assert (await erase(client, confirm=user_id)).status_code == 204
+
+
+async def test_the_path_may_name_the_user_in_full(alice):
+    await alice.make()
+    assert (await alice.request("DELETE", "/api/alice", json={"confirm": "alice"})).status_code == 204
+    assert (await alice.get(alice.path)).json() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["confirm"]), ({"confirm": "bob"}, ["confirm"]), ({"confirm": "me"}, ["confirm"]),
+        ({"confirm": "Alice"}, ["confirm"]), ({"confirm": " alice"}, ["confirm"]), ({"confirm": True}, ["confirm"]),
+        ({"confirm": None}, ["confirm"]), ({"confirm": "alice", "tasks": True}, ["tasks"]), (["alice"], ["body"]),
+    ],
+)  # fmt: skip
+async def test_what_does_not_say_who_exactly_erases_nobody(alice, refusal, statements, body, fields):
+    task = await alice.make()
+    with statements() as seen:
+        response = await alice.request("DELETE", "/api/me", json=body)
+    refusal(response, 422, "validation_error", *fields)
+    assert seen == []
+    assert (await alice.get(alice.path)).json() == [task]
+
+
+async def test_without_a_body_nobody_is_erased(alice, refusal):
+    task = await alice.make()
+    for path in ("/api/me", "/api/me?confirm=alice", "/api/alice/"):
+        body = refusal(await alice.delete(path), 422, "validation_error", "confirm")
+        assert "is required" in body["detail"]
+    refusal(await alice.request("DELETE", "/api/me", content=b"{", headers={"Content-Type": "application/json"}),
+            400, "malformed_json")  # fmt: skip
+    refusal(await alice.request("DELETE", "/api/me", content=b'{"confirm": "alice"}'), 415, "unsupported_media_type")
+    assert (await alice.get(alice.path)).json() == [task]
+
+
+async def test_a_stranger_erases_nobody(alice, bob, refusal):
+    task = await alice.make()
+    refusal(await bob.request("DELETE", "/api/alice", json={"confirm": "alice"}), 403, "forbidden")
+    refusal(await bob.request("DELETE", "/api/me", json={"confirm": "alice"}), 422, "validation_error", "confirm")
+    assert (await alice.get(alice.path)).json() == [task]
+
+
+async def test_who_comes_back_begins_anew(ada, connection):
+    await erase(ada, confirm=ADA)
+    assert (await ada.make())["version"] == 1
+    assert await connection.fetchval("SELECT task_count FROM users WHERE id = $1", ADA) == 1
+
+
+async def test_erasing_many_times_at_once_while_tasks_are_written_is_always_done(alice):
+    made = [await alice.make() for _ in range(10)]
+    answers = await asyncio.gather(
+        *(alice.patch(f"{alice.path}/{task['id']}/complete") for task in made),
+        *(erase(alice, confirm="alice") for _ in range(5)),
+        *(alice.post(alice.path, json={"title": "New"}) for _ in range(5)),
+    )
+    assert {answer.status_code for answer in answers[:10]} <= {200, 404}
+    assert [answer.status_code for answer in answers[10:]] == [204] * 5 + [201] * 5
+    assert (await erase(alice, confirm="alice")).status_code == 204
+    assert (await alice.get(alice.path)).json() == []
+
+
+async def test_a_user_with_more_data_than_a_page_goes_in_statements_of_bounded_size(alice, connection, statements):
+    await alice.make()
+    await connection.execute(FILL, "alice", 20_000)
+    await connection.execute("UPDATE users SET revision = 30000, task_count = 10001, trash_count = 10000")
+    with statements() as seen:
+        assert (await erase(alice, confirm="alice")).status_code == 204
+    assert sum(text == user.SWEEP for text, _ in seen) == 3  # two pages of 5,000 tasks, and none
+    assert await connection.fetchval("SELECT count(*) FROM tasks") == 0
+    assert await connection.fetchval("SELECT count(*) FROM users") == 0
+
+
+class TestInterrupted:
+    """An erasure that has no time for all of its pages, as one whose process is killed."""
+
+    @pytest.fixture
+    async def half_erased(self, alice, connection, monkeypatch):
+        await alice.make("Live")
+        await connection.execute(FILL, "alice", 12_000)
+        await connection.execute("UPDATE users SET revision = 13000, task_count = 6001, trash_count = 6000")
+        position = (await alice.get(f"{alice.path}/changes?limit=1")).json()["next"]
+        etag = (await alice.get(f"{alice.path}?limit=1")).headers["etag"]
+        with monkeypatch.context() as patch:
+            patch.setattr(responses, "WORKING_TIME", -1.0)
+            response = await erase(alice, confirm="alice")
+        assert response.status_code == 202
+        assert response.headers["retry-after"] == "1"
+        assert response.json() == {"done": False}
+        assert await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NOT NULL") == 1_000
+        return position, etag
+
+    async def test_nothing_can_be_reached_any_more(self, alice, half_erased, connection, refusal):
+        position, etag = half_erased
+        left = await connection.fetchval("SELECT max(id) FROM tasks")
+        assert (await alice.get(alice.path)).json() == []
+        assert (await alice.get(f"{alice.path}?limit=1", headers={"If-None-Match": etag})).status_code == 200
+        assert (await alice.get("/api/me/trash")).json() == []
+        assert (await alice.get("/api/me/trash?limit=5&count=true")).headers["x-total-count"] == "0"
+        refusal(await alice.post(f"/api/me/trash/{left}/restore"), 404, "task_not_found")
+        refusal(await alice.delete(f"/api/me/trash/{left}"), 404, "task_not_found")
+        assert (await alice.delete("/api/me/trash")).json() == {"deleted": 0}
+        batch = {"atomic": False, "operations": [{"op": "restore", "id": left}]}
+        assert (await alice.post(f"{alice.path}/batch", json=batch)).json()["results"][0]["status"] == 404
+        exported = (await alice.get("/api/me/export")).json()
+        assert exported["tasks"] == []
+        assert (exported["user"]["email"], exported["user"]["name"]) == (None, None)
+        refusal(await alice.get(f"{alice.path}/changes?since={position}"), 410, "sync_position_gone")
+        assert (await alice.get(f"{alice.path}/changes")).json()["changes"] == []
+
+    async def test_an_import_does_not_skip_what_is_erased(self, alice, half_erased, connection):
+        known = await connection.fetchrow("SELECT title, created_at FROM tasks LIMIT 1")
+        line = {"title": known["title"], "created_at": known["created_at"].isoformat()}
+        response = await alice.post("/api/me/import?on_conflict=skip", json={"tasks": [line]})
+        assert response.json() == {"imported": 1, "skipped": 0}
+
+    async def test_a_second_request_ends_it(self, alice, half_erased, connection):
+        assert (await erase(alice, confirm="alice")).status_code == 204
+        assert await found(connection, "alice") == []
+
+    async def test_the_upkeep_ends_it(self, pool, alice, half_erased, connection):
+        assert await purge.finish_erasures(pool) == 1_000
+        assert await purge.finish_erasures(pool) == 0
+        assert await found(connection, "alice") == []
+
+    async def test_the_upkeep_keeps_what_was_written_since(self, pool, alice, half_erased, connection):
+        kept, trashed = await alice.make("Since then"), await alice.make("And deleted since then")
+        await alice.delete(f"{alice.path}/{trashed['id']}")
+        assert await purge.finish_erasures(pool) == 1_000
+        assert (await alice.get(alice.path)).json() == [kept]
+        assert [task["id"] for task in (await alice.get("/api/me/trash")).json()] == [trashed["id"]]
+        counts = await connection.fetchrow("SELECT task_count, trash_count, erased FROM users WHERE id = 'alice'")
+        assert tuple(counts) == (1, 1, 0)
+
+    async def test_a_purge_leaves_it_to_the_upkeep(self, pool, alice, half_erased, connection, settings):
+        await connection.execute("UPDATE tasks SET deleted_at = now() - interval '40 days'")
+        assert await purge.purge(pool, settings) == 0
+        assert await purge.finish_erasures(pool) == 1_000
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["the user's row is left", "the user's row is gone"])
+async def test_a_restore_that_waits_for_an_erasure_finds_no_task(alice, connection, refusal, eventually, swept):
+    task = await alice.make()
+    await alice.delete(f"{alice.path}/{task['id']}")
+    path = f"/api/me/trash/{task['id']}/restore"
+
+    async def both_wait() -> bool:
+        return await connection.fetchval(WAITING) == 2
+
+    async with connection.transaction():
+        await connection.execute("SELECT erase_owner('alice')")
+        while swept and await connection.fetchval("SELECT count(*) FROM users WHERE id = 'alice'"):
+            await connection.execute("SELECT sweep_erased('alice', 1000)")
+        sent = [{}, {"headers": {"Idempotency-Key": "restore-1"}}]
+        restoring = [asyncio.create_task(alice.post(path, **options)) for options in sent]
+        await eventually(both_wait)
+    for response in await asyncio.gather(*restoring):
+        refusal(response, 404, "task_not_found")
+    assert await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NULL") == 0
+
+
+async def test_more_live_tasks_than_one_transaction_removes_go_in_pages(alice, connection):
+    await alice.make()
+    await connection.execute(FILL, "alice", 40_000)
+    await connection.execute("UPDATE users SET revision = 50000, task_count = 20001, trash_count = 20000")
+    assert (await erase(alice, confirm="alice")).status_code == 204
+    assert await found(connection, "alice") == []

@@ -1,0 +1,293 @@
+"""Nobody reaches what is not theirs: every route and method of the router itself, and every statement it runs.
+
+A new route is covered as soon as it exists: its parameters must be known here, and its statements must hold to the
+same rule as all others.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sanic.constants import HTTP_METHODS
+
+from service.database import migrations
+from service.database.functions import FUNCTIONS
+from service.sync.changes import POSITIONS
+from tests.ownership import assert_names_one_user
+
+PARAMETERS = {"user_id": "alice", "task_id": "1", "name": "start.js"}
+PUBLIC = {"/docs", "/docs/{name}", "/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"}
+BODY = {"title": "Mine now", "completed": True}
+SAME_ID = {"X-Request-ID": "the-same"}
+
+# The streams' own look at the revisions of all who listen, and at nothing else of theirs, is no request's.
+NO_ONES = {POSITIONS, "BEGIN;", "COMMIT;"}
+PARTS = {"task_document", "lock_owner", "find_answer", "keep_answer"}  # of other functions
+# Functions that no request of this test calls: those of upkeep, and of idempotency keys.
+NOT_ASKED_FOR = {"purge_trash", "forget_answers", "perform_once", "import_once"}
+PROBES = re.compile(r"FROM aerich\b")
+
+
+@pytest.fixture
+def routes(app, server):
+    """Every (method, path template) that the running router knows, and which of the paths are public."""
+    known = {(method, route.ctx.template) for route in app.router.routes for method in route.methods}
+    public = {route.ctx.template for route in app.router.routes if route.ctx.public}
+    return known, public
+
+
+@pytest.fixture
+def private(routes):
+    """Every (method, path) behind a token, as alice would call it."""
+    known, public = routes
+    found = sorted((method, template.format(**PARAMETERS)) for method, template in known if template not in public)
+    assert len(found) >= 7 * 4  # each path answers each method, if only with 405
+    return found
+
+
+def test_only_these_routes_are_public(routes):
+    assert routes[1] == PUBLIC
+
+
+def test_every_route_answers_every_method(routes):
+    known, _ = routes
+    for template in {template for _, template in known}:
+        assert {method for method, other in known if other == template} == set(map(str, HTTP_METHODS))
+
+
+def test_every_private_route_names_its_owner_in_the_path(routes):
+    known, public = routes
+    assert all(f"{template}/".startswith("/api/{user_id}/") for _, template in known if template not in public)
+
+
+async def test_without_a_token_every_route_is_closed_and_nothing_is_asked_of_the_database(
+    http, private, statements, refusal
+):
+    with statements() as seen:
+        for method, path in private:
+            response = await http.request(method, path, json=BODY)
+            assert response.status_code == 401, (method, path)
+            if method != "HEAD":
+                refusal(response, 401, "authentication_required")
+    assert seen == []
+
+
+async def test_with_a_strangers_token_every_route_is_closed_and_nothing_is_asked_of_the_database(
+    alice, bob, private, statements, refusal
+):  # fmt: skip
+    task = await alice.make()
+    with statements() as seen:
+        for method, path in private:
+            for url in (path, path.replace("/1", f"/{task['id']}"), f"{path}?status=all"):
+                response = await bob.request(method, url, json=BODY)
+                assert response.status_code == 403, (method, url)
+                if method != "HEAD":
+                    refusal(response, 403, "forbidden")
+    assert seen == []
+    assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        "Alice",
+        "ALICE",
+        "alice%20",
+        "%20alice",
+        "alice%00",
+        "al%C4%B1ce",
+        "alic%65%0A",
+        "%6De%20",
+        "ME",
+        "*",
+        "%25",
+        "alice%2F",
+        ".",
+    ],
+)
+async def test_an_owner_must_be_named_exactly(alice, refusal, statements, owner):
+    with statements() as seen:
+        response = await alice.get(f"/api/{owner}/tasks")
+    assert response.status_code in {403, 404}
+    refusal(response, response.status_code, "forbidden" if response.status_code == 403 else "not_found")
+    assert seen == []
+
+
+async def test_another_encoding_of_the_same_owner_is_the_same(alice):
+    assert (await alice.get("/api/%61lice/tasks")).status_code == 200
+    assert (await alice.get("/api/m%65/tasks")).status_code == 200
+
+
+async def test_anothers_task_answers_byte_for_byte_as_one_that_never_was(alice, bob, routes):
+    foreign, missing = (await bob.make(completed=True))["id"], (await bob.make())["id"] + 1_000_000
+    templates = {(method, template) for method, template in routes[0] if "{task_id}" in template}
+    assert len(templates) >= 14
+    for method, template in sorted(templates):
+        for body in (BODY, {"completed": True}, {"completed": False}, {}, {"title": ""}, {"nonsense": 1}):
+            answers = []
+            for task_id in (foreign, missing):
+                path = template.format(user_id="alice", task_id=task_id)
+                response = await alice.request(method, path, json=body, headers=SAME_ID)
+                answers.append((response.status_code, response.headers.raw, response.content))
+            assert answers[0] == answers[1], (method, template, body)
+            assert answers[0][0] in {404, 405, 422} or method == "OPTIONS"
+    assert (await bob.get(f"{bob.path}/{foreign}")).json()["version"] == 1
+
+
+async def test_anothers_deleted_task_answers_as_one_that_never_was(alice, bob):
+    deleted = await bob.make()
+    await bob.delete(f"{bob.path}/{deleted['id']}")
+    for caller in (alice, bob):
+        answers = [await caller.get(f"{caller.path}/{task_id}", headers=SAME_ID) for task_id in (deleted["id"], 2**62)]
+        assert answers[0].status_code == 404
+        assert (answers[0].headers.raw, answers[0].content) == (answers[1].headers.raw, answers[1].content)
+
+
+async def test_what_lies_in_anothers_trash_can_be_neither_seen_nor_restored_nor_destroyed(alice, bob):
+    deleted = await bob.make()
+    await bob.delete(f"{bob.path}/{deleted['id']}")
+    for method, path in (("POST", "{}/restore"), ("DELETE", "{}")):
+        answers = [
+            await alice.request(method, f"/api/me/trash/{path.format(task_id)}", headers=SAME_ID)
+            for task_id in (deleted["id"], 2**62)
+        ]
+        assert answers[0].status_code == 404
+        assert (answers[0].headers.raw, answers[0].content) == (answers[1].headers.raw, answers[1].content)
+    assert (await alice.get("/api/me/trash")).json() == []
+    assert (await alice.delete("/api/me/trash")).json() == {"deleted": 0}
+    assert (await alice.request("DELETE", "/api/me", json={"confirm": "alice"})).status_code == 204
+    assert [task["id"] for task in (await bob.get("/api/me/trash")).json()] == [deleted["id"]]
+
+
+async def test_what_one_user_does_shows_nowhere_in_what_another_sees(alice, bob):
+    await bob.make("Bob's", tags=["home"], due_date="2020-01-01", priority="high")
+    await alice.make("Alice's")
+    for query in ("", "limit=10&count=true", "q=bob", "tag=home", "overdue=true", "priority=high", "sort=title"):
+        response = await alice.get(f"{alice.path}?{query}")
+        assert all(task["user_id"] == "alice" for task in response.json())
+    assert response.headers.get("x-total-count") is None
+    assert (await alice.get(f"{alice.path}?count=true")).headers["x-total-count"] == "1"
+    assert (await alice.get(f"{alice.path}/summary")).json() == {
+        "total": 1, "pending": 1, "completed": 0, "overdue": 0, "due_today": 0,
+    }  # fmt: skip
+    assert (await alice.delete(f"{alice.path}?status=all")).json() == {"deleted": 1}
+    assert [task["title"] for task in (await bob.get(bob.path)).json()] == ["Bob's"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", 999), ("uid", "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04"), ("user_id", "bob"),
+        ("created_at", "1999-01-01T00:00:00Z"), ("updated_at", "1999-01-01T00:00:00Z"),
+        ("completed_at", "1999-01-01T00:00:00Z"), ("version", 999),
+    ],
+)  # fmt: skip
+async def test_what_the_service_assigns_cannot_be_set(alice, bob, field, value):
+    created = await alice.make(**{field: value})
+    assert created[field] != value
+    for method, path, body in (
+        ("PUT", "", {"title": "B"}),
+        ("PATCH", "", {"title": "C"}),
+        ("PATCH", "/complete", {"completed": True}),
+        ("POST", "/complete", {"completed": False}),
+    ):
+        response = await alice.request(method, f"{alice.path}/{created['id']}{path}", json={**body, field: value})
+        assert response.status_code == 200
+        assert response.json()[field] != value
+        assert response.json()["user_id"] == "alice"
+        assert response.json()["id"] == created["id"]
+    assert (await bob.get(bob.path)).json() == []
+
+
+@pytest.mark.parametrize("field", ["deleted_at", "revision", "task_count", "written_at", "email", "user"])
+async def test_a_column_that_is_no_field_is_unknown(alice, refusal, field):
+    refusal(await alice.post(alice.path, json={"title": "A", field: 1}), 422, "validation_error", field)
+
+
+async def test_the_owner_comes_from_the_token_and_never_from_the_path(alice, statements):
+    with statements() as seen:
+        created = await alice.post("/api/me/tasks", json={"title": "Mine"})
+        await alice.get("/api/me/tasks")
+        await alice.get("/api/%61lice/tasks")
+    assert created.json()["user_id"] == "alice"
+    assert {arguments[0] for _, arguments in seen} == {"alice"}
+    assert len(seen) == 3
+
+
+async def test_every_statement_names_the_owner(alice, bob, routes, statements):
+    await bob.make("Bob's")
+    with statements() as seen:
+        task = await alice.make("Alice's", tags=["home"], due_date="2020-01-01")
+        for query in (
+            "", "status=completed", "status=pending", "priority=low&priority=high", "tag=home&tag=x", "q=a",
+            "overdue=true", "due_before=2030-01-01&due_after=2000-01-01", "count=true", "count=true&limit=1&q=a",
+        ):  # fmt: skip
+            await alice.get(f"{alice.path}?{query}")
+        for sort in ("created", "updated", "title", "due_date", "priority"):
+            for order in ("asc", "desc"):
+                await alice.make()
+                page = await alice.get(f"{alice.path}?limit=1&sort={sort}&order={order}")
+                await alice.get(page.links["next"]["url"])
+        for field, value in {
+            "title": "B", "description": "b", "completed": True, "priority": "low", "tags": ["b"],
+            "due_date": "2026-12-24", "due_at": "2026-12-24T18:00:00Z",
+        }.items():  # fmt: skip
+            await alice.patch(f"{alice.path}/{task['id']}", json={field: value})
+        await alice.put(f"{alice.path}/{task['id']}", json={"title": "C", "description": None})
+        await alice.patch(f"{alice.path}/{task['id']}", json={})
+        for template in sorted({template for _, template in routes[0] if template not in PUBLIC}):
+            path = template.format(user_id="alice", task_id=task["id"])
+            for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+                await ask(alice, method, f"{path}?status=all" if method == "DELETE" else path)
+                await ask(alice, method, path, json={"completed": True})
+        for query in ("", "count=true", "limit=1&count=true"):
+            deleted = [(await alice.make())["id"] for _ in range(2)]
+            await alice.delete(f"{alice.path}?status=all")
+            page = await alice.get(f"/api/alice/trash?{query}")
+        await alice.get(page.links["next"]["url"])
+        operations = [
+            {"op": "create", "task": {"title": "B"}},
+            {"op": "restore", "id": deleted[0]},
+            {"op": "update", "id": deleted[0], "changes": {"tags": ["b"]}},
+            {"op": "delete", "id": deleted[0]},
+        ]
+        assert (await alice.post("/api/alice/tasks/batch", json={"operations": operations})).status_code == 200
+        await move_in_and_out(alice)
+        await alice.post(f"/api/alice/trash/{deleted[0]}/restore")
+        await alice.delete(f"/api/alice/trash/{deleted[1]}")
+        await alice.request("DELETE", "/api/alice", json={"confirm": "alice"})
+    assert len(seen) > 50
+    for statement, arguments in (one for one in seen if one[0] not in NO_ONES):
+        assert arguments[:1] == ("alice",), statement
+        assert_names_one_user(statement, arguments)
+    kinds = "\n".join(statement for statement, _ in seen)
+    assert "count(*) AS total" in kinds
+    called = set(re.findall(r"SELECT \* FROM (\w+)\(", kinds))
+    assert set(FUNCTIONS) - called == {*PARTS, *NOT_ASKED_FOR}
+
+
+async def ask(caller, method: str, path: str, **options) -> None:
+    """Send a request and read its answer; of the one that does not end by itself, the first lines."""
+    async with caller.stream(method, path, **options) as response:
+        async for line in response.aiter_lines():
+            if line.startswith("id: "):
+                return
+
+
+async def move_in_and_out(caller) -> None:
+    """Export in every form, and import in every way that asks the database something else."""
+    for form in ("json", "csv", "ical"):
+        assert (await caller.get(f"/api/me/export?format={form}")).status_code == 200
+    for query in ("", "?on_conflict=skip"):
+        response = await caller.post(f"/api/me/import{query}", json={"tasks": [{"title": "A"}]})
+        assert (response.status_code, response.text) == (200, '{"imported":1,"skipped":0}')
+
+
+async def test_public_routes_ask_the_database_for_its_state_alone(app, http, statements):
+    app.ctx.readiness.forget()
+    with statements() as seen:
+        for path in sorted(PUBLIC):
+            assert (await http.get(path.format(**PARAMETERS))).status_code == 200
+    assert all(PROBES.search(statement) for statement, _ in seen)
+    assert {argument for _, arguments in seen for argument in arguments} <= {"service", migrations.APP}

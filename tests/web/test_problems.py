@@ -1,0 +1,92 @@
+"""The one table of errors: whole, without doubles, and telling nothing that is ours alone."""
+
+from __future__ import annotations
+
+import inspect
+from http import HTTPStatus
+
+import msgspec
+import pytest
+
+from service import errors
+from service.web import problems
+
+# Raised before anything is served, or never let through: in an answer they are bugs, and 500.
+NEVER_ANSWERED = {
+    errors.DoableError, errors.ConfigurationError, errors.DistributionError, errors.SchemaLockedError,
+    errors.MissingRowError, errors.UnscopedQueryError,
+}  # fmt: skip
+
+
+def domain() -> list[type[errors.DoableError]]:
+    found = inspect.getmembers(errors, inspect.isclass)
+    return [kind for _, kind in found if issubclass(kind, errors.DoableError)]
+
+
+def test_every_error_of_the_domain_has_its_problem():
+    assert set(domain()) - NEVER_ANSWERED == set(problems.CODES)
+    assert set(problems.CODES.values()) <= set(problems.PROBLEMS)
+
+
+def test_every_error_of_the_framework_has_its_problem():
+    for status, (code, detail) in problems.FRAMEWORK.items():
+        assert problems.PROBLEMS[code].status == status
+        assert detail.endswith(".")
+
+
+def test_every_problem_can_happen():
+    reached = {*problems.CODES.values(), *(code for code, _ in problems.FRAMEWORK.values()), "internal_error"}
+    assert reached == set(problems.PROBLEMS)
+
+
+@pytest.mark.parametrize("problem", problems.PROBLEMS.values(), ids=problems.PROBLEMS)
+def test_each_row_of_the_table_is_whole(problem):
+    assert problem.code == problem.code.lower().replace(" ", "_")
+    assert 400 <= HTTPStatus(problem.status) <= 599
+    assert problem.title[0].isupper()
+    assert not problem.title.endswith(".")
+    assert problem.when.endswith(".")
+    assert (problem.challenge is not None) == (
+        problem.code in {"authentication_required", "invalid_token", "invalid_request"}
+    )
+
+
+@pytest.mark.parametrize("kind", sorted(set(domain()) - NEVER_ANSWERED, key=lambda kind: kind.__name__))
+def test_each_detail_is_a_sentence_for_people(kind):
+    arguments = {
+        errors.InvalidInputError: ([errors.FieldError("title", "is required")],),
+        errors.BatchFailedError: (2, errors.TaskNotFoundError()),
+        errors.TaskQuotaError: (10_000,),
+        errors.IdempotencyFullError: (10_000, 10_485_760),
+        errors.VersionMismatchError: (7, "{}"),
+        errors.InvalidTokenError: ("a reason for the log",),
+        errors.UnavailableError: ("pool",),
+        errors.UnsupportedMediaTypeError: ("Send the body as it is.", "Accept-Encoding", "identity"),
+    }
+    needed = len(inspect.signature(kind).parameters)
+    error = kind(*arguments.get(kind, (5,) if needed and "detail" not in inspect.signature(kind).parameters else ()))
+    assert error.detail[0].isupper() or isinstance(error, errors.InvalidInputError)
+    assert error.detail.endswith(".")
+    assert "reason" not in error.detail
+    assert "pool" not in error.detail
+
+
+def test_a_detail_of_input_names_each_fault_and_the_body_lists_them():
+    error = errors.InvalidInputError([errors.FieldError("a", "is required"), errors.FieldError("", "is odd")])
+    assert error.detail == "a: is required; is odd."
+    body = problems.details(problems.PROBLEMS["validation_error"], error.detail, "id-1", error)
+    assert msgspec.to_builtins(body) == {
+        "type": "urn:doable:problem:validation_error",
+        "title": "Invalid input",
+        "status": 422,
+        "detail": "a: is required; is odd.",
+        "code": "validation_error",
+        "errors": [{"field": "a", "message": "is required"}, {"field": "", "message": "is odd"}],
+        "request_id": "id-1",
+    }
+
+
+def test_a_body_without_faults_has_no_errors():
+    body = problems.details(problems.PROBLEMS["not_found"], "There is none.", "id-1", ValueError("secret"))
+    assert "errors" not in msgspec.to_builtins(body)
+    assert b"secret" not in msgspec.json.encode(body)
