@@ -343,9 +343,11 @@ async def server(app) -> AsyncIterator[str]:
 
     running = await STEPS.measured(start())
     STEPS.take()  # a start may take its time
-    for task in app.ctx.background:
-        if task.get_name() == "daily purge":
-            task.cancel()  # it would run at a random moment, among the statements that a test notes
+    tasks = {task.get_name(): task for task in app.ctx.background}
+    # Their statements would run at a random moment, among those that a test notes.
+    tasks["daily purge"].cancel()
+    if not NODES:  # on a cluster it goes on
+        await tasks["first contact"]
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     await running.close()
     await running.before_stop()
