@@ -76,11 +76,6 @@ class FairClient(AsyncpgDBClient):
         self.acquire_timeout = acquire_timeout
         self.handover: Handover | None = None
 
-    @property
-    def open_pool(self) -> asyncpg.Pool | None:
-        """The pool, once it is open."""
-        return self._pool
-
     async def open(self) -> asyncpg.Pool:
         """Open the pool at the first use; no connection is made yet."""
         async with self._pool_init_lock:

@@ -224,7 +224,7 @@ async def test_backends_killed_while_idle_are_replaced(opened, connection, event
     client = opened()
     killed = await is_whole(client)
     await connection.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", list(killed))
-    await eventually(lambda: client.open_pool.get_size() == 0)
+    await eventually(lambda: client._pool.get_size() == 0)
     assert killed.isdisjoint(await is_whole(client))
 
 
@@ -320,7 +320,7 @@ async def test_a_write_goes_over_a_new_connection_where_the_old_one_is_known_to_
     client = opened(relay.url)
     backends = await is_whole(client)
     relay.cut()
-    await eventually(lambda: client.open_pool.get_size() == 0)
+    await eventually(lambda: client._pool.get_size() == 0)
     assert (await client.call("SELECT pg_backend_pid() AS pid"))["pid"] not in backends
     await is_whole(client)
 
@@ -406,10 +406,10 @@ async def test_a_database_that_is_away_is_not_asked_for_ever_by_a_read(opened, r
 
 async def test_a_pool_is_not_opened_twice_by_requests_that_come_at_once(opened):
     client = opened()
-    assert client.open_pool is None
+    assert client._pool is None
     pools = await asyncio.gather(*(client.open() for _ in range(5)))
     assert len(set(map(id, pools))) == 1
-    assert client.open_pool.get_size() == 0, "a connection is made when somebody asks for one"
+    assert client._pool.get_size() == 0, "a connection is made when somebody asks for one"
 
 
 async def test_a_connection_that_nobody_needs_is_let_go_so_that_a_serverless_database_can_sleep(
@@ -419,7 +419,7 @@ async def test_a_connection_that_nobody_needs_is_let_go_so_that_a_serverless_dat
     client = opened()
     backends = await is_whole(client)
     assert await is_whole(client) == backends, "while it is needed it is kept"
-    await eventually(lambda: client.open_pool.get_size() == 0)
+    await eventually(lambda: client._pool.get_size() == 0)
     assert (await is_whole(client)).isdisjoint(backends)
 
 
@@ -433,7 +433,7 @@ async def test_closing_waits_for_nothing_and_leaves_no_connection(opened, connec
         await client.close()
     left = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND state = 'active'"
     assert await connection.fetchval(left, list(backends)) == 0
-    assert client.open_pool is None
+    assert client._pool is None
 
 
 async def test_the_orms_own_transactions_are_lent_connections_in_turn(opened):
