@@ -21,9 +21,8 @@ from service.errors import InvalidInputError, SyncPositionGoneError, Unavailable
 from service.sync.changes import ChangePage, SyncPosition
 from service.sync.feed import SINCE, Since, position
 from service.sync.hub import Hub, Subscription
-from service.tasks import listing
 from service.tasks.writes import UserTasks
-from service.web import middleware, streaming
+from service.web import middleware, parameters, streaming
 from service.web.protocol import DeadlineProtocol
 from service.web.request import ApiRequest
 
@@ -78,7 +77,7 @@ def read_position(request: ApiRequest) -> SyncPosition | None:
     `since`: a client that reconnects sends the same URL again. A last id that cannot be read gives UNKNOWN, because
     event sources never come back after an error. Raises InvalidInputError for a `since` that is not a position.
     """
-    sent = listing.parameters(request.query_string, EventParameters)
+    sent = parameters.read(request.query_string, EventParameters)
     after = None if sent.since is UNSET else position("since", sent.since)
     last = request.headers.getone("last-event-id", "") or sent.last_event_id
     if not last:

@@ -10,9 +10,8 @@ from sanic import Blueprint, HTTPResponse
 
 from service.errors import FieldError, InvalidInputError
 from service.sync.changes import START, ChangePage, SyncPosition
-from service.tasks import listing
 from service.tasks.statements import MAXIMUM_BIGINT
-from service.web import responses, unsent
+from service.web import parameters, responses, unsent
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("changes", url_prefix="/api/<user_id:str>/tasks")
@@ -73,7 +72,7 @@ class Changes(Struct, kw_only=True):
 @blueprint.get("/changes", unquote=True)
 async def read_changes(request: ApiRequest) -> HTTPResponse:
     """What changed since a position, a page of it."""
-    sent = listing.parameters(request.query_string, ChangeParameters)
+    sent = parameters.read(request.query_string, ChangeParameters)
     since = position("since", sent.since)
     page = await request.tasks.changes(since, sent.limit)
     return unsent.hold(request, responses.json_document(_document(page)))

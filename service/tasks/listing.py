@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from dataclasses import fields as fields_of
@@ -11,21 +10,18 @@ from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import parse_qsl
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.errors import FieldError, InvalidInputError
 from service.tasks.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, WITHOUT_NUL, Tag, read_priority
 from service.tasks.selection import TaskQuery
-from service.web import conditions, cursors, moments, paging, validation
+from service.web import conditions, cursors, moments, paging, parameters, validation
 from service.web.text import fold, fold_tags, is_blank
 
 MAXIMUM_PAGE = 1_000
 MAXIMUM_TEXT = 200
 NATURALLY_DESCENDING = frozenset({"created", "updated", "priority"})
-WHOLE = re.compile(r"\d{1,19}", re.ASCII)
-WHOLE_NUMBERS = frozenset({"limit"})
 MINUTE = "%Y-%m-%dT%H:%M"
 # What other services call a parameter, or a value of it.
 ALIASES = MappingProxyType({"search": "q", "sort_by": "sort", "sort_order": "order"})
@@ -101,44 +97,6 @@ PARTS = attrgetter(*(part.name for part in fields_of(TaskQuery)))
 REPEATABLE = frozenset({"priority", "tag"})
 
 
-def parameters(
-    query_string: str,
-    kind: type[validation.S],
-    repeatable: frozenset[str] = frozenset(),
-    aliases: Mapping[str, str] = MappingProxyType({}),
-) -> validation.S:
-    """The query string as a `kind`; only `repeatable` names may come twice, `aliases` are other names.
-
-    A known name with an empty value is as if it were not there. Raises InvalidInputError for an unknown name, a value
-    that breaks its rule, a repetition, or broken UTF-8.
-    """
-    values: dict[str, Any] = {}
-    spelled: dict[str, str] = {}
-    known = {*kind.__struct_fields__, *aliases}
-    repeated = []
-    try:
-        pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict", max_num_fields=100)
-    except ValueError:
-        raise InvalidInputError([FieldError("query", "must be percent-encoded UTF-8 of at most 100 parts")]) from None
-    for sent, value in pairs:
-        name = aliases.get(sent, sent)
-        if not value and sent in known:
-            continue
-        if spelled.setdefault(name, sent) != sent:
-            repeated.append(FieldError(sent, f"is another name of {spelled[name]}; send only one of them"))
-        elif name in repeatable:
-            values.setdefault(name, []).append(value)
-        elif name in WHOLE_NUMBERS and not WHOLE.fullmatch(value):
-            values[name] = None  # a fault, though msgspec would read '1e3' and '5.0' as whole numbers too
-        elif name in values and sent in known:
-            repeated.append(FieldError(sent, "may be sent only once"))
-        else:
-            values[name] = value
-    if repeated:
-        raise InvalidInputError(repeated)
-    return validation.convert(values, kind, strict=False)
-
-
 class Listing(NamedTuple):
     """What is asked for, and what each answer to it needs and always is the same."""
 
@@ -194,7 +152,7 @@ READERS: Mapping[str, Callable[[Any], object]] = MappingProxyType(
 @lru_cache(maxsize=250)
 def read(query_string: str) -> Listing:
     """What is asked for. Raises InvalidInputError."""
-    sent = parameters(query_string, ListParameters, REPEATABLE, ALIASES)
+    sent = parameters.read(query_string, ListParameters, REPEATABLE, ALIASES)
     sort = SORT_ALIASES.get(sent.sort, sent.sort)
     descending = sent.order == "desc" if sent.order is not UNSET else sort in NATURALLY_DESCENDING
     found: dict[str, Any] = {}

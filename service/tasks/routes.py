@@ -16,7 +16,7 @@ from service.idempotency import replay
 from service.idempotency.models import KeyedWrites
 from service.tasks import listing, schemas
 from service.tasks.writes import UserTasks
-from service.web import conditions, moments, paging, responses, unsent
+from service.web import conditions, moments, paging, parameters, responses, unsent
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
@@ -72,7 +72,7 @@ async def create_task(request: ApiRequest) -> HTTPResponse:
 async def delete_tasks(request: ApiRequest) -> HTTPResponse:
     """Move many tasks to the trash at once."""
     conditions.refuse(request)
-    sent = listing.parameters(request.query_string, DeleteParameters)
+    sent = parameters.read(request.query_string, DeleteParameters)
     completed = None if sent.status == "all" else sent.status == "completed"
     deleted = await request.tasks.delete_many(completed=completed, trash_quota=request.settings.trash_quota)
     return responses.json_value(schemas.Deleted(deleted))
@@ -81,7 +81,7 @@ async def delete_tasks(request: ApiRequest) -> HTTPResponse:
 @blueprint.get("/summary", unquote=True)
 async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
     """Count the caller's live tasks by state."""
-    sent = listing.parameters(request.query_string, SummaryParameters)
+    sent = parameters.read(request.query_string, SummaryParameters)
     zone = _zone(sent.tz)
     today, starts, ends = _today(zone)
     mark = conditions.mark_of(("summary", zone, today.strftime(listing.MINUTE)))

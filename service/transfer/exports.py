@@ -12,9 +12,8 @@ from sanic import Blueprint
 from sanic.exceptions import BadRequest
 
 from service.errors import FieldError, InvalidInputError
-from service.tasks import listing
 from service.transfer.formats import FORMATS, Format, table
-from service.web import media_types, streaming
+from service.web import media_types, parameters, streaming
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("exports", url_prefix="/api/<user_id:str>/export")
@@ -38,7 +37,7 @@ class ExportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 @blueprint.get("/", unquote=True)
 async def export_tasks(request: ApiRequest) -> None:
     """Send everything of the caller as a file."""
-    sent = listing.parameters(request.query_string, ExportParameters)
+    sent = parameters.read(request.query_string, ExportParameters)
     form = _accepted(request) if sent.format is UNSET else FORMATS[sent.format]
     name = f"doable-tasks-{datetime.now(timezone.utc):%Y-%m-%d}.{form.extension}"
     media_type = form.media_type if form.extension == "json" else f"{form.media_type}; charset=utf-8"

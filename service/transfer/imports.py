@@ -11,11 +11,10 @@ from sanic import Blueprint, HTTPResponse
 
 from service.idempotency import replay
 from service.idempotency.models import KeyedWrites
-from service.tasks import listing
 from service.tasks.writes import UserTasks
 from service.transfer.formats import document, lines, table
 from service.transfer.uploads import Room, Uploads
-from service.web import conditions, media_types, responses
+from service.web import conditions, media_types, parameters, responses
 from service.web.protocol import DeadlineProtocol
 from service.web.request import ApiRequest
 
@@ -54,7 +53,7 @@ async def import_tasks(request: ApiRequest) -> HTTPResponse:
     uploads: Uploads = request.app.ctx.uploads
     async with uploads.receive(request.caller.user_id) as room:
         await _receive(request, room)
-        sent = listing.parameters(request.query_string, ImportParameters)
+        sent = parameters.read(request.query_string, ImportParameters)
         async with uploads.turn(request.caller.user_id), request.heavy():
             tasks, count = await lines.validate(read(request.body))
             return await replay.once(request, request.tasks, _adding(request, sent, tasks, count))

@@ -10,6 +10,7 @@ import re
 from sanic import HTTPResponse
 
 from service.config.origins import AllowList
+from service.metrics.figures import METHODS
 from service.web.request import ApiRequest
 
 EXPOSED = (
@@ -22,7 +23,6 @@ ALLOWED = (
     "Authorization, Baggage, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, "
     "Pragma, Sentry-Trace, Traceparent, Tracestate, X-Request-ID"
 )
-METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 METHOD = re.compile(r"[A-Za-z-]{1,32}", re.ASCII)
 MAXIMUM_AGE = "7200"  # seconds; Chromium keeps a preflight's answer no longer
 LINE = re.compile(rb"\r\norigin:[ \t]*([!-~]+)[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -47,7 +47,7 @@ def preflight(request: ApiRequest) -> HTTPResponse:
     if _is_allowed(request, request.headers.getall("origin")):
         asked = request.headers["access-control-request-method"]
         known = asked in METHODS or not METHOD.fullmatch(asked)
-        headers["Access-Control-Allow-Methods"] = ", ".join(METHODS if known else (*METHODS, asked))
+        headers["Access-Control-Allow-Methods"] = ", ".join(sorted(METHODS) + ([] if known else [asked]))
         headers["Access-Control-Allow-Headers"] = ALLOWED
         headers["Access-Control-Max-Age"] = MAXIMUM_AGE
     return HTTPResponse(status=204, headers=headers)

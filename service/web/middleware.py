@@ -11,7 +11,7 @@ from sanic.exceptions import NotFound
 from sanic.response import BaseHTTPResponse
 
 from service import logs
-from service.auth import Identity, TokenVerifier
+from service.auth import RESERVED_SUBJECT, Identity, TokenVerifier
 from service.errors import (
     CredentialsAmbiguousError,
     CredentialsMissingError,
@@ -31,7 +31,6 @@ logger = logging.getLogger("doable.requests")
 VARY = "Authorization, Origin"
 ADDRESS = 64  # characters of the client's address that are logged; an IPv6 address has up to 45
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1
-CALLER = "me"
 TASK_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 
 
@@ -56,7 +55,7 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
     identity = await identify(request)
     path = request.match_info
     owner = path.pop("user_id", "")
-    if owner not in {identity.user_id, CALLER}:
+    if owner not in {identity.user_id, RESERVED_SUBJECT}:
         if hints.is_misplaced(owner):
             raise NotFound  # /api/tasks has the form of a path that names a user; its 404 says what is meant
         raise NotTheOwnerError

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
+from service.auth import RESERVED_SUBJECT
 from service.tasks.selection import Page
-from service.web import cursors, responses
+from service.web import cursors, parameters, responses
 
 
 def headers(page: Page, path: str, following: str, listed: bytes) -> dict[str, str]:
@@ -25,11 +26,11 @@ def _followable(path: str) -> str:
     """Return the request's `path` as it came, but for what could end the URL early or lead out of /api/."""
     root, api, user, *rest = path.split("/")
     if unquote(user) in responses.DOTS:
-        user = "me"
+        user = RESERVED_SUBJECT
     return quote("/".join((root, api, user, *rest)), safe="%/:@!$&'()*+,;=~")
 
 
 def following(query_string: str) -> str:
     """The query string of the next page, up to the cursor."""
-    kept = [pair for pair in parse_qsl(query_string, keep_blank_values=True) if pair[0] != "cursor"]
+    kept = [pair for pair in parameters.pairs(query_string) if pair[0] != "cursor"]
     return urlencode([*kept, ("cursor", "")])

@@ -14,7 +14,7 @@ from service.idempotency import replay
 from service.idempotency.models import KeyedWrites
 from service.tasks import listing, schemas
 from service.tasks.trash.writes import UserTrash
-from service.web import conditions, cursors, paging, responses, unsent, validation
+from service.web import conditions, cursors, paging, parameters, responses, unsent, validation
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("trash", url_prefix="/api/<user_id:str>/trash")
@@ -49,7 +49,7 @@ class Destroyed(Struct):
 @blueprint.get("/", unquote=True)
 async def list_trash(request: ApiRequest) -> HTTPResponse:
     """The caller's deleted tasks, newest deletion first: all of them, or a page."""
-    sent = listing.parameters(request.query_string, TrashParameters)
+    sent = parameters.read(request.query_string, TrashParameters)
     limit = None if sent.limit is UNSET else sent.limit
     if sent.cursor is not UNSET and limit is None:
         raise InvalidInputError([FieldError("cursor", "needs a limit; send the one that the page before had")])
@@ -66,7 +66,7 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
 async def empty_trash(request: ApiRequest) -> HTTPResponse:
     """Remove all that is in the trash for good; 202 if there is more than the time of a request allows."""
     _refuse_conditions(request)
-    listing.parameters(request.query_string, NoParameters)
+    parameters.read(request.query_string, NoParameters)
     deleted, done = await request.trash.destroy_all(within=responses.WORKING_TIME)
     return responses.json_value(Destroyed(deleted)) if done else responses.unfinished(Destroyed(deleted))
 
