@@ -126,10 +126,10 @@ async def _open(app: Sanic[Any, Any]) -> None:
 
 
 def _background(app: Sanic[Any, Any]) -> dict[str, Coroutine[Any, Any, None]]:
-    """What this worker does beside its requests, for as long as it serves.
+    """Return the background tasks of this worker by name.
 
-    Sanic's `add_task` does not serve here. Its `shutdown_tasks` waits for the tasks without running the event loop, so
-    one that needs a moment to end, such as a purge within a statement, keeps the process busy for ever.
+    Sanic's `add_task` is not used: its `shutdown_tasks` waits for the tasks without running the event loop, so a task
+    that takes a moment to end, such as a purge during a statement, blocks the shutdown forever.
     """
     connection, keys = app.ctx.database, app.ctx.published_keys
     work = {

@@ -266,7 +266,7 @@ class InvalidInputError(DoableError):
 
     @property
     def messages(self) -> list[tuple[str, str]]:
-        """The field and the message of each error, the first of those with the same hint followed by the hint."""
+        """The field and message of each error; of the errors with the same hint, the first one includes it."""
         found, given = [], {""}
         for field, message, hint, _ in self.errors:
             joint = " " if message.endswith("?") else "; "

@@ -344,7 +344,7 @@ async def server(app) -> AsyncIterator[str]:
     running = await STEPS.measured(start())
     STEPS.take()  # a start may take its time
     tasks = {task.get_name(): task for task in app.ctx.background}
-    # Their statements would run at a random moment, among those that a test notes.
+    # Tests that record statements must not see those of these tasks.
     tasks["daily purge"].cancel()
     if not NODES:  # on a cluster it goes on
         await tasks["first contact"]

@@ -202,12 +202,12 @@ class Settings(EnvironmentSettings):
 
     @classmethod
     def _implied(cls, environ: Mapping[str, str]) -> dict[str, str]:
-        """On a Heroku dyno its router is the one proxy in front."""
+        """Count Heroku's router as one proxy on a dyno."""
         return {"proxies_count": "1"} if "DYNO" in environ else {}
 
     @classmethod
     def _conflicts(cls, values: Mapping[str, Any]) -> dict[str, str]:
-        """Keys come over an open network only from where ALLOW_INSECURE_ISSUER says so."""
+        """Require https:// for addresses of keys, unless ALLOW_INSECURE_ISSUER is set."""
         if values.get("allow_insecure_issuer"):
             return {}
         addresses = {name: values[name] for name in ("better_auth_url", "jwt_jwks_url") if name in values}

@@ -1,4 +1,4 @@
-"""Settings from environment variables: a field of a dataclass for each, with how it is read and what it means."""
+"""Read settings from environment variables: each is a field of a dataclass, with its parser and its help text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.errors import ConfigurationError
 
 
 def setting(parse: Callable[[str], Any], default: Any, help_text: str, *, secret: bool = False) -> Any:  # noqa: ANN401 - like dataclasses.field
-    """Declare a setting: how it is read, what it is when unset, and the sentence the reference prints."""
+    """Declare a setting: its parser, its default, and the sentence that the reference prints."""
     return dataclasses.field(default=default, metadata={"parse": parse, "help": help_text, "secret": secret})
 
 
@@ -58,12 +58,12 @@ class EnvironmentSettings:
 
     @classmethod
     def _implied(cls, environ: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG003 - for subclasses
-        """Give the defaults, by field name, that other variables of `environ` imply."""
+        """Return the defaults, by field name, that other variables of `environ` imply."""
         return {}
 
     @classmethod
     def _conflicts(cls, values: Mapping[str, Any]) -> dict[str, str]:  # noqa: ARG003 - for subclasses
-        """Give what a field of `values` must be, by its name, where it does not go together with the others."""
+        """Return the rule for each field of `values`, by name, whose value conflicts with another field."""
         return {}
 
     def masked(self) -> dict[str, str]:

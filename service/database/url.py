@@ -106,9 +106,9 @@ def _is_pooler(host: str, port: int) -> bool:
 
 
 def _take(parameters: dict[str, str], name: str, form: str, rule: str) -> str:
-    """Take a parameter out; empty where it is not set. Raises ConfigurationError with `rule` for one of another form.
+    """Remove a parameter and return its value, empty if it is not set.
 
-    `form` is a regular expression.
+    Raises ConfigurationError with `rule` if the value does not match the regular expression `form`.
     """
     value = parameters.pop(name, "")
     if value and not re.fullmatch(form, value, re.ASCII):
@@ -117,7 +117,7 @@ def _take(parameters: dict[str, str], name: str, form: str, rule: str) -> str:
 
 
 def _take_session(parameters: dict[str, str]) -> Credentials:
-    """Take what libpq, Prisma and SQLAlchemy say about sessions: timeout, schema, prepared statements, the server."""
+    """Read the parameters of libpq, Prisma and SQLAlchemy about timeout, schema, prepared statements and server."""
     found: Credentials = {}
     if seconds := int(_take(parameters, "connect_timeout", r"\d{1,9}", "must be a number of seconds") or 0):
         found["timeout"] = float(seconds)
@@ -132,7 +132,7 @@ def _take_session(parameters: dict[str, str]) -> Credentials:
 
 
 def _take_ssl(parameters: dict[str, str]) -> Credentials:
-    """Take what libpq says about TLS, and node-postgres and Prisma (`sslaccept`) beside it."""
+    """Read the parameters of libpq, node-postgres (no-verify) and Prisma (`sslaccept`) about TLS."""
     mode = _take(parameters, "sslmode", re.sub(", | or ", "|", SSL_MODES), f"must be {SSL_MODES}")
     accept = _take(parameters, "sslaccept", "strict|accept_invalid_certs", "must be strict or accept_invalid_certs")
     if accept == "strict" and mode in {"", "prefer", "require"}:

@@ -68,7 +68,7 @@ async def keep_publishing(app: Sanic[Any, Any]) -> NoReturn:
 
 
 def publish_last(app: Sanic[Any, Any]) -> None:
-    """Publish what this worker has counted for the last time, if there are other workers."""
+    """Publish this worker's counts for the last time, if there are other workers."""
     if app.ctx.seat:
         app.ctx.seat.publish(counted(), {})
 

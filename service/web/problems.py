@@ -275,5 +275,5 @@ async def answer(request: ApiRequest, error: BaseException) -> HTTPResponse:
 
 
 def _names(faults: list[errors.FieldError]) -> list[str]:
-    """The names of the fields at fault, for the log: each once, without indices, and none that a client made up."""
+    """Return the names of the invalid fields for the log: each once, without indices, "unknown" for unknown names."""
     return [*dict.fromkeys(INDEX.sub("[]", fault.field) if fault.is_known else "unknown" for fault in faults)]

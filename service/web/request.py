@@ -46,7 +46,7 @@ class ApiRequest(Request[Any, Any]):
     allowance: Allowance | None = None
     # Why the answer is what it is, in words for the log alone.
     failure: str | None = None
-    # The names of the fields that the answer finds fault with, for the log.
+    # The names of the invalid fields, for the log.
     invalid_fields: Sequence[str] = ()
 
     # Whether the answer is a stream, which ends long after it began.

@@ -46,7 +46,7 @@ def test_each_scheme_that_is_handed_out_leads_to_the_same_database(scheme):
 
 
 def read_by_asyncpg(url: str) -> dict:
-    """What asyncpg's own parser makes of a URL; it has no public one."""
+    """Parse a URL with asyncpg's own parser, which is not public."""
     names = inspect.signature(connect_utils._parse_connect_dsn_and_args).parameters
     addresses, found = connect_utils._parse_connect_dsn_and_args(**dict.fromkeys(names) | {"dsn": url})
     host, port = addresses[0]
@@ -77,7 +77,7 @@ def read_by_asyncpg(url: str) -> dict:
         ("postgres://ada@db/t?nonsense=x", "server_settings", {"nonsense": "x"}, ConfigurationError),
     ],
 )
-def test_what_asyncpg_would_misread_is_read_as_it_is_meant_or_refused(url, name, theirs, ours):
+def test_a_url_that_asyncpg_misreads_is_read_correctly_or_refused(url, name, theirs, ours):
     assert read_by_asyncpg(url)[name] == theirs
     if ours is ConfigurationError:
         with pytest.raises(ConfigurationError):
@@ -98,7 +98,7 @@ def test_what_asyncpg_would_misread_is_read_as_it_is_meant_or_refused(url, name,
         "postgres://ada@db/t?sslmode=verify-full&sslrootcert=system",
     ],
 )
-def test_what_asyncpg_would_refuse_is_read(url, monkeypatch, tmp_path):
+def test_a_url_that_asyncpg_refuses_is_read(url, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))  # there is no ~/.postgresql/root.crt
     with pytest.raises((asyncpg.ClientConfigurationError, OSError)):
         read_by_asyncpg(url)

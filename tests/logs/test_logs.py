@@ -113,12 +113,12 @@ def test_people_read_time_level_message_and_the_fields_that_are_set():
         (["title", "line 1"], '"title,line 1"'),
     ],
 )
-def test_people_can_tell_where_a_value_ends_whatever_is_in_it(value, written):
+def test_the_text_format_quotes_a_value_whose_end_would_be_ambiguous(value, written):
     line = logs.TextFormatter().format(record("request", before=1, value=value, after=2))
     assert line[8:] == f" info    request before=1 value={written} after=2"
 
 
-def test_people_read_a_stack_that_is_a_field_below_the_line_too():
+def test_the_text_format_puts_a_stack_in_a_field_below_the_line():
     lines = logs.TextFormatter().format(record("blocked", stack="first\n  second\n", seconds=2)).split("\n")
     assert lines[0].endswith(" info    blocked seconds=2")
     assert lines[1:] == ["first", "  second"]
