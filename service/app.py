@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -30,6 +31,8 @@ from service.users import routes as users
 from service.web import admission, methods, middleware, problems, unsent
 from service.web.limiting import rate_limiter
 from service.web.request import ApiRequest
+
+logger = logging.getLogger("doable.serving")
 
 MAXIMUM_BODY = 64 * 1024  # bytes
 MAXIMUM_HEADERS = 8 * 1024  # bytes, the request line included
@@ -122,7 +125,7 @@ def _trace(app: Sanic[Any, Any]) -> None:
 
 async def _open(app: Sanic[Any, Any]) -> None:
     app.ctx.database = await database.connect(app.ctx.settings)
-    app.ctx.background = [asyncio.create_task(work, name=name) for name, work in _background(app).items()]
+    app.ctx.background = [begin(name, work) for name, work in _background(app).items()]
 
 
 def _background(app: Sanic[Any, Any]) -> dict[str, Coroutine[Any, Any, None]]:
@@ -142,6 +145,18 @@ def _background(app: Sanic[Any, Any]) -> dict[str, Coroutine[Any, Any, None]]:
     if app.ctx.seat:
         work["metrics"] = metrics.keep_publishing(app)
     return work
+
+
+def begin(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a background task, and log it as an error if it fails. Its failure does not end the worker."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_log_failure)
+    return task
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("background task failed", exc_info=error, extra={"fields": {"task": task.get_name()}})
 
 
 async def _close(app: Sanic[Any, Any]) -> None:
