@@ -22,7 +22,7 @@ try:
     from service.development.landing import Landing
     from service.development.playground import Playground
     from service.errors import ConfigurationError, DoableError, UnavailableError
-    from service.operations import purge as upkeep
+    from service.operations import purge
     from service.serving import preflight
 except KeyboardInterrupt:  # these imports take most of a second
     sys.exit(INTERRUPTED)
@@ -176,9 +176,9 @@ def _purge(_options: argparse.Namespace) -> int:
 async def _empty_trash(settings: Settings) -> int | None:
     pool = await database.connect(settings)
     try:
-        await upkeep.finish_erasures(pool)
-        purged = await upkeep.purge(pool, settings)
-        await upkeep.forget_answers(pool)
+        await purge.finish_erasures(pool)
+        purged = await purge.empty_trash(pool, settings)
+        await purge.forget_answers(pool)
         return purged
     finally:
         await database.close()

@@ -78,8 +78,8 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.ctx.uploads = uploads.Uploads()
     app.ctx.unsent = unsent.Budget()
     app.ctx.admission = admission.Admission(settings.pool_size)
-    app.ctx.requests = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
-    app.ctx.auth_failures = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
+    app.ctx.user_limiter = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
+    app.ctx.failure_limiter = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 
     app.blueprint(tasks.blueprint)
     app.blueprint(batches.blueprint)

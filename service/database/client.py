@@ -15,7 +15,7 @@ from service.database.fair_queue import Owner
 from service.database.handover import Handover
 from service.database.transactions import FairTransaction, Session
 from service.errors import MissingRowError, UnavailableError
-from service.metrics import figures
+from service.telemetry import figures
 
 
 async def _keep_session(_connection: asyncpg.Connection) -> None:

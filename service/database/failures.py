@@ -8,7 +8,7 @@ import ssl
 import asyncpg
 
 from service.errors import UnavailableError
-from service.metrics import figures
+from service.telemetry import figures
 
 # By SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html; a class stands for all of its codes.
 KINDS = {

@@ -24,7 +24,7 @@ from service.database.failures import is_lost
 from service.database.fair_queue import FairQueue, Owner
 from service.database.placement import nodes
 from service.errors import UnavailableError
-from service.metrics import figures
+from service.telemetry import figures
 
 KEPT = 240.0  # seconds; less than the five minutes after which a serverless database falls asleep if it is let
 

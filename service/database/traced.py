@@ -11,10 +11,10 @@ from typing import Any
 
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 
-from service import tracing
 from service.database.client import FairClient
 from service.database.fair_queue import Owner
 from service.database.handover import Connection, Handover
+from service.telemetry import tracing
 
 # What a statement does to which table. `DO UPDATE SET` and `FOR NO KEY UPDATE` are parts of something else.
 WRITES = re.compile(r"\b(INSERT) INTO (\w+)|(?<!DO )(?<!KEY )(?<!FOR )\b(UPDATE) (\w+)|\b(DELETE) FROM (\w+)")

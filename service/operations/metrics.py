@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 from sanic import Blueprint, HTTPResponse, Sanic
 from sanic.exceptions import NotFound
 
-from service import __version__, logs, metrics
+from service import __version__, logs, telemetry
 from service.database.client import FairClient
 from service.errors import DoableError
-from service.metrics import Figures
+from service.telemetry import Figures
 from service.web.local import is_local
 from service.web.middleware import bearer_token
 from service.web.request import ApiRequest
@@ -27,7 +27,7 @@ async def read(request: ApiRequest) -> HTTPResponse:
     """The metrics in Prometheus' text format. Raises NotFound for who may not read them."""
     if not (is_authorized(request) or is_local(request)):
         raise NotFound
-    return HTTPResponse(_text(request.app), 200, {"Cache-Control": "no-store"}, metrics.CONTENT_TYPE)
+    return HTTPResponse(_text(request.app), 200, {"Cache-Control": "no-store"}, telemetry.CONTENT_TYPE)
 
 
 def is_authorized(request: ApiRequest) -> bool:
@@ -41,8 +41,8 @@ def is_authorized(request: ApiRequest) -> bool:
 
 def counted() -> Figures:
     """What this worker has counted."""
-    metrics.figures.log_lines_dropped = logs.dropped()
-    return metrics.figures
+    telemetry.figures.log_lines_dropped = logs.dropped()
+    return telemetry.figures
 
 
 def gauges(app: Sanic[Any, Any]) -> dict[str, float]:
@@ -76,8 +76,8 @@ def publish_last(app: Sanic[Any, Any]) -> None:
 def _text(app: Sanic[Any, Any]) -> bytes:
     if app.ctx.seat is None:
         counted().measure(gauges(app))
-        return metrics.text([metrics.figures], metrics.Figures(), __version__)
+        return telemetry.text([telemetry.figures], telemetry.Figures(), __version__)
     # Ours first: whoever asks next, another worker perhaps, must not see less of us than we tell now.
     app.ctx.seat.publish(counted(), gauges(app))
     serving, ended = app.ctx.seat.board.read()
-    return metrics.text(serving, ended, __version__)
+    return telemetry.text(serving, ended, __version__)

@@ -31,7 +31,7 @@ DAY = 86_400.0  # seconds
 FIRST_WITHIN = 3_600.0  # seconds
 
 
-async def purge(client: FairClient, settings: Settings) -> int | None:
+async def empty_trash(client: FairClient, settings: Settings) -> int | None:
     """Remove for good what has lain in the trash for more than TRASH_RETENTION_DAYS; return how many tasks went.
 
     None when somebody else is at it. Each batch is a short transaction that holds an advisory lock, not a session's
@@ -43,12 +43,12 @@ async def purge(client: FairClient, settings: Settings) -> int | None:
 
 
 async def forget_answers(client: FairClient) -> int | None:
-    """Remove the answers that nobody may ask for again (`Idempotency-Key`); returns and raises as `purge` does."""
+    """Remove the answers that nobody may ask for again (`Idempotency-Key`). Returns and raises as `empty_trash`."""
     return await _in_batches(client, purge_answers_of_all_users)
 
 
 async def finish_erasures(client: FairClient) -> int | None:
-    """Remove what interrupted erasures have left (`DELETE /api/{user_id}`); returns and raises as `purge` does."""
+    """Remove what interrupted erasures have left (`DELETE /api/{user_id}`). Returns and raises as `empty_trash`."""
     return await _in_batches(client, finish_erasures_of_all_users)
 
 
@@ -75,7 +75,7 @@ async def purge_daily(client: FairClient, settings: Settings, first_within: floa
     while True:
         try:
             await finish_erasures(client)
-            purged = await purge(client, settings)
+            purged = await empty_trash(client, settings)
             await forget_answers(client)
         except UnavailableError as error:
             logger.warning("the trash could not be emptied", extra={"fields": {"kind": error.kind}})

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 from sanic import Sanic
 
 from service import logs
-from service.metrics import Board, Seat
 from service.serving.worker import STOP_LIMIT, STOP_SIGNALS, TICK, Pulse, log_stop, work
+from service.telemetry import Board, Seat
 
 logger = logging.getLogger("doable.serving")
 

@@ -25,7 +25,7 @@ from sanic import Sanic
 from sanic.server import runners
 
 from service import logs
-from service.metrics import figures
+from service.telemetry import figures
 from service.web.protocol import DeadlineProtocol
 
 logger = logging.getLogger("doable.serving")

@@ -10,7 +10,7 @@ import re
 from sanic import HTTPResponse
 
 from service.config.origins import AllowList
-from service.metrics.figures import METHODS
+from service.telemetry.counting import METHODS
 from service.web.request import ApiRequest
 
 EXPOSED = (

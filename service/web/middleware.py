@@ -20,8 +20,8 @@ from service.errors import (
     RateLimitedError,
     TaskNotFoundError,
 )
-from service.metrics import figures
 from service.tasks.statements import MAXIMUM_BIGINT
+from service.telemetry import figures
 from service.web import cors, hints, methods, probes
 from service.web.limiting import RateLimiter, network_of
 from service.web.request import ApiRequest
@@ -59,8 +59,8 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
         if hints.is_misplaced(owner):
             raise NotFound  # /api/tasks has the form of a path that names a user; its 404 says what is meant
         raise NotTheOwnerError
-    if request.app.ctx.requests:
-        await _count_request(request, request.app.ctx.requests, identity)
+    if request.app.ctx.user_limiter:
+        await _count_request(request, request.app.ctx.user_limiter, identity)
     if "task_id" in path:
         path["task_id"] = task_id(path["task_id"])
     return None
@@ -84,7 +84,7 @@ async def identify(request: ApiRequest) -> Identity:
 
 
 async def _count_failure(request: ApiRequest) -> None:
-    failures: RateLimiter | None = request.app.ctx.auth_failures
+    failures: RateLimiter | None = request.app.ctx.failure_limiter
     if failures:
         seen = await failures.hit(network_of(request.client_address))
         if not seen.allowed:

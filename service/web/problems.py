@@ -13,7 +13,7 @@ from sanic import HTTPResponse
 from sanic.exceptions import RequestCancelled, SanicException
 
 from service import errors
-from service.metrics import figures
+from service.telemetry import figures
 from service.web import hints
 from service.web.request import ApiRequest
 

@@ -14,8 +14,9 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from sanic import Sanic
 from sanic.response import BaseHTTPResponse
 
-from service import logs, tracing
-from service.metrics.figures import METHODS
+from service import logs
+from service.telemetry import tracing
+from service.telemetry.counting import METHODS
 from service.web.request import ApiRequest
 
 # Those who ask every few seconds, and whom nobody wants to read about.

@@ -15,10 +15,10 @@ from service.config import Settings
 from service.database import credentials, handover
 from service.database.client import FairClient
 from service.errors import MissingRowError, TaskNotFoundError, UnavailableError
-from service.metrics import figures
 from service.sync.changes import START, positions_of_several_users
 from service.tasks.models import Task
 from service.tasks.selection import TaskQuery
+from service.telemetry import figures
 
 SIZE = 2
 # What a proxy says when the database behind it does not wake: an ErrorResponse with SQLSTATE XX000.

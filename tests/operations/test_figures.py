@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.errors import UnavailableError
-from service.metrics import Board, Figures, text, total
-from service.metrics.board import HALF, SLOT
+from service.telemetry import Board, Figures, text, total
+from service.telemetry.board import HALF, SLOT
 
 ROUTE = "/api/{user_id}/tasks"
 

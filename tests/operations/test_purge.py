@@ -58,9 +58,9 @@ async def test_the_purge_removes_what_is_older_than_the_retention_and_nothing_el
     await connection.execute("UPDATE users SET forgotten = 1000000 WHERE id = 'bob'")
     before = [dict(user) for user in await connection.fetch("SELECT * FROM users ORDER BY id")]
     assert [user["forgotten"] for user in before] == [0, 1_000_000]
-    assert await purge.purge(pool, settings) == 6
+    assert await purge.empty_trash(pool, settings) == 6
     assert await left(connection) == KEPT
-    assert await purge.purge(pool, settings) == 0
+    assert await purge.empty_trash(pool, settings) == 0
     before[0]["forgotten"] = 1000 + 3 + 310_000  # the newest version of what went
     for user in before:
         user["trash_count"] = 3
@@ -82,30 +82,30 @@ async def test_what_a_day_old_answer_was_is_forgotten_and_nothing_else(pool, set
 
 
 async def test_the_retention_is_a_setting(pool, settings, trash, connection):
-    assert await purge.purge(pool, replace(settings, trash_retention_days=1)) == 12
+    assert await purge.empty_trash(pool, replace(settings, trash_retention_days=1)) == 12
     assert await left(connection) == [("alice", None), ("bob", None)]
 
 
 async def test_more_than_a_batch_goes_in_several_transactions(pool, settings, trash, connection):
     await connection.execute(FILL, "alice", 40, purge.BATCH + 5)
     await connection.execute(COUNT)
-    assert await purge.purge(pool, settings) == purge.BATCH + 11
+    assert await purge.empty_trash(pool, settings) == purge.BATCH + 11
     assert await left(connection) == KEPT
 
 
 async def test_every_purging_statement_names_one_owner(pool, settings, trash, statements):
     with statements() as seen:
-        await purge.purge(pool, settings)
+        await purge.empty_trash(pool, settings)
     assert [arguments[0] for text, arguments in seen if "purge_trash($1" in text] == ["alice", "bob"]
 
 
 async def test_one_process_purges_at_a_time(pool, settings, trash, connection):
     async with connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({purge.LOCK})")
-        assert await purge.purge(pool, settings) is None
+        assert await purge.empty_trash(pool, settings) is None
         assert await purge.forget_answers(pool) is None
     assert len(await left(connection)) == 14
-    assert await purge.purge(pool, settings) == 6
+    assert await purge.empty_trash(pool, settings) == 6
 
 
 async def end(task: asyncio.Task, within: float) -> None:

@@ -20,7 +20,7 @@ import pytest
 from msgspec.structs import fields
 
 from service import __main__ as command_line
-from service import metrics
+from service import telemetry
 from service.config import Settings
 from service.errors import FieldError, InvalidInputError
 from service.tasks import schemas
@@ -267,7 +267,7 @@ def test_every_page_is_linked_from_an_index():
 
 def metric_names() -> dict[str, str]:
     """The kind of every metric, by the name that its samples begin with."""
-    written = metrics.text([metrics.Figures()], metrics.Figures(), "1").decode()
+    written = telemetry.text([telemetry.Figures()], telemetry.Figures(), "1").decode()
     return dict(re.findall(r"^# TYPE (\w+) (\w+)$", written, re.MULTILINE))
 
 

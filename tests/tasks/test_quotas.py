@@ -117,7 +117,7 @@ class TestAFullTrash:
         await connection.execute(
             "UPDATE tasks SET deleted_at = now() - interval '31 days' WHERE deleted_at IS NOT NULL"
         )
-        assert await purge.purge(app.ctx.database, app.ctx.settings) == 2
+        assert await purge.empty_trash(app.ctx.database, app.ctx.settings) == 2
         assert await counted() == (3, 0)
         assert (await alice.delete(f"{alice.path}?status=completed")).json() == {"deleted": 2}
         await alice.request("DELETE", "/api/me", json={"confirm": "alice"})
@@ -181,7 +181,7 @@ async def test_what_is_deleted_while_the_owners_clock_is_ahead_is_purged_in_time
     await alice.post(f"{alice.path}/batch", json={"operations": [{"op": "delete", "id": made[1]["id"]}]})
     await alice.delete(f"{alice.path}?status=all")
     await alice.post("/api/me/import", json={"tasks": [{"title": "A", "deleted_at": "2999-01-01T00:00:00Z"}]})
-    assert await purge.purge(pool, replace(settings, trash_retention_days=0)) == 5
+    assert await purge.empty_trash(pool, replace(settings, trash_retention_days=0)) == 5
     assert await connection.fetchval("SELECT count(*) FROM tasks") == 0
 
 

@@ -222,7 +222,7 @@ class TestInterrupted:
 
     async def test_a_purge_leaves_it_to_the_upkeep(self, pool, alice, half_erased, connection, settings):
         await connection.execute("UPDATE tasks SET deleted_at = now() - interval '40 days'")
-        assert await purge.purge(pool, settings) == 0
+        assert await purge.empty_trash(pool, settings) == 0
         assert await purge.finish_erasures(pool) == 1_000
 
 

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import msgspec
 
-from service.metrics.figures import Figures, total
+from service.telemetry.counting import Figures, total
 
 logger = logging.getLogger("doable.metrics")
 

@@ -10,7 +10,7 @@ from prometheus_client import PlatformCollector, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from service.metrics.figures import ACQUIRE_BUCKETS, REQUEST_BUCKETS, Figures, total
+from service.telemetry.counting import ACQUIRE_BUCKETS, REQUEST_BUCKETS, Figures, total
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
