@@ -63,7 +63,7 @@ class Bulkhead:
         """Free a place of the user, and give it to the next waiter."""
         self._queue.let_go(user_id)
         self._free += 1
-        while self._free and (turn := self._queue.next()):
+        while self._free and self._queue.waiting and (turn := self._queue.next()):
             self._free -= 1
             turn.set_result(None)
 
