@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
-from service.sync import events
+from service.sync import stream
 from service.tasks.models import Task
 from service.tasks.writes import UserTasks
 from service.web.text import with_keys
@@ -330,7 +330,7 @@ async def test_last_event_id_0_gives_every_live_task(alice):
 async def test_a_full_sync_reads_no_page_longer_than_others_whatever_was_forgotten(
     alice, connection, monkeypatch, statements
 ):
-    monkeypatch.setattr(events, "PAGE", 2)
+    monkeypatch.setattr(stream, "PAGE", 2)
     for number in range(5):
         await alice.make(f"Task {number}")
     await connection.execute("UPDATE users SET forgotten = 4")
@@ -367,7 +367,7 @@ async def test_an_open_stream_hears_of_an_erasure_as_a_reset(alice):
 
 
 async def test_a_silent_stream_beats(alice, monkeypatch):
-    monkeypatch.setattr(events, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(stream, "HEARTBEAT", 0.1)
     async with listen(alice) as listener:
         assert [await listener.next() for _ in range(3)] == [Event("", None, None, comment=True)] * 3
         await alice.make()
@@ -377,7 +377,7 @@ async def test_a_silent_stream_beats(alice, monkeypatch):
 async def test_it_outlives_the_limits_of_plain_requests_and_ends_with_the_token(alice, app, caller, monkeypatch):
     monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.6)
     monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.3)
-    monkeypatch.setattr(events, "HEARTBEAT", 0.25)
+    monkeypatch.setattr(stream, "HEARTBEAT", 0.25)
     # Within the leeway: the token is refused 2 seconds from now.
     expiring = caller("alice", seconds=2 - app.ctx.settings.jwt_leeway)
     began = time.monotonic()
@@ -434,7 +434,7 @@ async def test_a_reader_who_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 
         """
     )
     await connection.execute("UPDATE users SET revision = 4000, task_count = 4000")
-    monkeypatch.setattr(events, "PATIENCE", 0.5)
+    monkeypatch.setattr(stream, "PATIENCE", 0.5)
     address = urlsplit(server)
     with socket.socket() as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -454,14 +454,14 @@ async def test_a_reader_who_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 
 
 
 async def test_one_page_is_all_that_is_held_for_a_stream(pool, alice, statements):
-    for number in range(events.PAGE + 1):
+    for number in range(stream.PAGE + 1):
         await Task.objects.for_user("alice", using=pool).create(with_keys({"title": f"Task {number}"}), quota=1000)
     with statements() as seen:
         async with listen(alice, "since=0") as listener:
-            assert [(await listener.task()).id for _ in range(events.PAGE + 1)] == [*range(1, events.PAGE + 2)]
+            assert [(await listener.task()).id for _ in range(stream.PAGE + 1)] == [*range(1, stream.PAGE + 2)]
     pages = [arguments for statement, arguments in seen if "AS gone" in statement]
     beginning = listener.position.partition("-")[0]
-    assert pages[:2] == [("alice", "", 0, 0, events.PAGE), ("alice", beginning, events.PAGE, 0, events.PAGE)]
+    assert pages[:2] == [("alice", "", 0, 0, stream.PAGE), ("alice", beginning, stream.PAGE, 0, stream.PAGE)]
 
 
 async def test_the_streams_of_one_user_are_served_by_one_read(alice, statements):
