@@ -225,6 +225,12 @@ async def test_what_the_service_answers_keeps_to_the_description(alice, operatio
         check(response.json(), answer["content"][media_type]["schema"])
 
 
+async def test_the_example_of_invalid_input_is_what_the_service_answers(alice, document):
+    example = document["components"]["examples"]["validation_error"]["value"]
+    answer = (await alice.post(alice.path, json={"title": " "})).json()
+    assert answer == example | {"request_id": answer["request_id"]}
+
+
 def test_a_draft_with_a_day_and_a_moment_is_against_the_schema_as_it_is_against_the_rules(check):
     reference = {"$ref": "#/components/schemas/TaskDraft"}
     check({"title": "A task", "due_date": None, "due_at": "2026-12-24T18:00:00Z"}, reference)

@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from service import errors
-from service.tasks import schemas
-from service.web import problems, validation
+from service.web import problems
 from service.web.openapi.shapes import EXAMPLE
 from service.web.problems import PROBLEMS, Problem
 
@@ -23,7 +22,7 @@ SAMPLES: Mapping[str, errors.DoableError] = {
     "batch_failed": errors.BatchFailedError(1, errors.TaskNotFoundError()),
     "version_mismatch": errors.VersionMismatchError(7, msgspec.json.encode(EXAMPLE).decode()),
     "validation_error": errors.InvalidInputError(
-        [errors.FieldError("title", validation.rule(schemas.TaskDraft, "title"))]
+        [errors.FieldError("title", "must be 1 to 200 characters after trimming white space, one of them visible")]
     ),
 }
 HEADERS = {405: "Allow", 429: "Retry-After", 503: "Retry-After"}
