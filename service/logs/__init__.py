@@ -199,7 +199,8 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     # What no line of ours tells need not be found out for each: https://docs.python.org/3/howto/logging.html#optimization
     logging._srcfile = None  # noqa: SLF001 - the documented switch for who called
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    for switch in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):  # the last is of Python 3.12
+        setattr(logging, switch, False)
     root = logging.getLogger()
     root.handlers[:] = [*(one for one in root.handlers if not isinstance(one, StdoutHandler)), handler]
     root.setLevel(settings.log_level.upper())
