@@ -1,1 +1,1 @@
-"""Transfer: export to a file and import from one, in three formats."""
+"""Transfer: export all tasks to a JSON, CSV or iCalendar file, and import tasks from a JSON or CSV file."""

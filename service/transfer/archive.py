@@ -1,7 +1,4 @@
-"""Everything that one user has, to be taken out page by page.
-
-As everywhere, each verb is one statement that names the owner as `$1`.
-"""
+"""Read all data of one user, page by page. Each statement names the owner as `$1`."""
 
 from __future__ import annotations
 
@@ -30,10 +27,7 @@ ORDER BY id LIMIT $4
 
 
 class UserArchive:
-    """All that is kept of one user, and of nobody else.
-
-    Every method raises UnavailableError when the database cannot answer now.
-    """
+    """All data of one user. Every method raises UnavailableError if the database is not available."""
 
     __slots__ = ("_connection", "user_id")
 
@@ -43,15 +37,15 @@ class UserArchive:
         self._connection = connection
 
     async def owner(self) -> str | None:
-        """The JSON of the user's own row; None for a user who has never written."""
+        """Read the user's row as JSON; None for a user who has never written."""
         row = await self._connection.fetch_first(OWNER, self.user_id)
         return row["document"] if row else None
 
     async def pages(self, *, trash: bool) -> AsyncIterator[str]:
-        """The JSON of all tasks in the order of their ids, comma-separated, 1 to PAGE_SIZE at a time.
+        """Read all tasks in the order of their ids. Yields pages of 1 to PAGE_SIZE tasks, as comma-separated JSON.
 
-        Each page is a statement of its own, and between two pages no connection is held. A task that comes, goes or
-        changes meanwhile may be in or not; none is given twice. With `trash` the deleted ones have a `deleted_at`.
+        Each page is one statement; no connection is held between two pages. The result may contain a concurrent change
+        or miss it, but it contains no task twice. With `trash`, it includes deleted tasks with their `deleted_at`.
         """
         after, more = 0, True
         while more:

@@ -1,4 +1,4 @@
-"""Taking everything out: one streamed file of all that a user has."""
+"""The export route: stream all tasks of a user as one file."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ blueprint: Blueprint = Blueprint("exports", url_prefix="/api/<user_id:str>/expor
 
 
 class ExportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The form of the export."""
+    """The query parameters of the export."""
 
     format: Annotated[
         Literal["json", "csv", "ical"] | UnsetType,
-        Meta(extra={"rule": "json, csv or ical"}, description="The file's form; without it the `Accept` header decides,"
-             " and where that names none of the three, it is json."),
+        Meta(extra={"rule": "json, csv or ical"}, description="The format of the file. Without it, the `Accept`"
+             " header selects the format; the default is json."),
     ] = UNSET  # fmt: skip
     bom: Annotated[
         bool,
-        Meta(extra={"rule": "1 or 0; 1 only with csv"}, description="Whether a CSV file begins with a byte order mark,"
-             " without which Excel shows no letters but English ones right."),
+        Meta(extra={"rule": "1 or 0; 1 only with csv"}, description="Whether a CSV file begins with a byte order mark."
+             " Excel needs the mark to display non-ASCII letters."),
     ] = False  # fmt: skip
 
 
 @blueprint.get("/", unquote=True)
 async def export_tasks(request: ApiRequest) -> None:
-    """Send everything of the caller as a file."""
+    """Stream all tasks of the caller as a file."""
     sent = parameters.read(request.query_string, ExportParameters)
     form = _accepted(request) if sent.format is UNSET else FORMATS[sent.format]
     name = f"doable-tasks-{datetime.now(timezone.utc):%Y-%m-%d}.{form.extension}"
@@ -53,12 +53,12 @@ def _pieces(request: ApiRequest, form: Format, *, marked: bool) -> AsyncIterator
     if not marked:
         return form.write(request.archive)
     if form is not FORMATS["csv"]:
-        raise InvalidInputError([FieldError("bom", "is for CSV alone; add format=csv")])
+        raise InvalidInputError([FieldError("bom", "works with CSV only; add format=csv")])
     return table.write(request.archive, marked=True)
 
 
 def _accepted(request: ApiRequest) -> Format:
-    """The form that the Accept header prefers, by default the first. Raises BadRequest for a header that is none."""
+    """Return the format that the Accept header prefers; by default the first. Raises BadRequest for a malformed one."""
     by_media_type = {form.media_type: form for form in FORMATS.values()}
     accept = ",".join(request.headers.getall("accept", ()))
     try:

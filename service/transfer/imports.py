@@ -1,4 +1,4 @@
-"""Putting tasks in: a file of up to 10,000, all of it or nothing."""
+"""The import route: create up to 10,000 tasks from a file, all of them or none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.web.request import ApiRequest
 blueprint: Blueprint = Blueprint("imports", url_prefix="/api/<user_id:str>/import")
 
 MAXIMUM_BODY = 32 * 1024 * 1024  # bytes
-READ_TIMEOUT = 60.0  # seconds for all of it to arrive, the wait for room included
+READ_TIMEOUT = 60.0  # seconds until the whole body has arrived, including the wait for memory
 READERS: dict[str, Callable[[bytes], Iterator[lines.Line | None]]] = {
     "application/json": document.read,
     "text/csv": table.read,
@@ -29,17 +29,17 @@ READERS: dict[str, Callable[[bytes], Iterator[lines.Line | None]]] = {
 
 
 class ImportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to do about tasks that are there already."""
+    """The query parameters of the import."""
 
     on_conflict: Annotated[
         Literal["create", "skip"],
-        Meta(extra={"rule": "create or skip"}, description="`skip` leaves out a task when there is one with the same"
-             " title and `created_at` already, live or in the trash; `create` makes another."),
+        Meta(extra={"rule": "create or skip"}, description="`skip` skips a task if you have a live or deleted task"
+             " with the same title and `created_at`. `create` creates another one."),
     ] = "create"  # fmt: skip
 
 
 class Imported(Struct):
-    """How many tasks were created, and how many were there already."""
+    """The number of created tasks, and the number of skipped ones."""
 
     imported: Annotated[int, Meta(ge=0)]
     skipped: Annotated[int, Meta(ge=0)]
@@ -47,7 +47,7 @@ class Imported(Struct):
 
 @blueprint.post("/", unquote=True, stream=True)
 async def import_tasks(request: ApiRequest) -> HTTPResponse:
-    """Create all tasks of a file, or none."""
+    """Create all tasks of a file, or none of them."""
     conditions.refuse(request, "an import creates tasks")
     read = _reader(request)
     uploads: Uploads = request.app.ctx.uploads
@@ -70,21 +70,21 @@ def _adding(
 
 
 def _reader(request: ApiRequest) -> Callable[[bytes], Iterator[lines.Line | None]]:
-    """What reads the media type of the body. Raises UnsupportedMediaTypeError."""
+    """Return the reader for the media type of the body. Raises UnsupportedMediaTypeError."""
     return READERS[media_types.of_body(request, READERS)]
 
 
 async def _receive(request: ApiRequest, room: Room) -> None:
-    """Read the whole body within READ_TIMEOUT; `room` bounds what all bodies hold.
+    """Read the whole body within READ_TIMEOUT. `room` limits the memory of all bodies.
 
-    Beyond MAXIMUM_BODY Sanic answers 413, of an announced length before any of it has come.
+    Sanic responds 413 to a body of more than MAXIMUM_BODY. If Content-Length announces it, Sanic does so at once.
     """
     protocol = request.http.protocol
     if isinstance(protocol, DeadlineProtocol):
         protocol.read_until(READ_TIMEOUT)
-    # Sanic lifts its limit for a route that reads the body itself; nobody without a token gets as far as here.
+    # Sanic has no limit for a route that reads the body itself. Only a request with a valid token reaches this line.
     request.http.request_max_size = MAXIMUM_BODY
-    received = io.BytesIO()  # its bytes need not be copied at the end; Sanic's own `receive_body` holds them twice
+    received = io.BytesIO()  # `getvalue` does not copy the bytes; Sanic's `receive_body` holds them twice
     async for piece in request.http:
         await room.take(len(piece))
         received.write(piece)

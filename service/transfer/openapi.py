@@ -1,4 +1,4 @@
-"""What taking everything out and putting it in take, answer and refuse."""
+"""OpenAPI descriptions of the export and import routes: parameters, responses and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TAG = "export and import"
 
 
 class ExportedUser(Struct, kw_only=True):
-    """The user's own row, made from the claims of the last token that wrote."""
+    """The user, with the e-mail address and the name from the last token that wrote."""
 
     id: str
     email: str | None
@@ -28,13 +28,13 @@ class ExportedUser(Struct, kw_only=True):
 
 
 class ExportedTask(schemas.Task, kw_only=True):
-    """A task; one in the trash says since when."""
+    """A task. A deleted task has `deleted_at`."""
 
     deleted_at: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
 
 
 class Export(Struct, kw_only=True):
-    """Everything of one user."""
+    """All data of one user."""
 
     format: Literal["doable-export"]
     version: Annotated[int, Meta(ge=1, le=1)]
@@ -44,7 +44,7 @@ class Export(Struct, kw_only=True):
 
 
 class Import(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What is read of an export: its tasks."""
+    """A file to import; an export is one. Only its tasks are read."""
 
     tasks: Annotated[list[ImportedTask], Meta(max_length=10_000)]
 
@@ -66,17 +66,17 @@ EXPORT = {
 OPERATIONS: Operations = {
     ("GET", "/api/{user_id}/export"): Operation(
         "exportTasks", TAG, "Export everything",
-        "A file of all tasks, streamed. JSON and CSV hold the trash too, and can be imported; iCalendar holds live "
-        "tasks as VTODO. Should the service fail midway, the answer breaks off without its end.",
+        "Streams all tasks as a file. JSON and CSV include the trash and can be imported again. iCalendar contains the "
+        "live tasks as VTODO. If the service fails during the export, the response ends early, without its last chunk.",
         {200: Answer("The file.", Export, EXPORT, ("Content-Disposition",),
                      others=tuple(form.media_type for form in FORMATS.values())[1:])},
         (*OWNED, "too_many_heavy_requests", "validation_error"), query=exports.ExportParameters,
     ),
     ("POST", "/api/{user_id}/import"): Operation(
         "importTasks", TAG, "Import tasks",
-        "Up to 10,000 tasks in at most 32 MiB, as JSON or CSV: all of them, or none when one breaks a rule. Ids are "
-        "assigned anew.",
-        {200: Answer("How many were created and skipped.", imports.Imported, {"imported": 2, "skipped": 0})},
+        "Creates up to 10,000 tasks from a JSON or CSV body of at most 32 MiB. If a task is invalid, none is created. "
+        "Every task gets a new id.",
+        {200: Answer("The number of created and skipped tasks.", imports.Imported, {"imported": 2, "skipped": 0})},
         (*WITH_BODY, "task_quota_exceeded", "too_many_heavy_requests", "trash_full", *KEYED),
         headers=("Idempotency-Key",), query=imports.ImportParameters,
         body=Body(Import, {"titles are enough": {"tasks": [{"title": "Water the plants"}, {"title": "Rest"}]}},

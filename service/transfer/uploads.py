@@ -1,4 +1,4 @@
-"""Large bodies on their way in: how many there are at once, how much memory they hold, whose turn it is."""
+"""Limits for large request bodies of one worker: how many arrive, how much memory they use, how many are read."""
 
 from __future__ import annotations
 
@@ -9,35 +9,39 @@ from collections.abc import AsyncIterator
 from service.errors import UnavailableError
 from service.web.admission import WAIT, Bulkhead
 
-MAXIMUM_HELD = 128 * 1024 * 1024  # bytes of all bodies in each worker
-ARRIVING = 100  # bodies in each worker that are received at once
-AT_ONCE = 2  # bodies in each worker that are read and written to the database at once
+MAXIMUM_HELD = 128 * 1024 * 1024  # bytes of all bodies of a worker
+ARRIVING = 100  # bodies that a worker receives at the same time
+AT_ONCE = 2  # bodies that a worker reads and writes to the database at the same time
 
 
 class Room:
-    """The memory that one body holds of the worker's share."""
+    """The memory that one body reserves."""
 
     __slots__ = ("_uploads", "held")
 
     def __init__(self, uploads: Uploads) -> None:
-        """Hold nothing yet."""
+        """Reserve no memory yet."""
         self._uploads = uploads
         self.held = 0  # bytes
 
     async def take(self, size: int) -> None:
-        """Hold `size` bytes more, once there is room. Raises UnavailableError after the wait."""
+        """Reserve `size` more bytes; wait until they are free. Raises UnavailableError after the timeout."""
         await self._uploads.hold(size)
         self.held += size
 
 
 class Uploads:
-    """The large bodies of this worker.
+    """The large request bodies of this worker.
 
-    A user sends one at a time, and only a body that has arrived takes a turn: a slow client delays no one else.
+    A user uploads one body at a time. A body occupies one of the AT_ONCE places only after it has arrived completely,
+    so a slow client does not delay other users.
     """
 
     def __init__(self, wait: float = WAIT) -> None:
-        """Let an upload wait for `wait` seconds for each of: another one of its user, room in memory, its turn."""
+        """Set the timeout of each wait: for the user's other upload, for memory and for a place to be read.
+
+        `wait` is in seconds.
+        """
         self.held = 0  # bytes
         self._wait = wait
         self._arriving = Bulkhead(ARRIVING, 1, wait)
@@ -46,9 +50,10 @@ class Uploads:
 
     @contextlib.asynccontextmanager
     async def receive(self, user_id: str) -> AsyncIterator[Room]:
-        """Be the only upload of the user; it frees its memory at the end.
+        """Receive the only upload of the user within a `with` block; free its memory at the end.
 
-        Raises TooManyHeavyRequestsError (429) and UnavailableError (503).
+        Raises TooManyHeavyRequestsError (429) if another upload of the user is still running after the timeout, and
+        UnavailableError (503) if the worker has no free place by then.
         """
         room = Room(self)
         async with self._arriving.place(user_id):
@@ -59,11 +64,11 @@ class Uploads:
                 self._freed.set()
 
     def turn(self, user_id: str) -> contextlib.AbstractAsyncContextManager[None]:
-        """Be one of AT_ONCE that are read. Raises UnavailableError."""
+        """Take one of the AT_ONCE places to read a body. Raises UnavailableError after the timeout."""
         return self._reading.place(user_id)
 
     async def hold(self, size: int) -> None:
-        """Hold `size` bytes more, once there is room. Raises UnavailableError after the wait."""
+        """Reserve `size` more bytes; wait until they are free. Raises UnavailableError after the timeout."""
         if self.held + size > MAXIMUM_HELD:
             try:
                 async with asyncio.timeout(self._wait):

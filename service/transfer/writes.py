@@ -1,4 +1,4 @@
-"""Many tasks of one user, put in at once: all of them by one call of a database function, or none."""
+"""Import many tasks of one user with one call of a database function: all of them, or none."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from service.database.scoping import Connection
 from service.errors import TaskQuotaError, TrashFullError
 from service.tasks.batch.writes import Quotas
 
-# The array comes as bytes: as text of Python's, one emoji would make it four times as large.
+# The array is sent as bytes: in a Python `str`, a single emoji makes every character take four bytes.
 IMPORT = call("import_tasks", 7)
 
 
 class Added(NamedTuple):
-    """How many tasks were created, and how many were there already."""
+    """The number of created tasks, and the number of skipped ones."""
 
     imported: int
     skipped: int
 
 
-async def add_tasks(  # noqa: PLR0913 - what the one function takes
+async def add_tasks(  # noqa: PLR0913 - the arguments of the database function
     connection: Connection,
     owner: tuple[str, str | None, str | None],
     tasks: bytearray,
@@ -32,19 +32,19 @@ async def add_tasks(  # noqa: PLR0913 - what the one function takes
     quotas: Quotas,
     skip_known: bool,
 ) -> Added:
-    """Create the `count` tasks of `tasks` for `owner`, who is an id, an e-mail address and a name.
+    """Create the `count` tasks of the JSON array `tasks` for `owner`: all of them, or none.
 
-    `tasks` is a JSON array in UTF-8 of objects by column, each with a `uid`, that is already valid; all of them are
-    created, or none. With `skip_known` a task is left out when the owner has one, live or in the trash, with its title
-    and `created_at`. Raises TaskQuotaError or TrashFullError when there would be more live or deleted tasks than
-    `quotas` allow.
+    `owner` is an id, an e-mail address and a name. `tasks` is validated JSON in UTF-8: one object for each task, with
+    the column names as keys and a `uid`. With `skip_known`, a task is skipped if the owner has a live or deleted task
+    with the same title and `created_at`. Returns the number of created and skipped tasks. Raises TaskQuotaError or
+    TrashFullError if the owner would have more live or deleted tasks than `quotas` allow.
     """
     row = await connection.call(IMPORT, *owner, *quotas, skip_known, tasks)
     return read(row["outcome"], row["imported"], count, quotas)
 
 
 def read(outcome: str, imported: int, count: int, quotas: Quotas) -> Added:
-    """Return what became of `count` tasks, by the columns of `import_tasks`. Raises as `add_tasks` does."""
+    """Convert a row of `import_tasks` to the result of an import of `count` tasks. Raises the errors of `add_tasks`."""
     if outcome == "full":
         raise TaskQuotaError(quotas.tasks)
     if outcome == "trash_full":
@@ -53,13 +53,13 @@ def read(outcome: str, imported: int, count: int, quotas: Quotas) -> Added:
 
 
 class _Answer(Struct):
-    """What `import_tasks` returns, as `import_once` keeps it."""
+    """The result of `import_tasks`, as `import_once` stores it."""
 
     outcome: str
     imported: int
 
 
 def read_answer(answer: str, count: int, quotas: Quotas) -> Added:
-    """Do as `read` does, by the answer of `import_once`."""
+    """Convert the JSON `answer` of `import_once` as `read` converts a row."""
     kept = msgspec.json.decode(answer, type=_Answer)
     return read(kept.outcome, kept.imported, count, quotas)

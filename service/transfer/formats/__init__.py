@@ -1,4 +1,4 @@
-"""The forms in which all of a user's tasks can be written, and read again."""
+"""The file formats of the export; the import reads JSON and CSV."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from service.transfer.formats import document, table, todos
 
 
 class Format(NamedTuple):
-    """One form: its media type, its file's extension, and how an archive is written in it, piece by piece."""
+    """A file format: its media type, its file extension, and the function that writes an archive in pieces."""
 
     media_type: str
     extension: str
     write: Callable[[UserArchive], AsyncIterator[bytes]]
 
 
-# By the names that `?format=` knows; the first one is the default.
+# The keys are the values of `?format=`. The first format is the default.
 FORMATS = {
     "json": Format("application/json", "json", document.write),
     "csv": Format("text/csv", "csv", table.write),

@@ -1,4 +1,4 @@
-"""An archive as one JSON document: the whole of it, user and trash included."""
+"""Write an archive as one JSON document, with the user and the trash; read its tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHAPE = '{"format": "doable-export", "version": 1, "tasks": [...]}'
 
 
 class Document(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The members of a document besides its tasks, which are read one by one."""
+    """The members of a document. `tasks` is empty here, because the tasks are read one by one."""
 
     tasks: tuple[()]
     format: Literal["doable-export"] = "doable-export"
@@ -35,7 +35,10 @@ _decode_name = msgspec.json.Decoder(str).decode
 
 
 async def write(archive: UserArchive) -> AsyncIterator[bytes]:
-    """The document in pieces, none before the database has answered. Raises UnavailableError, at any piece."""
+    """Write the document in pieces. The first piece follows the first database response.
+
+    Raises UnavailableError, possibly after some of the pieces.
+    """
     now = datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
     owner = await archive.owner() or "null"
     before = f'{{"format":"{FORMAT}","version":{VERSION},"exported_at":"{now}","user":{owner},"tasks":['
@@ -46,10 +49,10 @@ async def write(archive: UserArchive) -> AsyncIterator[bytes]:
 
 
 def read(body: bytes) -> Iterator[Line | None]:
-    """The tasks of the document, one by one; None where the caller may yield to the event loop.
+    """Read the tasks of the document one by one. Yields None where the caller may yield to the event loop.
 
-    A byte order mark is skipped. Raises MalformedInputError for bytes that are not JSON, InvalidInputError for another
-    document, each as soon as it is seen, which may be after some of the tasks.
+    A byte order mark is skipped. Raises MalformedInputError for bytes that are not JSON, and InvalidInputError for JSON
+    that is not an export. Both may come after some of the tasks.
     """
     scanner = Scanner(body, len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0)
     yield from scanner.space()

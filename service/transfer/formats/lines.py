@@ -1,4 +1,4 @@
-"""The tasks of a file, one by one: held to the rules of a task that is created, with faults named by their place."""
+"""Validate the tasks of a file one by one, by the rules for a new task. Errors name the position in the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.web import moments, validation
 from service.web.pacing import Pace
 
 MAXIMUM_TASKS = 10_000
-MAXIMUM_SIZE = 96 * 1024 * 1024  # bytes of the JSON for the database: six for each control character of a table
+MAXIMUM_SIZE = 96 * 1024 * 1024  # bytes of JSON for the database; a control character of a table takes six
 TOO_MANY = FieldError("tasks", f"must be at most {MAXIMUM_TASKS:,}; import them in parts")
 TOO_LARGE = FieldError("tasks", "take more than 96 MiB as JSON; import them in parts")
 KEPT = ("completed_at", "created_at", "updated_at", "deleted_at")
@@ -28,7 +28,7 @@ Moment = Annotated[
 
 
 class ImportedTask(TaskDraft, kw_only=True, forbid_unknown_fields=True):
-    """A task of a file: as one that is created, but its moments are kept. With `deleted_at` it lies in the trash."""
+    """A task of a file: a new task that keeps its timestamps. With `deleted_at`, it is created in the trash."""
 
     completed_at: Moment = UNSET
     created_at: Moment = UNSET
@@ -39,7 +39,7 @@ class ImportedTask(TaskDraft, kw_only=True, forbid_unknown_fields=True):
 class Line(NamedTuple):
     """One task of a file: JSON text, or the members of an object.
 
-    `place` is put before the name of a faulty field, and the field's hint, if it has one, after the message.
+    Errors begin with `place` and the field name. They end with the hint for that field, if there is one.
     """
 
     place: str
@@ -48,11 +48,11 @@ class Line(NamedTuple):
 
 
 async def validate(lines: Iterable[Line | None]) -> tuple[bytearray, int]:
-    """The JSON array that `UserTasks.add_all` takes, and how many tasks it holds.
+    """Validate all tasks. Returns the JSON array for `UserTasks.add_all`, and the number of tasks in it.
 
-    Yields to the event loop after each slice of work, between two lines or where `lines` gives None.
-    Raises InvalidInputError at the first bound that is reached: MAXIMUM_TASKS, MAXIMUM_SIZE, or twenty faults, each
-    named by its place.
+    Yields to the event loop after each slice of work, between two lines or where `lines` yields None.
+    Raises InvalidInputError at the first limit: MAXIMUM_TASKS, MAXIMUM_SIZE or twenty faults. Each fault names its
+    position in the file.
     """
     pace = Pace()
     valid = bytearray(b"[")
@@ -78,7 +78,7 @@ async def validate(lines: Iterable[Line | None]) -> tuple[bytearray, int]:
         except InvalidInputError as error:
             faults.extend(error.errors)
     if faults:
-        await pace.rest()  # to free 96 MiB takes a step of its own
+        await pace.rest()  # freeing 96 MiB takes a whole slice of time
         raise InvalidInputError(faults[: validation.MAXIMUM_FAULTS])
     valid += b"]"
     return valid, count

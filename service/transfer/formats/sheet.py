@@ -1,8 +1,8 @@
-"""The rows of a CSV file as spreadsheets and people write it, read a line at a time and in bounded memory.
+"""Read the rows of a CSV file one by one, in bounded memory.
 
-RFC 4180 leaves much open, and spreadsheets differ: this module understands UTF-8 and UTF-16 with a byte order mark,
-commas, semicolons and tabs, Excel's `sep=` line, every kind of line end, and blank rows. Whatever the body holds, the
-work stops at the first bound that it passes.
+RFC 4180 leaves details open, and spreadsheets differ. This module accepts UTF-8, UTF-16 with a byte order mark, commas,
+semicolons and tabs, Excel's `sep=` line, all kinds of line ends, and blank rows. It stops at the first limit that a
+file exceeds.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from itertools import chain
 from service.errors import FieldError, InvalidInputError, MalformedInputError
 
 MAXIMUM_ROW = 64 * 1024  # characters
-MAXIMUM_CELLS = 256  # in a row, the empty ones included
+MAXIMUM_CELLS = 256  # in a row, with the empty ones
 MAXIMUM_BLANK = 10_000  # rows
 DELIMITERS = ",;\t"
-EMPTY = ' \t\r\n,;"'  # what a blank row may consist of, before its delimiter is known
+EMPTY = ' \t\r\n,;"'  # the characters of a blank row, before the delimiter is known
 ANNOUNCED = re.compile(r'"?sep=(.?)["\s,;]*', re.IGNORECASE | re.DOTALL)
 NOT_UTF_8 = "The request body is not CSV in UTF-8; save the table as 'CSV UTF-8' and send it again."
 
 
 class Sheet:
-    """A CSV file. Iterate over it once: it gives the cells of each row, trimmed, and None for each blank row.
+    """A CSV file. Iterate over it once: it yields the trimmed cells of each row, and None for each blank row.
 
-    Iterating raises MalformedInputError for bytes that are not text, InvalidInputError naming the line where it is not
-    CSV or passes a bound.
+    The iteration raises MalformedInputError for bytes that are not text. It raises InvalidInputError, which names the
+    line, for text that is not CSV or exceeds a limit.
     """
 
     def __init__(self, body: bytes) -> None:
-        """Take the bytes of the file, which are not copied. Raises MalformedInputError for other encodings."""
+        """Open the bytes of a file without copying them. Raises MalformedInputError for an unknown encoding."""
         self._text = io.TextIOWrapper(io.BytesIO(body), _encoding(body), newline="")
-        self._lines = 0  # that were read
-        self._size = 0  # characters of the row in hand
-        self._blank = 0
-        self.number = 0  # of the first line of the row that was given last, counted from 1
+        self._lines = 0  # read so far
+        self._size = 0  # characters of the current row
+        self._blank = 0  # blank rows so far
+        self.number = 0  # of the first line of the current row, counted from 1
 
     @property
     def place(self) -> str:
-        """The name of the row that was given last."""
+        """The name of the current row in errors."""
         return f"line {self.number}"
 
     def fault(self, message: str) -> InvalidInputError:
-        """The error that says `message` of the row that was given last."""
+        """Return an error with `message` for the current row."""
         return InvalidInputError([FieldError(self.place, message)])
 
     def __iter__(self) -> Iterator[list[str] | None]:
-        """Give the rows."""
+        """Yield the rows."""
         first, delimiter = "", None
         for line in self._physical():
             announced = ANNOUNCED.fullmatch(line)
@@ -89,7 +89,7 @@ class Sheet:
             self.number = self._lines + 1
 
     def _physical(self) -> Iterator[str]:
-        """The lines with their ends, while those of one row are at most MAXIMUM_ROW characters together."""
+        """Yield the lines with their line ends. Raises InvalidInputError for a row longer than MAXIMUM_ROW."""
         try:
             while line := self._text.readline(MAXIMUM_ROW + 1):
                 self._lines += 1
@@ -112,7 +112,7 @@ class Sheet:
 
 
 def _encoding(body: bytes) -> str:
-    """The encoding by the first bytes. Raises MalformedInputError for UTF-32, and UTF-16 without its mark."""
+    """Detect the encoding from the first bytes. Raises MalformedInputError for UTF-32 and UTF-16 without a mark."""
     if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) and body[2:4] != b"\0\0":
         return "utf-16"
     if b"\0" in body[:4]:
@@ -121,7 +121,7 @@ def _encoding(body: bytes) -> str:
 
 
 def detect(header: str) -> str:
-    """The delimiter of the line: the one that makes most cells of it that could be names of columns."""
+    """Detect the delimiter of the header line: the one that splits it into the most non-empty cells."""
 
     def cells(delimiter: str) -> int:
         return sum(bool(cell.strip()) for cell in next(csv.reader([header], delimiter=delimiter), []))

@@ -1,4 +1,4 @@
-"""An archive as a table: CSV (RFC 4180) that a spreadsheet opens without running any of it."""
+"""Write an archive as CSV (RFC 4180) without formulas that a spreadsheet would run; read the tasks of a CSV file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ COLUMNS = (
 )  # fmt: skip
 IGNORED = frozenset({"id", "user_id", "version"})
 AT_ONCE = 50  # tasks; the longest take 0.05 ms each
-# What a spreadsheet may take for a formula, with any number of apostrophes before it (OWASP, "CSV Injection").
+# Text that a spreadsheet may run as a formula, after any number of apostrophes (OWASP, "CSV Injection").
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 SWITCHES = {"true": True, "false": False}
-# "due_date", "Due Date", "DUE-DATE" and "dueDate" name one column.
+# "due_date", "Due Date", "DUE-DATE" and "dueDate" name the same column.
 SEPARATORS = re.compile(r"[\s_-]+")
 NAMES = {name.replace("_", ""): name for name in (*COLUMNS, "user_id")}
 MOMENT = "; format the column as YYYY-MM-DDTHH:MM:SSZ, or as text"
@@ -39,20 +39,20 @@ HINTS = dict.fromkeys(("due_at", *KEPT), MOMENT) | {
 
 
 def defuse(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula: one apostrophe more before what could be one."""
+    """Return a cell that no spreadsheet runs as a formula: put one apostrophe before text that could be one."""
     return f"'{text}" if FORMULA.match(text) else text
 
 
 def arm(cell: str) -> str:
-    """What `defuse` was given."""
+    """Undo `defuse`."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 async def write(archive: UserArchive, *, marked: bool = False) -> AsyncIterator[bytes]:
-    """The table in pieces, none before the database has answered. Raises UnavailableError, at any piece.
+    """Write the table in pieces. The first piece follows the first database response.
 
-    Yields to the event loop after each slice of work. If `marked`, a byte order mark comes first, without which Excel
-    takes UTF-8 for the system's old encoding.
+    Yields to the event loop after each slice of work. If `marked`, the table begins with a byte order mark; without
+    one, Excel does not recognize UTF-8. Raises UnavailableError, possibly after some of the pieces.
     """
     pace = Pace()
     head = (BOM_UTF8 if marked else b"") + rows([COLUMNS])
@@ -68,7 +68,7 @@ async def write(archive: UserArchive, *, marked: bool = False) -> AsyncIterator[
 
 
 def rows(cells: Iterable[Iterable[str]]) -> bytes:
-    """Lines of cells, in UTF-8 and each ended by CR LF."""
+    """Return rows of cells as CSV in UTF-8. Each line ends with CR LF."""
     written = io.StringIO(newline="")
     csv.writer(written).writerows(cells)
     return written.getvalue().encode()
@@ -83,10 +83,10 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - any JSON
 
 
 def read(body: bytes) -> Iterator[Line | None]:
-    """The tasks under the header line, one by one; None where the caller may yield to the event loop.
+    """Read the tasks below the header line one by one. Yields None where the caller may yield to the event loop.
 
-    Raises MalformedInputError for bytes that are not text, InvalidInputError naming the line where it is not a table;
-    each as soon as it is seen.
+    Raises MalformedInputError for bytes that are not text. Raises InvalidInputError, which names the line, for text
+    that is not a table of tasks. Both may come after some of the tasks.
     """
     sheet = Sheet(body)
     names: list[str] | None = None
@@ -102,7 +102,7 @@ def read(body: bytes) -> Iterator[Line | None]:
 
 
 def _header(sheet: Sheet, cells: list[str]) -> list[str]:
-    """The name of each column; an empty one for a column that must be empty."""
+    """Return the name of each column; an empty name for a column that must be empty."""
     names: list[str] = []
     faults: list[FieldError] = []
     for cell in cells:
@@ -123,10 +123,10 @@ def _header(sheet: Sheet, cells: list[str]) -> list[str]:
 
 
 def _members(sheet: Sheet, names: list[str], cells: list[str]) -> dict[str, Any]:
-    """The cells of a row as the members of a JSON object; an empty one is left out, so that it gets its default.
+    """Convert the cells of a row to the members of a JSON object. Empty cells are left out and get their default.
 
-    Spreadsheets leave out empty cells at the end of a row, and add some: only a cell with text needs a column.
-    Raises InvalidInputError.
+    Spreadsheets drop empty cells at the end of a row, or add some, so only a cell with text needs a column. Raises
+    InvalidInputError for text in a cell without a column.
     """
     found: dict[str, Any] = {"title": ""}
     for place, cell in enumerate(cells):
@@ -147,7 +147,7 @@ def _value(name: str, cell: str) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _tags(cell: str) -> Any:  # noqa: ANN401 - any JSON
-    """A JSON array, as the export writes it, or tags with commas between them, which then cannot hold one."""
+    """Read a JSON array, as the export writes it, or a list of tags separated by commas."""
     if not cell.startswith("["):
         return [tag for part in cell.split(",") if (tag := part.strip())]
     try:

@@ -1,4 +1,4 @@
-"""Live tasks as the to-dos of a calendar: iCalendar's VTODO (RFC 5545)."""
+"""Write the live tasks of an archive as iCalendar to-dos: VTODO (RFC 5545)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ PRODUCT = "-//Doable//Tasks//EN"
 HEAD = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:{PRODUCT}\r\n".encode()
 END = b"END:VCALENDAR\r\n"
 PRIORITIES = {"high": 1, "medium": 5, "low": 9}  # section 3.8.1.9
-# Text may hold no control characters but the tab; a line end has an escape of its own (section 3.3.11).
+# Text may contain no control character except the tab. A line end is escaped as `\n` (section 3.3.11).
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 LINE_END = re.compile(r"\r\n?")
-LONGEST = 75  # octets of a line, its end aside (section 3.1)
-CONTINUES = 0b1000_0000  # what the first two bits of a byte are inside of a character of UTF-8
+LONGEST = 75  # octets of a line without its line end (section 3.1)
+CONTINUES = 0b1000_0000  # the first two bits of each byte of a UTF-8 character after its first byte
 AT_ONCE = 50  # tasks; the longest take 0.05 ms each
 
 
 async def write(archive: UserArchive) -> AsyncIterator[bytes]:
-    """The calendar in pieces, none before the database has answered. Raises UnavailableError, at any piece.
+    """Write the calendar in pieces. The first piece follows the first database response.
 
-    Yields to the event loop after each slice of work.
+    Yields to the event loop after each slice of work. Raises UnavailableError, possibly after some of the pieces.
     """
     pace = Pace()
     head = HEAD
@@ -43,7 +43,7 @@ async def write(archive: UserArchive) -> AsyncIterator[bytes]:
 
 
 def todo(task: Task, owner: str) -> bytes:
-    """The VTODO of a task (section 3.6.2), folded and in UTF-8; `owner` makes its UID unique beyond this user."""
+    """Convert a task to a VTODO (section 3.6.2), folded and in UTF-8. `owner` makes the UID unique among all users."""
     return b"".join(map(fold, _lines(task, owner)))
 
 
@@ -71,15 +71,15 @@ def _lines(task: Task, owner: str) -> Iterator[str]:
 
 
 def escape(text: str) -> str:
-    """`text` as a TEXT value (section 3.3.11); control characters, which it cannot hold, become spaces."""
+    """Escape `text` as a TEXT value (section 3.3.11). Control characters are not allowed there and become spaces."""
     if not text.isprintable():
         text = CONTROLS.sub(" ", LINE_END.sub("\n", text))
-    # The backslash first, which the others bring in. Four passes in C take less time than `str.translate`.
+    # The backslash comes first, because the other escapes add backslashes. Four passes are faster than `str.translate`.
     return text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
 
 
 def fold(line: str) -> bytes:
-    """A content line with its end, folded so that no character is cut (section 3.1)."""
+    """Encode a content line with its line end; fold it between characters (section 3.1)."""
     octets = line.encode()
     if len(octets) <= LONGEST:
         return octets + b"\r\n"
@@ -90,7 +90,7 @@ def fold(line: str) -> bytes:
         while octets[end] & 0b1100_0000 == CONTINUES:
             end -= 1
         parts.append(octets[start:end])
-        start, room = end, LONGEST - 1  # after the space that a continuation begins with
+        start, room = end, LONGEST - 1  # a continuation begins with a space
     parts.append(octets[start:])
     return b"\r\n ".join(parts) + b"\r\n"
 
@@ -100,5 +100,5 @@ def _day(day: date) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    """A moment in UTC, as the database writes all of them (section 3.3.5)."""
+    """Format a time in UTC, as all times from the database are (section 3.3.5)."""
     return f"{_day(moment)}T{moment.hour:02}{moment.minute:02}{moment.second:02}Z"

@@ -1,5 +1,5 @@
--- Create the tasks of `lines` as `import_tasks` does, once for each idempotency key: see `perform_once`, whose outcomes
--- these are. The `answer` is what `import_tasks` returned, as JSON.
+-- Call `import_tasks` once for each idempotency key. `perform_once` describes the outcomes. `answer` is the result of
+-- `import_tasks`, as JSON.
 CREATE FUNCTION import_once(
     owner text, owner_email text, owner_name text, route text, key text, digest bytea, request_id text,
     lifetime interval, most_keys integer, most_bytes bigint,

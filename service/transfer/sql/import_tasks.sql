@@ -1,8 +1,9 @@
--- Create all tasks of `owner` that the JSON array `lines` holds, in UTF-8: all of them, or none. With `skip_known` a task
--- is left out when there is one, live or in the trash, with its title and `created_at`.
+-- Create the tasks of the JSON array `lines` (UTF-8) for `owner`: all of them, or none. With `skip_known`, skip a task
+-- if the owner has a live or deleted task with the same title and `created_at`.
 --
--- The outcome is `done`, or `full` or `trash_full` when there would be more live tasks than `quota`, or more deleted ones
--- than `trash_quota`; then nothing is written. `imported` is how many were created.
+-- The outcome is `done`, `full` (the import would exceed `quota`, the maximum of live tasks) or `trash_full` (it would
+-- exceed `trash_quota`, the maximum of deleted tasks). Unless it is `done`, nothing is written. `imported` counts the
+-- created tasks.
 CREATE FUNCTION import_tasks(
     owner text, owner_email text, owner_name text, quota integer, trash_quota integer, skip_known boolean, lines bytea,
     OUT outcome text, OUT imported integer
@@ -14,13 +15,13 @@ DECLARE
     line record;
     task tasks;
 BEGIN
-    -- The lock on the owner makes two imports of one file follow one another, so the second finds what the first wrote.
+    -- The lock on the owner serializes two imports of the same file, so the second one sees the tasks of the first.
     owned := lock_owner(owner, owner_email, owner_name);
     moment := greatest(clock, owned.written_at + interval '1 microsecond');
     outcome := 'done';
     imported := 0;
-    -- The planner takes an array for 100 rows, and joins on that belief would be quadratic. The window sorts once,
-    -- whatever it believes. Each row also says how many there are, so that the quotas are decided before the first.
+    -- The planner estimates 100 rows for a JSON array, so it may choose a quadratic join. A window function sorts once,
+    -- whatever the estimate is. Each row carries both totals, so that the quotas are checked before the first insert.
     FOR line IN
         SELECT fresh.*, count(*) OVER () - count(deleted_at) OVER () AS adds, count(deleted_at) OVER () AS trashes
         FROM (
@@ -53,7 +54,7 @@ BEGIN
             outcome := 'trash_full';
             RETURN;
         END IF;
-        -- Each task takes a revision of its own, in the order of the lines.
+        -- Each task gets its own revision, in the order of the lines.
         imported := imported + 1;
         task.user_id := owner;
         task.id := owned.revision + imported;
@@ -72,10 +73,10 @@ BEGIN
         task.created_at := coalesce(line.created_at, moment);
         task.updated_at := coalesce(line.updated_at, moment);
         task.version := task.id;
-        -- Nothing lies in the trash since a moment that is still to come, or no purge would ever find it.
+        -- The purge looks for deletion times in the past, so a time in the future becomes the current time.
         task.deleted_at := least(line.deleted_at, CASE WHEN line.deleted_at IS NOT NULL THEN clock END);
         task.document := CASE WHEN task.deleted_at IS NULL THEN task_document(task) END;
-        -- Name the columns: a later release may add one with a default, while this function is still called.
+        -- Name the columns: during an upgrade this function may run after a later release has added a column.
         INSERT INTO tasks (user_id, id, uid, title, title_key, description, description_key, completed, completed_at,
                            priority, tags, tag_keys, due_date, due_at, created_at, updated_at, version, deleted_at,
                            document)
