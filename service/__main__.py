@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-INTERRUPTED = 130  # the exit code after Ctrl-C: 128 and the number of SIGINT
+INTERRUPTED = 130  # the exit code after Ctrl-C: 128 plus the number of SIGINT
 
 try:
     from service import __version__, auth, database, logs, serving
@@ -24,7 +24,7 @@ try:
     from service.errors import ConfigurationError, DoableError, UnavailableError
     from service.operations import purge
     from service.serving import preflight
-except KeyboardInterrupt:  # these imports take most of a second
+except KeyboardInterrupt:  # the imports take most of a second, so Ctrl-C may arrive during them
     sys.exit(INTERRUPTED)
 
 WELCOME = """
@@ -42,17 +42,17 @@ WELCOME = """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sub-command; return the process's exit code, 1 for what the person can mend."""
+    """Run a sub-command. Return the process's exit code: 1 for an error that the operator can correct."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # no character is worth failing over, whatever the locale
+            stream.reconfigure(errors="backslashreplace")  # a locale may lack a character, which must not end a command
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
     except UnavailableError as error:
         _complain(f"{failures.explain(error)}.")
     except ConfigurationError as error:
-        _complain(*error.faults, *preflight.unknown(os.environ))  # one misspelled is one missing
+        _complain(*error.faults, *preflight.unknown(os.environ))  # a setting may be missing because it is misspelled
     except DoableError as error:
         _complain(error.detail)
     except KeyboardInterrupt:
@@ -72,37 +72,40 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="serve the API", description="Serve the API until SIGTERM or Ctrl-C.")
     run.add_argument("--development", action="store_true",
-                     help="migrate first, make a secret and a token, and start an embedded PostgreSQL where "
+                     help="migrate first, create a secret and a token, and start an embedded PostgreSQL if "
                           "DATABASE_URL is not set")  # fmt: skip
     run.set_defaults(command=_run)
 
     migrate = commands.add_parser("migrate", help="bring the database to the newest schema",
-                                  description="Apply the missing migrations; safe when two run at once.")  # fmt: skip
+                                  description="Apply the missing migrations. Several may run at the same time: they "
+                                              "take turns.")  # fmt: skip
     migrate.set_defaults(command=_migrate)
 
-    purge = commands.add_parser("purge", help="remove old tasks from the trash for good",
-                                description="Remove what has lain in the trash for more than TRASH_RETENTION_DAYS. "
-                                            "The service does so by itself once a day.")  # fmt: skip
+    purge = commands.add_parser("purge", help="delete old tasks from the trash for good",
+                                description="Delete the tasks that have been in the trash for more than "
+                                            "TRASH_RETENTION_DAYS. The service also does this by itself, once a "
+                                            "day.")  # fmt: skip
     purge.set_defaults(command=_purge)
 
     distribute = commands.add_parser("distribute", help="distribute tables and functions over a Citus cluster",
-                                     description="Distribute tables and functions with Citus, by user, all or "
-                                                 "none. What is distributed already stays as it is.")  # fmt: skip
-    distribute.add_argument("--dry-run", action="store_true", help="check everything, and print what would be run")
+                                     description="Distribute the tables and functions by user with Citus, in one "
+                                                 "transaction. Tables that are distributed already stay "
+                                                 "unchanged.")  # fmt: skip
+    distribute.add_argument("--dry-run", action="store_true", help="check everything, and only print the statements")
     distribute.set_defaults(command=_distribute)
 
     token = commands.add_parser("token", help="sign a development token",
                                 description="Sign an HS256 token with BETTER_AUTH_SECRET, or with the secret that "
-                                            "`make run` made.")  # fmt: skip
+                                            "`make run` created.")  # fmt: skip
     token.add_argument("--user", required=True, metavar="ID", help="the user's id, 1 to 255 characters")
-    token.add_argument("--email", help="the e-mail address to claim")
-    token.add_argument("--name", help="the name to claim")
-    token.add_argument("--seconds", type=int, default=3600, help="how long it is valid (default: 3600)")
+    token.add_argument("--email", help="the claim email")
+    token.add_argument("--name", help="the claim name")
+    token.add_argument("--seconds", type=int, default=3600, help="the lifetime in seconds (default: 3600)")
     token.set_defaults(command=_token)
 
     check = commands.add_parser("check", help="print the settings and try the database",
-                                description="Print what the service would run with, secrets masked, and try the "
-                                            "database.")  # fmt: skip
+                                description="Print the settings, with secrets masked, and try the database and the "
+                                            "key set.")  # fmt: skip
     check.set_defaults(command=_check)
     return parser
 
@@ -117,14 +120,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_for_development() -> int:
-    # Until the server takes over, a SIGTERM must take the database along that is being started.
+    # Until the server handles SIGTERM itself, the signal must also stop the embedded database.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.ExitStack() as stack:
         defaults = {"log_format": "text", "cors_origins": sandbox.FRONTENDS, "host": "127.0.0.1"}
         if not any(os.environ.get(name, "").strip() for name in ("BETTER_AUTH_SECRET", "BETTER_AUTH_SECRETS")):
             defaults["better_auth_secret"] = sandbox.secret()
         settings = Settings.from_environ(os.environ, **defaults)
-        listener = stack.enter_context(serving.bind(settings))  # first: a busy port must not start or migrate anything
+        listener = stack.enter_context(serving.bind(settings))  # first, so that a port in use starts no database
         defaults["cors_origins"] = sandbox.frontends(settings)
         if not settings.database_url:
             print("doable: starting the embedded PostgreSQL …", flush=True)
@@ -144,7 +147,7 @@ def _run_for_development() -> int:
 
 
 def _playground(settings: Settings, address: str) -> tuple[Playground | None, str]:
-    """The playground, if there can be one, and the line that says where it is or why it is not."""
+    """Return the playground (None if the settings allow none), and a line with its address or the reason."""
     try:
         return sandbox.playground(settings), f"  See it live in two tabs: {address}/playground\n"
     except ConfigurationError as error:
@@ -166,7 +169,7 @@ def _purge(_options: argparse.Namespace) -> int:
     logs.configure(settings)
     purged = asyncio.run(_empty_trash(settings))
     if purged is None:
-        print("doable: another process empties the trash at this moment.")
+        print("doable: another process is purging the trash right now, so this command did nothing.")
     else:
         print(f"doable: purged {purged:,} {'task' if purged == 1 else 'tasks'} deleted more than "
               f"{settings.trash_retention_days} days ago.")  # fmt: skip
@@ -194,10 +197,10 @@ def _distribute(options: argparse.Namespace) -> int:
         else:
             print(f"doable: would run {step.statement}" if options.dry_run else f"doable: distributed {step.name}.")
     if done.workers:
-        print(f"doable: {done.workers} worker {'node' if done.workers == 1 else 'nodes'} may hold the tables.")
+        print(f"doable: {done.workers} worker {'node' if done.workers == 1 else 'nodes'} can store these tables.")
     else:
-        print("doable: there is no worker node, so one node holds everything; add some with citus_add_node, then move "
-              "what is there with citus_rebalance_start.")  # fmt: skip
+        print("doable: there is no worker node, so one node holds all data; add nodes with citus_add_node, then move "
+              "data to them with citus_rebalance_start.")  # fmt: skip
     return 0
 
 
@@ -211,7 +214,7 @@ def _token(options: argparse.Namespace) -> int:
 
 
 def _check(_options: argparse.Namespace) -> int:
-    logging.getLogger("doable").addHandler(logging.NullHandler())  # the report says what the log would repeat
+    logging.getLogger("doable").addHandler(logging.NullHandler())  # the log would repeat the report
     settings, faults = preflight.read(os.environ)
     width = max(map(len, settings.masked()))
     for name, value in settings.masked().items():
@@ -220,7 +223,7 @@ def _check(_options: argparse.Namespace) -> int:
         print(f"\nWarning: {sentence}")
     wrong = list(faults.values())
     if settings.secrets or settings.key_set_url:
-        print("\nAccepted are tokens signed with")
+        print("\nThe service accepts tokens signed with")
         for line in auth.accepted(settings):
             print(f"  - {line}")
         wrong += asyncio.run(_try_key_set(settings))
@@ -231,19 +234,20 @@ def _check(_options: argparse.Namespace) -> int:
 
 
 async def _try_key_set(settings: Settings) -> list[str]:
-    """Print what the key set holds; give what is wrong with it."""
+    """Print how many keys the key set contains; return the faults."""
     keys = auth.published_keys(settings)
     if keys is None:
-        print("No key set is asked for.")
+        print("No key set is configured.")
     elif await keys.fetch():
-        print(f"The key set at {keys.url} answers with {keys.count} usable {'key' if keys.count == 1 else 'keys'}.")
+        print(f"The key set at {keys.url} contains {keys.count} usable {'key' if keys.count == 1 else 'keys'}.")
     else:
-        return [f"The key set at {keys.url} cannot be read ({keys.failure}); the service would start, and wait for it."]
+        later = "The service would start, and answer its tokens with 503 until the key set can be read."
+        return [f"The key set at {keys.url} cannot be read ({keys.failure}). {later}"]
     return []
 
 
 async def _try_database(settings: Settings) -> list[str]:
-    """Print what the database says of itself; give what is wrong with it."""
+    """Print the database's version and migration; return the faults."""
     pool = await database.connect(settings)
     try:
         if unsupported := await pool.unsupported_encoding():

@@ -1,4 +1,4 @@
-"""Composition: what the service is made of, in the order in which it comes together."""
+"""Compose the service: settings, blueprints, middleware, and the tasks that run in the background."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ MAXIMUM_BODY = 64 * 1024  # bytes
 MAXIMUM_HEADERS = 8 * 1024  # bytes, the request line included
 
 SANIC_CONFIG = {
-    "ACCESS_LOG": False,  # ours is structured
+    "ACCESS_LOG": False,  # the service writes a structured access log of its own
     "AUTO_EXTEND": False,
     "FALLBACK_ERROR_FORMAT": "json",
     "GRACEFUL_SHUTDOWN_TIMEOUT": 15.0,
-    "GRACEFUL_TCP_CLOSE_TIMEOUT": 12.0,  # for the end of an answer to a slow client; shorter than the line above
-    "KEEP_ALIVE_TIMEOUT": 75,  # longer than a balancer keeps its idle connections (60 s and less)
+    "GRACEFUL_TCP_CLOSE_TIMEOUT": 12.0,  # for slow clients to read the end of a response; shorter than the line above
+    "KEEP_ALIVE_TIMEOUT": 75,  # longer than load balancers keep idle connections (60 s or less)
     "MOTD": False,
     "REQUEST_MAX_HEADER_SIZE": MAXIMUM_HEADERS,
     "REQUEST_MAX_SIZE": MAXIMUM_BODY,
-    "RESPONSE_TIMEOUT": 25,  # before Heroku's router gives up at 30
-    "SEND_RATE": 4 * 1024,  # bytes a second that a client must take of its answer while it is waited for, on average of
+    "RESPONSE_TIMEOUT": 25,  # seconds; Heroku's router gives up after 30
+    "SEND_RATE": 4 * 1024,  # bytes per second that a slow client must read of its response, on average of SEND_TIMEOUT
     "SEND_TIMEOUT": 20.0,  # seconds
 }
 
 
 def create_app(settings: Settings, development: Landing | None = None) -> Sanic[Any, Any]:
-    """Put the service together; the landing page and the playground only where development hands them in.
+    """Compose the service. The landing page and the playground exist only if `development` contains them.
 
-    Raises ConfigurationError for settings that cannot be run with.
+    Raises ConfigurationError for invalid settings.
     """
     settings.require_issuer()
     database.credentials(settings, settings.require_database())
@@ -71,9 +71,9 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.ctx.published_keys = published_keys(settings)
     app.ctx.verifier = token_verifier(settings, app.ctx.published_keys)
     app.ctx.readiness = Readiness(app.ctx.published_keys)
-    app.ctx.expects_no_proxy = not settings.proxies_count  # until a request shows otherwise
+    app.ctx.expects_no_proxy = not settings.proxies_count  # a request that came through a proxy sets it to False
     app.ctx.background = []  # the tasks of `_background`
-    app.ctx.seat = None  # where a worker that has neighbours publishes its figures
+    app.ctx.seat = None  # where a worker publishes its metrics for the other workers, if there are any
     app.ctx.live = Hub(per_user=settings.event_streams_per_user, in_all=settings.event_streams)
     app.ctx.uploads = uploads.Uploads()
     app.ctx.unsent = unsent.Budget()
@@ -113,12 +113,12 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
 
 def _trace(app: Sanic[Any, Any]) -> None:
     try:
-        from service.web import spans  # noqa: PLC0415 - who does not trace need neither install nor load it
+        from service.web import spans  # noqa: PLC0415 - OpenTelemetry is optional
     except ImportError:
         raise ConfigurationError(
             "Tracing is on without OpenTelemetry: pip install 'doable[otel]', or set OTEL_SDK_DISABLED=true."
         ) from None
-    except ValueError:  # raised by OpenTelemetry as it is loaded
+    except ValueError:  # OpenTelemetry raises it during the import
         raise ConfigurationError("OTEL_PROPAGATORS names a propagator that is not installed.") from None
     spans.install(app)
 

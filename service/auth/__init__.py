@@ -1,4 +1,4 @@
-"""Who is calling: a token becomes an identity here, with no knowledge of the web framework or the database."""
+"""Verify access tokens and return the identity of the caller. Knows neither the web framework nor the database."""
 
 from service.auth.published import PublishedKeys
 from service.auth.tokens import RESERVED_SUBJECT, Identity, TokenVerifier

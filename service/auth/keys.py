@@ -1,4 +1,4 @@
-"""Where the keys come from. A source answers for its own family of algorithms and for no other."""
+"""The sources of verification keys: shared secrets and published key sets. Each has its own family of algorithms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.errors import InvalidTokenError
 
 VerificationKey = AllowedPublicKeys | bytes
 
-# What a key may verify when the set does not say: by its type and curve (RFC 7518 section 3.1, RFC 8037 section 3.1).
+# The algorithms of a key without `alg`, by its type and curve (RFC 7518 section 3.1, RFC 8037 section 3.1).
 ALGORITHMS_BY_TYPE: dict[tuple[str, str | None], frozenset[str]] = {
     ("OKP", "Ed25519"): frozenset({"EdDSA"}),
     ("EC", "P-256"): frozenset({"ES256"}),
@@ -26,59 +26,59 @@ MAXIMUM_KEYS = 100
 
 
 class KeySource(Protocol):
-    """Keys of one family. What is signed with another family's algorithm never sees them (RFC 8725 section 3.1)."""
+    """The keys of one family of algorithms. They never verify a token of another family (RFC 8725 section 3.1)."""
 
     @property
     def algorithms(self) -> frozenset[str]:
-        """The algorithms that this source has keys for."""
+        """The algorithms of this source's keys."""
 
     def known(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
-        """The keys at hand to verify with, without a question to anybody; empty if there may be one elsewhere.
+        """Return the known keys for a token, without I/O. Empty if the issuer may have published a new one.
 
-        Raises InvalidTokenError when there cannot be one.
+        Raises InvalidTokenError if there cannot be such a key.
         """
 
     async def find(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
-        """The keys to verify with; a signature by one of them is enough.
+        """Return the keys for a token. A signature by one of them is enough.
 
-        Raises InvalidTokenError when there is no such key, UnavailableError when there are no keys at all yet.
+        Raises InvalidTokenError if there is no such key, and UnavailableError if no keys have been fetched yet.
         """
 
     async def successors(self, algorithm: str) -> Sequence[VerificationKey]:
-        """The keys that have come in place of those at hand, for a token without an id that none of them fits.
+        """Return the keys that replace the known ones, for a token without a key id that no known key verifies.
 
-        Raises as `find` does.
+        Raises the errors of `find`.
         """
 
 
 class SharedSecret:
-    """The secret of HS256 tokens, or several of them while one is rotated."""
+    """The secret of HS256 tokens, or several secrets during a rotation."""
 
     algorithms = frozenset({"HS256"})
 
     def __init__(self, *secrets: str) -> None:
-        """Keep `secrets`, whose length and strength the settings have checked."""
+        """Store `secrets`. The settings have already checked their length and strength."""
         self._secrets = tuple(secret.encode() for secret in secrets)
 
-    def known(self, algorithm: str, key_id: str | None) -> Sequence[bytes]:  # noqa: ARG002 - they serve every id
-        """Give all secrets."""
+    def known(self, algorithm: str, key_id: str | None) -> Sequence[bytes]:  # noqa: ARG002 - secrets have no ids
+        """Return all secrets."""
         return self._secrets
 
     async def find(self, algorithm: str, key_id: str | None) -> Sequence[bytes]:
-        """Give all secrets."""
+        """Return all secrets."""
         return self.known(algorithm, key_id)
 
     async def successors(self, algorithm: str) -> Sequence[bytes]:  # noqa: ARG002 - as above
-        """Give none: secrets do not change while the service runs."""
+        """Return none, because secrets do not change while the service runs."""
         return ()
 
 
 class KeySet:
-    """The public keys that an issuer publishes (RFC 7517), by their id. Equal when the keys are."""
+    """The public keys that an issuer publishes (RFC 7517), by key id. Two sets are equal if their keys are."""
 
     def __init__(self, entries: Iterable[Any]) -> None:
-        """Keep the usable JWKs among `entries`; malformed, symmetric and foreign ones are left out."""
-        # By id; a key without one has its place in the list as its id, which no token can name.
+        """Store the usable JWKs among `entries`; skip malformed, symmetric and unsupported ones."""
+        # By id. A key without an id is stored under its position in the list, an integer that no token can name.
         self._keys: dict[str | int, dict[str, AllowedPublicKeys]] = {}
         self._source: list[Mapping[str, Any]] = []
         for place, entry in enumerate(islice(entries, MAXIMUM_KEYS)):
@@ -89,17 +89,18 @@ class KeySet:
 
     @classmethod
     def read(cls, document: object) -> KeySet:
-        """The keys of a JWKS document. Raises ValueError when it is no key set, or holds no usable key."""
+        """Read the keys of a JWKS document. Raises ValueError if it is no key set or contains no usable key."""
         listed = document.get("keys") if isinstance(document, dict) else None
         keys = cls(listed if isinstance(listed, list) else ())
         if not keys:
-            raise ValueError("no usable key in it")
+            raise ValueError("no usable key in it")  # the message goes into the log
         return keys
 
     def find(self, algorithm: str, key_id: str | None) -> AllowedPublicKeys | None:
-        """Give the key with this id for this algorithm; without an id, the only key for it. None if it is unknown.
+        """Return the key with this id for this algorithm; without an id, the only key for it. None if unknown.
 
-        Raises InvalidTokenError if the id is that of a key for another algorithm, or if an id is needed.
+        Raises InvalidTokenError if the key with this id is for another algorithm, or if the id is missing and there
+        are several keys.
         """
         if key_id is not None:
             found = self._keys.get(key_id, {})
@@ -112,25 +113,25 @@ class KeySet:
         return fitting[0] if fitting else None
 
     def __contains__(self, key_id: object) -> bool:
-        """Whether there is a key with this id."""
+        """Return whether there is a key with this id."""
         return key_id in self._keys
 
     def __len__(self) -> int:
-        """How many ids there are."""
+        """Return the number of key ids."""
         return len(self._keys)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same keys."""
+        """Return whether both contain the same keys."""
         return isinstance(other, KeySet) and self._source == other._source
 
-    __hash__ = None  # type: ignore[assignment]  # reason: that is how Python says "not hashable"
+    __hash__ = None  # type: ignore[assignment]  # reason: Python marks a class as not hashable in this way
 
 
 def _usable(entry: Any) -> dict[str, AllowedPublicKeys]:  # noqa: ANN401 - whatever an issuer publishes
-    """The public key in a JWK by the algorithms it may verify; empty for one that is not for us."""
+    """Return the public key in a JWK by algorithm; empty for a JWK that cannot verify access tokens."""
     try:
         found = {algorithm: jwt.PyJWK(entry, algorithm) for algorithm in _algorithms(entry)}
-    except Exception:  # noqa: BLE001 - one malformed key must not cost the others, however it is malformed
+    except Exception:  # noqa: BLE001 - a malformed key of any kind must not make the other keys unusable
         return {}
     return {
         algorithm: jwk.key
@@ -140,7 +141,10 @@ def _usable(entry: Any) -> dict[str, AllowedPublicKeys]:  # noqa: ANN401 - whate
 
 
 def _algorithms(entry: Any) -> frozenset[str]:  # noqa: ANN401 - whatever an issuer publishes
-    """What a JWK may verify; nothing when it is private, has an id that is no text, or serves another purpose."""
+    """Return the algorithms that a JWK may verify.
+
+    Empty if the JWK is private or symmetric, has an id that is not a string, or is meant for another use.
+    """
     purpose = entry.get("use", "sig") == "sig" and "verify" in entry.get("key_ops", ["verify"])
     if not purpose or not isinstance(entry.get("kid", ""), str) or "d" in entry or "k" in entry:
         return frozenset()

@@ -1,4 +1,4 @@
-"""An issuer's published keys, fetched without ever holding up a request that needs none of it."""
+"""Fetch and cache the keys that an issuer publishes. Only requests that need a new key wait for a fetch."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ from service.logs.outages import Outage
 
 logger = logging.getLogger("doable.auth")
 
-REFRESH_EVERY = 300.0  # seconds between two looks at an issuer that answers
-FETCH_TIMEOUT = 5.0  # seconds for all of one fetch
+REFRESH_EVERY = 300.0  # seconds between two successful fetches
+FETCH_TIMEOUT = 5.0  # seconds for one whole fetch
 MAXIMUM_SET = 64 * 1024  # bytes
-PATIENCE = 3.0  # seconds that a request may wait for the end of the cool-down
-MAXIMUM_WAITERS = 100  # requests that may do so at the same time
-FIRST_RETRY = 1.0  # seconds; doubles up to the cool-down while the issuer is away
+PATIENCE = 3.0  # seconds that a request may wait for the end of the cooldown
+MAXIMUM_WAITERS = 100  # requests that may wait for it at the same time
+FIRST_RETRY = 1.0  # seconds; doubles up to the cooldown while the issuer is unavailable
 
 
 class PublishedKeys:
-    """The keys behind a JWKS URL: kept fresh by one task, kept for a while when the issuer is away.
+    """The keys at a JWKS URL. One task refreshes them. They stay valid for a while if the issuer is unavailable.
 
-    A token with an unknown key id causes one fetch, shared by all requests that wait for it. Then unknown key ids cause
-    none for the length of the cool-down, whether that fetch succeeded or not, so random ids cannot make us hammer the
-    issuer. A key may be rotated in that time: such a token waits for the end of the cool-down if it is near, and is
-    answered 503 with Retry-After if it is not. It is not refused before the issuer was asked.
+    A token with an unknown key id causes one fetch, which all waiting requests share. During the cooldown after it,
+    unknown key ids cause no further fetch, whether the first one succeeded or not. Therefore random key ids cannot
+    flood the issuer with requests.
+
+    An issuer may publish a new key during the cooldown. A request with a token of such a key waits for the end of the
+    cooldown if it is near, and otherwise gets 503 with Retry-After. It never gets 401 before the issuer was asked.
     """
 
     def __init__(
@@ -45,21 +47,26 @@ class PublishedKeys:
         max_stale: float = 86_400.0,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """Read keys from `url`. `cooldown` and `max_stale` are in seconds; `on_change` is called when keys change."""
+        """Fetch keys from `url`.
+
+        `cooldown` is the minimum time between two fetches because of unknown key ids. `max_stale` is the time for
+        which keys stay valid while the issuer is unavailable. Both are in seconds. `on_change` is called after the
+        keys have changed.
+        """
         self.url = url
         self.algorithms = algorithms
         self.on_change = on_change
-        self.failure = ""  # why the last fetch brought no keys, in words for an operator
+        self.failure = ""  # why the last fetch failed, for the operator
         self._outage = Outage(logger, lost="key set not available", back="key set available again")
         self._cooldown = cooldown
         self._max_stale = max_stale
         self._keys = KeySet(())
         self._fetched_at = self._asked_at = float("-inf")
-        self._waiting = 0  # requests that wait for the end of the cool-down
+        self._waiting = 0  # requests that wait for the end of the cooldown
         self._fetching: asyncio.Task[bool] | None = None
 
     async def keep_fresh(self) -> NoReturn:
-        """Fetch the keys now and again, until cancelled. The issuer need not be there yet."""
+        """Fetch the keys periodically, until cancelled. Retry with growing delays while the issuer is unavailable."""
         retry = FIRST_RETRY
         while True:
             if await self.fetch():
@@ -67,10 +74,10 @@ class PublishedKeys:
             else:
                 pause, retry = retry, min(retry * 2, self._cooldown)
             self._drop_stale()
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads workers, hides nothing
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads the workers' fetches over time; needs no secret
 
     async def close(self) -> None:
-        """End the fetch that is under way, if there is one."""
+        """Cancel the running fetch, if there is one."""
         if self._fetching:
             self._fetching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -82,16 +89,16 @@ class PublishedKeys:
 
     @property
     def count(self) -> int:
-        """How many keys there are now."""
+        """The number of known keys."""
         return len(self._keys)
 
     @property
     def age(self) -> float:
-        """Seconds since the issuer last answered with keys; infinite before it first did."""
+        """Seconds since the last successful fetch; infinite before the first one."""
         return monotonic() - self._fetched_at
 
     def known(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
-        """Give the key for a token if it is at hand; nothing if the issuer may have published it since.
+        """Return the key for a token if it is known; nothing if the issuer may have published it since.
 
         Raises InvalidTokenError if there cannot be such a key.
         """
@@ -100,10 +107,10 @@ class PublishedKeys:
         return () if key is None else (key,)
 
     async def find(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
-        """Give the key for a token, asking the issuer for one that is unknown.
+        """Return the key for a token. Fetch the key set if the key is unknown.
 
-        Raises InvalidTokenError if the issuer does not publish it. Raises UnavailableError while there are no keys at
-        all, and if the key may have been published since the last fetch, but the issuer must not be asked again yet.
+        Raises InvalidTokenError if the issuer does not publish the key. Raises UnavailableError if no keys have been
+        fetched yet, or if the issuer may have published the key since the last fetch but the cooldown has not ended.
         """
         if found := self.known(algorithm, key_id):
             return found
@@ -115,9 +122,9 @@ class PublishedKeys:
         raise InvalidTokenError("unknown key id" if key_id is not None else "no key for this algorithm")
 
     async def successors(self, algorithm: str) -> Sequence[VerificationKey]:
-        """Give the key that was published in place of the one at hand, asking the issuer once in a cool-down.
+        """Return the key that replaces the known one. Fetch the key set at most once per cooldown.
 
-        Raises as `known` does.
+        Raises the errors of `known`.
         """
         if not self._is_fetching and monotonic() < self._asked_at + self._cooldown:
             return ()
@@ -127,16 +134,17 @@ class PublishedKeys:
         return after if after != before else ()
 
     async def fetch(self) -> bool:
-        """Fetch the keys now, or join the fetch that is under way; say whether it brought any."""
+        """Fetch the keys now, or wait for the running fetch. Return whether it succeeded."""
         if self._fetching is None or self._fetching.done():
             self._fetching = asyncio.create_task(self._fetch())
-        # The fetch is everybody's: one waiter that is cancelled must not take it from the others.
+        # All waiters share the fetch, so cancelling one waiter must not cancel the fetch.
         return await asyncio.shield(self._fetching)
 
     async def _ask_issuer(self) -> bool:
-        """Fetch the keys, or join the fetch under way; in the cool-down wait for its end. Say whether keys came.
+        """Fetch the keys, or wait for the running fetch; during the cooldown, wait for its end first.
 
-        Raises UnavailableError, with the seconds that are left, if that end is not near, or if too many wait already.
+        Return whether the fetch succeeded. Raises UnavailableError, with the remaining seconds, if the end of the
+        cooldown is not near or if too many requests already wait for it.
         """
         if not self._is_fetching:
             left = self._asked_at + self._cooldown - monotonic()
@@ -146,13 +154,13 @@ class PublishedKeys:
                 asked_at = self._asked_at
                 await self._wait(left)
                 if self._asked_at != asked_at and not self._is_fetching:
-                    return self._outage.cause is None  # another request that waited has asked since
+                    return self._outage.cause is None  # another waiter has fetched the keys since
             if not self._is_fetching:
                 self._asked_at = monotonic()
         return await self.fetch()
 
     async def _wait(self, left: float) -> None:
-        # The number of waiters is bounded because anybody can send a made-up key id.
+        # The number of waiters is limited, because any client can send an invented key id.
         if left > PATIENCE or self._waiting >= MAXIMUM_WAITERS:
             raise UnavailableError("keys", retry_after=ceil(left))
         self._waiting += 1
@@ -165,7 +173,7 @@ class PublishedKeys:
         try:
             async with asyncio.timeout(FETCH_TIMEOUT):
                 found = KeySet.read(msgspec.json.decode(await self._download()))
-        except Exception as error:  # noqa: BLE001 - whatever an issuer does wrong, the keys we have go on
+        except Exception as error:  # noqa: BLE001 - the known keys stay usable whatever the issuer sends
             self.failure = _cause(error)
             self._outage.failed(self.failure, url=self.url)
             return False
@@ -178,7 +186,7 @@ class PublishedKeys:
         return True
 
     async def _download(self) -> bytes:
-        import httpx  # noqa: PLC0415 - a tenth of the time to start, which those without a key set are spared
+        import httpx  # noqa: PLC0415 - slow to import, and not needed without a key set
 
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "doable"}
         async with (
@@ -193,7 +201,7 @@ class PublishedKeys:
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAXIMUM_SET:
-                    raise ValueError("larger than a key set is")
+                    raise ValueError(f"larger than {MAXIMUM_SET:,} bytes")
             return bytes(body)
 
     def _drop_stale(self) -> None:

@@ -1,4 +1,4 @@
-"""A token becomes an identity, or an error whose reason only the log gets to see (RFC 7519, RFC 8725)."""
+"""Verify access tokens (RFC 7519, RFC 8725). The reason of a refusal goes into the log only."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from service.config.parsing import ALGORITHM_ALIASES
 from service.errors import InvalidTokenError
 
 # RFC 9864's name for EdDSA with Ed25519, which PyJWT does not know. The key sets hold no other OKP keys than Ed25519.
-with contextlib.suppress(ValueError):  # it may learn the name one day
+with contextlib.suppress(ValueError):  # raised by a version of PyJWT that knows the name
     jwt.register_algorithm("Ed25519", OKPAlgorithm())
 
 # JWS compact serialisation: three parts of base64url without padding (RFC 7515 section 7.1).
 COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
-# What clients of Better Auth send by mistake, and what helps them.
+# The reason for clients of Better Auth that send the session token by mistake.
 NO_JWT = "not a JWT; a session token or cookie may have been sent, the JWT comes from GET /api/auth/token"
 MAXIMUM_TOKEN_LENGTH = 7_000
 TOO_LONG = (
     f"The access token is longer than {MAXIMUM_TOKEN_LENGTH:,} characters; remove large claims from it, such as the "
     "user's image (in Better Auth: definePayload of the jwt plugin)."
 )
-# PyJWT takes a list of names for `alg`; those of one entry here mean the same.
+# The names of `alg` that PyJWT shall accept for an algorithm: the name itself and its alias.
 NAMES = {meant: [meant, name] for name, meant in ALGORITHM_ALIASES.items()}
-# Headers that would let the token choose its own key, or change what the signature covers (RFC 8725 section 3.10).
+# Headers with which a token could choose its own key, or change what its signature covers (RFC 8725 section 3.10).
 FORBIDDEN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "enc"})
-# Better Auth's session cookie may be a JWT too, signed with a published key and with the user as its subject; only
-# its type, `better-auth.session-cache+jwt`, tells it apart (RFC 8725 section 3.11; `at+jwt` is RFC 9068's).
+# Better Auth's session cookie may also be a JWT that is signed with a published key and names the user as subject. Only
+# its type, `better-auth.session-cache+jwt`, distinguishes it (RFC 8725 section 3.11). RFC 9068 defines `at+jwt`.
 ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 MAXIMUM_KEY_ID_LENGTH = 256
 MAXIMUM_SUBJECT_LENGTH = 255
@@ -46,7 +46,7 @@ RESERVED_SUBJECT = "me"  # stands for the caller in paths
 
 
 class Identity(NamedTuple):
-    """Who a verified token speaks for, and until when (seconds since the epoch)."""
+    """The user of a verified token. `expires_at` is in seconds since the epoch."""
 
     user_id: str
     email: str | None
@@ -56,22 +56,23 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """A source of keys, and whose tokens signed with them are meant for us."""
+    """A source of keys, and the issuers and audiences of tokens that are signed with them."""
 
     source: KeySource
     issuers: tuple[str, ...] = ()  # empty: any
-    audiences: tuple[str, ...] = ()  # empty: any; else one of a token's must be among them
+    audiences: tuple[str, ...] = ()  # empty: any; otherwise a token must name one of them
 
 
 class TokenVerifier:
-    """Verifies tokens against everything that is trusted, and remembers those that passed until they expire."""
+    """Verifies tokens with the trusted keys, and caches valid tokens until they expire."""
 
     def __init__(
         self, trusted: Iterable[Trust], *, leeway: float = 10.0, user_claim: str = "sub", remembered: int = 10_000
     ) -> None:
-        """Trust `trusted`; `leeway` is how many seconds the issuer's clock and ours may differ.
+        """Verify with the sources in `trusted`.
 
-        `remembered` bounds the cache of verified tokens; 0 is none.
+        `leeway` is the allowed difference between the issuer's clock and this machine's, in seconds. `user_claim` is
+        the claim with the user's id. `remembered` is the maximum number of cached tokens; 0 turns the cache off.
         """
         self._trusted = {algorithm: trust for trust in trusted for algorithm in trust.source.algorithms}
         self._leeway = leeway
@@ -80,10 +81,10 @@ class TokenVerifier:
         self._verified: dict[bytes, Identity] = {}
 
     async def verify(self, token: str) -> Identity:
-        """The identity that `token` proves.
+        """Return the identity in `token`.
 
-        Raises InvalidTokenError for every token that is not wholly in order, UnavailableError when the keys to
-        judge it by are not there yet.
+        Raises InvalidTokenError for every invalid token, and UnavailableError if the keys for it have not been fetched
+        yet.
         """
         identity = self.recall(token)
         if identity is None:
@@ -92,7 +93,7 @@ class TokenVerifier:
         return identity
 
     def recall(self, token: str) -> Identity | None:
-        """The identity of a token that was verified before and has not expired; None for any other."""
+        """Return the identity of a cached token that has not expired; None for any other token."""
         digest = _digest(token)
         identity = self._verified.get(digest)
         if identity is not None and identity.expires_at + self._leeway <= time.time():
@@ -102,11 +103,11 @@ class TokenVerifier:
 
     @property
     def remembered(self) -> int:
-        """How many verified tokens are remembered."""
+        """The number of cached tokens."""
         return len(self._verified)
 
     def forget(self) -> None:
-        """Verify every token anew: the keys have changed."""
+        """Clear the cache, so that every token is verified again. Call it after the keys have changed."""
         self._verified.clear()
 
     def _remember(self, token: str, identity: Identity) -> None:
@@ -122,13 +123,13 @@ class TokenVerifier:
             raise InvalidTokenError("algorithm not accepted")
         keys = trust.source.known(algorithm, key_id)
         if not keys:
-            # Only a token that is in order in all else may make us ask the issuer, or wait for it.
+            # Only a token whose claims are valid may cause a request to the issuer, or wait for one.
             self._decode(token, None, algorithm, trust)
             keys = await trust.source.find(algorithm, key_id)
         for key in keys:
             with contextlib.suppress(jwt.InvalidSignatureError):
                 return self._decode(token, key, algorithm, trust)
-        if key_id is None:  # the one key of its algorithm may have been rotated
+        if key_id is None:  # the issuer may have rotated the only key of this algorithm
             self._decode(token, None, algorithm, trust)
             for key in await trust.source.successors(algorithm):
                 with contextlib.suppress(jwt.InvalidSignatureError):
@@ -136,9 +137,9 @@ class TokenVerifier:
         raise InvalidTokenError("InvalidSignatureError")
 
     def _decode(self, token: str, key: VerificationKey | None, algorithm: str, trust: Trust) -> Identity:
-        """Verify `token` with `key`; without a key check all but its signature.
+        """Verify `token` with `key`. Without a key, verify everything except the signature.
 
-        Raises jwt.InvalidSignatureError if another key may fit, InvalidTokenError if none can.
+        Raises jwt.InvalidSignatureError if the token may be valid with another key, otherwise InvalidTokenError.
         """
         try:
             claims = jwt.decode(
@@ -156,7 +157,7 @@ class TokenVerifier:
                     "verify_iss": bool(trust.issuers),
                     "require": ["exp", self._user_claim, *(["iss"] if trust.issuers else [])],
                     "verify_aud": bool(trust.audiences),
-                    "verify_sub": False,  # the user's claim is checked below, more strictly, whatever its name
+                    "verify_sub": False,  # `read_claims` checks the claim with the user's id more strictly
                     "verify_jti": False,
                     "enforce_minimum_key_length": True,
                 },
@@ -168,29 +169,32 @@ class TokenVerifier:
         except jwt.InvalidAudienceError:
             raise InvalidTokenError(f"InvalidAudienceError{_slash_apart(token, 'aud', trust.audiences)}") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            # PyJWT's own messages may quote the token; the class says enough.
+            # PyJWT's own messages may quote the token, so the log gets the name of the class only.
             raise InvalidTokenError(type(error).__name__) from None
         return read_claims(claims, self._user_claim)
 
 
 def _slash_apart(token: str, claim: str, configured: tuple[str, ...]) -> str:
-    """Say that a claim differs from the setting by a slash at its end alone, if so; the claim itself is not shown."""
+    """Return a hint if a claim differs from the setting only by a trailing slash, otherwise an empty text.
+
+    The hint does not contain the claim.
+    """
     sent = jwt.decode(token, options={"verify_signature": False}).get(claim)
     values = sent if isinstance(sent, list) else [sent]
     without = {value.rstrip("/") for value in configured}
     if not any(isinstance(value, str) and value.rstrip("/") in without for value in values):
         return ""
     setting = "JWT_ISSUER" if claim == "iss" else "JWT_AUDIENCE"
-    return f": it differs by a slash at its end alone; set {setting} as the token has it"
+    return f": it differs only by a trailing slash; set {setting} exactly as in the token"
 
 
 def read_header(token: str) -> tuple[str, str | None]:
-    """Give the algorithm, by its first name, and the key id that a token asks for.
+    """Return the algorithm (an alias is replaced by the usual name) and the key id in a token's header.
 
-    Raises InvalidTokenError for anything but a plain JWS.
+    Raises InvalidTokenError if the token is not a plain JWS.
     """
     if len(token) > MAXIMUM_TOKEN_LENGTH:
-        raise InvalidTokenError(f"{len(token)} characters long; at most {MAXIMUM_TOKEN_LENGTH} are read", TOO_LONG)
+        raise InvalidTokenError(f"{len(token)} characters long; the maximum is {MAXIMUM_TOKEN_LENGTH}", TOO_LONG)
     if not COMPACT.fullmatch(token):
         raise InvalidTokenError(NO_JWT)
     try:
@@ -200,29 +204,29 @@ def read_header(token: str) -> tuple[str, str | None]:
     if not FORBIDDEN_HEADERS.isdisjoint(header):
         raise InvalidTokenError("header parameter not accepted")
     if str(header.get("typ", "JWT")).lower() not in ACCESS_TOKEN_TYPES:
-        raise InvalidTokenError("not an access token: its type is another one")
+        raise InvalidTokenError("not an access token: another type in the header typ")
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str):
         raise InvalidTokenError("algorithm missing")
     if key_id is not None and not (
         isinstance(key_id, str) and len(key_id) <= MAXIMUM_KEY_ID_LENGTH and _printable(key_id)
     ):
-        raise InvalidTokenError("key id not usable")
+        raise InvalidTokenError("key id invalid")
     return ALGORITHM_ALIASES.get(algorithm, algorithm), key_id
 
 
 def read_claims(claims: Mapping[str, Any], user_claim: str = "sub") -> Identity:
-    """The identity in verified `claims`. Raises InvalidTokenError for what PyJWT lets pass and we do not."""
+    """Return the identity in verified `claims`. Raises InvalidTokenError for values that only PyJWT accepts."""
     for name in ("exp", "nbf", "iat"):
         if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], (int, float))):
             raise InvalidTokenError(f"claim {name} is not a number")
         if abs(claims.get(name, 0)) > LATEST_MOMENT:
-            raise InvalidTokenError(f"claim {name} is beyond the calendar")
+            raise InvalidTokenError(f"claim {name} is after the year 9999")
     subject = claims[user_claim]
     if not isinstance(subject, str) or not 1 <= len(subject) <= MAXIMUM_SUBJECT_LENGTH:
         raise InvalidTokenError(f"claim {user_claim} is not a text of 1 to 255 characters")
     if not subject.strip() or not _printable(subject):
-        raise InvalidTokenError(f"claim {user_claim} is blank or holds control characters")
+        raise InvalidTokenError(f"claim {user_claim} is blank or contains control characters")
     if subject == RESERVED_SUBJECT:
         raise InvalidTokenError(f"claim {user_claim} is the reserved word 'me'")
     return Identity(
@@ -234,15 +238,15 @@ def read_claims(claims: Mapping[str, Any], user_claim: str = "sub") -> Identity:
 
 
 def _digest(token: str) -> bytes:
-    """What the cache knows a token by: whoever reads its memory finds no token."""
+    """Return the cache key of a token. It is a hash, so that the cache contains no tokens."""
     return blake2b(token.encode(), digest_size=16).digest()
 
 
 def _printable(text: str) -> bool:
-    """Whether `text` has neither control characters nor surrogates, which neither paths nor PostgreSQL can carry."""
+    """Return whether `text` is free of control characters and surrogates. Paths and PostgreSQL cannot contain them."""
     return not any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
 
 
 def _profile(value: object, longest: int) -> str | None:
-    """A name or e-mail for the user's row; what cannot be kept is left out, since identity does not hang on it."""
+    """Return a name or e-mail address for the user's row; None if it cannot be stored, which is no error."""
     return value if isinstance(value, str) and 1 <= len(value) <= longest and _printable(value) else None

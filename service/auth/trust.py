@@ -1,4 +1,4 @@
-"""Whom the settings say to trust."""
+"""Create the token verifier that the settings describe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.config.parsing import PUBLISHED_ALGORITHMS
 
 
 def published_keys(settings: Settings) -> PublishedKeys | None:
-    """The issuer's keys, not yet fetched; None when no key set is configured, or none of its algorithms is wanted."""
+    """Return the issuer's key set, not fetched yet. None if it is not configured or its algorithms are not accepted."""
     wanted = frozenset(settings.jwt_algorithms or PUBLISHED_ALGORITHMS) & frozenset(PUBLISHED_ALGORITHMS)
     if not (settings.key_set_url and wanted):
         return None
@@ -23,21 +23,21 @@ def published_keys(settings: Settings) -> PublishedKeys | None:
 
 
 def accepted(settings: Settings) -> list[str]:
-    """Which tokens `settings` accept, a line for each family, for people to read."""
+    """Return a description of the accepted tokens, one line for each source of keys."""
     lines = []
     for trust in trusted_sources(settings, published_keys(settings)):
         names = ", ".join(sorted(trust.source.algorithms))
         count = len(settings.secrets)
         secret = "BETTER_AUTH_SECRET" if count == 1 else f"one of {count} secrets in BETTER_AUTH_SECRET"
         key = secret if isinstance(trust.source, SharedSecret) else f"the keys at {settings.key_set_url}"
-        issuers = " or ".join(trust.issuers) or "anybody"
-        audiences = " or ".join(trust.audiences) or "anybody"
-        lines.append(f"{names} with {key}, issued by {issuers}, meant for {audiences}")
+        issuer = f"issuer {' or '.join(trust.issuers)}" if trust.issuers else "any issuer"
+        audience = f"audience {' or '.join(trust.audiences)}" if trust.audiences else "any audience"
+        lines.append(f"{names} with {key}, {issuer}, {audience}")
     return lines
 
 
 def token_verifier(settings: Settings, published: PublishedKeys | None) -> TokenVerifier:
-    """What verifies tokens under `settings`, with the issuer's keys if there are any."""
+    """Return the verifier that `settings` describe, with the keys that the issuer has `published`."""
     verifier = TokenVerifier(
         trusted_sources(settings, published),
         leeway=settings.jwt_leeway,
@@ -50,7 +50,7 @@ def token_verifier(settings: Settings, published: PublishedKeys | None) -> Token
 
 
 def trusted_sources(settings: Settings, published: PublishedKeys | None) -> list[Trust]:
-    """The families of keys that `settings` trust, each with the issuers and audiences it is trusted for."""
+    """Return the trusted sources of keys, each with its issuers and audiences."""
     origin = (settings.better_auth_origin,) if settings.better_auth_origin else ()
     trusted = []
     if settings.secrets and (not settings.jwt_algorithms or "HS256" in settings.jwt_algorithms):

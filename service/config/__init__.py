@@ -1,4 +1,4 @@
-"""The settings: read from the environment once, checked once, and nowhere else."""
+"""The settings of the service. This package alone reads the environment, once, at startup."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(EnvironmentSettings):
-    """Everything that can be configured; each field is the environment variable of the same name in capitals."""
+    """All settings. Each field is the environment variable of the same name in capitals."""
 
     database_url: str = setting(
         parsing.text, "",
@@ -49,7 +49,7 @@ class Settings(EnvironmentSettings):
         parsing.web_address, "", "The address of another issuer's key set (JWKS), used instead of BETTER_AUTH_URL's."
     )
     allow_insecure_issuer: bool = setting(
-        parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
+        parsing.switch, False,  # noqa: FBT003 - the default is the second argument of every setting
         "1 allows http:// addresses of key sets in a private network, such as http://auth:3000. This removes the "
         "proof that the keys are the issuer's: anyone who controls that network can sign in as any user.",
     )  # fmt: skip
@@ -151,7 +151,7 @@ class Settings(EnvironmentSettings):
         "it, because two releases run at the same time during a deployment.",
     )  # fmt: skip
     db_pgbouncer: bool = setting(
-        parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
+        parsing.switch, False,  # noqa: FBT003 - the default is the second argument of every setting
         "1 if DATABASE_URL leads to PgBouncer (or another pooler) in transaction mode. Detected automatically if the "
         "host name contains '-pooler', as with Neon.",
     )  # fmt: skip
@@ -186,11 +186,11 @@ class Settings(EnvironmentSettings):
         "'otlp' turns tracing on, with the endpoint http://localhost:4318 if none is set; 'none' turns it off.",
     )  # fmt: skip
     otel_sdk_disabled: bool = setting(
-        parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
+        parsing.switch, False,  # noqa: FBT003 - the default is the second argument of every setting
         "1 turns tracing off, regardless of the other settings.",
     )  # fmt: skip
     trace_user_ids: bool = setting(
-        parsing.switch, False,  # noqa: FBT003 - the default, which stands second in every setting
+        parsing.switch, False,  # noqa: FBT003 - the default is the second argument of every setting
         "1 adds the user's id to traces, as `enduser.id`.",
     )  # fmt: skip
     log_level: str = setting(
@@ -214,17 +214,19 @@ class Settings(EnvironmentSettings):
         return {name: parsing.WEB_ADDRESS for name, url in addresses.items() if not parsing.is_protected(url)}
 
     def require_database(self) -> str:
-        """The database's URL. Raises ConfigurationError when there is none."""
+        """Return the database's URL. Raises ConfigurationError if it is not set."""
         if not self.database_url:
-            raise ConfigurationError("DATABASE_URL is not set; give it your PostgreSQL's URL, or try `make run`.")
+            raise ConfigurationError(
+                "DATABASE_URL is not set; set it to the URL of your PostgreSQL database, or use `make run`."
+            )
         return self.database_url
 
     def require_issuer(self) -> None:
-        """Raise ConfigurationError when no way to trust a token is configured, or an algorithm has no key."""
+        """Raise ConfigurationError if no source of keys is configured, or if an algorithm has no key."""
         if not (self.secrets or self.key_set_url):
             raise ConfigurationError(
-                "No token could be trusted: set BETTER_AUTH_URL to where Better Auth is served, or BETTER_AUTH_SECRET "
-                "to the secret that signs your tokens."
+                "No source of keys is set, so no token could be verified; set BETTER_AUTH_URL to the address of Better "
+                "Auth, or BETTER_AUTH_SECRET to the secret that signs your tokens."
             )
         for algorithm in self.jwt_algorithms:
             if algorithm in SHARED_ALGORITHMS and not self.secrets:
@@ -236,12 +238,12 @@ class Settings(EnvironmentSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The secrets of HS256 tokens, the one that signs first."""
+        """The secrets of HS256 tokens. The first one signs."""
         return tuple(dict.fromkeys((*self.better_auth_secrets, *parsing.split_secrets(self.better_auth_secret))))
 
     @property
     def key_set_url(self) -> str:
-        """Where the key set is; empty when none is configured. Better Auth's default path is /api/auth/jwks."""
+        """The address of the key set; empty if none is configured. Better Auth's default path is /api/auth/jwks."""
         if self.jwt_jwks_url or not self.better_auth_url:
             return self.jwt_jwks_url
         path = urlsplit(self.better_auth_url).path
@@ -249,18 +251,22 @@ class Settings(EnvironmentSettings):
 
     @property
     def is_traced(self) -> bool:
-        """Whether requests are traced, by OpenTelemetry's own variables."""
+        """Whether OpenTelemetry's own variables turn tracing on."""
         endpoint = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint
         wanted = self.otel_traces_exporter or ("otlp" if endpoint else "none")
         return wanted == "otlp" and not self.otel_sdk_disabled
 
     @property
     def better_auth_origin(self) -> str:
-        """What Better Auth's tokens name as issuer and audience: its origin, without the path."""
+        """The issuer and the audience in Better Auth's tokens: its origin, without the path."""
         parts = urlsplit(self.better_auth_url)
         return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
     @property
     def pool_size(self) -> int:
-        """Connections one worker may hold: workers x pool x 2 overlapping releases fit in `db_connections`."""
+        """The number of connections in one worker's pool.
+
+        During a deployment two releases run at the same time. The pools of all workers of both use at most
+        `db_connections`.
+        """
         return max(1, self.db_connections // (2 * self.web_concurrency))

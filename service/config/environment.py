@@ -17,13 +17,13 @@ def setting(parse: Callable[[str], Any], default: Any, help_text: str, *, secret
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSettings:
-    """The base of a dataclass whose fields are settings; each is the environment variable of its name in capitals."""
+    """The base class of settings. Each field is the environment variable of the same name in capitals."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], **defaults: str) -> Self:
-        """Read the settings; `defaults` (by field name) stand in for variables that are unset or blank.
+        """Read the settings. `defaults` (by field name) replace variables that are unset or blank.
 
-        Raises ConfigurationError with a sentence for each faulty variable; it names the variable, never its value.
+        Raises ConfigurationError with a sentence for each invalid variable. It names the variable, never its value.
         """
         settings, faults = cls.read(environ, **defaults)
         if faults:
@@ -32,9 +32,9 @@ class EnvironmentSettings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str], **defaults: str) -> tuple[Self, dict[str, str]]:
-        """Read the settings as `from_environ` does, and give the faults beside them: a sentence for each variable.
+        """Read the settings as `from_environ` does. Return them, and a sentence for each invalid variable, by name.
 
-        In the settings a faulty variable has its default.
+        An invalid variable has its default in the settings.
         """
         defaults = cls._implied(environ) | defaults
         values: dict[str, Any] = {}
@@ -67,7 +67,7 @@ class EnvironmentSettings:
         return {}
 
     def masked(self) -> dict[str, str]:
-        """Every setting by its variable's name, for people to read; secrets show only whether they are set."""
+        """Return every setting as text, by its variable's name. Secrets show only whether they are set."""
         return {
             field.name.upper(): _show(value, secret=field.metadata["secret"] and value != field.default)
             for field in dataclasses.fields(self)

@@ -1,4 +1,4 @@
-"""Browser origins: one way to read them, for the setting and for the `Origin` header.
+"""Parse browser origins, for the setting CORS_ORIGINS and for the `Origin` header.
 
 https://html.spec.whatwg.org/multipage/browsers.html#concept-origin
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
-WITHOUT_HOST = frozenset({"about", "blob", "data", "file", "javascript"})  # browsers send `null` for their pages
+WITHOUT_HOST = frozenset({"about", "blob", "data", "file", "javascript"})  # their pages have the origin `null`
 ORIGIN = re.compile(
     r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]\\%,]+)(?::0*([1-9]\d{0,4}))?", re.ASCII | re.IGNORECASE
 )
@@ -26,59 +26,60 @@ PATTERN = re.compile(r"[a-z0-9-]*\*[a-z0-9-]*")
 ANY_LABEL = "[a-z0-9-]{1,63}"
 INVALID_HOST = "its host is neither a domain name nor an IP address"
 MAXIMUM_PORT = 65_535
-MAXIMUM_ORIGIN = 300  # characters: a scheme, the 253 of the longest host name, a port
+MAXIMUM_ORIGIN = 300  # characters: a scheme, a host name of at most 253, a port
 
 
 def normalise(text: str) -> str:
-    """Return `text` as browsers write an origin: lower case, IDNA host, no default port.
+    """Return the origin in `text` in the form that browsers send: lower case, IDNA host, no default port.
 
-    Raises ValueError with the reason when it is not the origin of one site.
+    Raises ValueError with the reason if `text` is not the origin of one site.
     """
     scheme, host, port = _split(text)
     return _join(scheme, _host(scheme, host), port)
 
 
 def setting(text: str) -> str:
-    """Return one entry of the allow-list, normalised. It may end in one slash and may hold one `*`.
+    """Return one entry of the allow-list, normalised. It may end in one slash and may contain one `*`.
 
-    The `*` stands for a part of the host's first label, or for all of it, and never for a dot. It is for https:// and
-    http:// alone. Raises ValueError with the reason.
+    The `*` matches a part of the host's first label, or the whole label, and never a dot. It is allowed only with
+    https:// and http://. Raises ValueError with the reason if the entry is invalid.
     """
     text = text.removesuffix("/")
     if text == "*":
-        raise ValueError("'*' would let every website call; list the origins of your own")
+        raise ValueError("'*' would allow every website to call the API; list the origins of your own pages")
     if text.lower() == "null":
         raise ValueError(
-            "'null' is the origin of sandboxed frames and local files of any author; serve the page by http"
+            "'null' is the origin of sandboxed frames and local files of any author; serve the page over http"
         )
     scheme, host, port = _split(text)
     if "*" not in host:
         return _join(scheme, _host(scheme, host), port)
     first, _, parent = host.lower().partition(".")
     if scheme not in DEFAULT_PORTS or not PATTERN.fullmatch(first) or "*" in parent or not parent:
-        raise ValueError("'*' may stand once, in the first label of an https:// host, as in https://*.example.com")
+        raise ValueError("'*' is allowed once, in the first label of an https:// host, as in https://*.example.com")
     parent = _host(scheme, parent)
     if _is_open(parent, anyone=first == "*"):
         raise ValueError(
-            f"anybody can have a host under {parent}; write more of yours, as in https://my-app-*.vercel.app"
+            f"anyone can register a host under {parent}; write a part of your own name, as in "
+            "https://my-app-*.vercel.app"
         )
     return _join(scheme, f"{first}.{parent}", port)
 
 
 class AllowList:
-    """The origins whose pages may read answers."""
+    """The origins whose pages may read responses."""
 
     def __init__(self, entries: Iterable[str]) -> None:
-        """Take entries as `setting` returns them."""
+        """Store `entries`, which `setting` must have normalised."""
         listed = frozenset(entries)
         self._origins = frozenset(entry for entry in listed if "*" not in entry)
         patterns = (re.escape(entry).replace(r"\*", ANY_LABEL) for entry in sorted(listed - self._origins))
         self._patterns = [re.compile(pattern) for pattern in patterns]
 
     def allows(self, origin: str) -> bool:
-        """Return whether the value of an `Origin` header is on the list. What cannot be read is not."""
+        """Return whether the value of an `Origin` header is on the list. An invalid value is not."""
         if origin in self._origins:
-            return True  # browsers send it normalised
+            return True  # the usual case, because browsers send normalised origins
         if len(origin) > MAXIMUM_ORIGIN:
             return False
         try:
@@ -95,7 +96,7 @@ def _split(text: str) -> tuple[str, str, str]:
     scheme, host, port = found[1].lower(), found[2], found[3] or ""
     if scheme in WITHOUT_HOST:
         raise ValueError(
-            f"browsers send 'null' for the pages of {scheme}:, which anybody can write; serve the page by http"
+            f"browsers send 'null' for pages of {scheme}:, and anyone can create such pages; serve the page over http"
         )
     if port and int(port) > MAXIMUM_PORT:
         raise ValueError(f"a port is a number from 1 to {MAXIMUM_PORT}")
@@ -107,7 +108,7 @@ def _join(scheme: str, host: str, port: str) -> str:
 
 
 def _host(scheme: str, host: str) -> str:
-    """Return the host as browsers write it. Raises ValueError for what no host name can be."""
+    """Return the host in the form that browsers send. Raises ValueError if it is not a valid host."""
     host = host.lower()
     try:
         if host.startswith("["):
@@ -117,7 +118,7 @@ def _host(scheme: str, host: str) -> str:
         labels = host.split(".")
         if scheme in DEFAULT_PORTS and labels[-1].isdigit():
             return str(ipaddress.IPv4Address(host))
-    except ValueError:  # idna's own errors are of this kind too
+    except ValueError:  # idna's own errors are subclasses of it
         raise ValueError(INVALID_HOST) from None
     if not all(map(LABEL.fullmatch, labels)):
         raise ValueError(INVALID_HOST)
@@ -125,16 +126,16 @@ def _host(scheme: str, host: str) -> str:
 
 
 def _is_open(parent: str, *, anyone: bool) -> bool:
-    """Return whether `parent` is a public suffix, under which anybody can have a host (https://publicsuffix.org).
+    """Return whether `parent` is a public suffix, under which anyone can register a host (https://publicsuffix.org).
 
     The suffixes of hosting platforms, such as vercel.app, count only if `anyone` is true, which means that the label is
-    `*` alone: preview deployments share a part of their label, as in my-app-git-main-my-team.vercel.app.
+    `*` alone. The labels of one app's preview deployments share a part, as in my-app-git-main-my-team.vercel.app.
     """
     return bool(_suffixes(only_icann=not anyone).is_public(parent))
 
 
 @cache
 def _suffixes(*, only_icann: bool) -> PublicSuffixList:
-    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - it takes 2 MB and a moment, and few need it
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - it needs 2 MB and time to load, and few deployments need it
 
     return PublicSuffixList(only_icann=only_icann, accept_unknown=False)

@@ -1,4 +1,4 @@
-"""Find environment variables that were meant to be settings of the service, but are none."""
+"""Find environment variables that look like misspelled settings of the service."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-# A variable with one of these beginnings is most likely meant for the service.
+# A variable with one of these prefixes is most likely meant for the service.
 PREFIXES = (
     "AUTH_FAILURE", "BETTER_AUTH_", "CORS_", "DB_", "EVENT_STREAM", "JWKS_", "JWT_", "LOG_", "METRICS_", "MIGRATION",
     "RATE_LIMIT", "TASK_", "TOKEN_CACHE", "TRACE_", "TRASH_",
 )  # fmt: skip
-# Variables that Better Auth itself reads, from an environment that the two may share.
+# Variables that Better Auth itself reads. Both services may share an environment.
 BETTER_AUTH_OWN = re.compile(r"BETTER_AUTH_(TRUSTED_ORIGINS|API_KEY|API_URL|KV_URL|TELEMETRY\w*)")
-# Docker and Kubernetes announce a neighbour called `db` in variables of this form.
+# Docker and Kubernetes set variables of this form for another service, such as one with the name `db`.
 SERVICE_LINK = re.compile(r"\w+_(SERVICE_(HOST|PORT\w*)|PORT_\d+_(TCP|UDP)\w*)")
-ALIKE = 0.88  # of difflib's ratio: CORS_ORIGIN and DATABASEURL are, TEST_DATABASE_URL is not
-SHORTEST = 6  # characters; shorter names resemble too many others
+ALIKE = 0.88  # minimum ratio of difflib: it includes CORS_ORIGIN and DATABASEURL, but not TEST_DATABASE_URL
+SHORTEST = 6  # minimum number of characters; shorter names resemble too many others
 
 
 def unknown_settings(environ: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
     """Return the variables of `environ` that look like settings but are not in `known`.
 
-    Each comes with the known name that resembles it most, or an empty text. Values are never looked at, except to
-    tell a service link by its `tcp://`.
+    The value is the most similar known name, or an empty text. The function reads no values, except to recognise a
+    service link by its `tcp://`.
     """
     found = {}
     for name in sorted(set(environ) - set(known)):

@@ -1,7 +1,7 @@
-"""Traces: what is being done, handed over to OpenTelemetry, which sends it from a thread of its own.
+"""Send traces with OpenTelemetry, from a thread of its own.
 
-Nothing imports this module unless tracing is on; it needs the extra `doable[otel]`. What to sample, which headers say
-where a trace began, and how the collector is reached, the SDK reads from its own standard variables.
+This module needs the extra `doable[otel]`, and is imported only if tracing is on. The SDK reads the sampling, the
+propagation headers and the collector's address from its own standard variables.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ __all__ = ["Exporter", "add_trace_id", "current", "extract", "tracer"]
 
 logger = logging.getLogger("doable.tracing")
 
-UNNAMED = "unknown_service"  # how the SDK calls a service that OTEL_SERVICE_NAME does not name
-FLUSH_WITHIN = 2.0  # seconds that the last spans have when the process stops
-QUIET = 60.0  # seconds between two lines about spans that could not be sent
+UNNAMED = "unknown_service"  # the SDK's name for a service without OTEL_SERVICE_NAME
+FLUSH_WITHIN = 2.0  # seconds to send the last spans when the process stops
+QUIET = 60.0  # seconds between two log entries about spans that could not be sent
 
-# The span of what is done at this moment. All requests of a connection share one context (Sanic serves them in one
-# task), so whoever sets it also clears it.
+# The current span. All requests of a connection share one context, because Sanic handles them in one task. Therefore
+# the code that sets the span must also reset it.
 current: ContextVar[Span | None] = ContextVar("current", default=None)
 
-tracer = trace.get_tracer("doable", __version__)  # it makes nothing but empty spans until an exporter is open
+tracer = trace.get_tracer("doable", __version__)  # it creates only empty spans until an exporter is open
 
 
 class Exporter:
-    """What sends one process's spans."""
+    """The exporter of one process's spans."""
 
     def __init__(self) -> None:
-        """Read the SDK's variables, which warns of those that it cannot use. Nothing is started yet."""
+        """Read the SDK's variables. The SDK logs a warning for each that it cannot use. Start nothing yet."""
         self._sender = OTLPSpanExporter()
         self._provider: TracerProvider | None = None
 
     def open(self) -> None:
-        """Start to send. Call it in the worker: the thread that sends would not survive a fork."""
+        """Start the thread that sends spans. Call this in the worker, because the thread does not survive a fork."""
         resource = Resource.create()
         if str(resource.attributes[SERVICE_NAME]).startswith(UNNAMED):
             resource = resource.merge(Resource({SERVICE_NAME: "doable"}))
@@ -59,33 +59,36 @@ class Exporter:
         complaints.propagate = False
 
     def close(self) -> None:
-        """Send what is left, and wait for that no longer than FLUSH_WITHIN."""
+        """Send the last spans, for at most FLUSH_WITHIN seconds."""
         if self._provider is not None:
-            # The SDK would wait for half a minute, and has no way to say otherwise.
+            # The SDK itself waits up to 30 seconds, and has no setting for that.
             last = Thread(target=self._provider.shutdown, daemon=True)
             last.start()
             last.join(FLUSH_WITHIN)
 
 
 class Complaints(logging.Handler):
-    """Says in one line a minute at most what OpenTelemetry says in two for each batch that it cannot send."""
+    """A log handler that passes on at most one of OpenTelemetry's own log entries per minute.
+
+    OpenTelemetry itself logs two entries for each batch that it cannot send.
+    """
 
     def __init__(self) -> None:
-        """Say the first one at once."""
+        """Log the first entry immediately."""
         super().__init__(logging.WARNING)
         self._said_at = float("-inf")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log what is wrong, unless something was wrong a moment ago."""
+        """Log the reason in `record`, unless an entry was logged in the last minute."""
         if monotonic() - self._said_at >= QUIET:
             self._said_at = monotonic()
-            logger.warning("traces are not sent as they should be", extra={FIELDS: {"reason": record.getMessage()}})
+            logger.warning("traces could not be sent", extra={FIELDS: {"reason": record.getMessage()}})
 
 
 def add_trace_id(record: logging.LogRecord) -> bool:
-    """Let a log record tell of the trace that it belongs to: a filter that lets everything pass."""
+    """Add the id of the current trace to a log record. As a logging filter, it returns True for every record."""
     span = current.get()
-    if span and getattr(span, "end_time", None) is None:  # what a request has started may live on without it
+    if span and getattr(span, "end_time", None) is None:  # a task that a request started may outlive the request
         trace_id = format_trace_id(span.get_span_context().trace_id)
         setattr(record, FIELDS, {**getattr(record, FIELDS, {}), "trace_id": trace_id})
     return True

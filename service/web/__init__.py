@@ -1,1 +1,1 @@
-"""Everything HTTP that is not a route: requests, authentication, validation, problems, answers, OpenAPI."""
+"""The HTTP layer without the routes: requests, authentication, validation, problems, responses, OpenAPI."""

@@ -1,20 +1,22 @@
-"""What a 404 for an unknown path says to those who guessed it: constant sentences, chosen by the path alone."""
+"""Choose the detail of a 404 for an unknown path: a constant sentence that depends on the path alone."""
 
 from __future__ import annotations
 
 import re
 
-NO_ROUTE = "There is no such route; see /docs for those that exist."
-ROOT = "There is no page here: this is an API. Tasks are at /api/me/tasks, and /docs describes all routes."
-VERSION = "There is no version in paths: tasks are at /api/me/tasks, and /docs describes all routes."
-SIGN_IN = "Nobody signs in here: send such requests to your auth server, and its token to /api/me/tasks."
-WITHOUT_USER = "There is no such route: did you mean {}? The path names the user, and 'me' is the token's; see /docs."
+NO_ROUTE = "There is no such route; see /docs for all routes."
+ROOT = "This path has no page. Tasks are at /api/me/tasks, and /docs describes all routes."
+VERSION = "Paths contain no version: tasks are at /api/me/tasks, and /docs describes all routes."
+SIGN_IN = "This API has no sign-in: send such requests to your auth server, and its token to /api/me/tasks."
+WITHOUT_USER = (
+    "There is no such route: did you mean {}? The path must name the user; 'me' stands for the token's user. See /docs."
+)
 OF_A_TASK = "There is no such route: did you mean {}, with the task's id? See /docs for all routes."
 SIMILAR = "There is no such route: did you mean {}? See /docs for all routes."
 
 VERSIONED = re.compile(r"v\d{1,3}", re.ASCII)
 AUTH = frozenset({"auth", "login", "logout", "register", "session", "sign-in", "sign-up", "signin", "signup", "token"})
-# Words of other APIs, and the path that each stands for. A user may have one as an id, unlikely as that is.
+# Words in paths of other APIs, and the path of this API. A user id may equal such a word, but that is unlikely.
 NOUNS = {
     "tasks": "/api/me/tasks",
     "task": "/api/me/tasks",
@@ -31,7 +33,7 @@ NOUNS = {
     "export": "/api/me/export",
     "import": "/api/me/import",
 }
-# Words that other APIs put behind a task's id, and the path that each stands for.
+# Words that other APIs put after a task's id, and the path of this API.
 VERBS = {
     "toggle": "/api/me/tasks/{task_id}/complete",
     "completed": "/api/me/tasks/{task_id}/complete",
@@ -43,12 +45,15 @@ VERBS = {
 
 
 def is_misplaced(segment: str) -> bool:
-    """Return whether a path has this word where its user should be, so that no 403 explains what is wrong."""
+    """Return whether `segment`, in the place of the user's id, shows that the path is that of another API.
+
+    Such a path gets a 404 with a hint, because a 403 would not explain the mistake.
+    """
     return segment.lower() in NOUNS or segment.lower() in AUTH or VERSIONED.fullmatch(segment.lower()) is not None
 
 
 def for_path(path: str) -> str:
-    """Return the sentence for a path that is no route, or that names no user. It never quotes the path."""
+    """Return the detail for a path that matches no route, or that names no user. It never quotes the path."""
     words = [word for word in path.lower().split("/") if word]
     is_api = words[:1] == ["api"]
     first, second, _, verb, *_ = [*words[is_api:], "", "", "", ""]

@@ -1,4 +1,4 @@
-"""Every error that leaves this service: one table, one shape, one place (RFC 9457)."""
+"""Translate every error into a problem response (RFC 9457), from one table."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from service.web.request import ApiRequest
 logger = logging.getLogger("doable.errors")
 
 MEDIA_TYPE = "application/problem+json"
-INDEX = re.compile(r"\[\d+\]")  # of an item in the name of a field, as in tasks[3].title
+INDEX = re.compile(r"\[\d+\]")  # the index of an item in a field's name, as in tasks[3].title
 
 
 class Problem(NamedTuple):
-    """One kind of error: its stable code, its status, its title, and when it happens (for the docs)."""
+    """One kind of error: its stable code, its status, its title, and when it occurs (for the documentation)."""
 
     code: str
     status: int
@@ -125,7 +125,7 @@ PROBLEMS = {
     )
 }  # fmt: skip
 
-# The domain's errors, most specific first.
+# The code of each domain error.
 CODES: dict[type[errors.DoableError], str] = {
     errors.UnsupportedMediaTypeError: "unsupported_media_type",
     errors.MalformedInputError: "malformed_json",
@@ -149,28 +149,28 @@ CODES: dict[type[errors.DoableError], str] = {
     errors.UnavailableError: "service_unavailable",
 }
 
-# What Sanic itself raises, by status, with our words: its own may quote the request.
+# Code and detail of the errors that Sanic raises, by status. Sanic's own messages may quote the request.
 FRAMEWORK = {
     400: ("bad_request", "The request is not valid HTTP/1.1, or its framing is ambiguous."),
     404: ("not_found", hints.NO_ROUTE),
-    405: ("method_not_allowed", "This route does not take this method; see the Allow header."),
+    405: ("method_not_allowed", "This route does not support this method; see the Allow header."),
     408: ("request_timeout", "The request took too long to arrive; try again."),
     413: (
         "payload_too_large",
         (
-            "The request is too large: a body may have 64 KiB (a batch 1 MiB, an import 32 MiB), the headers 8 KiB, of "
-            "which an access token may have 7,000 characters."
+            "The request is too large; the maximum is 64 KiB for a body (a batch: 1 MiB, an import: 32 MiB), 8 KiB for "
+            "all headers together, and 7,000 characters for an access token."
         ),
     ),
-    417: ("expectation_failed", "Only 'Expect: 100-continue' is understood."),
+    417: ("expectation_failed", "The only supported expectation is 'Expect: 100-continue'."),
     503: ("service_unavailable", errors.UnavailableError.detail),
 }
 CLIENT_CLOSED_REQUEST = 499
-INTERNAL = "Something went wrong on our side; the request_id tells us where to look."
+INTERNAL = "The service failed because of a bug; report the request_id."
 
 
 class Fault(msgspec.Struct):
-    """One thing that is wrong, with one field, parameter or line of what was sent."""
+    """One fault of one field, parameter or line of the input."""
 
     field: Annotated[str, msgspec.Meta(examples=["title"])]
     message: Annotated[str, msgspec.Meta(examples=["is required"])]
@@ -180,31 +180,32 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The body of every error: RFC 9457's members, plus `code`, `errors` and `request_id`."""
 
     type: Annotated[str, msgspec.Meta(description="The code as a URN.")]
-    title: Annotated[str, msgspec.Meta(description="The code in a few words.")]
+    title: Annotated[str, msgspec.Meta(description="A short name of the problem, constant for each code.")]
     status: Annotated[int, msgspec.Meta(ge=400, le=599, description="The HTTP status.")]
     detail: Annotated[str, msgspec.Meta(description="One sentence for people: what is wrong and what to do.")]
-    code: Annotated[str, msgspec.Meta(description="What programs decide by; it never changes its meaning.")]
+    code: Annotated[str, msgspec.Meta(description="The problem's code, for programs. Its meaning never changes.")]
     errors: (
         Annotated[list[Fault], msgspec.Meta(min_length=1, description="One for each field that breaks its rule.")]
         | UnsetType
     ) = UNSET
     current: (
-        Annotated[msgspec.Raw, msgspec.Meta(description="The task as it is now, where it is not as was expected.")]
+        Annotated[msgspec.Raw, msgspec.Meta(description="The current task, if it is not at the expected version.")]
         | UnsetType
     ) = UNSET
     index: (
-        Annotated[int, msgspec.Meta(ge=0, description="Which operation of a batch cannot be done, counted from 0.")]
+        Annotated[int, msgspec.Meta(ge=0, description="The number of the failed operation in a batch, from 0.")]
         | UnsetType
     ) = UNSET
-    error: (
-        Annotated[ProblemDetails, msgspec.Meta(description="What that operation would be answered by itself.")]
-        | UnsetType
-    ) = UNSET
-    request_id: Annotated[str, msgspec.Meta(description="The X-Request-ID of this answer; it finds the log's lines.")]
+    error: Annotated[ProblemDetails, msgspec.Meta(description="The problem of the failed operation.")] | UnsetType = (
+        UNSET
+    )
+    request_id: Annotated[
+        str, msgspec.Meta(description="The X-Request-ID of this response. The log entries of the request contain it.")
+    ]
 
 
 def details(problem: Problem, detail: str, request_id: str, error: BaseException | None = None) -> ProblemDetails:
-    """The body that tells of `problem`, and what `error` knows beside it: faults of input, a task, an operation."""
+    """Return the body for `problem`, with what `error` adds: invalid fields, the current task, a failed operation."""
     faults = [Fault(*fault) for fault in error.messages] if isinstance(error, errors.InvalidInputError) else UNSET
     failed = error if isinstance(error, errors.BatchFailedError) else None
     return ProblemDetails(
@@ -222,17 +223,17 @@ def details(problem: Problem, detail: str, request_id: str, error: BaseException
 
 
 def of_operation(error: errors.DoableError, request_id: str) -> ProblemDetails:
-    """The problem of one operation among others, as its own route would answer it."""
+    """Return the problem of one operation of a batch, as the route of that operation would return it."""
     return details(PROBLEMS[CODES[type(error)]], error.detail, request_id, error)
 
 
 def response(request: ApiRequest, problem: Problem, detail: str, error: BaseException | None = None) -> HTTPResponse:
-    """The answer for `problem`, with what the HTTP standards ask beside it."""
+    """Return the response for `problem`, with the headers that the HTTP standards require."""
     headers = {}
     if problem.challenge:
         headers["WWW-Authenticate"] = problem.challenge
     if problem.status == 503:  # noqa: PLR2004 - an HTTP status
-        # Spread over a few seconds, so that everybody who waited does not come back in the same one.
+        # A random delay, so that the clients do not all retry in the same second.
         headers["Retry-After"] = str(random.randint(1, 3))  # noqa: S311 - no secret
     if isinstance(error, errors.UnavailableError) and error.retry_after:
         headers["Retry-After"] = str(error.retry_after)
@@ -247,7 +248,7 @@ def response(request: ApiRequest, problem: Problem, detail: str, error: BaseExce
 
 
 async def answer(request: ApiRequest, error: BaseException) -> HTTPResponse:
-    """Turn any exception into its problem; the full cause of what is not the client's doing goes to the log."""
+    """Return the problem response for any exception. Log the full cause of errors that the client did not cause."""
     if isinstance(error, errors.DoableError) and type(error) in CODES:
         problem, detail = PROBLEMS[CODES[type(error)]], error.detail
         request.failure = getattr(error, "reason", None) or getattr(error, "kind", None) or problem.code

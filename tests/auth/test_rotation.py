@@ -84,7 +84,7 @@ async def test_the_commands_of_the_guide_rotate_a_secret(launch, settings, unuse
         assert response.status_code == (200 if name in accepted else 401)
     checked = launch([*DOABLE, "check"], **variables)
     assert await checked.exit_code() == 0, checked.stderr
-    line = "  - HS256 with one of 2 secrets in BETTER_AUTH_SECRET, issued by anybody, meant for anybody"
+    line = "  - HS256 with one of 2 secrets in BETTER_AUTH_SECRET, any issuer, any audience"
     assert (line in checked.stdout.splitlines()) == (len(accepted) == 2)
     assert not any(secret in checked.stdout for secret in secrets.values())
 
@@ -92,4 +92,4 @@ async def test_the_commands_of_the_guide_rotate_a_secret(launch, settings, unuse
 def test_the_guide_shows_what_checking_prints():
     guide = (ROOT / "docs/how-to/rotate-a-secret.md").read_text()
     assert len(COMMANDS) == 4
-    assert "- HS256 with one of 2 secrets in BETTER_AUTH_SECRET, issued by anybody, meant for anybody" in guide
+    assert "- HS256 with one of 2 secrets in BETTER_AUTH_SECRET, any issuer, any audience" in guide

@@ -282,7 +282,7 @@ def test_white_space_round_a_secret_does_not_make_it_longer():
 
 def test_the_secret_that_better_auth_publishes_is_refused_as_such():
     assert len(BETTER_AUTH_DEFAULT_SECRET.encode()) >= 32, "or its length would refuse it"
-    with pytest.raises(ConfigurationError, match="published default"):
+    with pytest.raises(ConfigurationError, match=r"Better Auth's default"):
         settings(better_auth_secret=BETTER_AUTH_DEFAULT_SECRET)
 
 

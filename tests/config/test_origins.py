@@ -91,7 +91,7 @@ def test_what_only_a_setting_may_be_is_no_origin_in_a_header(text):
 def test_a_refused_entry_is_named_with_the_reason(entry, reason):
     with pytest.raises(ConfigurationError) as refused:
         Settings.from_environ({"CORS_ORIGINS": f"https://app.example.com, {entry} ,https://b.example.com"})
-    assert f"entry '{entry}' is none: " in refused.value.detail
+    assert f"entry '{entry}' is invalid: " in refused.value.detail
     assert reason in refused.value.detail
 
 
@@ -99,7 +99,7 @@ def test_a_password_in_an_entry_is_not_printed():
     with pytest.raises(ConfigurationError) as refused:
         Settings.from_environ({"CORS_ORIGINS": "https://hans:pass-word@app.example.com"})
     assert "pass-word" not in refused.value.detail
-    assert "entry with a user is none" in refused.value.detail
+    assert "entry with a user is invalid" in refused.value.detail
 
 
 @pytest.mark.parametrize(

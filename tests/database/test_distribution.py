@@ -113,8 +113,8 @@ FROM pg_dist_object JOIN pg_proc ON pg_proc.oid = objid ORDER BY proname
 """
 AT_WORK = [("users", "id", 1), ("tasks", "user_id", 1), ("idempotency_keys", "user_id", 1)]
 ALONE = (
-    "doable: there is no worker node, so one node holds everything; add some with citus_add_node, then move "
-    "what is there with citus_rebalance_start."
+    "doable: there is no worker node, so one node holds all data; add nodes with citus_add_node, then move "
+    "data to them with citus_rebalance_start."
 )
 PARTS = ["task_document"]  # take no owner
 NAMES = [
@@ -279,9 +279,9 @@ async def test_it_says_how_many_worker_nodes_may_hold_the_tables_on_the_stand_in
     ):
         await stand_in.execute("INSERT INTO pg_dist_node (groupid, nodename, isactive, shouldhaveshards) "
                                "VALUES ($1, $2, $3, $4)", group, name, active, shards)  # fmt: skip
-    assert await distribute() == [*DONE, "doable: 2 worker nodes may hold the tables."]
+    assert await distribute() == [*DONE, "doable: 2 worker nodes can store these tables."]
     await stand_in.execute("UPDATE pg_dist_node SET isactive = false WHERE nodename = 'a'")
-    assert (await distribute())[-1] == "doable: 1 worker node may hold the tables."
+    assert (await distribute())[-1] == "doable: 1 worker node can store these tables."
 
 
 async def test_migrations_have_a_url_of_their_own_and_this_uses_it_too_on_the_stand_in(stand_in, distribute, url):

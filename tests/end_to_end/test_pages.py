@@ -81,7 +81,7 @@ NOT_RUN = {
         "$ doable distribute": CITUS,
     },
     "rotate-a-secret.md": {
-        "NEW=$(openssl": ROTATED, "export BETTER_AUTH_SECRET=": ROTATED, "Accepted are tokens": ROTATED,
+        "NEW=$(openssl": ROTATED, "export BETTER_AUTH_SECRET=": ROTATED, "The service accepts tokens": ROTATED,
     },
     "run-several-machines.md": {"events {}": SEVERAL, "export DATABASE_URL=": SEVERAL, "for i in 1 2 3": SEVERAL},
     "run-with-docker.md": {"docker ": DOCKER},

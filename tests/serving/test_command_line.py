@@ -210,7 +210,7 @@ async def test_checking_tells_how_many_keys_there_are_or_why_none(launch, settin
 
     checked = launch([*DOABLE, "check"], **variables)
     assert await checked.exit_code() == 0
-    assert f"\n{where} answers with 1 usable key.\n" in checked.stdout
+    assert f"\n{where} contains 1 usable key.\n" in checked.stdout
 
     issuer.head = b"HTTP/1.1 404 Not Found"
     refused = launch([*DOABLE, "check"], **variables)
@@ -219,7 +219,10 @@ async def test_checking_tells_how_many_keys_there_are_or_why_none(launch, settin
     alone = launch([*DOABLE, "check"], **variables)
     assert await alone.exit_code() == 1
     for process, why in ((refused, "status 404"), (alone, "ConnectError")):
-        said = f"doable: {where} cannot be read ({why}); the service would start, and wait for it.\n"
+        said = (
+            f"doable: {where} cannot be read ({why}). The service would start, and answer its tokens with 503 until "
+            "the key set can be read.\n"
+        )
         assert process.stderr.endswith(said)
 
 
@@ -385,7 +388,9 @@ async def test_a_terminal_of_another_encoding_is_no_reason_to_fail(launch):
     process = launch([*DOABLE, "check"], PYTHONIOENCODING="ascii", HOST="ü", BETTER_AUTH_SECRET=SECRET)
     assert await process.exit_code() == 1
     assert re.search(r"^HOST +\\xfc$", process.stdout, re.MULTILINE)
-    assert process.stderr == "doable: DATABASE_URL is not set; give it your PostgreSQL's URL, or try `make run`.\n"
+    assert process.stderr == (
+        "doable: DATABASE_URL is not set; set it to the URL of your PostgreSQL database, or use `make run`.\n"
+    )
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ class TestAllOrNothing:
         response = await send(alice, create(), complete(live), failing(live, deleted), create())
         body = refusal(response, 422, "batch_failed")
         assert body["index"] == 2
-        assert body["detail"].startswith("Nothing was done, because operation 2 (counted from 0) cannot be: ")
+        assert body["detail"].startswith("No operation took effect, because operation 2 (counted from 0) failed: ")
         assert body["detail"].endswith(body["error"]["detail"])
         assert (body["error"]["status"], body["error"]["code"]) == error
         assert body["error"]["request_id"] == body["request_id"]
@@ -478,7 +478,7 @@ class TestLimits:
         body = refusal(
             await alice.post(f"{alice.path}/batch", content=content, headers=headers), 413, "payload_too_large"
         )
-        assert "a batch 1 MiB" in body["detail"]
+        assert "a batch: 1 MiB" in body["detail"]
 
     async def test_a_long_body_is_not_read_before_the_token_is(self, exchange, refusal):
         (answer,) = await exchange(

@@ -1,8 +1,7 @@
 """The API's description in OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0).
 
-The tables in `tasks`, `batches`, `sync`, `trash`, `users` and `public` name the operations. What these take and answer
-comes from the types that validate requests, and what they refuse from the table of problems, so nothing is said twice.
-A new route needs one entry.
+The `openapi` module of each noun lists its operations. The schemas come from the types that validate requests, and the
+errors from the table of problems, so nothing is stated twice. A new route needs one entry.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ OPERATIONS: Operations = (
 REFERENCE = "#/components/schemas/{name}"
 TEXT = {"schema": {"type": "string"}}
 PARAMETER = re.compile(r"{(\w+)}")
-# What no type can say: at most one of the two is set.
+# A rule that msgspec's types cannot express: at most one of the two fields is set.
 EXCLUSIVE = {
     "properties": {"due_date": {"type": "string"}, "due_at": {"type": "string"}},
     "required": ["due_date", "due_at"],
@@ -47,7 +46,7 @@ EXCLUSIVE = {
 
 
 def document() -> dict[str, Any]:
-    """The whole description, as a JSON value."""
+    """Return the whole OpenAPI document as a JSON value."""
     kinds = [answer.kind for operation in OPERATIONS.values() for answer in operation.answers.values() if answer.kind]
     kinds += [operation.body.kind for operation in OPERATIONS.values() if operation.body]
     schemas, components = msgspec.json.schema_components([*kinds, ProblemDetails], ref_template=REFERENCE)
@@ -151,7 +150,7 @@ def _body(body: Body, media_types: frozenset[str], schemas: dict[Any, Any]) -> d
 
 
 def _give_types(schema: Any) -> None:  # noqa: ANN401 - any JSON
-    """Say of every choice of words that it is a string, which msgspec leaves out and code generators miss."""
+    """Add `type: string` to every enumeration in place. msgspec omits it, and code generators need it."""
     if isinstance(schema, dict):
         if isinstance(schema.get("enum"), list):
             schema.setdefault("type", "string")
@@ -163,7 +162,7 @@ def _give_types(schema: Any) -> None:  # noqa: ANN401 - any JSON
 
 
 def _links() -> dict[str, Any]:
-    """From a new task to the operations on it."""
+    """Return the links from a new task to the operations on it."""
     parameters = {"user_id": "$request.path.user_id", "task_id": "$response.body#/id"}
     return {
         operation.id: {"operationId": operation.id, "parameters": parameters}

@@ -1,4 +1,4 @@
-"""What the description says once: the preamble, the path's parameters and the headers of answers."""
+"""The parts of the OpenAPI document that all operations share: description, path parameters, headers, security."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from service import __version__
 from service.web.openapi import refusals
 
 DESCRIPTION = f"""
-Tasks of many users, each of whom sees only their own.
+The tasks of many users. Each user sees only their own.
 
-**Who you are.** Send the token of your auth server as `Authorization: Bearer <token>`. In a path, `{{user_id}}` is the
-token's own user; `me` stands for it.
+**Authentication.** Send the token of your auth server as `Authorization: Bearer <token>`. In a path, `{{user_id}}` is
+the token's own user; `me` stands for it.
 
-**Every answer** carries `X-Request-ID`: yours, if you sent one of at most 128 letters, digits, `.`, `_` and `-`.
-`HEAD` and `OPTIONS` work wherever `GET` does. Moments leave in UTC, `2026-12-24T17:00:00.000000Z`, and enter with any
-offset; finer than microseconds is cut off. Lengths count Unicode code points after trimming. A field or parameter that
-is not known is refused by name; fields that only the service sets are ignored in requests, so you may send back what
-you read.
+**Responses.** Every response has the header `X-Request-ID`. It repeats yours, if you sent one of at most 128 letters,
+digits, `.`, `_` and `-`. `HEAD` and `OPTIONS` work wherever `GET` works.
 
-**Every error** is a problem (RFC 9457) in `application/problem+json`. Decide by its `code`.
+**Values.** Responses contain timestamps in UTC: `2026-12-24T17:00:00.000000Z`. Requests may use any offset; digits
+beyond microseconds are cut off. Lengths count Unicode code points after trimming. An unknown field or parameter gets
+422, which names it. Fields that only the service sets are ignored in requests, so you may send back a task as you read
+it.
+
+**Errors.** Every error is a problem (RFC 9457) in `application/problem+json`. Use its `code` in programs.
 
 <details><summary>All codes</summary>
 
@@ -47,12 +49,12 @@ TAGS = [
 
 IN_PATH: dict[str, dict[str, Any]] = {
     "user_id": {
-        "description": "The token's own user, or `me`. Any other is answered 403.",
+        "description": "The id of the token's own user, or `me`. Any other id gets 403.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         "example": "me",
     },
     "task_id": {
-        "description": "The task's id. What cannot be an id is answered as a task that does not exist.",
+        "description": "The task's id. A value that cannot be an id gets 404.",
         "schema": {"type": "integer", "format": "int64", "minimum": 1},
         "example": 42,
     },
@@ -61,38 +63,41 @@ IN_PATH: dict[str, dict[str, Any]] = {
 
 READ: dict[str, dict[str, Any]] = {
     "If-Match": {
-        "description": "The ETag of the task as you know it. If the task has another by now, nothing is written: 412. "
-        "A weak ETag never matches; where a proxy weakens them send `if_version` in the body.",
+        "description": "The ETag of the task as you read it. If the task has another ETag by now, the write gets 412 "
+        "and changes nothing. A weak ETag never matches; if a proxy weakens ETags, send `if_version` in the body "
+        "instead.",
         "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]*"( *, *"[!#-~]*")*)$'},
         "example": '"7"',
     },
     "If-None-Match": {
-        "description": "The ETag of the answer that you have. If it still holds, the answer is 304, without a body.",
+        "description": "The ETag of a response that you have. If it is still current, the response is 304, without a "
+        "body.",
         "schema": {"type": "string"},
         "example": '"7"',
     },
 }
 
 READ["Idempotency-Key"] = {
-    "description": "A word of your own for this write, 1 to 255 printable ASCII characters. For 24 hours the same key "
-    "and body get the first answer again, with `Idempotency-Replayed: true`, and nothing is written twice.",
+    "description": "A key that you choose for this write, 1 to 255 printable ASCII characters. For 24 hours, another "
+    "request with the same key and body gets the first response again, with `Idempotency-Replayed: true`, and writes "
+    "nothing.",
     "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
 }
 
 HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
-        "description": "The request's id, in the service's log too: the client's own, if it is fit for that.",
+        "description": "The request's id: the client's own, if it is valid. The service's log entries contain it too.",
         "required": True,
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
     },
     "ETag": {
-        "description": "Of one task: its version in quotes. Of a list or counts: changes whenever they may "
-        "(RFC 9110 section 8.8.3).",
+        "description": "The entity tag (RFC 9110 section 8.8.3). Of one task: its version in quotes. Of a list or of "
+        "counts: changes with every write that may change them.",
         "required": True,
         "schema": {"type": "string", "pattern": '^"[0-9a-f.-]+"$'},
     },
     "Content-Disposition": {
-        "description": "A name for the file (RFC 6266).",
+        "description": "The suggested file name (RFC 6266).",
         "required": True,
         "schema": {"type": "string"},
     },
@@ -102,19 +107,21 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "format": "uri-reference"},
     },
     "Link": {
-        "description": 'The next page, `<…>; rel="next"` (RFC 8288). Left out on the last one.',
+        "description": 'The next page, `<…>; rel="next"` (RFC 8288). Missing on the last page.',
         "schema": {"type": "string"},
     },
     "X-Total-Count": {
-        "description": "How many tasks match in all. Sent for `count=true`.",
+        "description": "The number of all matching tasks. Sent if `count=true`.",
         "schema": {"type": "integer", "minimum": 0},
     },
     "RateLimit": {
-        "description": "How many requests are left, and for how many seconds. Not sent where there is no limit.",
+        "description": "The number of remaining requests, and the seconds until the limit resets. Missing if there is "
+        "no limit.",
         "schema": {"type": "string"},
     },
     "RateLimit-Policy": {
-        "description": "How many requests a user may make in how many seconds. Not sent where there is no limit.",
+        "description": "The maximum number of requests per user, and the window in seconds. Missing if there is no "
+        "limit.",
         "schema": {"type": "string"},
     },
     "WWW-Authenticate": {
@@ -122,12 +129,12 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Retry-After": {
-        "description": "After how many seconds to try again.",
+        "description": "The number of seconds until the next try.",
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     },
     "Allow": {
-        "description": "The methods that this path takes.",
+        "description": "The methods that this path supports.",
         "required": True,
         "schema": {"type": "string"},
     },
@@ -138,6 +145,6 @@ SECURITY_SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "The token that your auth server gives a signed-in user.",
+        "description": "The access token that your auth server issues to a signed-in user.",
     },
 }

@@ -1,4 +1,4 @@
-"""The problems table as OpenAPI responses: every error of an operation, with an example of each."""
+"""Describe the problems of an operation as OpenAPI responses, with an example of each."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SAMPLES: Mapping[str, errors.DoableError] = {
     ),
 }
 HEADERS = {405: "Allow", 429: "Retry-After", 503: "Retry-After"}
-# No operation's own: these are what is answered where there is no operation.
+# The problems of requests that match no operation.
 ELSEWHERE = ("not_found", "method_not_allowed")
 
 
 def responses(codes: Iterable[str]) -> dict[str, Any]:
-    """The responses for the problems `codes`, by status; problems that share a status are told apart by examples."""
+    """Return the OpenAPI responses for the problems `codes`, by status. Each problem of a status has an example."""
     by_status: dict[int, list[Problem]] = defaultdict(list)
     for code in codes:
         by_status[PROBLEMS[code].status].append(PROBLEMS[code])
@@ -39,7 +39,7 @@ def responses(codes: Iterable[str]) -> dict[str, Any]:
 
 
 def components() -> dict[str, Any]:
-    """An example of each problem, and the responses that belong to no operation."""
+    """Return an example of each problem, and the responses that belong to no operation."""
     return {
         "examples": {
             code: {"summary": problem.title, "description": problem.when, "value": _example(problem)}
@@ -50,7 +50,7 @@ def components() -> dict[str, Any]:
 
 
 def table() -> str:
-    """All problems as a table in CommonMark."""
+    """Return a table of all problems in CommonMark."""
     rows = (f"| {problem.status} | `{problem.code}` | {problem.when} |" for problem in PROBLEMS.values())
     return "\n".join(("| status | code | when |", "|---|---|---|", *rows))
 

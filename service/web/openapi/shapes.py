@@ -1,4 +1,4 @@
-"""The words that the tables of operations are written in, and the problems that many operations share."""
+"""The types in which operations are described, and the problems that many operations share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-# What every route can answer, and what every route behind a token can.
+# The problems of every route, of every route that needs a token, and of every such route with a body.
 ANYWHERE = ("bad_request", "request_timeout", "payload_too_large", "expectation_failed", "internal_error")
 OWNED = (
     *ANYWHERE, "invalid_request", "authentication_required", "invalid_token", "forbidden", "rate_limited",
@@ -14,7 +14,7 @@ OWNED = (
 )  # fmt: skip
 WITH_BODY = (*OWNED, "malformed_json", "unsupported_media_type", "validation_error")
 
-# The task that examples show.
+# The task in all examples.
 EXAMPLE = {
     "id": 42,
     "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04",
@@ -34,9 +34,9 @@ EXAMPLE = {
 
 
 class Answer(NamedTuple):
-    """An answer that is no problem: its body's type (None for no body), an example, and the names of its headers.
+    """A successful response: the type of its body (None for no body), an example, and the names of its headers.
 
-    With `links` it tells which operations take what it holds (OpenAPI's Link Objects).
+    If `links` is true, the response links to the operations on the task that it contains (OpenAPI's Link Objects).
     """
 
     description: str
@@ -45,16 +45,16 @@ class Answer(NamedTuple):
     headers: tuple[str, ...] = ()
     media_types: tuple[str, ...] = ("application/json",)
     links: bool = False
-    others: tuple[str, ...] = ()  # media types of text forms of the same
+    others: tuple[str, ...] = ()  # media types of the same content as text
 
 
 class Body(NamedTuple):
-    """What a request's body must be, with examples by what they do."""
+    """A request's body: its type, and its examples, each under a name that says what it does."""
 
     kind: type[Struct]
     examples: dict[str, object]
     required: bool = True
-    others: tuple[str, ...] = ()  # media types of text forms of the same
+    others: tuple[str, ...] = ()  # media types of the same content as text
 
 
 class Operation(NamedTuple):
