@@ -56,7 +56,7 @@ CREATE TABLE tasks (
     document        text,
     PRIMARY KEY (user_id, id),
     CONSTRAINT tasks_uid UNIQUE (user_id, uid),
-    CONSTRAINT tasks_check CHECK (completed = (completed_at IS NOT NULL) AND (due_date IS NULL OR due_at IS NULL))
+    CONSTRAINT tasks_check CHECK (due_date IS NULL OR due_at IS NULL)
 ) WITH (fillfactor = 80);
 CREATE INDEX tasks_trash ON tasks (user_id, deleted_at, id) WHERE deleted_at IS NOT NULL;
 

@@ -63,7 +63,7 @@ asyncio.run(down())
 CONSTRAINTS = {
     "idempotency_keys_pkey": "PRIMARY KEY (user_id, route, key)",
     "idempotency_keys_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
-    "tasks_check": "CHECK (((completed = (completed_at IS NOT NULL)) AND ((due_date IS NULL) OR (due_at IS NULL))))",
+    "tasks_check": "CHECK (((due_date IS NULL) OR (due_at IS NULL)))",
     "tasks_pkey": "PRIMARY KEY (user_id, id)",
     "tasks_uid": "UNIQUE (user_id, uid)",
     "tasks_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
