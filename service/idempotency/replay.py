@@ -15,37 +15,38 @@ from typing import TypeVar
 
 from sanic import HTTPResponse
 
-from service.database.scoping import UserScope
 from service.errors import FieldError, InvalidInputError
-from service.idempotency.models import AnswerQuota, Attempt, IdempotencyKey, KeyedWrites
+from service.idempotency.models import AnswerQuota, Attempt, KeyedScope
 from service.web.request import ApiRequest
 
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 LARGE = 1024 * 1024  # bytes of a body that is not hashed on the event loop
 KEYS_KEPT = 10_000  # of one user, within 24 hours
-Own = TypeVar("Own", bound=UserScope)
+Own = TypeVar("Own")
+Keyed = TypeVar("Keyed", bound=KeyedScope)
 
 
 def once(
-    request: ApiRequest, own: Own, effect: Callable[[Own | KeyedWrites], Awaitable[HTTPResponse]]
+    request: ApiRequest, own: Own, keyed: type[Keyed], effect: Callable[[Own | Keyed], Awaitable[HTTPResponse]]
 ) -> Awaitable[HTTPResponse]:
-    """What `effect` answers; to a request whose key was answered already, the same answer again, byte for byte.
+    """Return the response of `effect`; to a request that was answered under its key before, the same response again.
 
-    `effect` writes through what it is given: the caller's `own`, or what has the same methods and writes under the key.
-    Raises InvalidInputError for a key that cannot be one, and what `KeyedWrites` does.
+    `effect` writes through the object that it is given: the caller's `own`, or for a request with a key a `keyed` one,
+    which has the same methods.
+    Raises InvalidInputError for a key that cannot be one, and the errors of `KeyedScope`.
     """
     if request.method != "POST" or "idempotency-key" not in request.headers:
         return effect(own)
-    return _once(request, effect)
+    return _once(request, keyed, effect)
 
 
-async def _once(request: ApiRequest, effect: Callable[[KeyedWrites], Awaitable[HTTPResponse]]) -> HTTPResponse:
+async def _once(
+    request: ApiRequest, keyed: type[Keyed], effect: Callable[[Keyed], Awaitable[HTTPResponse]]
+) -> HTTPResponse:  # fmt: skip
     quota = AnswerQuota(KEYS_KEPT, request.settings.idempotency_bytes)
     attempt = Attempt(_route(request), _key(request), await _digest(request), request.request_id, quota)
     caller = request.caller
-    writes = IdempotencyKey.objects.for_user(
-        caller.user_id, attempt, using=request.database, email=caller.email, name=caller.name
-    )
+    writes = keyed(caller.user_id, request.database, attempt, email=caller.email, name=caller.name)
     response = await effect(writes)
     if writes.replayed:
         response.headers["Idempotency-Replayed"] = "true"

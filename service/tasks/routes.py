@@ -13,8 +13,8 @@ from sanic import Blueprint, HTTPResponse
 
 from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
-from service.idempotency.models import KeyedWrites
 from service.tasks import listing, schemas
+from service.tasks.keyed import KeyedTasks
 from service.tasks.writes import UserTasks
 from service.web import conditions, moments, paging, parameters, responses, unsent
 from service.web.request import ApiRequest
@@ -62,10 +62,10 @@ async def create_task(request: ApiRequest) -> HTTPResponse:
     conditions.refuse(request, "to create a task once, send an Idempotency-Key")
     draft = schemas.read_draft(request.json_body)
 
-    async def create(tasks: UserTasks | KeyedWrites) -> HTTPResponse:
+    async def create(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
         return responses.created(await tasks.create(draft, quota=request.settings.task_quota), tasks.user_id)
 
-    return await replay.once(request, request.tasks, create)
+    return await replay.once(request, request.tasks, KeyedTasks, create)
 
 
 @blueprint.delete("/", unquote=True)
@@ -118,12 +118,12 @@ async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     completed, if_version = schemas.read_completion(request.json_body)
     expected = conditions.expected(request, if_version)
 
-    async def complete(tasks: UserTasks | KeyedWrites) -> HTTPResponse:
+    async def complete(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
         if completed is None:
             return responses.task(await tasks.toggle(task_id, expected))
         return responses.task(await tasks.complete(task_id, completed, expected))
 
-    return await replay.once(request, request.tasks, complete)
+    return await replay.once(request, request.tasks, KeyedTasks, complete)
 
 
 @blueprint.delete("/<task_id:str>", unquote=True)

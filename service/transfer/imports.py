@@ -10,10 +10,10 @@ from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
 from service.idempotency import replay
-from service.idempotency.models import KeyedWrites
 from service.tasks.writes import UserTasks
 from service.transfer.formats import document, lines, table
 from service.transfer.uploads import Room, Uploads
+from service.transfer.writes import KeyedImport
 from service.web import conditions, media_types, parameters, responses
 from service.web.protocol import DeadlineProtocol
 from service.web.request import ApiRequest
@@ -56,13 +56,13 @@ async def import_tasks(request: ApiRequest) -> HTTPResponse:
         sent = parameters.read(request.query_string, ImportParameters)
         async with uploads.turn(request.caller.user_id), request.heavy():
             tasks, count = await lines.validate(read(request.body))
-            return await replay.once(request, request.tasks, _adding(request, sent, tasks, count))
+            return await replay.once(request, request.tasks, KeyedImport, _adding(request, sent, tasks, count))
 
 
 def _adding(
     request: ApiRequest, sent: ImportParameters, tasks: bytearray, count: int
-) -> Callable[[UserTasks | KeyedWrites], Awaitable[HTTPResponse]]:
-    async def add(own: UserTasks | KeyedWrites) -> HTTPResponse:
+) -> Callable[[UserTasks | KeyedImport], Awaitable[HTTPResponse]]:
+    async def add(own: UserTasks | KeyedImport) -> HTTPResponse:
         quotas, skip = request.quotas, sent.on_conflict == "skip"
         return responses.json_value(Imported(*await own.add_all(tasks, count, quotas=quotas, skip_known=skip)))
 

@@ -10,10 +10,12 @@ from msgspec import Struct
 from service.database.functions import call
 from service.database.scoping import Connection
 from service.errors import TaskQuotaError, TrashFullError
+from service.idempotency.models import KeyedScope
 from service.tasks.batch.writes import Quotas
 
 # The array is sent as bytes: in a Python `str`, a single emoji makes every character take four bytes.
 IMPORT = call("import_tasks", 7)
+IMPORT_ONCE = call("import_once", 14)
 
 
 class Added(NamedTuple):
@@ -40,16 +42,16 @@ async def add_tasks(  # noqa: PLR0913 - the arguments of the database function
     TrashFullError if the owner would have more live or deleted tasks than `quotas` allow.
     """
     row = await connection.call(IMPORT, *owner, *quotas, skip_known, tasks)
-    return read(row["outcome"], row["imported"], count, quotas)
+    return _added(row["outcome"], row["imported"], count, quotas)
 
 
-def read(outcome: str, imported: int, count: int, quotas: Quotas) -> Added:
-    """Convert a row of `import_tasks` to the result of an import of `count` tasks. Raises the errors of `add_tasks`."""
-    if outcome == "full":
-        raise TaskQuotaError(quotas.tasks)
-    if outcome == "trash_full":
-        raise TrashFullError(quotas.trash)
-    return Added(imported, count - imported)
+class KeyedImport(KeyedScope):
+    """The tasks of one user, imported under one idempotency key."""
+
+    async def add_all(self, tasks: bytearray, count: int, *, quotas: Quotas, skip_known: bool) -> Added:
+        """Import as `add_tasks` does. Raises its errors."""
+        answer = msgspec.json.decode(await self._once(IMPORT_ONCE, *quotas, skip_known, tasks), type=_Answer)
+        return _added(answer.outcome, answer.imported, count, quotas)
 
 
 class _Answer(Struct):
@@ -59,7 +61,10 @@ class _Answer(Struct):
     imported: int
 
 
-def read_answer(answer: str, count: int, quotas: Quotas) -> Added:
-    """Convert the JSON `answer` of `import_once` as `read` converts a row."""
-    kept = msgspec.json.decode(answer, type=_Answer)
-    return read(kept.outcome, kept.imported, count, quotas)
+def _added(outcome: str, imported: int, count: int, quotas: Quotas) -> Added:
+    """Convert the result of `import_tasks`. Raises the errors of `add_tasks`."""
+    if outcome == "full":
+        raise TaskQuotaError(quotas.tasks)
+    if outcome == "trash_full":
+        raise TrashFullError(quotas.trash)
+    return Added(imported, count - imported)

@@ -11,25 +11,27 @@ DECLARE
     owned users;
     keys bigint;
     bytes bigint;
-    expired_keys bigint;
-    expired_bytes bigint;
+    expired_keys bigint := 0;
+    expired_bytes bigint := 0;
     added bigint;
 BEGIN
     -- A user whose first request wrote nothing gets a row too: the key must belong to one.
     owned := lock_owner(owner, NULL, NULL);
-    WITH expired AS (
-        DELETE FROM idempotency_keys AS old
-        WHERE old.user_id = owner AND old.created_at <= since
-          AND ((old.route, old.key) = (keep_answer.route, keep_answer.key) OR old.created_at <= (
-              SELECT max(oldest.created_at) FROM (
-                  SELECT known.created_at FROM idempotency_keys AS known
-                  WHERE known.user_id = owner AND known.created_at <= since
-                  ORDER BY known.created_at LIMIT 100
-              ) AS oldest
-          ))
-        RETURNING old.size
-    )
-    SELECT count(*), coalesce(sum(expired.size), 0) INTO expired_keys, expired_bytes FROM expired;
+    IF EXISTS (SELECT FROM idempotency_keys AS old WHERE old.user_id = owner AND old.created_at <= since) THEN
+        WITH expired AS (
+            DELETE FROM idempotency_keys AS old
+            WHERE old.user_id = owner AND old.created_at <= since
+              AND ((old.route, old.key) = (keep_answer.route, keep_answer.key) OR old.created_at <= (
+                  SELECT max(oldest.created_at) FROM (
+                      SELECT known.created_at FROM idempotency_keys AS known
+                      WHERE known.user_id = owner AND known.created_at <= since
+                      ORDER BY known.created_at LIMIT 100
+                  ) AS oldest
+              ))
+            RETURNING old.size
+        )
+        SELECT count(*), coalesce(sum(expired.size), 0) INTO expired_keys, expired_bytes FROM expired;
+    END IF;
     INSERT INTO idempotency_keys (user_id, route, key, body_digest, request_id, answer, created_at)
     VALUES (owner, route, key, digest, request_id, answer, clock)
     RETURNING size INTO added;

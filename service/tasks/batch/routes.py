@@ -11,10 +11,10 @@ from sanic import Blueprint, HTTPResponse
 
 from service.errors import DoableError, InvalidInputError
 from service.idempotency import replay
-from service.idempotency.models import KeyedWrites
 from service.tasks.batch import schemas as operations
 from service.tasks.batch.schemas import MAXIMUM_OPERATIONS
 from service.tasks.batch.writes import Operation, Outcome
+from service.tasks.keyed import KeyedTasks
 from service.tasks.writes import UserTasks
 from service.web import conditions, responses
 from service.web.problems import ProblemDetails, of_operation
@@ -47,12 +47,12 @@ async def perform_batch(request: ApiRequest) -> HTTPResponse:
     conditions.refuse(request, "in a batch an operation takes 'if_version'")
     valid = [operation for operation in sent if isinstance(operation, Operation)]
 
-    async def perform(tasks: UserTasks | KeyedWrites) -> HTTPResponse:
+    async def perform(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
         done = await tasks.perform(valid, atomic=atomic, quotas=request.quotas)
-        answered = tasks.answered if isinstance(tasks, KeyedWrites) else request.request_id
+        answered = tasks.answered if isinstance(tasks, KeyedTasks) else request.request_id
         return responses.json_value(BatchResults([*_results(sent, iter(done), answered)]))
 
-    return await replay.once(request, request.tasks, perform)
+    return await replay.once(request, request.tasks, KeyedTasks, perform)
 
 
 async def _body(request: ApiRequest) -> bytes:

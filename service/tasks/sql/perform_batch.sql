@@ -23,27 +23,27 @@ BEGIN
         IF operation.id > coalesce(before, 0) THEN
             SELECT 'missing' AS outcome, NULL::bigint AS task_version, NULL AS document INTO done;
         ELSIF operation.verb = 'create' THEN
-            SELECT * INTO done FROM create_task(
+            done := create_task(
                 owner, owner_email, owner_name, quota, operation.uid, operation.title, operation.title_key,
                 operation.description, operation.description_key, coalesce(operation.completed, false),
                 coalesce(operation.priority, 0::smallint), coalesce(operation.tags, '{}'),
                 coalesce(operation.tag_keys, '{}'), operation.due_date, operation.due_at);
         ELSIF operation.verb = 'update' THEN
-            SELECT * INTO done FROM update_task(
+            done := update_task(
                 owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, operation.title,
                 operation.title_key, 'description' = ANY (operation.columns), operation.description,
                 operation.description_key, operation.completed, operation.priority, operation.tags, operation.tag_keys,
                 'due_date' = ANY (operation.columns), operation.due_date, 'due_at' = ANY (operation.columns),
                 operation.due_at);
         ELSIF operation.verb = 'complete' THEN
-            SELECT * INTO done FROM complete_task(
+            done := complete_task(
                 owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded,
                 operation.completed);
         ELSIF operation.verb = 'delete' THEN
-            SELECT * INTO done FROM delete_task(
+            done := delete_task(
                 owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, trash_quota);
         ELSE
-            SELECT * INTO done FROM restore_task(owner, owner_email, owner_name, operation.id, quota);
+            done := restore_task(owner, owner_email, owner_name, operation.id, quota);
         END IF;
         outcomes := outcomes || done.outcome;
         versions := versions || done.task_version;

@@ -18,7 +18,7 @@ BEGIN
     IF outcome <> 'new' THEN
         RETURN;
     END IF;
-    SELECT * INTO done FROM perform_batch(owner, owner_email, owner_name, quota, trash_quota, atomic, operations);
+    done := perform_batch(owner, owner_email, owner_name, quota, trash_quota, atomic, operations);
     answered := request_id;
     -- As JSON within JSON, the documents stay as they are to the last byte.
     answer := json_build_object(

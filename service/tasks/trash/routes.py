@@ -11,8 +11,8 @@ from sanic import Blueprint, HTTPResponse
 
 from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
-from service.idempotency.models import KeyedWrites
 from service.tasks import listing, schemas
+from service.tasks.keyed import KeyedTasks
 from service.tasks.trash.writes import UserTrash
 from service.web import conditions, cursors, paging, parameters, responses, unsent, validation
 from service.web.request import ApiRequest
@@ -76,10 +76,10 @@ async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Give a deleted task back."""
     _refuse_conditions(request)
 
-    async def restore(trash: UserTrash | KeyedWrites) -> HTTPResponse:
+    async def restore(trash: UserTrash | KeyedTasks) -> HTTPResponse:
         return responses.task(await trash.restore(task_id, quota=request.settings.task_quota))
 
-    return await replay.once(request, request.trash, restore)
+    return await replay.once(request, request.trash, KeyedTasks, restore)
 
 
 @blueprint.delete("/<task_id:str>", unquote=True)

@@ -14,7 +14,7 @@ BEGIN
     IF outcome <> 'new' THEN
         RETURN;
     END IF;
-    SELECT * INTO done FROM import_tasks(owner, owner_email, owner_name, quota, trash_quota, skip_known, lines);
+    done := import_tasks(owner, owner_email, owner_name, quota, trash_quota, skip_known, lines);
     answered := request_id;
     answer := json_build_object('outcome', done.outcome, 'imported', done.imported);
     IF done.outcome <> 'done' THEN

@@ -1,0 +1,67 @@
+"""A user's writes under an idempotency key: those of `UserTasks` and `UserTrash` that a POST asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from service.database.expected import Expected
+from service.database.functions import call
+from service.errors import DoableError
+from service.idempotency.models import KeyedScope
+from service.tasks.batch import writes as batch
+from service.tasks.batch.writes import Operation, Outcome, Quotas
+from service.tasks.writes import StoredTask, TaskChanges
+
+PERFORM = call("perform_once", 14)
+
+
+class KeyedTasks(KeyedScope):
+    """The tasks of one user, written under one key.
+
+    Each method does the same as its namesake of `UserTasks` or `UserTrash`, and raises the same.
+    """
+
+    async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:
+        """Create a task."""
+        return await self._one(Operation("create", changes=values), Quotas(quota, 0))
+
+    async def toggle(self, task_id: int, expected: Expected | None = None) -> StoredTask:
+        """Complete a pending task or reopen a completed one."""
+        return await self._one(Operation("complete", task_id, expected=expected), Quotas(0, 0))
+
+    async def complete(self, task_id: int, completed: bool, expected: Expected | None = None) -> StoredTask:  # noqa: FBT001 - what it sets
+        """Complete the task, or reopen it."""
+        return await self._one(Operation("complete", task_id, {"completed": completed}, expected), Quotas(0, 0))
+
+    async def restore(self, task_id: int, *, quota: int) -> StoredTask:
+        """Give a task back from the trash."""
+        return await self._one(Operation("restore", task_id), Quotas(quota, 0))
+
+    async def perform(self, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas) -> list[Outcome]:
+        """Do many writes in one transaction."""
+        outcomes = await self._outcomes(operations, quotas, atomic=atomic)
+        return batch.all_or_none(outcomes) if atomic else outcomes
+
+    async def _one(self, operation: Operation, quotas: Quotas) -> StoredTask:
+        """Do an atomic batch of one operation."""
+        (outcome,) = await self._outcomes([operation], quotas, atomic=True)
+        if isinstance(outcome, DoableError):
+            raise outcome
+        assert outcome is not None  # noqa: S101 - none of these verbs ends in the trash
+        marks = msgspec.json.decode(outcome, type=_Marks)
+        return StoredTask(marks.id, marks.version, marks.uid, outcome)
+
+    async def _outcomes(self, operations: Sequence[Operation], quotas: Quotas, *, atomic: bool) -> list[Outcome]:
+        answer = await self._once(PERFORM, *quotas, atomic, batch.encode(operations))
+        return batch.read_answer(operations, quotas, answer)
+
+
+class _Marks(Struct):
+    """What an answer's headers are made of, as the task's JSON has it."""
+
+    id: int
+    version: int
+    uid: str
