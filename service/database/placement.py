@@ -1,7 +1,8 @@
-"""Which node of a Citus cluster holds each user's rows, so that a node that hangs does not occupy the whole pool.
+"""The node of a Citus cluster that holds each user's rows, so that a hanging node cannot occupy the whole pool.
 
-Citus cuts a distributed table into ranges of the hash of its distribution column, and puts each range on a node. Its
-catalogs, which every node has, say which. On a database that is not distributed nothing is known, and nothing bounded.
+Citus divides a distributed table into ranges of the hash of its distribution column, and stores each range on one node.
+The catalog, which every node has, contains the ranges. On a database that is not distributed there are no nodes, and
+nothing is limited.
 """
 
 from __future__ import annotations
@@ -21,48 +22,46 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("doable.database")
 
-PAUSE = 60.0  # seconds between two looks: ranges move when an operator rebalances the cluster
-FIRST = "users"  # the table in whose group all others are
+PAUSE = 60.0  # seconds between two reads of the catalog: a rebalancing of the cluster moves ranges
+FIRST = "users"  # all other tables are distributed in the same way
 IS_DISTRIBUTED = "SELECT to_regclass('pg_catalog.pg_dist_placement') IS NOT NULL AND to_regclass($1) IS NOT NULL"
-# The last hash of each range, and the node that holds it (in Citus's words the group: a primary and its standbys).
+# The last hash of each range, and its node (Citus calls a primary and its standbys a group).
 RANGES = """
 SELECT shardmaxvalue::integer AS last, groupid AS node
 FROM pg_dist_shard JOIN pg_dist_placement USING (shardid)
-WHERE logicalrelid = $1::text::regclass AND shardmaxvalue IS NOT NULL ORDER BY 1
+WHERE logicalrelid = $1::text::regclass AND shardmaxvalue IS NOT NULL AND shardstate = 1 ORDER BY 1
 """
 
 
 class Nodes:
-    """The nodes of a cluster, and which users each of them holds."""
+    """The nodes of a cluster, and the users of each node."""
 
     def __init__(self) -> None:
-        """Know of none."""
+        """Start without nodes."""
         self.are_known = False
-        self.of = lru_cache(maxsize=100_000)(self._of)
         self._lasts: list[int] = []
         self._numbers: list[int] = []
+        self._find = lru_cache(maxsize=100_000)(lambda owner: self._numbers[bisect_left(self._lasts, hash_of(owner))])
 
     def learn(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Take the last hash and the node of each range, in their order; there are none if nothing is distributed."""
+        """Replace the ranges: the last hash and the node of each, in order; none if the tables are not distributed."""
         found = [*ranges]
+        if len({node for _, node in found}) == 1:  # a limit would spare no other node
+            found = []
         self._lasts, self._numbers = [last for last, _ in found], [node for _, node in found]
-        if len({*self._numbers}) == 1:  # nothing is spared if it hangs
-            self._lasts, self._numbers = [], []
-        self.are_known = self.are_known or bool(self._numbers)
-        self.of.cache_clear()
+        self.are_known = self.are_known or bool(found)
+        self._find.cache_clear()
 
-    def _of(self, owner: Owner) -> int | None:
-        """Return the node that holds the rows of `owner`; None where that is not known, or there are no nodes."""
-        if owner is None or not self._lasts:
-            return None
-        return self._numbers[bisect_left(self._lasts, hash_of(owner))]  # the last range ends at the greatest hash
+    def of(self, owner: Owner) -> int | None:
+        """Return the node with the rows of `owner`; None for the service itself, and if there are no nodes."""
+        return self._find(owner) if owner is not None and self._lasts else None
 
 
-nodes = Nodes()  # of the one database of this process
+nodes = Nodes()  # of the one database that a process uses
 
 
 async def follow(client: FairClient) -> None:
-    """Learn where the users of the database behind `client` are, and go on for as long as they are distributed."""
+    """Read the nodes of the database behind `client` once, and then every PAUSE seconds if it is distributed."""
     while True:
         try:
             async with client.acquire_connection() as connection:
@@ -71,7 +70,7 @@ async def follow(client: FairClient) -> None:
         except Exception as error:
             if translate(error) is None:
                 raise
-            logger.warning("the nodes of the cluster could not be read", exc_info=error)  # what was known still holds
+            logger.warning("the nodes of the cluster could not be read", exc_info=error)  # the last ones stay in use
         else:
             nodes.learn(ranges)
             if not ranges:
@@ -80,9 +79,10 @@ async def follow(client: FairClient) -> None:
 
 
 def hash_of(text: str) -> int:
-    """PostgreSQL's `hashtext(text)`, by which Citus distributes texts: a signed 32-bit number.
+    """Return PostgreSQL's `hashtext(text)`, by which Citus distributes texts: a signed 32-bit number.
 
-    It is Bob Jenkins's lookup3 (https://burtleburtle.net/bob/c/lookup3.c), as in PostgreSQL's src/common/hashfn.c.
+    The algorithm is Bob Jenkins's lookup3 (https://burtleburtle.net/bob/c/lookup3.c), as in src/common/hashfn.c of
+    PostgreSQL.
     """
     data = text.encode()
     a = b = c = (0x9E3779B9 + len(data) + 3923095) & MASK
@@ -94,7 +94,7 @@ def hash_of(text: str) -> int:
             (c + _word(data[start + 8 : start + 12])) & MASK,
         )
     rest = data[whole:]
-    # The lowest byte of the last word is reserved for the length, which is in the initial value already.
+    # The lowest byte of the last word is reserved for the length, which the initial value contains already.
     found = _final(
         (a + _word(rest[:4])) & MASK, (b + _word(rest[4:8])) & MASK, (c + (_word(rest[8:]) << 8)) & MASK
     )  # fmt: skip
