@@ -1,7 +1,7 @@
-"""Distributing tables and functions over several machines with Citus, by user: what `doable distribute` does.
+"""Distribute tables and functions over several machines with Citus, by user. This implements `doable distribute`.
 
-Nothing else in the service knows whether they are distributed. Every key and every statement names one user, so each
-of them is answered by the one machine that holds that user. A call of a function is sent there as a whole.
+No other module depends on whether the tables are distributed. Every key and every statement names one user, so one
+machine alone, the one with that user's rows, executes the statement. It also executes a whole function call.
 """
 
 from __future__ import annotations
@@ -20,51 +20,52 @@ logger = logging.getLogger("doable.distribution")
 
 
 class Table(NamedTuple):
-    """A table of ours, and its column that holds the user's id."""
+    """A table of the service, and its column with the user's id."""
 
     name: str
     column: str
 
 
-# All of them, a table before those that refer to it: Citus keeps no foreign key to a table that is not distributed yet.
+# All tables. A table comes before those that reference it, because Citus requires the target of a foreign key to be
+# distributed first.
 TABLES = (Table("users", "id"), Table("tasks", "user_id"), Table("idempotency_keys", "user_id"))
 FIRST = TABLES[0]
-# aerich's own table belongs to no user. Each node gets a copy, so that readiness finds the version on any of them.
+# aerich's own table belongs to no user. Each node gets a copy, so that the readiness check finds it on any node.
 COPIED = "aerich"
 
 NOT_OFFERED = (
-    "This PostgreSQL server does not offer the extension citus; install Citus on it and on its workers, or restore the "
-    "data into a cluster that has it, and run this again."
+    "This PostgreSQL server does not offer the extension citus; install Citus on it and on its worker nodes, or "
+    "restore the data into a cluster that has it, and run this command again."
 )
 NOT_CREATED = (
     "This server offers the extension citus, but this database does not have it; run CREATE EXTENSION citus; in it as "
-    "a superuser, on every node, and run this again."
+    "a superuser, on every node, and run this command again."
 )
 BEHIND = "The schema is at {}, not at {}; run `doable migrate` first."
 OTHERWISE = (
-    "The table {0} is distributed already, but not by {1} in one group with {2}; take that back first, as "
-    "docs/how-to/outgrow-one-database.md tells, and run this again."
+    "The table {0} is distributed already, but not by {1} in one group with {2}; undo that first, as described in "
+    "docs/how-to/outgrow-one-database.md, and run this command again."
 )
 BUSY = (
-    "Some request or transaction holds one of the tables {}, and nothing was changed; stop the service, or end that "
-    "transaction (pg_stat_activity shows it), and run this again."
+    "A request or transaction holds a lock on one of the tables {}, so nothing was changed; stop the service, or end "
+    "that transaction (pg_stat_activity shows it), and run this command again."
 )
-REFUSED = "Citus refused to distribute {}, and nothing was changed; the logged line before this one says why."
+REFUSED = "Citus refused to distribute {}, so nothing was changed; the previous log entry contains the reason."
 
 EXTENSION = """
 SELECT (SELECT installed_version FROM pg_available_extensions WHERE name = 'citus') AS created,
        EXISTS (SELECT FROM pg_available_extensions WHERE name = 'citus') AS offered
 """
 VERSION = "SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1"
-# A table that Citus merely knows of, on the coordinator alone, has no column and belongs to no group (colocationid 0).
+# Citus also lists tables that exist on the coordinator only. They have no column, and the colocationid 0.
 DISTRIBUTED = """
 SELECT logicalrelid::regclass::text AS name, column_to_column_name(logicalrelid, partkey) AS column,
        colocationid AS group_id
 FROM pg_dist_partition WHERE colocationid <> 0
 """
 IS_COPIED = "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = $1::regclass AND repmodel = 't')"
-# Functions that take no owner, such as `task_document`, are parts of the others, and need only exist on every node.
-# They come first, because the others call them.
+# A function without an owner argument, such as `task_document`, is part of other functions. It must only exist on every
+# node. These functions come first, because the others call them.
 FUNCTIONS_FOUND = """
 SELECT found.oid::regprocedure::text AS signature, proname AS name, is_owned,
        objid IS NOT NULL AND is_owned = coalesce(force_delegation, false) AS is_distributed
@@ -73,7 +74,7 @@ LEFT JOIN pg_dist_object ON classid = 'pg_proc'::regclass AND objid = found.oid
 WHERE pronamespace = current_schema()::regnamespace AND proname = ANY ($1::text[])
 ORDER BY is_owned, proname, signature
 """
-# Over several connections to a node at once, Citus refuses functions in the transaction that has distributed tables.
+# With several connections to a node, Citus refuses to distribute functions in the same transaction as tables.
 SEQUENTIAL = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
 WORKERS = """
 SELECT count(*) FROM pg_dist_node WHERE groupid <> 0 AND noderole = 'primary' AND isactive AND shouldhaveshards
@@ -81,7 +82,7 @@ SELECT count(*) FROM pg_dist_node WHERE groupid <> 0 AND noderole = 'primary' AN
 
 
 class Step(NamedTuple):
-    """Something to distribute: its name for the person who reads it, and the statement."""
+    """A table or function to distribute: its name for the output, the statement, and whether it is done already."""
 
     name: str
     statement: str
@@ -89,20 +90,20 @@ class Step(NamedTuple):
 
 
 class Distribution(NamedTuple):
-    """What was found and done: the steps in order, of which some were `done` already, and the worker nodes."""
+    """The result: all steps in order, and the number of worker nodes."""
 
     steps: list[Step]
     workers: int
 
 
 async def distribute(settings: Settings, *, dry_run: bool = False) -> Distribution:
-    """Distribute every table and function of ours by its user, all of them or none; with `dry_run` only say how.
+    """Distribute all tables and functions by user, in one transaction. With `dry_run`, only return the steps.
 
-    What is distributed already stays as it is, so it may run again, and must after a migration that made a table or a
-    function. It holds the migrations' lock. While rows are copied they can be read, and whoever writes waits.
+    Distributed tables stay unchanged, so this may run again. It must run again after a migration that creates a table
+    or a function. It holds the lock of the migrations. While it copies rows, reads succeed and writes wait.
 
-    Raises DistributionError when something must be done first, UnavailableError when the database cannot be reached,
-    ConfigurationError for a bad URL or a user who does not own the tables.
+    Raises DistributionError if another step is necessary first, UnavailableError if the database cannot be reached,
+    and ConfigurationError for an invalid URL or a database user that does not own the tables.
     """
     async with migrations.alone(settings) as (connection, _):
         await _require_citus(connection)
@@ -125,7 +126,7 @@ async def distribute(settings: Settings, *, dry_run: bool = False) -> Distributi
 
 
 def _table(table: Table, *, done: bool) -> Step:
-    # 'none' begins a group of its own: what others keep in this cluster does not move along with our tables.
+    # 'none' creates a new group, so that the tables of other applications in this cluster do not move with these.
     beside = "none" if table == FIRST else FIRST.name
     statement = f"SELECT create_distributed_table('{table.name}', '{table.column}', colocate_with => '{beside}')"
     return Step(f"{table.name} by {table.column}", statement, done)
@@ -155,7 +156,7 @@ async def _require_newest_schema(connection: asyncpg.Connection) -> None:
 
 
 async def _distributed(connection: asyncpg.Connection) -> list[Table]:
-    """Those of our tables that are distributed already. Raises DistributionError for one that is so in another way."""
+    """Return the distributed tables. Raises DistributionError for a table that is distributed in another way."""
     rows = {row["name"]: row for row in await connection.fetch(DISTRIBUTED)}
     found = [table for table in TABLES if table.name in rows]
     for table in found:
@@ -166,7 +167,7 @@ async def _distributed(connection: asyncpg.Connection) -> list[Table]:
 
 
 async def _lock(connection: asyncpg.Connection, tables: list[Table], seconds: float) -> None:
-    """Take all locks before the first row is copied: to find a table busy after an hour would cost the hour."""
+    """Lock all tables before the first row is copied. A lock conflict later would waste the time of the copy."""
     names = ", ".join(table.name for table in tables)
     try:
         await connection.execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
@@ -182,5 +183,5 @@ async def _run(connection: asyncpg.Connection, step: Step) -> None:
         raise
     except asyncpg.PostgresError as error:
         said = {"step": step.name, "reason": error.message, "detail": error.detail, "hint": error.hint}
-        logger.error("Citus refused", extra={"fields": said})  # noqa: TRY400 - the reason is in what it said, not in our frames
+        logger.error("Citus refused", extra={"fields": said})  # noqa: TRY400 - a stack trace adds nothing to Citus's message
         raise DistributionError(REFUSED.format(step.name)) from error

@@ -1,4 +1,4 @@
-"""What the driver's failures mean: the one place that translates them."""
+"""Translate the errors of the database driver into the service's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import asyncpg
 from service.errors import UnavailableError
 from service.telemetry import figures
 
-# By SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html; a class stands for all of its codes.
+# The kind of an error by SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html). Two characters are
+# a class, and stand for all of its codes.
 KINDS = {
     "08": "connection",
     "25006": "read_only",
@@ -26,8 +27,9 @@ KINDS = {
     "58": "system",
 }
 
-# Citus reports some failures of the connection between two nodes as XX000, "internal error", as PostgreSQL does bugs
-# of its own. Only these texts tell them apart (Citus 13.2: remote_transaction.c, multi_copy.c; libpq's fe-misc.c).
+# Citus reports some failures of the connection between two nodes as XX000, "internal error". PostgreSQL uses the same
+# code for its own bugs. Only these texts distinguish the two (Citus 13.2: remote_transaction.c, multi_copy.c; libpq's
+# fe-misc.c).
 INTERNAL = "XX000"
 NODE_AWAY = (
     "failure on connection marked as essential",
@@ -42,18 +44,18 @@ NODE_AWAY = (
     "could not send data to server",
 )
 
-# The session is gone, whichever of the two the driver sees first; another one may do.
+# The kinds of error after which the session is lost. The statement may succeed on another connection.
 LOST = frozenset({"connection", "shutdown"})
 
-# The one InterfaceError that is about the statement, not the connection: as many arguments as it has `$n` must come.
+# The beginning of the one InterfaceError that is about the statement, not the connection: a wrong number of arguments.
 MISCOUNTED = "the server expects"
 
 
 def translate(error: BaseException) -> UnavailableError | None:
-    """Say that the database cannot answer now, or give None for what is not the database's state but our own bug.
+    """Return UnavailableError if the database is temporarily unavailable, or None if `error` is a bug of the service.
 
-    What it says is counted. All of it may be tried again. A statement that failed has written nothing, though one whose
-    connection broke may have been done before its answer got lost.
+    Count the failure. The caller may retry the statement. A failed statement has written nothing, with one exception:
+    if the connection broke, the statement may have been executed before its result was lost.
     """
     kind = _kind(error)
     if kind is None:
@@ -63,7 +65,7 @@ def translate(error: BaseException) -> UnavailableError | None:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether it is the connection that failed, or a connection that could not be opened. Counts nothing."""
+    """Return whether the connection was lost or could not be opened. Count nothing."""
     kind = error.kind if isinstance(error, UnavailableError) else _kind(error)
     return kind in LOST
 
@@ -82,9 +84,10 @@ def _kind(error: BaseException) -> str | None:
 
 
 def words(error: BaseException) -> str:
-    """Say why the database did not answer, in PostgreSQL's own words, or those of the driver or the system.
+    """Return the reason of a failure in the words of PostgreSQL, the driver or the operating system.
 
-    They may name the host, the user and the database, and hold no password: the driver's messages never do.
+    The text may contain the host, the user and the database. It contains no password, because the driver's messages
+    never do.
     """
     cause = _cause(error)
     if isinstance(cause, TimeoutError):
@@ -94,12 +97,12 @@ def words(error: BaseException) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """Say in one sentence for an operator what is wrong with the database, and what to do."""
+    """Return a sentence for the operator, without a full stop: what is wrong with the database and what to do."""
     cause, said = _cause(error), words(error)
     state = getattr(cause, "sqlstate", None) or ""
     url = "check DATABASE_URL's"
     if isinstance(cause, TimeoutError):
-        sentence = f"the database does not answer in time; {url} host and port, and the firewall between"
+        sentence = f"the database does not answer in time; {url} host and port, and the firewall"
     elif state.startswith("3D"):
         sentence = f"there is no such database: {said}; create it, or {url} database name"
     elif state.startswith("28"):
@@ -109,7 +112,7 @@ def explain(error: BaseException) -> str:
     elif isinstance(cause, ssl.SSLError) or "SSL" in said:
         sentence = f"there is no TLS connection to the database: {said}; {url} sslmode"
     elif isinstance(cause, socket.gaierror):
-        sentence = f"the database cannot be reached, its host is not known: {said}; {url} host"
+        sentence = f"the database cannot be reached, because its host is unknown: {said}; {url} host"
         sentence += ", and percent-encode the password's special characters"
     else:
         sentence = f"the database cannot be reached: {said}; {url} host and port"
@@ -117,7 +120,7 @@ def explain(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The driver's error below those of ours and of Tortoise."""
+    """Return the driver's error, which caused the errors of the service and of Tortoise."""
     while isinstance(error, UnavailableError) and error.__cause__ is not None:
         error = error.__cause__
     return error

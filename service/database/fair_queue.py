@@ -1,12 +1,12 @@
-"""Fair queueing: waiters of many owners, served round robin, each owner within its share.
+"""A fair queue: it serves the waiters of many owners round robin, and limits each owner to a share.
 
-What is waited for (connections of a pool, places among the heavy requests) belongs to the caller; this module decides
-whose turn it is. One owner holds at most its share at once. Among the others' waiters the owners take turns, and the
-waiters of one owner are served in the order of asking. So however many of one owner wait, another owner's waiter is
-delayed by about one turn of each of the others, not by the whole line.
+The caller manages the resource, such as the connections of a pool or the places for heavy requests. This module decides
+the order of the waiters. Each owner holds at most its share at the same time. The owners take turns, and the waiters of
+one owner are served in the order of their arrival. Therefore, however many waiters one owner has, another owner's
+waiter waits only for about one turn of each other owner, not for the whole queue.
 
-Owners may belong to groups, such as those whose rows lie on one node of a cluster. Then the groups take turns, and the
-owners within each, and all of one group together hold at most the group's share.
+Owners may belong to groups, such as the users whose rows are on one node of a cluster. Then the groups take turns, and
+the owners within each group. All owners of a group together hold at most the group's share.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-# The user whom a request's statements name; None for the service's own work, such as probes and purges, which waits
-# for its turn like a user's, but has no share that bounds it.
+# The id of the user of a request. None stands for the service's own work, such as probes and purges. It waits for its
+# turn like a user, but no share limits it.
 Owner = str | None
 
 
@@ -27,34 +27,34 @@ Group = int | None
 
 
 class Turn(asyncio.Future[T]):
-    """A waiter's future, which gets what it waits for."""
+    """A waiter's future. Its result is the resource."""
 
     owner: Owner
     group: Group
-    ends: float  # the loop's time at which the wait ends
+    ends: float  # the waiter's deadline, in the loop's time
 
 
 class FairQueue(Generic[T]):
-    """The waiters for something, and how much of it each owner holds."""
+    """The waiters for a resource, and the number of units that each owner holds."""
 
     def __init__(
         self, share: int, wait: float, group_share: int = 0, group_of: Callable[[Owner], Group] = lambda _owner: None
     ) -> None:
-        """Let each owner hold `share` at once, each group `group_share`, and each waiter wait for `wait` seconds.
+        """Limit each owner to `share` units and each group to `group_share` units, and waiters to `wait` seconds.
 
-        `group_of` gives the group of an owner; None is no group, and has no bound.
+        `group_of` returns the group of an owner, or None for no group, which has no limit.
         """
         self.share = share
         self._wait = wait
         self._group_share = group_share
         self._group_of = group_of
-        self.held: dict[Owner, int] = {}  # how much by owner; no owner has 0
-        self._groups: dict[Owner, int] = {}  # of the owners that hold something and have one, as it was when they began
+        self.held: dict[Owner, int] = {}  # units by owner; owners with 0 are removed
+        self._groups: dict[Owner, int] = {}  # the group of each owner that holds a unit, as of its first unit
         self._held_by_group: Counter[int] = Counter()
-        # The waiters, in the order in which their groups, and the owners in these, are served; none is empty.
+        # The waiters by group and owner. The order is the order of service. No entry is empty.
         self.waiting: dict[Group, dict[Owner, deque[Turn[T]]]] = {}
-        self._turns: deque[Turn[T]] = deque()  # in the order in which they time out; done ones may linger
-        self._alarm: asyncio.TimerHandle | None = None  # for the first of them
+        self._turns: deque[Turn[T]] = deque()  # in the order of their deadlines; finished ones are removed later
+        self._alarm: asyncio.TimerHandle | None = None  # for the first deadline
 
     def __len__(self) -> int:
         """Return the number of waiters."""
@@ -65,15 +65,15 @@ class FairQueue(Generic[T]):
         return bool(self.waiting)
 
     def has_share(self, owner: Owner) -> bool:
-        """Return whether `owner` holds as much as it may."""
+        """Return whether `owner` holds its whole share."""
         return self.held.get(owner, 0) >= self.share and owner is not None
 
     def may_hold(self, owner: Owner) -> bool:
-        """Return whether `owner` may hold one more, as far as its own share and its group's go."""
+        """Return whether the shares of `owner` and its group allow one more unit."""
         return not self.has_share(owner) and not self._is_full(self._group_of(owner))
 
     def hold(self, owner: Owner) -> None:
-        """Note that `owner` holds one more."""
+        """Record that `owner` holds one more unit."""
         held = self.held[owner] = self.held.get(owner, 0) + 1
         if held == 1 and (group := self._group_of(owner)) is not None:
             self._groups[owner] = group
@@ -81,7 +81,7 @@ class FairQueue(Generic[T]):
             self._held_by_group[self._groups[owner]] += 1
 
     def let_go(self, owner: Owner) -> None:
-        """Note that `owner` holds one less."""
+        """Record that `owner` holds one unit less."""
         if owner in self._groups:
             self._held_by_group[self._groups[owner]] -= 1
         held = self.held[owner]
@@ -92,9 +92,10 @@ class FairQueue(Generic[T]):
             self._groups.pop(owner, None)
 
     async def wait(self, owner: Owner, pass_on: Callable[[T, Owner], None]) -> T:
-        """Wait for the turn of `owner`, which then holds what this returns. Raises TimeoutError after `wait` seconds.
+        """Wait for the owner's turn, and return the resource, which `owner` then holds.
 
-        If the caller is cancelled at the moment of its turn, `pass_on` gets what it would have got.
+        If the caller is cancelled after the resource was assigned to it, `pass_on` gets the resource instead. Raises
+        TimeoutError after the time limit of this queue.
         """
         loop = asyncio.get_running_loop()
         turn: Turn[T] = Turn(loop=loop)
@@ -115,22 +116,23 @@ class FairQueue(Generic[T]):
             raise
 
     def next(self) -> Turn[T] | None:
-        """Take out the waiter whose turn it is, if any may be served; its owner holds one more from now on.
+        """Remove and return the next waiter whose owner and group have a share left; None if there is none.
 
-        The search is short: the groups are few, and so are the owners that hold their whole share.
+        Its owner holds one more unit from then on. The search is short, because there are few groups, and few owners
+        hold their whole share.
         """
         while self._turns and self._turns[0].done():
             self._turns.popleft()
         while queue := self._next_queue():
             turn = queue.popleft()
-            # Group and owner go behind the others.
+            # The group and the owner move to the end of the order.
             owners = self.waiting.pop(turn.group)
             del owners[turn.owner]
             if queue:
                 owners[turn.owner] = queue
             if owners:
                 self.waiting[turn.group] = owners
-            if not turn.done():  # else it was cancelled, and its task has not run yet
+            if not turn.done():  # otherwise it was cancelled, and its task has not run yet
                 self.hold(turn.owner)
                 return turn
         return None
@@ -143,7 +145,8 @@ class FairQueue(Generic[T]):
     def _time_out(self, loop: asyncio.AbstractEventLoop) -> None:
         """Fail the waiters whose deadline has passed.
 
-        All wait equally long, so one timer for the first of them is enough; one for each waiter cost 10 µs.
+        All waiters have the same time limit, so one timer for the first deadline is enough. A timer for each waiter
+        costs 10 µs.
         """
         self._alarm = None
         now = loop.time()
@@ -158,7 +161,7 @@ class FairQueue(Generic[T]):
             self._turns.popleft()
 
     def _next_queue(self) -> deque[Turn[T]] | None:
-        """Find the waiters of the owner whose turn it is."""
+        """Return the waiters of the next owner that may hold a unit; None if there is none."""
         for group, owners in self.waiting.items():
             if not self._is_full(group):
                 for owner, queue in owners.items():
@@ -170,7 +173,7 @@ class FairQueue(Generic[T]):
         return group is not None and self._held_by_group[group] >= self._group_share
 
     def _remove(self, turn: Turn[T]) -> None:
-        """Take out a turn that failed or was cancelled, unless `next` has done so."""
+        """Remove a waiter that failed or was cancelled, unless `next` has already removed it."""
         owners = self.waiting.get(turn.group, {})
         queue = owners.get(turn.owner, deque())
         with contextlib.suppress(ValueError):

@@ -1,7 +1,7 @@
-"""The database functions that write: one for each verb, each in a file beside its noun, created by a migration.
+"""The database functions that write. There is one for each verb, in a file of its own. A migration creates it.
 
-A migration reads the file when it runs, so a file that was released is never changed: a changed function gets a new
-name and a file of its own, and the old one is dropped a release later (docs/how-to/change-the-schema-safely.md).
+A migration reads the file when it runs. Therefore a released file must never change: a changed function gets a new name
+and a new file, and a later release drops the old one (docs/how-to/change-the-schema-safely.md).
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-# By name, which is unique among all rooms: each noun keeps its own in a folder `sql`.
+# The files by function name, from the folders `sql` of all nouns. A name is unique across all nouns.
 FILES = {path.stem: path for path in Path(__file__).parents[1].glob("*/sql/*.sql")}
-FUNCTIONS = sorted(FILES)  # that the newest migration leaves
+FUNCTIONS = sorted(FILES)  # the functions that exist after the newest migration
 BODY = re.compile(r"AS \$\$\n(.*?)\$\$;", re.DOTALL)
 
 
 @cache
 def source(name: str) -> str:
-    """The statement that creates the function `name`, with the comments above it."""
+    """Return the statement that creates the function `name`, with the comments above it."""
     return FILES[name].read_text()
 
 
 @cache
 def body(name: str) -> str:
-    """What stands between the dollar signs of the function, as PostgreSQL keeps it in `pg_proc.prosrc`."""
+    """Return the body of the function, between its dollar signs, as PostgreSQL stores it in `pg_proc.prosrc`."""
     found = BODY.search(source(name))
-    assert found, name  # noqa: S101 - each file is written so
+    assert found, name  # noqa: S101 - each file has this form
     return f"\n{found[1]}"
 
 
 def call(name: str, arguments: int) -> str:
-    """The statement that calls the function `name` with so many `arguments`, of which the owner is the first."""
+    """Return a statement that calls the function `name` with a number of `arguments`, the owner being the first."""
     places = ", ".join(f"${number}" for number in range(1, arguments + 1))
-    return f"SELECT * FROM {name}({places})"  # noqa: S608 - names of ours alone
+    return f"SELECT * FROM {name}({places})"  # noqa: S608 - the names come from this service only
 
 
 UNKNOWN = "is in no file"
@@ -49,14 +49,14 @@ GROUP BY proname ORDER BY proname
 
 
 class Rows(Protocol):
-    """A connection that gives many rows."""
+    """A connection that returns rows."""
 
     async def fetch(self, query: str) -> Sequence[Any]:
-        """Give all rows of `query`."""
+        """Return all rows of `query`."""
 
 
 async def drift(connection: Rows) -> list[str]:
-    """Say in which functions the database behind `connection` differs from the files; nothing if in none."""
+    """Return a sentence for each function that differs between the database and the files."""
     installed = {row["name"]: row["bodies"] for row in await connection.fetch(INSTALLED)}
     return [
         *(f"{name} is missing" for name in FUNCTIONS if name not in installed),
@@ -66,14 +66,14 @@ async def drift(connection: Rows) -> list[str]:
 
 
 def _document(table: str) -> str:
-    """The JSON of a live task, as an expression over the columns of `table`; see `sql/task_document.sql`."""
+    """Return an SQL expression for the JSON of a live task in `table`; see `task_document.sql`."""
     expression = body("task_document").strip().removeprefix("SELECT ")
     return re.sub(r"\btask\.", f"{table}.", expression)
 
 
-# Answers take the kept JSON, and build it where none is kept: see `sql/task_document.sql`.
+# The JSON of a task: the stored one, or a new one if none is stored. See `task_document.sql`.
 DOCUMENT = f"coalesce(tasks.document, {_document('tasks')})"
-# A deleted task has one member more, and no kept JSON.
+# The JSON of a deleted task, which has one more member and is not stored.
 TRASHED_DOCUMENT = (
     f"""left({_document("tasks")}, -1) || ', "deleted_at" : "' """
     """|| to_char(tasks.deleted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"}'"""

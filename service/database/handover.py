@@ -1,14 +1,15 @@
-"""Connections kept at hand, and handed from one request to the next in turn, so that no user delays the others.
+"""Lend the connections of asyncpg's pool to requests, in turn, so that no user delays the others.
 
-asyncpg's pool opens, mends and closes connections well, but lending one from it takes a task, a queue and a proxy each
-time, and its queue lets a newcomer overtake a waiter that was just woken. So connections are taken from it once and
-kept here: a request takes one in a function call, and passes it straight to the next waiter. A connection whose
-statement was cancelled or failed goes back to asyncpg, which alone knows how to make it whole again.
+asyncpg's pool opens, resets and closes connections reliably. But each loan from it needs a task, a queue and a proxy,
+and its queue lets a new request overtake a waiter that was just woken. Therefore this module takes connections from
+the pool once and keeps them. A request takes one with a function call, and passes it directly to the next waiter. A
+connection whose statement failed or was cancelled goes back to asyncpg, which resets or closes it.
 
-Three rules keep the pool fair. One owner holds at most half of the connections. Waiters are served round robin: each
-owner in turn, and the requests of one owner in the order of asking. So however many requests one user has waiting,
-another user's request waits for a statement or so of each of the others, not for the whole line. And in a cluster all
-users of one node together hold at most half: if it hangs, those of the other nodes are served from the rest.
+Three rules make the pool fair. One owner holds at most half of the connections. Waiters are served round robin: the
+owners take turns, and the requests of one owner are served in the order of their arrival. Therefore, however many
+requests of one user wait, another user's request waits only for about one statement of each other user. In a cluster,
+all users of one node together hold at most half of the connections. If that node hangs, the users of the other nodes
+still have the other half.
 """
 
 from __future__ import annotations
@@ -26,42 +27,43 @@ from service.database.placement import nodes
 from service.errors import UnavailableError
 from service.telemetry import figures
 
-KEPT = 240.0  # seconds; less than the five minutes after which a serverless database falls asleep if it is let
+KEPT = 240.0  # seconds; less than the five idle minutes after which a serverless database suspends
 
 Connection = Any  # asyncpg's PoolConnectionProxy, which has no types
 
 
 class Handover:
-    """At most `size` connections of `pool`, lent to one request at a time."""
+    """Lends at most `size` connections of `pool`, each to one request at a time."""
 
     def __init__(self, pool: asyncpg.Pool, size: int, wait: float) -> None:
-        """Lend connections of `pool`, whose maximum is not below `size`; a request waits for `wait` seconds at most."""
+        """Lend connections of `pool`, whose maximum is at least `size`. A request waits for at most `wait` seconds."""
         self._pool = pool
         self._size = size
         self._wait = wait
         self._loop = asyncio.get_running_loop()
-        self._idle: list[tuple[float, Connection]] = []  # since when; the most recently used is the last
-        # For a connection, or for None: a place to open one in. An owner holds half of them at most, as does a node.
+        self._idle: list[tuple[float, Connection]] = []  # with the time of their last use, the most recent one last
+        # A waiter gets a connection, or None: a free place, in which it opens one. An owner, and a node, hold at most
+        # half of the places.
         half = max(1, size // 2)
         self._queue: FairQueue[Connection | None] = FairQueue(half, wait, half, nodes.of)
-        # The queue's own, at hand for the way of every request: calls of its methods cost 1 µs.
+        # Attributes of the queue, copied because every request uses them and calling its methods costs 1 µs.
         self._held, self._share = self._queue.held, self._queue.share
-        self._places = 0  # connections that are held, idle or being opened
+        self._places = 0  # connections that are lent, idle or being opened
         self._sweeper: asyncio.TimerHandle | None = None
         self._returning: set[asyncio.Task[None]] = set()
 
     @property
     def lent(self) -> int:
-        """Return how many connections are in use, being opened for a request, or being made whole."""
+        """The number of connections that are in use, being opened for a request, or being reset."""
         return self._places - len(self._idle)
 
     @property
     def waiting(self) -> int:
-        """Return how many requests wait for one."""
+        """The number of requests that wait for a connection."""
         return len(self._queue)
 
     def take_now(self, owner: Owner) -> Connection | None:
-        """Take an idle connection; None when `owner` holds its share, or one must be waited for or opened."""
+        """Return an idle connection, or None if there is none or if `owner` holds its share."""
         held = self._held.get(owner, 0)
         if held >= self._share and owner is not None:
             return None
@@ -80,9 +82,9 @@ class Handover:
         return None
 
     async def take(self, owner: Owner) -> Connection:
-        """Take a connection as soon as it is the caller's turn.
+        """Wait for the owner's turn, and return a connection.
 
-        Raises UnavailableError when the turn does not come in time, and the errors of asyncpg when it cannot connect.
+        Raises UnavailableError if the wait exceeds its limit, and asyncpg's errors if it cannot connect.
         """
         if connection := self.take_now(owner):
             return connection
@@ -99,7 +101,7 @@ class Handover:
             return await self._open(owner)
 
     def give_back(self, connection: Connection, owner: Owner) -> None:
-        """Hand a connection to the next waiter, or keep it at hand; it is looked at when it is taken."""
+        """Pass a connection to the next waiter, or keep it idle. It is checked when it is taken again."""
         if nodes.are_known:
             self._queue.let_go(owner)
         elif held := self._held.pop(owner) - 1:
@@ -111,15 +113,15 @@ class Handover:
             self._sweeper = self._loop.call_later(KEPT, self._sweep)
 
     def give_up(self, connection: Connection, owner: Owner) -> None:
-        """Part with a connection after a failure or a cancellation, in the background.
+        """Return a connection to asyncpg after a failure or a cancellation, in the background.
 
         asyncpg may have to wait until a cancelled statement has ended. Until then the owner holds the connection's
-        place; then it goes to the next waiter.
+        place. Then the next waiter gets the place.
         """
         self._return(connection).add_done_callback(partial(self._given_up, owner))
 
     async def close(self) -> None:
-        """Let go of the idle connections, and wait until asyncpg has back those that it was to mend."""
+        """Return the idle connections to asyncpg, and wait until it has taken all connections back."""
         self._queue.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -129,7 +131,7 @@ class Handover:
             await asyncio.wait(self._returning)
 
     async def _open(self, owner: Owner) -> Connection:
-        """Open a connection in a place that `owner` holds; once more when that fails, as nothing was sent yet."""
+        """Open a connection in a place that `owner` holds. Retry once, which is safe because nothing was sent yet."""
         try:
             try:
                 return await self._connect()
@@ -149,13 +151,13 @@ class Handover:
         try:
             connection = await self._pool.acquire()
         except asyncpg.InternalServerError as error:
-            # No statement of ours is the reason: Neon's proxy says so when the database behind it does not wake.
+            # No statement was sent, so this is no bug: Neon's proxy sends this error if the database does not wake up.
             raise UnavailableError("connection") from error
         reachability.connection_opened()
         return connection
 
     async def _wait_for_turn(self, owner: Owner) -> Connection | None:
-        """Wait for a connection, or for None: a place to open one in. `owner` holds either already."""
+        """Wait for a connection, or for None: a free place. `owner` already holds the place in both cases."""
         try:
             return await self._queue.wait(owner, self._pass_on)
         except TimeoutError:
@@ -168,7 +170,7 @@ class Handover:
             self.give_back(left, owner)
 
     def _serve(self) -> None:
-        """Give the idle connections and free places to waiters, for as long as there are both."""
+        """Give idle connections and free places to waiters, until either runs out."""
         while (self._idle or self._places < self._size) and (turn := self._queue.next()):
             if self._idle:
                 turn.set_result(self._idle.pop()[1])
@@ -177,13 +179,13 @@ class Handover:
                 turn.set_result(None)
 
     def _free_place(self, owner: Owner) -> None:
-        """Free a place that `owner` holds and that has no connection any more."""
+        """Free a place of `owner` that no longer has a connection."""
         self._queue.let_go(owner)
         self._places -= 1
         self._serve()
 
     def _return(self, connection: Connection) -> asyncio.Task[None]:
-        """Give a connection back to asyncpg, in the background. Its place is free once that is done."""
+        """Return a connection to asyncpg in the background. Its place becomes free when that has ended."""
         task = self._loop.create_task(self._pool.release(connection))
         self._returning.add(task)
         task.add_done_callback(self._returned)
@@ -193,7 +195,7 @@ class Handover:
         self._returning.discard(task)
         self._places -= 1
         if not task.cancelled():
-            task.exception()  # asyncpg has let go of a connection that cannot be given back
+            task.exception()  # retrieved so that asyncio does not log it; asyncpg has closed the connection
         self._serve()
 
     def _given_up(self, owner: Owner, _task: asyncio.Task[None]) -> None:
@@ -201,7 +203,7 @@ class Handover:
         self._serve()
 
     def _sweep(self) -> None:
-        """Let go of connections that were idle for KEPT seconds."""
+        """Return connections to asyncpg that were idle for KEPT seconds."""
         self._sweeper = None
         now = self._loop.time()
         while self._idle and now - self._idle[0][0] >= KEPT:
@@ -213,5 +215,5 @@ class Handover:
 def _is_usable(connection: Connection) -> bool:
     try:
         return not connection.is_closed()
-    except asyncpg.InterfaceError:  # the server closed it, and asyncpg has taken it out of our hands
+    except asyncpg.InterfaceError:  # the server closed it, and asyncpg has already released it
         return False

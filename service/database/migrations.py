@@ -1,4 +1,4 @@
-"""Bringing the database to the newest schema, one release at a time."""
+"""Migrate the database to the newest schema. Only one process migrates at a time."""
 
 from __future__ import annotations
 
@@ -23,49 +23,51 @@ from service.errors import ConfigurationError, SchemaLockedError, UnavailableErr
 
 logger = logging.getLogger("doable.migrations")
 
-# Any constant does, as long as nobody else in the same database takes the same one: "doable" in ASCII.
+# The key of the advisory lock: "doable" in ASCII. Any number that no other application in the database uses would do.
 LOCK = 0x646F61626C65
 
-FORBIDDEN = "The database's user may not change its schema; set MIGRATIONS_DATABASE_URL, with a user who may."
+FORBIDDEN = (
+    "The database's user has no permission to change the schema; set MIGRATIONS_DATABASE_URL to a URL with a user that "
+    "has it."
+)
 
 ANOTHER_HISTORY = (
-    "The database was made by an unreleased version: its migration {} has another name here. Export what you want to "
-    "keep with that version, then delete the folder .data (of `make run`) or drop and create the database, and migrate "
-    "again."
+    "An unreleased version created this database: its migration {} has another name in this version. Export the data "
+    "that you want to keep with that version, then delete the folder .data (of `make run`) or drop and create the "
+    "database, and migrate again."
 )
 OTHER_FUNCTIONS = (
-    "Functions in the database are not as their files in service/*/sql say: {}. A changed function needs a new "
-    "name and a migration (docs/how-to/change-the-schema-safely.md); in development delete the folder .data and "
-    "migrate again."
+    "Functions in the database differ from their files in service/*/sql: {}. A changed function needs a new name and a "
+    "migration (docs/how-to/change-the-schema-safely.md); in development, delete the folder .data and migrate again."
 )
 
-# Seconds between two looks at the lock that another release holds.
+# Seconds between two attempts to take the lock while another process holds it.
 POLL = 0.2
-# Seconds after a migration that could not lock its table, before the next try: requests that piled up behind it drain.
+# Seconds before the next try of a migration that could not lock its table, so that the requests behind it can run.
 PAUSES = (1.0, 2.0, 4.0)
 
 SOURCE = Path(__file__).parents[2] / "aerich"
-INSTALLED = Path(__file__).parents[1] / "_migrations"  # where the wheel puts them
+INSTALLED = Path(__file__).parents[1] / "_migrations"  # the folder in the installed package
 
 
 def folder() -> Path:
-    """The folder that holds the migrations: the source tree's, or the installed package's."""
+    """Return the folder with the migrations: that of the source tree, or that of the installed package."""
     return SOURCE if (SOURCE / APP).is_dir() else INSTALLED
 
 
 def newest() -> str:
-    """The file name of the newest migration, which is also its version in the `aerich` table."""
+    """Return the file name of the newest migration, which is also its version in the table `aerich`."""
     return max((folder() / APP).glob("[0-9]*_*.py"), key=lambda path: int(path.name.split("_")[0])).name
 
 
 async def migrate(settings: Settings) -> list[str]:
-    """Apply what is missing, in order, and return the names of what was applied.
+    """Apply the missing migrations in order, and return their names.
 
-    Two releases may run this at once: the second waits, then finds nothing to do.
+    Two processes may run this at the same time: the second waits, then finds nothing to do.
 
-    Raises UnavailableError when the database cannot be reached, SchemaLockedError when a table stays locked,
-    ConfigurationError for a bad URL, a database not in UTF8, a user who may not, or a database whose migrations or
-    functions are of another history.
+    Raises UnavailableError if the database cannot be reached, and SchemaLockedError if a table stays locked. Raises
+    ConfigurationError for an invalid URL, a database that is not in UTF8, a user without permission, and a database
+    with other migrations or functions than this version.
     """
     async with alone(settings) as (keeper, found):
         await _refuse_another_history(keeper)
@@ -76,13 +78,13 @@ async def migrate(settings: Settings) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def alone(settings: Settings) -> AsyncIterator[tuple[asyncpg.Connection, Credentials]]:
-    """Wait until nobody else changes the schema; give a connection and its credentials.
+    """Take the lock of the migrations, and yield a connection and its credentials.
 
-    It is in a transaction, which is committed at the end. The lock belongs to that, not to a session, because behind a
-    transaction pooler a session is not ours to hold. Statements have no time limit: only requests are bound in time.
+    The connection is in a transaction, which is committed at the end. The lock belongs to the transaction, not to the
+    session, because a pooler in transaction mode may change the session. Statements have no time limit.
 
-    Raises UnavailableError when the database cannot be reached, ConfigurationError for a bad URL, a
-    database not in UTF8, or a user who may not.
+    Raises UnavailableError if the database cannot be reached. Raises ConfigurationError for an invalid URL, a database
+    that is not in UTF8, and a user without permission.
     """
     found = credentials(settings, settings.migrations_database_url or settings.require_database())
     found["command_timeout"] = None
@@ -97,7 +99,7 @@ async def alone(settings: Settings) -> AsyncIterator[tuple[asyncpg.Connection, C
             if unsupported := unsupported_encoding(keeper):
                 raise ConfigurationError(unsupported)
             async with keeper.transaction():
-                while not await _take_lock(keeper):  # noqa: ASYNC110 - who holds it is another process
+                while not await _take_lock(keeper):  # noqa: ASYNC110 - another process holds the lock
                     await asyncio.sleep(POLL)
                 yield keeper, found
         finally:
@@ -111,20 +113,20 @@ async def alone(settings: Settings) -> AsyncIterator[tuple[asyncpg.Connection, C
 
 
 async def _take_lock(keeper: asyncpg.Connection) -> bool:
-    """Take the lock for the length of `keeper`'s transaction, unless another release holds it.
+    """Try to take the lock until the end of `keeper`'s transaction. Return False if another process holds it.
 
-    To ask again and again, not to wait in the server: who waits there holds a snapshot, for which CREATE INDEX
-    CONCURRENTLY of the one that has the lock would wait in turn, both of them for ever.
+    The caller polls, because waiting in the server would deadlock. A session that waits there holds a snapshot. If the
+    process with the lock runs CREATE INDEX CONCURRENTLY, it waits for that snapshot to end, and so each waits for the
+    other.
     """
     (row,) = await keeper.fetch(f"SELECT pg_try_advisory_xact_lock({LOCK}) AS taken")
-    # The question's own snapshot lives as long as its portal, until the next statement; this one, in the simple
-    # protocol, leaves none.
+    # The statement above holds a snapshot until the next statement. This one uses the simple protocol and holds none.
     await keeper.execute("SELECT 1")
     return bool(row["taken"])
 
 
 async def _refuse_another_history(keeper: asyncpg.Connection) -> None:
-    """Raise ConfigurationError for a migration that we know by another name; one of a later release is none."""
+    """Raise ConfigurationError if an applied migration has another name here. Migrations of later releases may stay."""
     if await keeper.fetchval("SELECT to_regclass('aerich') IS NULL"):
         return
     ours = {path.name for path in (folder() / APP).glob("[0-9]*_*.py")}
@@ -135,18 +137,17 @@ async def _refuse_another_history(keeper: asyncpg.Connection) -> None:
 
 
 async def _refuse_other_functions(keeper: asyncpg.Connection) -> None:
-    """Raise ConfigurationError for a function that is not as its file says; one of a later release is none."""
+    """Raise ConfigurationError if a function differs from its file. Functions of later releases may stay."""
     ours = [one for one in await functions.drift(keeper) if not one.endswith(functions.UNKNOWN)]
     if ours:
         raise ConfigurationError(OTHER_FUNCTIONS.format("; ".join(ours)))
 
 
 class _PatientCommand(Command):
-    """Applies migrations so that no request waits for long behind one that waits for its table.
+    """Applies migrations with a lock timeout, so that no request waits long behind a migration.
 
-    A statement that asks for an exclusive lock stands in the queue in front of every later reader of the table. So it
-    gives up after `lock_timeout` seconds. What runs outside of a transaction (CONCURRENTLY) keeps nobody waiting, and
-    may itself wait for as long as it takes.
+    A statement that waits for an exclusive lock blocks every later reader of the table. Therefore it is cancelled after
+    `lock_timeout` seconds. A statement outside a transaction (CONCURRENTLY) blocks no request, so it has no timeout.
     """
 
     def __init__(self, *arguments: Any, lock_timeout: float, **options: Any) -> None:  # noqa: ANN401 - aerich's own
@@ -155,8 +156,7 @@ class _PatientCommand(Command):
         self.applied: list[str] = []
 
     async def _upgrade(self, conn: Any, version_file: str, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - aerich's own
-        # Outside of a transaction SET LOCAL does nothing but warn, which is what is wanted there. A setting of the
-        # session would not pass a pooler.
+        # Outside a transaction, SET LOCAL has no effect, as intended. SET would not work behind a pooler.
         await conn.execute_script(f"SET LOCAL lock_timeout = {self.milliseconds}")
         await super()._upgrade(conn, version_file, *arguments, **options)
         self.applied.append(version_file)
@@ -183,23 +183,23 @@ async def _upgrade(connection: Credentials, lock_timeout: float) -> list[str]:
 
 
 async def applied(pool: FairClient) -> str | None:
-    """Return the newest version that the database of `pool` has, or None before the first migration.
+    """Return the newest applied migration of the database, or None before the first one.
 
-    Raises UnavailableError when the database cannot answer now.
+    Raises UnavailableError if the database cannot answer.
     """
     try:
         row = await pool.fetch_first("SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1", APP)
     except UnavailableError as error:
         if error.kind != "not_migrated":
             raise
-        return None  # there is no table `aerich` yet
+        return None  # the table `aerich` does not exist yet
     return None if row is None else str(row["version"])
 
 
 async def drift() -> list[str]:
-    """What a new migration would have to hold, because the models have moved on; empty when they have not."""
+    """Return the statements that a new migration would need, because the models have changed; empty if none."""
     command = Command(orm_config({"host": ""}), app=APP, location=str(folder()))
     await command.init(offline=True)
-    recorded = Migrate._last_version_content or {}  # noqa: SLF001 - aerich has no public way to ask
+    recorded = Migrate._last_version_content or {}  # noqa: SLF001 - aerich has no public attribute for it
     Migrate.diff_models(recorded, get_models_describe(APP), no_input=True)
     return [str(operator) for operator in Migrate.upgrade_operators]

@@ -1,4 +1,4 @@
-"""Say in the log when the database cannot be reached, why, and when it can be reached again."""
+"""Log when the database becomes unreachable, the reason, and when it is reachable again."""
 
 from __future__ import annotations
 
@@ -19,34 +19,35 @@ logger = logging.getLogger("doable.database")
 FIRST_RETRY = 1.0  # seconds; doubles up to the longest
 LONGEST_RETRY = 30.0  # seconds
 
-# Every connection that is opened, or that cannot be, is noted here, whatever it was opened for.
+# Every attempt to open a connection is recorded here.
 outage = Outage(logger, lost="database not reachable", back="database reachable again")
 
 
 def connection_opened() -> None:
-    """Note that a connection could be opened."""
+    """Record that a connection was opened."""
     outage.recovered()
 
 
 def connection_failed(error: BaseException) -> None:
-    """Note that no connection could be opened, with PostgreSQL's own words."""
+    """Record that a connection could not be opened, with the reason in `error`."""
     outage.failed(words(error))
 
 
 async def first_contact(client: FairClient) -> None:
-    """Try the database through `client` as a worker starts, and again until it can be reached.
+    """Connect to the database when a worker starts, and retry until it is reachable.
 
-    The service serves meanwhile. Once the database has answered, the connections of requests notice what happens to
-    it. A serverless database may then fall asleep, so it is not asked again, unless it is a cluster of several nodes.
+    The service accepts requests in the meantime. After the first success, the connections of requests detect failures.
+    There are no further attempts, so that a serverless database may suspend. Only in a cluster does this task continue,
+    to follow its nodes.
     """
     pause = FIRST_RETRY
     while True:
         try:
             unsupported = await client.unsupported_encoding()
         except UnavailableError:
-            pass  # it was noted where the connection was to be opened
+            pass  # `connection_failed` has logged it
         except Exception:
-            logger.exception("trying the database failed")  # a bug of ours, which must not end the worker
+            logger.exception("trying the database failed")  # a bug of the service, which must not end the worker
         else:
             if unsupported:
                 logger.error(unsupported)

@@ -1,6 +1,6 @@
-"""DATABASE_URL, in the forms that Heroku, Neon and libpq give it, as credentials for asyncpg.
+"""Parse DATABASE_URL, in the formats of Heroku, Neon and libpq, into arguments for asyncpg.
 
-asyncpg parses URLs too, but misreads or refuses many of these forms. docs/decisions/0026 lists them.
+asyncpg parses URLs too, but misreads or refuses many of these formats. docs/decisions/0026 lists them.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ Credentials = dict[str, Any]
 SCHEMES = frozenset({"postgres", "postgresql", "asyncpg"})
 # https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION, and no-verify of node-postgres.
 SSL_MODES = "disable, allow, prefer, require, verify-ca, verify-full or no-verify"
-# Parameters that say nothing to asyncpg and whose absence weakens nothing that we promise.
+# Parameters that asyncpg does not support, and that can be ignored safely, with the reason for the log.
 DROPPED = {
-    "channel_binding": "asyncpg does not do SCRAM channel binding",
-    "gssencmode": "asyncpg does not do GSSAPI encryption",
+    "channel_binding": "asyncpg does not support SCRAM channel binding",
+    "gssencmode": "asyncpg does not support GSSAPI encryption",
     **dict.fromkeys(
         ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
         "the operating system's TCP settings apply",
     ),
-    "uselibpqcompat": "sslmode means what it means to libpq anyway",
-    "supa": "it only tells Supabase where the URL came from",
+    "uselibpqcompat": "sslmode always has libpq's meaning",
+    "supa": "only Supabase uses it, to see the origin of the URL",
     # Prisma's own: https://www.prisma.io/docs/orm/overview/databases/postgresql#arguments
-    "connection_limit": "DB_CONNECTIONS sizes the pool",
-    "pool_timeout": "DB_ACQUIRE_TIMEOUT says how long a request waits for a connection",
-    "socket_timeout": "DB_STATEMENT_TIMEOUT says how long a statement may take",
+    "connection_limit": "DB_CONNECTIONS sets the pool size",
+    "pool_timeout": "DB_ACQUIRE_TIMEOUT limits the wait for a connection",
+    "socket_timeout": "DB_STATEMENT_TIMEOUT limits the time of a statement",
     "max_connection_lifetime": "connections are kept while they are in use",
     "max_idle_connection_lifetime": "idle connections are closed after four minutes",
 }
-# The hosts of Supabase whose port 6543 is a pooler in transaction mode; port 5432 there is not.
+# The hosts of Supabase whose port 6543 is a pooler in transaction mode. Their port 5432 is not.
 SUPABASE = (".pooler.supabase.com", ".supabase.co")
 SUPABASE_POOLER_PORT = 6543
 NO_VERIFY = (
-    "DATABASE_URL: the connection is encrypted without a check of the server's certificate, so a host on the way could "
-    "pose as the database; sslmode=verify-full checks it"
+    "DATABASE_URL: the connection is encrypted without a check of the server's certificate, so an attacker on the "
+    "network could impersonate the database; sslmode=verify-full checks it"
 )
 
 NAME = re.compile(r"[A-Za-z_]+", re.ASCII)
@@ -52,10 +52,10 @@ UNREADABLE = (
 
 
 def parse(url: str) -> Credentials:
-    """Turn a URL into the keyword arguments of asyncpg's connect, plus `pgbouncer` (bool).
+    """Return the keyword arguments of asyncpg's connect, and `pgbouncer` (bool), for a URL.
 
-    Raises ConfigurationError, never printing the URL, for what cannot be honoured: an unknown scheme, port or
-    parameter. Source of the parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+    Raises ConfigurationError for an unknown scheme, port or parameter. The message never contains the URL.
+    Source of the parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
     """
     try:
         parts = urlsplit(url)
@@ -87,10 +87,10 @@ def parse(url: str) -> Credentials:
     }
     for name in sorted(parameters):
         if not NAME.fullmatch(name):
-            raise ConfigurationError(UNREADABLE)  # the rest of a password that holds a bare question mark
+            raise ConfigurationError(UNREADABLE)  # the rest of a password that contains an unencoded question mark
         if name not in DROPPED:
-            raise ConfigurationError(f"DATABASE_URL has a parameter that is not understood: {name}. Take it out.")
-        logger.info("DATABASE_URL: %s is left out, %s", name, DROPPED[name])
+            raise ConfigurationError(f"DATABASE_URL has a parameter that is not supported: {name}. Remove it.")
+        logger.info("DATABASE_URL: %s is ignored, %s", name, DROPPED[name])
     return credentials
 
 
@@ -101,7 +101,7 @@ def _read_port(text: str) -> int:
 
 
 def _is_pooler(host: str, port: int) -> bool:
-    """Whether a pooler in transaction mode listens there, by the names that Neon and Supabase give to theirs."""
+    """Return whether the host and port are those of a pooler in transaction mode at Neon or Supabase."""
     return "-pooler" in host or (host.endswith(SUPABASE) and port == SUPABASE_POOLER_PORT)
 
 
@@ -158,14 +158,17 @@ def _take_ssl(parameters: dict[str, str]) -> Credentials:
 
 
 def _take_options(options: str) -> dict[str, str]:
-    """Read libpq's `options`: `-c name=value` pairs become server settings; Neon's `endpoint=…` goes by SNI anyway."""
+    """Return the server settings in libpq's `options`: its `-c name=value` pairs.
+
+    Neon's `endpoint=…` is ignored, because TLS server name indication already contains the endpoint.
+    """
     settings: dict[str, str] = {}
     for word in options.replace("-c ", "-c").split():
         name, equals, value = word.removeprefix("-c").removeprefix("--").partition("=")
         if word.startswith("-") and equals:
             settings[name] = value
         elif name in {"endpoint", "project"}:
-            logger.info("DATABASE_URL: options %s is left out, TLS server name indication carries it", name)
+            logger.info("DATABASE_URL: options %s is ignored, TLS server name indication contains it", name)
         else:
-            raise ConfigurationError("DATABASE_URL: options may hold only '-c name=value'.")
+            raise ConfigurationError("DATABASE_URL: options may contain only '-c name=value'.")
     return settings

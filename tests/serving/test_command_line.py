@@ -72,7 +72,7 @@ def environment(monkeypatch, tmp_path) -> Callable[..., None]:
             "BETTER_AUTH_SECRET must be a secret of your own",
         ),
         ({"DATABASE_URL": "mysql://ada:pass-word@host/tasks", "BETTER_AUTH_SECRET": SECRET}, "DATABASE_URL must begin"),
-        ({"DATABASE_URL": f"{SOMEWHERE}?nonsense=1", "BETTER_AUTH_SECRET": SECRET}, "not understood: nonsense"),
+        ({"DATABASE_URL": f"{SOMEWHERE}?nonsense=1", "BETTER_AUTH_SECRET": SECRET}, "not supported: nonsense"),
         ({"DATABASE_URL": "postgres://ada:pass-word@a,b/c", "BETTER_AUTH_SECRET": SECRET}, "names several hosts"),
         ({"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": SECRET, "PORT": "http"}, "PORT must be a whole number"),
     ],
@@ -259,7 +259,7 @@ SENTENCES = {
     "the user": "doable: the database refuses the login: ",
     "TLS": "doable: there is no TLS connection to the database: ",
     "the port": "doable: the database cannot be reached: ",
-    "the host": "doable: the database cannot be reached, its host is not known: ",
+    "the host": "doable: the database cannot be reached, because its host is unknown: ",
     "time": "doable: the database does not answer in time; ",
 }
 
