@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line for machines, or one short line for people; always to stdout, never a secret."""
+"""Write the log to stdout: one JSON object per line, or readable text. It never contains secrets."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from service.logs.output import Writer
 logger = logging.getLogger("doable.logs")
 requests = logging.getLogger("doable.requests")
 
-# What a log record may carry beyond its message; `extra={"fields": {...}}` puts it there.
+# The attribute of a log record with its fields. Set it with `extra={"fields": {...}}`.
 FIELDS = "fields"
 FLUSH_AFTER = 0.1  # seconds
-DRAIN_WITHIN = 1.0  # seconds that the last lines may take to be written when the process ends
+DRAIN_WITHIN = 1.0  # seconds to write the last lines when the process ends
 PLAIN = re.compile(r"[^\s\"=\\]+")
 ENCODER = msgspec.json.Encoder(enc_hook=str)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, then the record's own fields, then the stack if any."""
+    """Formats a record as one line of JSON: time, level, logger, message, the record's fields, and a stack if any."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the record as JSON."""
+        """Return the record as JSON."""
         line: dict[str, object] = {
             "time": _moment(record.created),
             "level": record.levelname.lower(),
@@ -48,14 +48,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people: time, level, message and `name=value` fields; a stack below it if there is one.
+    """Formats a record as readable text: time, level, message, `name=value` fields, and below a stack if any.
 
     The fields are in logfmt: a value is quoted if it is empty or contains white space, quotes, `=` or control
     characters.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the record as text."""
+        """Return the record as text."""
         fields = {name: value for name, value in getattr(record, FIELDS, {}).items() if value is not None}
         stack = fields.pop("stack", None) or (self.formatException(record.exc_info) if record.exc_info else "")
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
@@ -72,7 +72,7 @@ def _quoted(value: object) -> str:
 
 
 class StdoutHandler(logging.StreamHandler[TextIO]):
-    """Collect records, and pass their lines to the writer's thread a tenth of a second later; warnings at once.
+    """Collects records, and passes their lines to the writer's thread after FLUSH_AFTER seconds; warnings immediately.
 
     A system call per line would cost the event loop more than the line itself. Records of requests are formatted when
     they are passed on: a thousand in a row take 2 µs each, single ones between other work 9 µs, because the CPU's
@@ -80,7 +80,7 @@ class StdoutHandler(logging.StreamHandler[TextIO]):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        """Write to `stream`: through a thread if it has a file descriptor, else directly."""
+        """Write to `stream`: through a thread if it has a file descriptor, otherwise directly."""
         super().__init__(stream)
         self._gathered: list[str | logging.LogRecord] = []
         self._due: asyncio.TimerHandle | None = None
@@ -101,7 +101,7 @@ class StdoutHandler(logging.StreamHandler[TextIO]):
             self.handleError(record)
 
     def flush(self) -> None:
-        """Hand over what was gathered. Raises OSError and ValueError if there is no thread and the stream does."""
+        """Pass the collected lines to the writer. Without a writer, raises the stream's OSError and ValueError."""
         gathered, self._gathered = self._gathered, []
         lines = [line if isinstance(line, str) else self.format(line) for line in gathered]
         if self.writer is None:
@@ -111,7 +111,7 @@ class StdoutHandler(logging.StreamHandler[TextIO]):
             self.writer.put(lines)
 
     def close(self) -> None:
-        """Write what is left, for as long as the end of the process may take."""
+        """Write the remaining lines, for at most DRAIN_WITHIN seconds."""
         if self.writer is not None:
             self.writer.drain(DRAIN_WITHIN)
         super().close()
@@ -125,33 +125,33 @@ class StdoutHandler(logging.StreamHandler[TextIO]):
     def _flush_later(self) -> None:
         try:
             self._due = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._flush)
-        except RuntimeError:  # no loop runs in this thread
+        except RuntimeError:  # this thread has no running event loop
             self._flush()
 
     def _flush(self) -> None:
         self._due = None
         try:
             self.flush()
-        except (OSError, ValueError):  # a broken or a closed stdout: said on stderr, as the base class does it
+        except (OSError, ValueError):  # stdout is broken or closed; report it on stderr, as the base class does
             self.handleError(logging.makeLogRecord({"msg": "lines were lost"}))
 
 
 def dropped() -> int:
-    """How many lines this process has dropped because stdout was not read."""
+    """Return the number of lines that this process has dropped because stdout was not read."""
     return sum(writer.dropped for writer in _writers())
 
 
 def drain() -> None:
-    """Hand over every line and wait until they are written, for DRAIN_WITHIN seconds at most."""
+    """Write all collected lines, for at most DRAIN_WITHIN seconds."""
     for handler in logging.getLogger().handlers:
-        with contextlib.suppress(OSError, ValueError):  # a broken or a closed stdout
+        with contextlib.suppress(OSError, ValueError):  # stdout is broken or closed
             handler.flush()
     for writer in _writers():
         writer.drain(DRAIN_WITHIN)
 
 
 def end_threads() -> None:
-    """Write every line and end the writer's thread, as a process should before it forks."""
+    """Write all lines and end the writer's thread. Call this before a fork."""
     for writer in _writers():
         writer.end(DRAIN_WITHIN)
 
@@ -162,7 +162,7 @@ def _writers() -> list[Writer]:
 
 
 def request_ended(fields: dict[str, object]) -> None:
-    """Log that a request has ended; `fields` say which and how, and must not be changed afterwards."""
+    """Write the access log entry of a request. The caller must not change `fields` afterwards."""
     if requests.isEnabledFor(logging.INFO):
         # The same as `requests.info`, in 2 µs instead of 3.5, because every request pays for it.
         record = logging.getLogRecordFactory()(requests.name, logging.INFO, "", 0, "request", (), None)
@@ -173,12 +173,12 @@ def request_ended(fields: dict[str, object]) -> None:
 def _json(line: dict[str, object]) -> str:
     try:
         return ENCODER.encode(line).decode()
-    except UnicodeEncodeError:  # a lone surrogate in an exception's words, say, which must not cost us the line
+    except UnicodeEncodeError:  # a lone surrogate, for example in an exception's message, must not lose the line
         return json.dumps(line, default=str)
 
 
 def put_before_all(add: Callable[[logging.LogRecord], bool]) -> None:
-    """Let every line that is written from now on pass the filter `add` first."""
+    """Add the filter `add` to all handlers, so that it sees every later record."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(add)
 
@@ -194,17 +194,17 @@ def _second(seconds: int) -> str:
 
 
 def configure(settings: Settings) -> None:
-    """Send every logger of this process to stdout in the configured form."""
+    """Send the records of all loggers to stdout, in the configured format."""
     handler = StdoutHandler(sys.stdout)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
-    # What no line of ours tells need not be found out for each: https://docs.python.org/3/howto/logging.html#optimization
-    logging._srcfile = None  # noqa: SLF001 - the documented switch for who called
+    # Do not collect data that no line contains: https://docs.python.org/3/howto/logging.html#optimization
+    logging._srcfile = None  # noqa: SLF001 - the documented switch for the caller's position
     for switch in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):  # the last is of Python 3.12
         setattr(logging, switch, False)
     root = logging.getLogger()
     root.handlers[:] = [*(one for one in root.handlers if not isinstance(one, StdoutHandler)), handler]
     root.setLevel(settings.log_level.upper())
-    # Sanic hangs handlers of its own on its loggers; ours says it once, in one form.
+    # Remove Sanic's own handlers, so that each entry is written once and in one format.
     for name in ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

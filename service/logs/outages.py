@@ -1,4 +1,4 @@
-"""Log the outage of a dependency sparingly: once, when its cause changes, every few minutes, and when it is over."""
+"""Log the outage of a dependency: at its start, when its cause changes, every few minutes, and at its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ REMIND_EVERY = 300.0  # seconds between two warnings about the same cause
 
 
 class Outage:
-    """The state of one dependency, such as the database or an issuer's key set, and what was logged about it."""
+    """The state of one dependency, such as the database or an issuer's key set, and of its last log entry."""
 
     def __init__(self, logger: logging.Logger, *, lost: str, back: str, remind_every: float = REMIND_EVERY) -> None:
         """Log to `logger`: `lost` as a warning, `back` when the dependency works again.
@@ -28,7 +28,7 @@ class Outage:
         return self._cause
 
     def failed(self, cause: str, **fields: object) -> None:
-        """Note a failure for the reason `cause`; `fields` go into the log line. `cause` must hold no secret."""
+        """Record a failure, and log it if necessary, with `fields`. `cause` must contain no secret."""
         now = monotonic()
         if cause != self._cause or now - self._logged_at >= self._remind_every:
             self._logger.warning(self._lost, extra={"fields": {**fields, "error": cause}})
@@ -36,7 +36,7 @@ class Outage:
         self._cause = cause
 
     def recovered(self, **fields: object) -> bool:
-        """Note a success; log it and return True if a failure went before."""
+        """Record a success. If it ends an outage, log that and return True."""
         if self._cause is None:
             return False
         self._cause = None

@@ -1,4 +1,4 @@
-"""Write log lines to a file descriptor from a thread, so that a reader that has stopped reading never stops us."""
+"""Write log lines to a file descriptor from a thread, so that a stalled reader never blocks the service."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ ROOM = 1024 * 1024  # bytes that may wait to be written; about 3,500 request lin
 
 
 class Writer:
-    """Write lines in order from a daemon thread; drop and count them while too many wait.
+    """Writes lines in order from a daemon thread. Drops and counts lines while the queue is full.
 
-    `report` makes the line that says how many lines were dropped. It is written once the reader has caught up. The
-    thread starts with the first line. It does not survive a fork: the child begins with an empty queue and a thread
-    of its own, and the parent writes what waited.
+    `report` returns the line with the number of dropped lines. It is written when the reader has caught up. The thread
+    starts with the first line. It does not survive a fork: the child begins with an empty queue and its own thread, and
+    the parent writes the queued lines.
     """
 
     def __init__(self, descriptor: int, report: Callable[[int], str], encoding: str = "utf-8") -> None:
         """Write to the open file `descriptor`."""
         self._descriptor, self._report, self._encoding = descriptor, report, encoding
-        self.dropped = 0  # lines, since the process began
+        self.dropped = 0  # the number of lines since the start of the process
         self._begin()
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._waiting: deque[tuple[bytes, int]] = deque()  # lines that end in a newline, and how many they are
-        self._size = 0  # bytes that wait, those that are being written included
+        self._waiting: deque[tuple[bytes, int]] = deque()  # blocks of lines, and the number of lines in each
+        self._size = 0  # bytes in the queue, with the block that is being written
         self._unreported = 0
         self._ending = self._failing = False
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
 
     def put(self, lines: Sequence[str]) -> None:
-        """Queue `lines`, without their newlines, or drop and count them if there is no room. Never waits for I/O."""
+        """Queue `lines`, which have no newlines, or drop and count them if the queue is full. Never waits for I/O."""
         if self._process != os.getpid():
             self.dropped = 0
             self._begin()
@@ -66,12 +66,12 @@ class Writer:
                 self._write(block)
 
     def drain(self, seconds: float) -> bool:
-        """Wait up to `seconds` until everything is written; return whether it is."""
+        """Wait until all lines are written, for at most `seconds`. Return whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: self._size == 0, seconds)
 
     def end(self, seconds: float) -> None:
-        """Write everything and end the thread, within `seconds`. The next line starts another one."""
+        """Write all lines and end the thread, within `seconds`. The next line starts a new thread."""
         deadline = time.monotonic() + seconds
         self.drain(seconds)
         with self._changed:
@@ -81,7 +81,7 @@ class Writer:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # signals belong to other threads
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # other threads handle the signals
         while (taken := self._take()) is not None:
             block, lines = taken
             try:
@@ -95,7 +95,7 @@ class Writer:
                 self._changed.notify_all()
 
     def _take(self) -> tuple[bytes, int] | None:
-        """Wait for the next block: queued lines first, then the report (of 0 lines). None when the thread must end."""
+        """Wait for the next block: queued lines first, then the report (0 lines). Return None to end the thread."""
         with self._changed:
             while not self._waiting and not self._unreported and not self._ending:
                 self._changed.wait()
@@ -108,14 +108,14 @@ class Writer:
             return None
 
     def _fail(self, lines: int, error: OSError) -> None:
-        """Count lines that could not be written, and say so on stderr once until a write succeeds again."""
+        """Count lines that could not be written. Report the first failure on stderr, until a write succeeds again."""
         self.dropped += lines
         if not self._failing:
             self._failing = True
             sys.stderr.write(f"doable: log lines were lost, stdout cannot be written: {error!r}\n")
 
     def _write(self, block: bytes) -> None:
-        """Write whole lines at a time, no more than a pipe takes in one piece: several workers share the pipe."""
+        """Write whole lines, at most PIPE_BUF bytes at a time. A pipe writes that atomically, and workers share it."""
         rest = memoryview(block)
         position = 0
         while position < len(block):
@@ -123,5 +123,5 @@ class Writer:
             while position < end:
                 try:
                     position += os.write(self._descriptor, rest[position:end])
-                except BlockingIOError:  # another process has made the shared pipe or terminal non-blocking
+                except BlockingIOError:  # another process has set the shared pipe or terminal to non-blocking
                     select.select([], [self._descriptor], [])

@@ -1,8 +1,8 @@
-"""Serving: one socket, as many worker processes as configured, and a supervisor if there is more than one.
+"""Serve on one socket with the configured number of worker processes, and with a supervisor if there are several.
 
-Sanic has a worker manager of its own; a SIGTERM that reaches it before every worker has reported hangs it at full
-CPU (sanic #2997). Forked workers that share one listening socket need far less: the kernel hands connections out, and
-those that a dying worker had not accepted yet wait for the others.
+Sanic's own worker manager is not used: it hangs at full CPU if a SIGTERM arrives before every worker has reported
+(sanic #2997). Forked workers that share one listening socket are simpler. The kernel distributes the connections. If a
+worker dies, the other workers accept the connections that it had not accepted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BACKLOG = 1024
 
 
 def bind(settings: Settings) -> socket.socket:
-    """Reserve the address to listen on. Raises ConfigurationError if that is not possible."""
+    """Bind a socket to the configured address. Raises ConfigurationError if that fails."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -42,21 +42,22 @@ def bind(settings: Settings) -> socket.socket:
 
 def serve(settings: Settings, announce: Callable[[], None] | None = None, *,
           listener: socket.socket | None = None, development: Landing | None = None) -> int:  # fmt: skip
-    """Serve until SIGTERM or SIGINT; return the process's exit code.
+    """Serve until SIGTERM or SIGINT. Return the process's exit code.
 
-    `announce` is called when the socket listens, which is `listener` if it was bound before. In `development` a blocked
-    event loop ends no process: a debugger may hold it. Raises ConfigurationError before anything is served.
+    `announce` is called when the socket listens. `listener` is the socket, if it is already bound. In `development`, a
+    blocked event loop does not end the process, because a debugger may have stopped it. Raises ConfigurationError for
+    invalid settings, before the socket listens.
     """
     app = create_app(settings, development)
     listener = listener or bind(settings)
     if development is not None:
         app.after_server_start(blocking.warn)
-    # Threads inherit the mask, so this comes before the first of them: no thread may take the signals from those that
-    # wait for them.
+    # Block the signals before the first thread starts, because threads inherit the mask. Otherwise a thread could
+    # receive a signal for which another thread waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         listener.listen(BACKLOG)
-    except OSError as error:  # another process was faster to listen on the same address
+    except OSError as error:  # another process has started to listen on the address since `bind`
         raise _unavailable(settings, error) from None
     fields = {"address": settings.host, "port": settings.port, "workers": settings.web_concurrency,
               "version": __version__}  # fmt: skip
@@ -72,7 +73,7 @@ def serve(settings: Settings, announce: Callable[[], None] | None = None, *,
 def _unavailable(settings: Settings, error: OSError) -> ConfigurationError:
     if error.errno != errno.EADDRINUSE:
         return ConfigurationError(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.")
-    other = settings.port + 1 if settings.port < 65535 else settings.port - 1  # noqa: PLR2004 - the last port there is
+    other = settings.port + 1 if settings.port < 65535 else settings.port - 1  # noqa: PLR2004 - the highest TCP port
     return ConfigurationError(
         f"Port {settings.port} on {settings.host} is in use by another process. Stop that process, or choose another "
         f"port: PORT={other} make run, or PORT={other} doable run."

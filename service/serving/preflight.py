@@ -1,4 +1,4 @@
-"""Find everything that is wrong with the environment before the service starts, not one fault for each start."""
+"""Check the whole environment before the service starts, so that one start reports all faults."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ logger = logging.getLogger("doable.settings")
 
 
 def read(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
-    """Read the settings, and give a sentence for each variable that the service could not run with.
+    """Read the settings. Return them, and a sentence for each invalid variable, by name.
 
-    In the settings a faulty variable has its default.
+    An invalid variable has its default in the settings.
     """
     settings, faults = Settings.read(environ)
-    if not any(name.startswith(("BETTER_AUTH_", "JWT_")) for name in faults):  # else one fault would look like two
+    if not any(
+        name.startswith(("BETTER_AUTH_", "JWT_")) for name in faults
+    ):  # otherwise one fault would cause two sentences
         _note(faults, "BETTER_AUTH_URL", settings.require_issuer)
     if "DATABASE_URL" not in faults:
         _note(faults, "DATABASE_URL", lambda: database.credentials(settings, settings.require_database()))
@@ -32,7 +34,7 @@ def read(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
 
 
 def usable(environ: Mapping[str, str]) -> Settings:
-    """Read the settings. Raises ConfigurationError with a sentence for each variable that is missing or wrong."""
+    """Read the settings. Raises ConfigurationError with a sentence for each missing or invalid variable."""
     settings, faults = read(environ)
     if faults:
         raise ConfigurationError(*faults.values())
@@ -40,7 +42,7 @@ def usable(environ: Mapping[str, str]) -> Settings:
 
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
-    """Give a sentence for each variable that looks like a setting and is none."""
+    """Return a sentence for each variable that looks like a setting but is not."""
     known = {field.name.upper() for field in dataclasses.fields(Settings)}
     return [
         f"{name} is not a setting of Doable" + (f"; did you mean {meant}?" if meant else "; it has no effect.")
@@ -49,7 +51,7 @@ def unknown(environ: Mapping[str, str]) -> list[str]:
 
 
 def warn_of_unknown(environ: Mapping[str, str]) -> None:
-    """Log a warning for each variable that looks like a setting and is none."""
+    """Log a warning for each variable that looks like a setting but is not."""
     for sentence in unknown(environ):
         logger.warning(sentence)
 

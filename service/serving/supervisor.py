@@ -1,4 +1,4 @@
-"""The parent of the workers: it replaces those that die or hang, and stops them all within a deadline."""
+"""The parent process of the workers. It replaces workers that die or hang, and stops all workers within a deadline."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ from service.telemetry import Board, Seat
 
 logger = logging.getLogger("doable.serving")
 
-# A worker that dies before its first beat, or this soon after its start, counts as one that cannot start. After so many
-# in a row the service ends, so that the platform notices.
+# A worker that dies before its first heartbeat, or within EARLY seconds of its start, counts as a failed start. After
+# MAXIMUM_FAILED_STARTS in a row the service exits, so that the platform notices the failure.
 EARLY = 1.0  # seconds
 MAXIMUM_FAILED_STARTS = 10
 SIGNALS = (*STOP_SIGNALS, signal.SIGCHLD)
-# Looks in a row without a beat of a worker's loop. A worker whose threads still run ends by itself, and sooner.
+# Consecutive checks without a heartbeat after which a worker is hung. A worker whose threads still run ends by itself,
+# and sooner.
 HUNG_AFTER = 25
-STARTING = 60  # looks that a worker may take until its first beat
+STARTING = 60  # checks without a heartbeat that a worker may need to start
 KILL_AFTER = 1.5  # seconds after the workers' own deadline
 
 
 @dataclass
 class Worker:
-    """What the supervisor knows of a worker."""
+    """The supervisor's state of one worker."""
 
-    seat: Seat  # where its metrics are
+    seat: Seat  # the place of its metrics
     pulse: Pulse = field(default_factory=Pulse)
     started: float = field(default_factory=time.monotonic)
-    beats: int = 0  # at the last look
-    silent: int = 0  # looks since it last beat
+    beats: int = 0  # the number of heartbeats at the last check
+    silent: int = 0  # the number of checks since the last heartbeat
 
     def is_hung(self) -> bool:
-        """Look whether the worker has beaten since the last look; return whether it has not for too long."""
+        """Check for a new heartbeat. Return whether there has been none for too long."""
         beats = self.pulse.beats
         self.silent = self.silent + 1 if beats == self.beats else 0
         self.beats = beats
@@ -49,23 +50,24 @@ class Worker:
 
 
 class Supervisor:
-    """Forks the workers and waits for signals."""
+    """Forks the workers, and waits for signals."""
 
     def __init__(self, app: Sanic[Any, Any], listener: socket.socket, workers: int, *, watched: bool) -> None:
-        """Prepare to run `app` in so many `workers` on `listener`; `watched` says whether hung ones are replaced."""
+        """Prepare to run `app` in `workers` processes on `listener`. If `watched` is true, replace hung workers."""
         self._app, self._listener, self._wanted, self._watched = app, listener, workers, watched
         self._drain_delay: float = app.ctx.settings.drain_delay  # seconds
         self._workers: dict[int, Worker] = {}  # by process id
         self._board = Board(workers)
         self._failed_starts = 0
-        self._looked = 0.0  # when, by the monotonic clock
-        self._stopping = 0.0  # when the stop began, by the monotonic clock
-        self._killed = 0  # workers that did not stop in time
+        self._looked = 0.0  # the monotonic time of the last check for hung workers
+        self._stopping = 0.0  # the monotonic time at which the shutdown began; 0 before
+        self._killed = 0  # the number of workers that did not stop in time
 
     def run(self) -> int:
-        """Start the workers, replace those that die, stop them all when told to; return the exit code."""
-        # Signals stay blocked and are waited for: a handler could run just before a wait begins, and be missed.
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # its default is to be discarded, even while blocked
+        """Start the workers, replace those that die, and stop all at SIGTERM or SIGINT. Return the exit code."""
+        # The signals stay blocked, and the loop waits for them. A signal handler would miss a signal that arrives just
+        # before the wait.
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # by default the system discards SIGCHLD, even while blocked
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         for _ in range(self._wanted):
             self._start()
@@ -86,7 +88,7 @@ class Supervisor:
         return self._stopping + self._drain_delay + STOP_LIMIT + KILL_AFTER
 
     def _patience(self) -> float:
-        """Seconds until there is something to do without a signal."""
+        """Return the seconds until the next check or deadline."""
         return min(TICK, max(0.01, self._kill_at - time.monotonic())) if self._stopping else TICK
 
     def _start(self) -> None:
@@ -112,7 +114,7 @@ class Supervisor:
             os._exit(code)
 
     def _look(self) -> None:
-        """Kill workers that hang, at most one look a tick, and those that do not stop in time."""
+        """Kill workers that hang, checking at most once per tick, and workers that do not stop in time."""
         now = time.monotonic()
         if self._stopping and not self._killed and now >= self._kill_at:
             self._killed = len(self._workers)
@@ -129,7 +131,7 @@ class Supervisor:
                 _send(process, signal.SIGKILL)
 
     def _reap(self) -> None:
-        """Replace every worker that has ended: one signal may stand for several of them."""
+        """Replace every worker that has ended. One SIGCHLD may stand for several workers."""
         while self._workers:
             process, status = os.waitpid(-1, os.WNOHANG)
             if not process:
@@ -159,7 +161,7 @@ class Supervisor:
 
 
 def wait_for_signal(seconds: float) -> int | None:
-    """Wait for one of SIGNALS, which must be blocked; None after `seconds` without one."""
+    """Wait for one of SIGNALS, which must be blocked. Return None after `seconds` without a signal."""
     if hasattr(signal, "sigtimedwait"):
         found = signal.sigtimedwait(SIGNALS, seconds)
         return found.si_signo if found else None

@@ -1,8 +1,8 @@
-"""One worker process: serve, stop within a deadline by the clock, and end when hung or when the supervisor is gone.
+"""Run one worker process: serve, shut down within a deadline, and exit if it hangs or the supervisor dies.
 
-Two daemon threads look after the event loop, because a blocked loop can neither handle a signal nor measure time. One
-waits for SIGTERM and SIGINT and enforces the deadline of the stop. The other looks once a second whether the loop still
-runs and whether the supervisor still lives.
+Two daemon threads watch the event loop, because a blocked loop can neither handle a signal nor measure time. One waits
+for SIGTERM and SIGINT, and enforces the deadline of the shutdown. The other checks once a second whether the loop still
+runs and whether the supervisor is still alive.
 """
 
 from __future__ import annotations
@@ -31,22 +31,26 @@ from service.web.protocol import DeadlineProtocol
 logger = logging.getLogger("doable.serving")
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-YOUNG = 10_000  # objects between two collections; 700 by default, which a few requests make
-TICK = 1.0  # seconds between two beats of the loop, and between two looks at them
-# A stop: requests in flight may take STOP_GRACE seconds, then their connections are cut off. A process that has not
-# ended STOP_LIMIT seconds after the signal ends at once. Heroku and Docker's callers kill after 30 and 10 seconds.
+YOUNG = 10_000  # new objects before a garbage collection; the default is 700, which a few requests create
+TICK = 1.0  # seconds between two heartbeats of the loop, and between two checks for them
+# The shutdown: requests in flight have STOP_GRACE seconds, then their connections are closed. A process that is still
+# running STOP_LIMIT seconds after the signal exits immediately. Heroku kills a process after 30 seconds, Docker after
+# 10 by default.
 STOP_GRACE = 15.0
 STOP_LIMIT = 17.0
-# Looks in a row without a beat. Looks are counted instead of seconds, because a process that was suspended, as by
-# `docker pause`, Ctrl-Z or a closed laptop, does not look either.
+# Consecutive checks without a heartbeat after which the loop counts as blocked. Checks are counted instead of seconds,
+# because a suspended process (`docker pause`, Ctrl-Z, a closed laptop) makes no checks either.
 HUNG_AFTER = 20
 
 
 class Pulse:
-    """A counter that the worker's event loop increments every second, in memory that the supervisor shares."""
+    """The heartbeat of a worker: a counter that its event loop increments every second.
+
+    It is in memory that the worker shares with the supervisor.
+    """
 
     def __init__(self) -> None:
-        """Begin at 0. The supervisor makes it before it forks."""
+        """Begin at 0. The supervisor must create it before it forks."""
         self._memory = mmap.mmap(-1, 8)
 
     def beat(self) -> None:
@@ -61,33 +65,33 @@ class Pulse:
 
 def work(app: Sanic[Any, Any], listener: socket.socket, *, watched: bool, pulse: Pulse | None = None,
          supervisor: int | None = None) -> None:  # fmt: skip
-    """Serve in this process until SIGTERM or SIGINT, answer the requests in flight, and return.
+    """Serve in this process until SIGTERM or SIGINT, finish the requests in flight, and return.
 
-    `watched` says whether a blocked event loop ends the process. `supervisor` is the process id of the parent; the
-    worker stops when it is gone. The caller must have blocked STOP_SIGNALS before any thread was started.
+    If `watched` is true, a blocked event loop ends the process. `supervisor` is the process id of the parent; the
+    worker stops if the parent dies. The caller must have blocked STOP_SIGNALS before the first thread started.
     """
     life = Life(app, pulse or Pulse(), supervisor, watched=watched)
     life.guard()
     app.before_server_start(life.begin)
     app.after_server_start(life.serve)
-    # Sanic sets both signals to be ignored during its start.
-    runners.signal_func = lambda *_: None  # type: ignore[attr-defined]  # its name for signal.signal, used for that alone
+    # During its start, Sanic would set both signals to be ignored. `signal_func` is its name for `signal.signal`.
+    runners.signal_func = lambda *_: None  # type: ignore[attr-defined]  # reason: Sanic imports it under this name only
     app.run(sock=listener, single_process=True, protocol=StoppingProtocol, register_sys_signals=False, motd=False)
     life.ended()
 
 
 class Life:
-    """The life of a worker: its heartbeat, its stop, and the threads that end the process if the loop cannot."""
+    """The lifecycle of a worker: its heartbeat, its shutdown, and the threads that end the process if it hangs."""
 
     def __init__(self, app: Sanic[Any, Any], pulse: Pulse, supervisor: int | None, *, watched: bool) -> None:
-        """Prepare; see `work` for the arguments."""
+        """Store the arguments, which `work` describes."""
         self._app, self._pulse, self._supervisor, self._watched = app, pulse, supervisor, watched
         self._is_single = supervisor is None
         self._limit = STOP_LIMIT + app.ctx.settings.drain_delay  # seconds
         self._serving = threading.Event()
-        self._stopping = 0.0  # when the signal came, by the monotonic clock
-        self._finished = 0  # requests, when the signal came
-        app.ctx.cut_off = 0  # requests whose connection was closed because the stop took too long
+        self._stopping = 0.0  # the monotonic time of the signal; 0 before
+        self._finished = 0  # the number of requests that had ended at the time of the signal
+        app.ctx.cut_off = 0  # the number of requests whose connection was closed before they ended
 
     def guard(self) -> None:
         """Start the two threads."""
@@ -95,12 +99,12 @@ class Life:
             threading.Thread(target=target, daemon=True, name=target.__name__.strip("_")).start()
 
     async def begin(self, _app: Sanic[Any, Any]) -> None:
-        """Begin to beat. Sanic calls it before the worker takes requests."""
+        """Start the heartbeat. Sanic calls this before the worker accepts requests."""
         self._loop = asyncio.get_running_loop()
         self._beat()
 
     async def serve(self, _app: Sanic[Any, Any]) -> None:
-        """Let a stop be graceful from now on. Sanic calls it once the worker takes requests."""
+        """Allow a graceful shutdown from now on. Sanic calls this when the worker accepts requests."""
         if not self._is_single:
             logger.info("worker started", extra={"fields": {"process": os.getpid()}})
         self._serving.set()
@@ -121,10 +125,10 @@ class Life:
         self._loop.call_later(TICK, self._beat)
 
     def _wait_for_stop(self) -> None:
-        """Take the first signal to stop, and end the process if the stop takes too long.
+        """Wait for the first signal, start the shutdown, and end the process if it takes too long.
 
-        Later signals stay pending for ever: platforms send theirs to every process while the supervisor passes its own
-        on, and a second one must not cut off what is in flight.
+        Later signals are ignored. A platform may signal every process while the supervisor also forwards its own
+        signal, and a second signal must not abort requests in flight.
         """
         number = signal.sigwait(STOP_SIGNALS)
         self._stopping = deadline = time.monotonic()
@@ -132,7 +136,7 @@ class Life:
         if self._is_single:
             log_stop(number)
         if self._serving.wait(self._limit):
-            with contextlib.suppress(RuntimeError):  # the loop is closed already
+            with contextlib.suppress(RuntimeError):  # raised if the loop is already closed
                 self._loop.call_soon_threadsafe(self._stop)
         time.sleep(max(0.0, deadline - time.monotonic()))
         self._end("stop took too long", {"seconds": self._limit})
@@ -147,7 +151,7 @@ class Life:
         self._app.stop(terminate=False)
 
     def _watch(self) -> None:
-        """Look every second whether the loop beats, and whether the supervisor lives."""
+        """Check every second whether the loop runs, and whether the supervisor is alive."""
         silent = last = 0
         while True:
             time.sleep(TICK)
@@ -161,8 +165,8 @@ class Life:
                 self._end("event loop is blocked", {"seconds": round(silent * TICK)})
 
     def _end(self, message: str, fields: dict[str, object]) -> NoReturn:
-        """Log what the main thread is doing, and end the process without waiting for it."""
-        frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 - the documented way to see another thread
+        """Log the stack of the main thread, and end the process without waiting for it."""
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 - the documented way to get another thread's stack
         stack = "".join(traceback.format_stack(frame)) if frame else None
         logger.error(message, extra={"fields": {"process": os.getpid(), **fields, "stack": stack}})
         logs.drain()
@@ -170,27 +174,31 @@ class Life:
 
 
 def log_stop(number: int, **fields: object) -> None:
-    """Log that the signal `number` has come and the service stops."""
+    """Log that the service shuts down because of the signal `number`."""
     logger.info("shutting down", extra={"fields": {"signal": signal.Signals(number).name, **fields}})
 
 
 def _settle_garbage() -> None:
-    """Keep objects that live as long as the process out of every collection, and collect the others less often."""
+    """Exclude the existing objects, which live as long as the process, from garbage collections. Collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG)
 
 
 class StoppingProtocol(DeadlineProtocol):
-    """Answers on a busy connection with `Connection: close` when the process stops, and cuts it off after STOP_GRACE.
+    """Closes busy connections during the shutdown: after the current response, or after STOP_GRACE seconds.
 
-    Sanic would keep it open for the next request. It also counts its own steps as time, and a busy loop makes few.
+    The response has `Connection: close`. Sanic itself would keep the connection open for the next request. It also
+    measures time in steps of the loop, and a busy loop makes few steps.
     """
 
     __slots__ = ()
 
     def close_if_idle(self) -> bool:
-        """Close the connection now or after its answer; return whether it was now. Sanic asks once, as it stops."""
+        """Close an idle connection now, a busy one after its response. Return whether it was idle.
+
+        Sanic calls this once, when it stops.
+        """
         closed = super().close_if_idle()
         if not closed:
             self.http.keep_alive = False

@@ -1,7 +1,7 @@
-"""Telemetry: figures for Prometheus, and traces for OpenTelemetry.
+"""Metrics for Prometheus, and traces for OpenTelemetry.
 
-`figures` are this process's own; they are counted on the way of every request, so counting is a few additions to plain
-lists and no more. docs/decisions/0013 says why prometheus-client writes the text and does not do the counting.
+`figures` are the metrics of this process. Every request counts in them, so counting is only a few additions to plain
+lists. docs/decisions/0013 explains why prometheus-client writes the output but does not count.
 """
 
 from service.telemetry.board import Board, Seat

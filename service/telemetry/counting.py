@@ -1,4 +1,4 @@
-"""The figures of one worker: plain numbers, added to on the way of every request, and the sum of several workers."""
+"""Count the metrics of one worker in plain numbers, and add up those of several workers."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from service.errors import UnavailableError
 
 K = TypeVar("K")
 
-# Upper bounds in seconds, inclusive as Prometheus wants them. A read takes half a millisecond, an answer 25 s at most.
+# Upper bounds in seconds, inclusive, as in Prometheus. A read takes half a millisecond, a response at most 25 s.
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0)
 ACQUIRE_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0)
-# A client may send any word as its method, and no word of a client's may become a label.
+# The methods that may become labels. A client may send any other word as its method, which must not become a label.
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 OTHER_METHOD = "other"
 NO_ROUTE = "none"
 
 
 def _empty(buckets: tuple[float, ...]) -> list[float]:
-    """A histogram: how many fell into each bucket, how many above the last, and the sum of all."""
+    """Return an empty histogram: a count for each bucket, a count above the last bucket, and the sum of all values."""
     return [0.0] * (len(buckets) + 2)
 
 
 class Figures(Struct):
-    """What one worker has counted since its start. Only its event loop writes, so nothing is locked."""
+    """The metrics of one worker since its start. Only its event loop writes them, so there is no lock."""
 
     requests: dict[tuple[str, str, int], int] = field(default_factory=dict)  # by method, route and status
     durations: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # by method and route
-    acquires: list[float] = field(default_factory=lambda: _empty(ACQUIRE_BUCKETS))  # those that had to wait
+    acquires: list[float] = field(default_factory=lambda: _empty(ACQUIRE_BUCKETS))  # of requests that had to wait
     acquired_at_once: int = 0
     database_errors: dict[str, int] = field(default_factory=dict)  # by kind
     database_retries: int = 0
     rate_limited: dict[str, int] = field(default_factory=dict)  # by limit
-    gauges: dict[str, float] = field(default_factory=dict)  # as they were when these figures were published
+    gauges: dict[str, float] = field(default_factory=dict)  # as of the last publication
     cpu_seconds: float = 0.0
-    log_lines_dropped: int = 0  # because stdout was not read; set when these figures are published
-    unpublished: int = 0  # how often figures were too large for their place on the board; the board sets it
+    log_lines_dropped: int = 0  # because stdout was not read; as of the last publication
+    unpublished: int = 0  # how often the metrics were too large for their slot; the board sets it
     process: int = field(default_factory=os.getpid)
-    number: int = 0  # of the worker, counted by the supervisor; process ids come again, these do not
-    ended: list[int] = field(default_factory=list)  # the workers that are in the sum of those that have ended
+    number: int = 0  # of the worker; unlike process ids, the supervisor never reuses it
+    ended: list[int] = field(default_factory=list)  # the numbers of the ended workers that this sum includes
 
     def request_ended(self, method: str, route: str | None, status: int, milliseconds: float | None) -> None:
-        """Count a request: its route's template (None where there is none), and how long its answer took."""
+        """Count a request. `route` is its route's template, None if no route matched."""
         name = route or NO_ROUTE
         try:
             self.requests[method, name, status] += 1
@@ -67,7 +67,7 @@ class Figures(Struct):
 
     @contextmanager
     def acquiring(self) -> Iterator[None]:
-        """Measure how long it takes, inside it, to get a connection that was not idle; and count when none came."""
+        """Measure the time that the block waits for a connection. Count the failure if it gets none."""
         began = perf_counter()
         try:
             yield
@@ -80,22 +80,22 @@ class Figures(Struct):
             self.acquires[-1] += seconds
 
     def database_failed(self, kind: str) -> None:
-        """Count a failure of the database by its `kind`, as UnavailableError has it."""
+        """Count a failure of the database by the `kind` of UnavailableError."""
         self.database_errors[kind] = self.database_errors.get(kind, 0) + 1
 
     def refused_by_rate(self, limit: str) -> None:
-        """Count an answer of 429 that `limit` ("user", "address" or "heavy") caused."""
+        """Count a response of 429 that `limit` ("user", "address" or "heavy") caused."""
         self.rate_limited[limit] = self.rate_limited.get(limit, 0) + 1
 
     def measure(self, gauges: dict[str, float]) -> None:
-        """Take `gauges`, and this process's own, as they are now."""
+        """Store the current `gauges`, and the current CPU time of this process."""
         self.gauges = gauges
         self.cpu_seconds = time.process_time()
         self.process = os.getpid()
 
 
 def total(workers: Iterable[Figures]) -> Figures:
-    """The sum of what several workers have counted. Gauges and processes are each one's own, and left out."""
+    """Return the sum of the counters of several workers. Gauges and process ids are not added."""
     whole = Figures()
     for one in workers:
         _add(whole.requests, one.requests)

@@ -1,4 +1,4 @@
-"""The figures as Prometheus reads them: its text format, written by prometheus-client."""
+"""Write the metrics in Prometheus' text format, with prometheus-client."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Join = Callable[[list[float]], float]
 
-# The gauges of one worker, by name: what they say, and how those of several become one.
+# The gauges of a worker, by name: the meaning, and the function that combines the values of several workers.
 GAUGES: dict[str, tuple[str, Join]] = {
-    "doable_database_pool_size": ("Connections that the pools may hold.", sum),
-    "doable_database_pool_in_use": ("Connections that are lent to requests, or being opened for them.", sum),
+    "doable_database_pool_size": ("Maximum number of connections in the pools.", sum),
+    "doable_database_pool_in_use": ("Connections in use by requests, or being opened for them.", sum),
     "doable_database_pool_waiting": ("Requests that wait for a connection.", sum),
-    "doable_token_cache_size": ("Verified tokens that are remembered.", sum),
-    "doable_event_streams": ("Event streams that are open.", sum),
-    "doable_key_set_age_seconds": ("Seconds since the issuer last answered with its keys; +Inf before it did.", max),
+    "doable_token_cache_size": ("Verified tokens in the cache.", sum),
+    "doable_event_streams": ("Open event streams.", sum),
+    "doable_key_set_age_seconds": ("Seconds since the issuer last returned keys; +Inf before the first time.", max),
 }
-# Those of a process, by name, that prometheus-client reads from /proc; CPU time is counted by each worker itself.
+# The metrics of a process that prometheus-client reads from /proc. Each worker counts its CPU time itself.
 PROCESS: dict[str, tuple[str, Join]] = {
-    "process_resident_memory_bytes": ("Resident memory, of all workers together.", sum),
-    "process_virtual_memory_bytes": ("Virtual memory, of all workers together.", sum),
-    "process_open_fds": ("Open files and sockets, of all workers together.", sum),
-    "process_max_fds": ("Files and sockets that one worker may have open.", min),
-    "process_start_time_seconds": ("When the oldest worker started, in seconds since the epoch.", min),
+    "process_resident_memory_bytes": ("Resident memory of all workers.", sum),
+    "process_virtual_memory_bytes": ("Virtual memory of all workers.", sum),
+    "process_open_fds": ("Open files and sockets of all workers.", sum),
+    "process_max_fds": ("Maximum number of open files and sockets of one worker.", min),
+    "process_start_time_seconds": ("Start time of the oldest worker, in seconds since the epoch.", min),
 }
 
 
 def text(serving: list[Figures], ended: Figures, version: str) -> bytes:
-    """The metrics of the service in `version`: its workers' figures, and the sum of those that have ended."""
+    """Return the metrics as text: those of the running workers, and the sum of the ended ones."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(serving, ended, version))
     return generate_latest(registry)
@@ -48,7 +48,7 @@ class _Collector(Collector):
         self._whole = total([*serving, ended])
 
     def collect(self) -> Iterator[Metric]:
-        """Everything there is to tell, in one order."""
+        """Yield all metrics, always in the same order."""
         yield from self._requests()
         yield from self._database()
         limited = CounterMetricFamily("doable_rate_limited", "Requests refused with 429.", labels=["limit"])
@@ -59,18 +59,18 @@ class _Collector(Collector):
             values = [one.gauges[name] for one in self._serving if name in one.gauges]
             yield _gauge(name, meaning, join(values) if values else None)
         yield CounterMetricFamily(
-            "doable_metrics_unpublished", "Times that a worker's figures were too large.", self._whole.unpublished
+            "doable_metrics_unpublished", "Times that a worker's metrics were too large.", self._whole.unpublished
         )
         yield CounterMetricFamily(
             "doable_log_lines_dropped", "Log lines dropped because stdout was not read.", self._whole.log_lines_dropped
         )
-        yield _gauge("doable_workers", "Worker processes that serve.", len(self._serving))
-        info = GaugeMetricFamily("doable_info", "The version that runs.", labels=["version"])
+        yield _gauge("doable_workers", "Running worker processes.", len(self._serving))
+        info = GaugeMetricFamily("doable_info", "The running version.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info
         yield from _processes(one.process for one in self._serving)
         yield CounterMetricFamily(
-            "process_cpu_seconds", "CPU time, user's and system's, of all workers together.", self._whole.cpu_seconds
+            "process_cpu_seconds", "User and system CPU time of all workers.", self._whole.cpu_seconds
         )
         yield from PlatformCollector(registry=None).collect()
 
@@ -82,7 +82,9 @@ class _Collector(Collector):
             requests.add_metric([method, route, str(status)], count)
         yield requests
         durations = HistogramMetricFamily(
-            "doable_request_duration_seconds", "From a request's first byte to its answer.", labels=["method", "route"]
+            "doable_request_duration_seconds",
+            "Time from a request's first byte to its response.",
+            labels=["method", "route"],
         )
         for labels, counted in self._whole.durations.items():
             durations.add_metric([*labels], _cumulative(REQUEST_BUCKETS, counted), counted[-1])
@@ -92,7 +94,7 @@ class _Collector(Collector):
         counted = self._whole.acquires.copy()
         counted[0] += self._whole.acquired_at_once
         acquires = HistogramMetricFamily(
-            "doable_database_acquire_seconds", "How long requests waited for a connection."
+            "doable_database_acquire_seconds", "Time that requests waited for a connection."
         )
         acquires.add_metric([], _cumulative(ACQUIRE_BUCKETS, counted), counted[-1])
         yield acquires
@@ -101,7 +103,7 @@ class _Collector(Collector):
             errors.add_metric([kind], count)
         yield errors
         yield CounterMetricFamily(
-            "doable_database_retries", "Second tries on another connection.", self._whole.database_retries
+            "doable_database_retries", "Retries on another connection.", self._whole.database_retries
         )
 
 
