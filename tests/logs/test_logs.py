@@ -181,6 +181,39 @@ def test_a_handler_on_a_logger_sees_the_record_of_each_request(logging_as_it_was
     assert "200" in line
 
 
+def test_the_record_of_a_request_is_like_any_other(logging_as_it_was):
+    logs.configure(Settings())
+    handler = Kept()
+    logging.getLogger("doable").addHandler(handler)
+    try:
+        logs.request_ended({"status": 200})
+        logs.requests.info("request", extra={"fields": {"status": 200}})
+    finally:
+        logging.getLogger("doable").removeHandler(handler)
+    made, usual = (dict(vars(one)) for one in handler.records)
+    assert list(made) == list(usual)
+    for name in ("created", "msecs", "relativeCreated", "pathname", "filename", "module"):  # the time, and the caller
+        del made[name], usual[name]
+    assert made | {"funcName": usual["funcName"]} == usual
+
+
+def test_the_record_of_a_request_comes_from_the_factory_of_another_library_if_there_is_one(logging_as_it_was):
+    class Traced(logging.LogRecord):
+        trace = "4bf92f35"
+
+    logs.configure(Settings())
+    handler = Kept()
+    logging.getLogger("doable").addHandler(handler)
+    logging.setLogRecordFactory(Traced)
+    try:
+        logs.request_ended({"status": 200})
+    finally:
+        logging.setLogRecordFactory(logging.LogRecord)
+        logging.getLogger("doable").removeHandler(handler)
+    (record,) = handler.records
+    assert (record.trace, record.fields) == ("4bf92f35", {"status": 200})
+
+
 def test_a_request_is_not_logged_below_the_configured_level(logging_as_it_was, capsys):
     logs.configure(Settings.from_environ({"LOG_LEVEL": "warning"}))
     logs.request_ended({"status": 200})
