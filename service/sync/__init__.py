@@ -1,1 +1,1 @@
-"""Synchronisation: the change feed, the event stream, and the hub that wakes the streams."""
+"""Synchronisation: the change feed, the event stream, and the hub that notifies streams of new changes."""

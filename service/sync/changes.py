@@ -1,10 +1,11 @@
-"""What changed of one user's tasks since a position: the one statement behind the change feed and the event stream.
+"""Read the changes of one user's tasks since a position, for the change feed and the event stream.
 
-Every write takes its version from the owner's row and holds that row's lock until it commits, so versions commit in
-order: a reader that has seen revision n has seen all before it, and can ask for the changes after n and miss none.
+Every write takes its version from the owner's row and holds the lock on that row until it commits, so versions commit
+in order. A reader that has seen revision n has seen all earlier revisions too. It can ask for the changes after n and
+misses none.
 
-A revision alone does not say whose history it counts: after an erasure the same user starts from 1 again. A position
-therefore holds the user's beginning too.
+A revision alone does not identify a history: after an erasure, the same user can start from 1 again. A position
+therefore also contains the time at which the user's history began.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ from service.database.scoping import Connection, Row
 from service.errors import SyncPositionGoneError
 from service.tasks.statements import BEGINNING
 
-# What a deleted task becomes.
+# The tombstone that replaces a deleted task.
 TOMBSTONE = (
     """'{"id":' || tasks.id || ',"uid":"' || tasks.uid || '","version":' || tasks.version || ',"deleted":true}'"""
 )
 
-# A row for each task that changed after a revision, each with the owner's columns, out of one snapshot; one row without
-# a task where nothing changed. The owner's columns are null before the first write. `$2` is the beginning that the
-# position names and `$3` its revision; the position START names no beginning.
+# The result has one row for each task that changed after the revision, with the owner's columns, all from one snapshot.
+# If no task changed, it has one row without a task. The owner's columns are null before the first write. `$2` is the
+# beginning in the position, and `$3` is its revision; START has an empty beginning.
 #
-# No index holds the version, which every write changes: an update then stays on its page, and no index grows. So the
-# page is picked from one user's range by ids and versions alone, and not even that while the revision has not moved.
+# The version is not indexed, because every write changes it: an update can stay on its page (HOT), and no index grows.
+# So `page` scans the ids and versions of one user. If the revision has not moved, it does not scan at all.
 #
-# A full sync, from START, begins with live tasks alone. Its pages may end at a revision that is older than what was
-# forgotten. Nothing was missed until then as long as nothing more is forgotten, so such a position carries what was
-# forgotten when its page was read, `$4`, and is good while that is the same.
+# A full sync, from START, returns live tasks only. Its pages may end at a revision before `forgotten`, the newest
+# revision of a removed tombstone. The reader has still missed nothing, provided that no more tombstones are removed
+# before its next page. Such a position therefore contains the value of `forgotten` at the time of its page, `$4`, and
+# is valid while the value stays the same.
 CHANGES = f"""
 WITH owner AS MATERIALIZED (
     SELECT {BEGINNING} AS beginning, revision, forgotten FROM users WHERE id = $1
@@ -55,16 +57,17 @@ ORDER BY tasks.version
 
 POSITION = f"SELECT {BEGINNING} AS beginning, revision FROM users WHERE id = $1"  # noqa: S608 - constants only
 
-# For the streams of several users at once; no request runs it.
+# Reads several users at once, for the event streams; no request runs it.
 POSITIONS = f"""
 SELECT id, {BEGINNING} AS beginning, revision FROM users WHERE id = ANY ($1::text[])
 """  # noqa: S608 - constants only
 
 
 class SyncPosition(NamedTuple):
-    """How far a reader has come: the user's `beginning`, empty before the first write, and a `revision` since then.
+    """The progress of a reader: the `beginning` of the user's history, and a `revision` in it.
 
-    Within a full sync the revision may be older than what was `forgotten` when the page was read; else that is 0.
+    The beginning is empty before the first write. During a full sync, the revision may be older than `forgotten`, the
+    newest revision of a removed tombstone when the page was read. In all other positions `forgotten` is 0.
     """
 
     beginning: str = ""
@@ -72,25 +75,25 @@ class SyncPosition(NamedTuple):
     forgotten: int = 0
 
     def __str__(self) -> str:
-        """Write the position as clients are given it: opaque to them, `0` before the first write."""
+        """Format the position for clients, to which it is opaque. It is `0` before the first write."""
         text = f"{self.beginning}-{self.revision}" if self.beginning else "0"
         return f"{text}-{self.forgotten}" if self.forgotten else text
 
 
-START = SyncPosition()  # of a user without a row, and of a full sync
+START = SyncPosition()  # the position of a user without a row, and the start of a full sync
 
 
 class Change(NamedTuple):
-    """A task at its newest state: the JSON `document` of it, or of its tombstone, and the version that it has there."""
+    """A task in its newest state: its version, and the JSON `document` of the task or its tombstone."""
 
     version: int
     document: str
 
 
 class ChangePage(NamedTuple):
-    """Changes in the order of versions; the position to go on from; whether there is more already.
+    """Changes ordered by version, the position after them, and whether more changes are available now.
 
-    `forgotten` is the newest revision of which a trace was lost.
+    `forgotten` is the newest revision whose tombstone has been removed.
     """
 
     changes: list[Change]
@@ -99,15 +102,15 @@ class ChangePage(NamedTuple):
     forgotten: int
 
     def position(self, change: Change) -> SyncPosition:
-        """Return the position to go on from after `change`, one of this page."""
+        """Return the position after `change`, which is one of this page."""
         return _at(self.next.beginning, change.version, self.forgotten)
 
 
 async def read_changes(connection: Connection, user_id: str, since: SyncPosition, limit: int) -> ChangePage:
-    """Return the `limit` first changes of `user_id` after the position `since`; from START on, all live tasks.
+    """Return the first `limit` changes of `user_id` after the position `since`. From START, these are all live tasks.
 
-    Raises SyncPositionGoneError for a position of another beginning (the user was erased since), for a revision that
-    was never reached, and for one after which a task was deleted of which no trace is left.
+    Raises SyncPositionGoneError for a position with another beginning (the user was erased since then), for a revision
+    in the future, and for a revision after which a tombstone has been removed.
     """
     rows = await connection.fetch_rows(CHANGES, user_id, *since, limit)
     owner = rows[0]
@@ -132,7 +135,8 @@ async def read_position(connection: Connection, user_id: str) -> SyncPosition:
 async def positions_of_several_users(connection: Connection, user_ids: list[str]) -> dict[str, SyncPosition]:
     """Return the position of each of `user_ids`; START before the first write.
 
-    Not for requests: it names several owners. Raises UnavailableError, also when only one of several machines is away.
+    Requests must not call this function, because it reads several owners. Raises UnavailableError, even if only one of
+    several database nodes is unavailable.
     """
     rows = await connection.fetch_rows(POSITIONS, user_ids)
     return dict.fromkeys(user_ids, START) | {row["id"]: _position(row) for row in rows}

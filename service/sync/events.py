@@ -1,7 +1,7 @@
-"""Live events: a user's changes as server-sent events, for as long as the client listens and its token holds.
+"""The event stream route: send a user's changes as server-sent events until the client leaves or its token expires.
 
-The stream is the change feed, read again whenever there may be something new. Where it ends, for whatever reason, the
-client goes on from the last id that it has seen. https://html.spec.whatwg.org/multipage/server-sent-events.html
+The stream repeats the change feed whenever there may be new changes. After an interruption, the client continues from
+the last id that it has received. https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 from __future__ import annotations
@@ -21,20 +21,24 @@ from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("events", url_prefix="/api/<user_id:str>/tasks")
 
-UNKNOWN = SyncPosition("0")  # no user's beginning, so that the stream begins with a reset
+UNKNOWN = SyncPosition("0")  # no history has this beginning, so the stream starts with a reset
 
 
 class EventParameters(Struct, kw_only=True, forbid_unknown_fields=True, rename={"last_event_id": "lastEventId"}.get):
-    """Where to begin."""
+    """The query parameters of the event stream."""
 
     since: Annotated[
         Since | UnsetType,
-        Meta(description=f"{SINCE}; without it and without Last-Event-ID events begin now", extra={"rule": SINCE}),
+        Meta(
+            description=f"The position to start after: {SINCE}. Without it and without `Last-Event-ID`, the stream"
+            " starts with the next change.",
+            extra={"rule": SINCE},
+        ),
     ] = UNSET
     last_event_id: Annotated[
         str,
         Meta(
-            description="The id of the last event, from clients that cannot send the header Last-Event-ID.",
+            description="The id of the last event, for clients that cannot send the header `Last-Event-ID`.",
             extra={"rule": "the id of an event of this stream"},
         ),
     ] = ""
@@ -42,7 +46,7 @@ class EventParameters(Struct, kw_only=True, forbid_unknown_fields=True, rename={
 
 @blueprint.get("/events", unquote=True)
 async def stream_events(request: ApiRequest) -> None:
-    """The caller's changes, one after the other."""
+    """Stream the caller's changes."""
     since = read_position(request)
     if request.method == "HEAD":
         await streaming.send_head(request, stream.EVENT_STREAM, {**stream.HEADERS})
@@ -53,11 +57,11 @@ async def stream_events(request: ApiRequest) -> None:
 
 
 def read_position(request: ApiRequest) -> SyncPosition | None:
-    """Return the position to begin after; None for now.
+    """Return the position to start after; None to start with the next change.
 
-    The header Last-Event-ID comes first, then `lastEventId`, which event-source-polyfill sends in its place, then
-    `since`: a client that reconnects sends the same URL again. A last id that cannot be read gives UNKNOWN, because
-    event sources never come back after an error. Raises InvalidInputError for a `since` that is not a position.
+    The header Last-Event-ID has priority, then `lastEventId`, which event-source-polyfill sends instead, then `since`.
+    The order matters because a client reconnects with the same URL. An invalid last id results in UNKNOWN, because an
+    EventSource does not reconnect after an error. Raises InvalidInputError for a `since` that is not a position.
     """
     sent = parameters.read(request.query_string, EventParameters)
     after = None if sent.since is UNSET else position("since", sent.since)

@@ -1,4 +1,4 @@
-"""The change feed: what a client that keeps a copy of its user's tasks has to read to bring it up to date."""
+"""The change feed route: return the changes since a position, so that a client can update its copy of the tasks."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ blueprint: Blueprint = Blueprint("changes", url_prefix="/api/<user_id:str>/tasks
 MAXIMUM_PAGE = 1_000
 USUAL_PAGE = 500
 POSITION = re.compile(r"([0-9a-f]{1,16})-(0|[1-9][0-9]{0,18})(?:-([1-9][0-9]{0,18}))?")
-SINCE = "0 for a full sync, or a position exactly as it was given, as next or as the id of an event"
+SINCE = "0 for a full sync, or an unchanged position from an earlier response (next) or event (id)"
 Since = Annotated[
     str,
-    Meta(description=f"Where to go on: {SINCE}.", extra={"rule": SINCE},
+    Meta(description=f"The position to continue from: {SINCE}.", extra={"rule": SINCE},
          extra_json_schema={"examples": ["0", "64a1b2c3d4e5f-8"]}),
 ]  # fmt: skip
 
 
 class ChangeParameters(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Where to go on, and how far."""
+    """The query parameters of the change feed."""
 
     since: Since = "0"
     limit: Annotated[
-        int, Meta(ge=1, le=MAXIMUM_PAGE, description="How many changes at most.",
+        int, Meta(ge=1, le=MAXIMUM_PAGE, description="The maximum number of changes in the response.",
                   extra={"rule": "a number of changes from 1 to 1000"}),
     ] = USUAL_PAGE  # fmt: skip
 
 
-# A task, or what a deleted one has become. msgspec knows no untagged union of two objects.
+# A task, or the tombstone of a deleted task. msgspec does not support an untagged union of two objects.
 Change = Annotated[
     Any,
     Meta(
@@ -62,16 +62,16 @@ Change = Annotated[
 
 
 class Changes(Struct, kw_only=True):
-    """Changes in the order of versions, each task once, at its newest state."""
+    """Changes ordered by version. Each task appears once, in its newest state."""
 
     changes: list[Change]
-    next: Annotated[str, Meta(description="The position to send as `since` for what comes after; opaque.")]
-    has_more: Annotated[bool, Meta(description="Whether there is more already.")]
+    next: Annotated[str, Meta(description="The position to send as `since` in the next request; opaque.")]
+    has_more: Annotated[bool, Meta(description="Whether more changes are available now.")]
 
 
 @blueprint.get("/changes", unquote=True)
 async def read_changes(request: ApiRequest) -> HTTPResponse:
-    """What changed since a position, a page of it."""
+    """Return a page of the changes since a position."""
     sent = parameters.read(request.query_string, ChangeParameters)
     since = position("since", sent.since)
     page = await request.tasks.changes(since, sent.limit)
@@ -79,9 +79,10 @@ async def read_changes(request: ApiRequest) -> HTTPResponse:
 
 
 def position(field: str, text: str) -> SyncPosition:
-    """Read a position that a client was given. A bare revision is none: it does not say whose history it counts.
+    """Parse the position that a client sent in `field`.
 
-    Raises InvalidInputError, which names `field`, for a text that was never given out.
+    A revision alone is not a position, because it does not name the history in which it counts. Raises
+    InvalidInputError, which names `field`, for any other text than a position of this service.
     """
     if text == str(START):
         return START
@@ -92,6 +93,6 @@ def position(field: str, text: str) -> SyncPosition:
 
 
 def _document(page: ChangePage) -> str:
-    """The page as JSON; PostgreSQL has written each change."""
+    """Return the page as JSON. Each change is already JSON, built by PostgreSQL."""
     changes = ",".join(change.document for change in page.changes)
     return f'{{"changes":[{changes}],"next":"{page.next}","has_more":{"true" if page.has_more else "false"}}}'

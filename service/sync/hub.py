@@ -1,7 +1,7 @@
-"""Who waits for whose changes in this process, and the one query a second that finds what other processes wrote.
+"""The event streams of this process, by user, and the query that polls for writes of other processes once a second.
 
-There is no LISTEN: a pooler in transaction mode does not carry it, and a notification that gets lost would be missed
-for good. A revision that is looked at is never missed.
+LISTEN is not used: a pooler in transaction mode does not support it, and a lost notification would mean a lost change.
+A poll of the revision finds every change.
 """
 
 from __future__ import annotations
@@ -22,43 +22,43 @@ from service.tasks.writes import UserTasks
 
 logger = logging.getLogger("doable.live")
 
-INTERVAL = 1.0  # seconds between two looks at the revisions of all who are connected
-LONGEST_INTERVAL = 5.0  # seconds, while the database is away
+INTERVAL = 1.0  # seconds between two polls of the revisions of all connected users
+LONGEST_INTERVAL = 5.0  # seconds between two polls while the database is unavailable
 
 
 class Subscription:
-    """One stream's place: the position that it has reached, and the event that tells it to look for more."""
+    """The state of one stream: the position that it has reached, and the event that signals new changes."""
 
     __slots__ = ("moved", "position")
 
     def __init__(self) -> None:
-        """Begin before the first write."""
+        """Start before the first write."""
         self.position = START
         self.moved = asyncio.Event()
 
 
 class Listeners:
-    """All streams of one user in this process, and what is being read for them."""
+    """All streams of one user in this process, and their shared reads of the change feed."""
 
     __slots__ = ("_reads", "streams")
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start without streams."""
         self.streams: set[Subscription] = set()
-        self._reads: dict[tuple[SyncPosition, int], asyncio.Task[ChangePage]] = {}  # under way, by position and limit
+        self._reads: dict[tuple[SyncPosition, int], asyncio.Task[ChangePage]] = {}  # in progress, by position and limit
 
     def wake(self, beyond: SyncPosition | None = None) -> None:
-        """Let the streams look for more: all of them, or those that are not at the position `beyond`."""
-        self._reads = {}  # what is under way may have begun before there was more
+        """Signal new changes to all streams, or only to those that are not at the position `beyond`."""
+        self._reads = {}  # a read in progress may have started before the new changes
         for stream in self.streams:
             if stream.position != beyond:
                 stream.moved.set()
 
     async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int) -> ChangePage:
-        """What `tasks.changes` gives and raises, read once for all streams that ask while it is under way."""
+        """Call `tasks.changes`, or wait for the same call of another stream. Returns and raises the same."""
         reads, key = self._reads, (position, limit)
         if key not in reads:
-            # In a context of its own: it outlives the stream that began it, if others wait for it too.
+            # The read has its own context, because it outlives the stream that started it if other streams wait for it.
             reads[key] = asyncio.create_task(tasks.changes(position, limit), context=contextvars.Context())
             reads[key].add_done_callback(lambda _: reads.pop(key))
         return await asyncio.shield(reads[key])
@@ -68,22 +68,25 @@ class Hub:
     """All streams of this process, by user."""
 
     def __init__(self, *, per_user: int, in_all: int) -> None:
-        """Hold at most `per_user` streams of each user, and `in_all` together."""
+        """Allow at most `per_user` streams of each user, and `in_all` streams in total."""
         self._per_user = per_user
         self._in_all = in_all
         self._waiting: dict[str, Listeners] = {}
         self._anybody = asyncio.Event()
         self.open = 0
-        self.draining = False  # true from the first signal to stop on
+        self.draining = False  # true after the first stop signal
 
     @contextmanager
     def subscribe(self, user_id: str) -> Iterator[Subscription]:
-        """Take part for the length of a `with`. Raises TooManyStreamsError, and UnavailableError when draining."""
+        """Register a stream of `user_id` within a `with` block.
+
+        Raises TooManyStreamsError if the user or the process has too many streams, and UnavailableError during a drain.
+        """
         if self.draining:
             raise UnavailableError("draining")
         mine = self._waiting.get(user_id) or Listeners()
         if len(mine.streams) >= self._per_user or self.open >= self._in_all:
-            raise TooManyStreamsError(random.randint(5, 15))  # noqa: S311 - spreads who comes back, hides nothing
+            raise TooManyStreamsError(random.randint(5, 15))  # noqa: S311 - spreads retries, not a secret
         subscription = Subscription()
         self._waiting[user_id] = mine
         mine.streams.add(subscription)
@@ -98,25 +101,25 @@ class Hub:
                 del self._waiting[user_id]
 
     async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int) -> ChangePage:
-        """What changed of the user of `tasks`, who is subscribed; read once for all streams that are at `position`.
+        """Return at most `limit` changes after `position`. Streams at the same position share one read.
 
-        Raises SyncPositionGoneError and UnavailableError.
+        The user of `tasks` must be subscribed. Raises SyncPositionGoneError and UnavailableError.
         """
         return await self._waiting[tasks.user_id].changes(tasks, position, limit)
 
     def wake(self, user_id: str) -> None:
-        """Let the streams of `user_id` look at once: this process has just written something of theirs."""
+        """Signal the streams of `user_id` at once, after this process has written a change of that user."""
         if listeners := self._waiting.get(user_id):
             listeners.wake()
 
     def drain(self) -> None:
-        """Let every stream end, and begin no more: the process is about to stop."""
+        """End all streams and refuse new ones, because the process is about to stop."""
         self.draining = True
         for user_id in self._waiting:
             self.wake(user_id)
 
     async def watch(self, connection: Connection) -> NoReturn:
-        """Look over `connection` at what other processes write, while any client is connected, until cancelled."""
+        """Poll over `connection` for writes of other processes while a client is connected. Runs until cancelled."""
         positions = Positions(connection)
         interval = INTERVAL
         while True:
@@ -129,12 +132,12 @@ class Hub:
             except UnavailableError:
                 interval = min(2 * interval, LONGEST_INTERVAL)
             except Exception:
-                logger.exception("looking for changes failed")  # a bug of ours, which must not silence every stream
+                logger.exception("looking for changes failed")  # a bug must not stop the notification of all streams
             else:
                 interval = INTERVAL
 
     async def _look(self, positions: Positions) -> None:
-        """Wake every stream that is not at its user's position, as far as that can be found."""
+        """Wake each stream that is not at the position of its user, if that position can be read."""
         if not self._waiting:
             return
         for user_id, position in (await positions.of([*self._waiting])).items():

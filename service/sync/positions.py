@@ -1,8 +1,7 @@
-"""Where the users of all streams are, also while a part of the database does not answer.
+"""Read the positions of all users with a stream, even while a node of the database is unavailable.
 
-One statement asks for all of them. On several machines it fails as a whole when one of those is away or hangs. Then
-each user is asked for alone, and those whose machine does not answer are kept apart, so that the others are again found
-with one statement.
+One statement reads all positions. On a cluster, the whole statement fails if one node is down or hangs. Each user is
+then read alone. A user whose node does not respond is set apart, so that the next statement for the others succeeds.
 """
 
 from __future__ import annotations
@@ -14,23 +13,23 @@ from service.database.scoping import Connection
 from service.errors import UnavailableError
 from service.sync.changes import SyncPosition, positions_of_several_users, read_position
 
-PATIENCE = 2.0  # seconds for the statement that asks for all
-PATIENCE_ALONE = 1.0  # seconds for one user
-AT_ONCE = 2  # users asked for alone at a time: connections that a machine that hangs can hold
+PATIENCE = 2.0  # seconds; the timeout of the statement that reads all users
+PATIENCE_ALONE = 1.0  # seconds; the timeout of a statement that reads one user
+AT_ONCE = 2  # users that are read alone at the same time; limits the connections that a hanging node can occupy
 
 
 class Positions:
-    """Asks for positions, and remembers the users whose machine did not answer."""
+    """A reader of positions, which remembers the users whose node did not respond."""
 
     def __init__(self, connection: Connection) -> None:
-        """Ask over `connection`, a pool. No user is kept apart yet."""
+        """Read over `connection`, a pool. No user is set apart yet."""
         self._connection = connection
-        self._apart: deque[str] = deque()  # in the order in which they are tried again
+        self._apart: deque[str] = deque()  # in the order of the next attempts
 
     async def of(self, user_ids: list[str]) -> dict[str, SyncPosition]:
-        """Return the position of each of `user_ids` whose machine answers.
+        """Return the position of each of `user_ids` whose node responds.
 
-        Raises UnavailableError when the database itself does not answer.
+        Raises UnavailableError if the whole database does not respond.
         """
         self._apart = deque(user for user in self._apart if user in set(user_ids))
         found = await self._try_again()
@@ -43,7 +42,7 @@ class Positions:
         return found | await self._each(together)
 
     async def _try_again(self) -> dict[str, SyncPosition]:
-        """Ask for those kept apart, until one is not answered for: what fails costs one user's patience at a time."""
+        """Read the users that were set apart until one read fails, so that failures cost at most one timeout a call."""
         found: dict[str, SyncPosition] = {}
         for user in tuple(self._apart):
             self._apart.popleft()
@@ -65,7 +64,7 @@ class Positions:
         return found
 
     async def _ask(self, user: str, found: dict[str, SyncPosition]) -> bool:
-        """Note the position of `user`, or keep the user apart; return whether there was an answer."""
+        """Put the position of `user` into `found`, or set the user apart. Returns whether the read succeeded."""
         try:
             async with asyncio.timeout(PATIENCE_ALONE):
                 found[user] = await read_position(self._connection, user)
@@ -75,7 +74,7 @@ class Positions:
         return True
 
     async def _require_answer(self) -> None:
-        """Raise UnavailableError when the database does not answer at all: then no user is to be kept apart."""
+        """Raise UnavailableError if the whole database does not respond, so that no user is set apart."""
         try:
             async with asyncio.timeout(PATIENCE_ALONE):
                 await self._connection.fetch_one("SELECT 1")

@@ -1,4 +1,4 @@
-"""One client's event stream: the change feed, read again whenever there may be something new, and sent as events."""
+"""The event stream of one client: send the change feed as events whenever there may be new changes."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from service.web.protocol import DeadlineProtocol
 from service.web.request import ApiRequest
 
 HEARTBEAT = 20.0  # seconds of silence before a comment; less than proxies and RESPONSE_TIMEOUT allow
-PATIENCE = 10.0  # seconds that a client may take for one piece
-PAGE = 100  # changes that are held for a stream at a time
-PIECE = 32 * 1024  # characters that are written at once
-RETRY = (1_000, 4_000)  # milliseconds; spread, so that those who lose a worker do not come back in the same moment
+PATIENCE = 10.0  # seconds that a client may take to receive one piece
+PAGE = 100  # changes in memory for one stream
+PIECE = 32 * 1024  # characters in one write
+RETRY = (1_000, 4_000)  # milliseconds; a range, so that the clients of a lost worker do not reconnect all at once
 EVENT_STREAM = "text/event-stream; charset=utf-8"
-HEADERS = {"X-Accel-Buffering": "no"}  # nginx would hold events back
-# Clients that split a stream at every line end of Unicode, as Python's `splitlines` does, would cut JSON at these.
+HEADERS = {"X-Accel-Buffering": "no"}  # otherwise nginx buffers events
+# Some clients split a stream at all Unicode line ends, as Python's `splitlines` does. They would split JSON at these.
 LINE_END = re.compile("[\x85\u2028\u2029]")
 
 
 class TooSlowError(Exception):
-    """The client does not take what it is sent."""
+    """The client does not receive a piece within PATIENCE."""
 
 
 class EventStream:
-    """One client's stream, from its first byte to its end."""
+    """The event stream of one client."""
 
     def __init__(self, request: ApiRequest, hub: Hub, subscription: Subscription) -> None:
-        """Prepare to answer `request`, whose caller has a place in `hub`."""
-        assert request.identity is not None  # noqa: S101 - the middleware let only a verified caller through
-        assert request.stream is not None  # noqa: S101 - Sanic takes it away once the handler has ended
+        """Prepare the response to `request`, whose caller is subscribed to `hub`."""
+        assert request.identity is not None  # noqa: S101 - the middleware accepts only verified callers
+        assert request.stream is not None  # noqa: S101 - Sanic removes it only after the handler has ended
         self._request = request
         self._protocol = cast("DeadlineProtocol", request.stream.protocol)
         self._hub = hub
         self._subscription = subscription
         self._tasks: UserTasks = request.tasks
-        # The same moment from which on the token is refused.
+        # The time at which the service begins to reject the token.
         self._ends_at = request.identity.expires_at + request.settings.jwt_leeway
         self._response = HTTPResponse()
         self._ended = "client closed the connection"
 
     async def run(self, since: SyncPosition | None) -> None:
-        """Answer: what came after `since` (None: nothing), then what comes, until the stream must end.
+        """Send the changes after `since` (None: no old changes) and all new ones until the stream must end.
 
-        Raises UnavailableError as long as nothing was sent.
+        Raises UnavailableError, but only before the first byte is sent.
         """
         newest = await self._tasks.position()
         self._subscription.position = newest if since is None else since
@@ -68,7 +68,7 @@ class EventStream:
         except TooSlowError:
             self._ended = "client too slow"
             if transport := self._protocol.transport:
-                transport.abort()  # to close it would first send what it holds
+                transport.abort()  # `close` would first send the buffered data
         finally:
             middleware.conclude(self._request, 200, ended=self._ended)
 
@@ -82,18 +82,18 @@ class EventStream:
                 await self._write(": \n\n")
                 continue
             moved.clear()
-            with contextlib.suppress(UnavailableError):  # the hub looks again until it can, and wakes who is behind
+            with contextlib.suppress(UnavailableError):  # the hub polls until it succeeds, and wakes this stream again
                 await self._catch_up()
         self._ended = ended
 
     def _must_end(self) -> str:
-        """Why the stream must end now; empty while it need not."""
+        """Return the reason why the stream must end now; empty if it may continue."""
         if self._hub.draining:
             return "service stops"
         return "token expired" if time.time() >= self._ends_at else ""
 
     async def _catch_up(self) -> None:
-        """Send all changes there are after the position. Raises UnavailableError."""
+        """Send all changes after the position of the stream. Raises UnavailableError."""
         more = True
         while more and not self._must_end():
             try:
@@ -108,11 +108,11 @@ class EventStream:
             if page.changes:
                 reached = page.position(page.changes[-1])
             if page.next != reached:
-                await self._write(f"id: {page.next}\n\n")  # the last writes left no task behind, but count
+                await self._write(f"id: {page.next}\n\n")  # the last writes changed no task that still exists
             self._subscription.position, more = page.next, page.has_more
 
     async def _write(self, text: str) -> None:
-        """Send `text` and wait until it is on its way. Raises TooSlowError past PATIENCE."""
+        """Send `text`; wait until the transport has room again. Raises TooSlowError after PATIENCE."""
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._response.send(text)
@@ -122,7 +122,7 @@ class EventStream:
 
 
 def pieces(page: ChangePage) -> Iterator[str]:
-    """The changes of `page` as events, as many together as make a piece of about PIECE characters."""
+    """Convert the changes of `page` to events. Yields them in pieces of about PIECE characters."""
     piece: list[str] = []
     size = 0
     for change in page.changes:
@@ -136,5 +136,5 @@ def pieces(page: ChangePage) -> Iterator[str]:
 
 
 def _one_line(document: str) -> str:
-    """Return the JSON `document` with the line ends in its texts escaped; JSON itself asks for it below U+0020 only."""
+    """Escape all Unicode line ends in the JSON `document`. JSON itself requires escapes only below U+0020."""
     return document if document.isascii() else LINE_END.sub(lambda end: f"\\u{ord(end[0]):04x}", document)

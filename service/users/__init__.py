@@ -1,1 +1,1 @@
-"""Users: the owners of tasks, the counter of their writes, and their erasure."""
+"""Users: the owner of each task, the revision of the owner's writes, and the erasure of a user."""

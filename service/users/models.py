@@ -1,8 +1,8 @@
-"""A user: a row made from a verified token's claims, the owner of tasks and the counter of their writes; and its end.
+"""The user: the owner of tasks, with the revision of the owner's writes; and the erasure of a user.
 
-An erasure takes one short transaction after which nothing of the user can be reached, and then removes the rows of the
-trash page by page. In between the user's row says in `erased` up to which version tasks are gone: everything that reads
-the trash leaves them out, and the daily upkeep removes what an interrupted erasure has left.
+An erasure first makes all data of the user unreachable, in one short transaction. It then removes the rows of the trash
+page by page. Until the last page, `erased` in the user's row is the version up to which tasks are erased, and all reads
+of the trash exclude these tasks. The daily upkeep removes the rest of an interrupted erasure.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from service.database.functions import call
 from service.database.scoping import Connection, OwnedModel, ScopedManager, UserScope
 from service.tasks.statements import PAGE
 
-LIVE_AT_ONCE = 10_000  # live tasks that one transaction removes; as many as the default TASK_QUOTA allows
+LIVE_AT_ONCE = 10_000  # live tasks that one transaction removes; the default of TASK_QUOTA
 
-# Where there are more live tasks, the rest is removed first, so that the transaction that follows is always short.
+# If there are more live tasks, LIVE_PAGE removes the others first, so that the transaction of ERASE is always short.
 LIVE_PAGE = call("erase_live_page", 3)
 ERASE = call("erase_owner", 1)
 SWEEP = call("sweep_erased", 2)
 
 
 class OneUser(UserScope):
-    """One user, whose row the writes of `UserTasks` create and advance."""
+    """The erasure of one user. The writes of `UserTasks` create the user's row and advance its revision."""
 
     async def erase(self, *, within: float) -> bool:
-        """Erase the user: tasks, trash, idempotency keys and the row itself. Also right for a user without data.
+        """Erase the user: tasks, trash, idempotency keys and the row itself. A user without data is not an error.
 
-        Once the data cannot be reached, its removal goes on for `within` seconds. Returns whether all of it is gone;
-        where it is not, a second call and the daily upkeep go on. Raises UnavailableError when the database cannot
-        answer now, which a second call resumes as well.
+        Stops after `within` seconds. Returns whether everything is removed; if not, a second call or the daily upkeep
+        continues. Raises UnavailableError if the database is not available; a second call continues then too.
         """
         ends = time.monotonic() + within
         while (await self._connection.call(LIVE_PAGE, self.user_id, LIVE_AT_ONCE, PAGE))["gone"]:
@@ -46,13 +45,13 @@ class OneUser(UserScope):
         return True
 
     async def sweep(self) -> int:
-        """Remove a page of the erased rows and return how many it had; after the last page the user's row goes too."""
+        """Remove a page of erased tasks and return their number; after the last page, remove the user's row too."""
         row = await self._connection.call(SWEEP, self.user_id, PAGE)
         return int(row["gone"])
 
 
 class UserManager(ScopedManager["User"]):
-    """Closed to every query that names no user."""
+    """A manager that refuses every query without a user."""
 
     def for_user(self, user_id: str, *, using: Connection) -> OneUser:
         """Return the user `user_id`, read and written over the connection `using`."""
@@ -60,20 +59,20 @@ class UserManager(ScopedManager["User"]):
 
 
 class User(OwnedModel):
-    """One user of this service. Better Auth keeps its own table, often in another database; this is not it."""
+    """One user of this service. This is not the user table of Better Auth, which is often in another database."""
 
     id = fields.CharField(max_length=255, primary_key=True, description="the token's subject")
-    email = fields.CharField(max_length=320, null=True, description="as the last writing token claimed it")
-    name = fields.CharField(max_length=255, null=True, description="as the last writing token claimed it")
+    email = fields.CharField(max_length=320, null=True, description="from the token of the last write")
+    name = fields.CharField(max_length=255, null=True, description="from the token of the last write")
     created_at = fields.DatetimeField(description="the first write")
     revision = fields.BigIntField(default=0, description="advances by one with each write; every version comes from it")
     written_at = fields.DatetimeField(description="the last write; strictly increases with the revision")
-    forgotten = fields.BigIntField(default=0, description="the newest revision of a deleted task that is gone for good")
-    task_count = fields.IntField(default=0, description="live tasks, kept exact by each write for the quota")
-    trash_count = fields.IntField(default=0, description="tasks in the trash, kept exact by each write for the quota")
-    answer_count = fields.IntField(default=0, description="kept answers to idempotency keys, for the quota")
+    forgotten = fields.BigIntField(default=0, description="the newest revision whose tombstone has been removed")
+    task_count = fields.IntField(default=0, description="live tasks, for the quota; each write updates it")
+    trash_count = fields.IntField(default=0, description="tasks in the trash, for the quota; each write updates it")
+    answer_count = fields.IntField(default=0, description="stored answers to idempotency keys, for the quota")
     answer_bytes = fields.BigIntField(default=0, description="the size of these answers, for the quota")
-    erased = fields.BigIntField(default=0, description="tasks up to this version are erased, and still to be removed")
+    erased = fields.BigIntField(default=0, description="tasks up to this version are erased but not all removed yet")
 
     objects: ClassVar[UserManager]
 

@@ -1,4 +1,4 @@
-"""The route of a user as a whole: the end of everything that is theirs."""
+"""The route that erases a user with all data."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("users", url_prefix="/api/<user_id:str>")
 
-RULE = "your own user id, in full, to say that everything of yours shall be gone for good"
+RULE = "your own user id, to confirm that all your data will be permanently deleted"
 
 
 class Erasure(Struct, forbid_unknown_fields=True):
-    """What must be said so that nobody is erased by accident."""
+    """The confirmation that prevents an erasure by accident."""
 
     confirm: Annotated[
         str, Meta(extra={"rule": RULE}, extra_json_schema={"description": RULE, "examples": ["dFz1UQm3T0yLbXkA"]})
@@ -26,18 +26,18 @@ class Erasure(Struct, forbid_unknown_fields=True):
 
 
 class Unfinished(Struct):
-    """The answer while rows are left to remove."""
+    """The response if some rows are not removed yet."""
 
-    done: Annotated[bool, Meta(description="Always false: send the request again, or let the daily upkeep finish.")] = (
+    done: Annotated[bool, Meta(description="Always false. Send the request again, or let the daily upkeep finish.")] = (
         False
     )
 
 
 @blueprint.delete("/", unquote=True)
 async def erase_user(request: ApiRequest) -> HTTPResponse:
-    """Erase the caller: tasks, trash, idempotency keys and the user's own row.
+    """Erase the caller: tasks, trash, idempotency keys and the user's row.
 
-    202 if there is more than the time of a request allows: nothing can be reached then, but rows are left to remove.
+    Responds 202 if the removal takes longer than a request may: all data is unreachable then, but some rows are left.
     """
     conditions.refuse(request, "a user is erased as a whole")
     user_id = request.caller.user_id
@@ -47,6 +47,6 @@ async def erase_user(request: ApiRequest) -> HTTPResponse:
 
 
 def confirm(body: bytes, user_id: str) -> None:
-    """Make sure that `body` names this very user. Raises MalformedInputError or InvalidInputError."""
+    """Check that `body` contains `user_id` as the confirmation. Raises MalformedInputError or InvalidInputError."""
     if validation.decode(body.strip() or b"{}", Erasure).confirm != user_id:
         raise InvalidInputError([FieldError("confirm", validation.rule(Erasure, "confirm"))])

@@ -1,5 +1,5 @@
--- Remove live tasks of `owner` for good, `most` at a time, beyond the first `kept`; returns how many are gone. It leaves so
--- few that `erase_owner` is short.
+-- Permanently remove at most `most` live tasks of `owner` after the first `kept` ones. Returns how many are removed.
+-- Call it until it returns 0, so that `erase_owner` has few tasks to remove and holds its lock for a short time.
 CREATE FUNCTION erase_live_page(owner text, kept integer, most integer, OUT gone bigint) LANGUAGE plpgsql AS $$
 DECLARE
     advanced bigint;
@@ -8,7 +8,7 @@ DECLARE
     newest bigint;
 BEGIN
     IF NOT EXISTS (SELECT FROM users WHERE users.id = owner AND users.task_count > kept) THEN
-        gone := 0;  -- the usual case, in which an erasure waits for the lock only once
+        gone := 0;  -- the usual case; it does not need the lock, so an erasure waits for the lock only once
         RETURN;
     END IF;
     SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond') INTO advanced, moment

@@ -1,5 +1,5 @@
--- Erase `owner`: afterwards nothing of theirs can be reached, though rows of the trash may be left for `sweep_erased`.
--- Returns whether there was such a user.
+-- Erase `owner`. Afterwards all data of the owner is unreachable; `sweep_erased` removes the rows of the trash. Returns
+-- whether the user existed.
 CREATE FUNCTION erase_owner(owner text, OUT existed boolean) LANGUAGE plpgsql AS $$
 DECLARE
     advanced bigint;
@@ -11,8 +11,8 @@ BEGIN
     IF NOT existed THEN
         RETURN;
     END IF;
-    -- The user begins anew: another beginning, which refuses every known position and ETag, and no counts. The revision
-    -- goes on, so that ids and versions written from now on are greater than `erased`.
+    -- The user gets a new beginning, which invalidates all known positions and ETags, and all counts become 0. The
+    -- revision continues, so that the ids and versions of later writes are greater than `erased`.
     UPDATE users
     SET revision = advanced, forgotten = advanced, erased = advanced, created_at = beginning, written_at = beginning,
         email = NULL, name = NULL, task_count = 0, trash_count = 0, answer_count = 0, answer_bytes = 0

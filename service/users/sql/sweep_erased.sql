@@ -1,5 +1,5 @@
--- Remove `most` rows that the erasure of `owner` has left; returns how many are gone. When none was left, the owner's row
--- goes too, unless the user has written since.
+-- Remove at most `most` tasks that the erasure of `owner` has left. Returns how many it removed. If none was left, also
+-- remove the owner's row, unless the user has written since the erasure.
 CREATE FUNCTION sweep_erased(owner text, most integer, OUT gone bigint) LANGUAGE plpgsql AS $$
 DECLARE
     erased bigint;
