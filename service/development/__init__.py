@@ -1,1 +1,1 @@
-"""Development: the embedded PostgreSQL, the landing page, the playground, and the watch over blocked steps."""
+"""Development: the embedded PostgreSQL, the landing page, the playground, and the detection of a blocked event loop."""

@@ -1,7 +1,8 @@
-"""Find steps of the event loop that block it, measured in CPU time of its thread: a busy machine changes nothing.
+"""Detect callbacks that block the event loop.
 
-Tests measure every step that a server takes, and fail above LIMIT. Development warns with the stack. Production has
-neither.
+A step is one run of a callback. Its duration is measured in CPU time of the loop's thread, so that the result does not
+depend on the load of the machine. A test fails if a step of its server exceeds LIMIT. The development server logs a
+warning with the stack. Production does not measure.
 """
 
 from __future__ import annotations
@@ -24,48 +25,48 @@ logger = logging.getLogger("doable.blocking")
 
 LIMIT = 0.05  # seconds of CPU time that one step may take
 LOOP = ("measure", "run_forever")  # functions that run the steps, asyncio's or uvloop's
-SAMPLE = 0.01  # seconds between two looks of the thread that takes the stack
+SAMPLE = 0.01  # seconds between two checks of the watching thread
 _is_measured: ContextVar[bool] = ContextVar("is_measured", default=False)
 
 
 class Block(NamedTuple):
-    """A step that took too long: its CPU time in seconds, and the stack of the loop while it ran."""
+    """A step that exceeded LIMIT: its CPU time in seconds, the stack during the step, and the route if it is known."""
 
     seconds: float
     stack: str
     route: str | None = None
 
     def __str__(self) -> str:
-        """Describe the block."""
+        """Format the block for the failure of a test."""
         return f"a step of the event loop took {self.seconds * 1000:.0f} ms of CPU time, in\n{self.stack}"
 
 
 class Watch:
-    """Measures the steps of the event loop in the thread that made it, and takes the stack of those that block.
+    """A monitor of the event loop in the thread that created the monitor. It reports each step that exceeds LIMIT.
 
-    `report` is called at most once for each step, from the watching thread, while the step still runs.
+    The watching thread calls `report` at most once for each step, while the step is still running.
     """
 
     def __init__(self, report: Callable[[Block], None]) -> None:
-        """Begin to watch."""
-        self.longest: float = 0.0  # seconds of CPU time, of the steps that have ended
+        """Start the watching thread."""
+        self.longest: float = 0.0  # seconds of CPU time; the longest finished step
         self._report = report
-        self._began: float | None = None  # the thread's CPU time when the step began; None between steps
-        self._step = self._reported = 0
-        self._collecting: float | None = None  # the thread's CPU time when the collection that runs began
+        self._began: float | None = None  # the thread's CPU time at the start of the step; None between steps
+        self._step = self._reported = 0  # the number of the current step, and of the last reported one
+        self._collecting: float | None = None  # the thread's CPU time at the start of a running garbage collection
         self._main = threading.get_ident()
-        # macOS has no clock of another thread's CPU time.
+        # macOS has no clock for the CPU time of another thread.
         self._clock = time.pthread_getcpuclockid(self._main) if hasattr(time, "pthread_getcpuclockid") else None
         gc.callbacks.append(self._leave_out_garbage)
         threading.Thread(target=self._watch, name="block watch", daemon=True).start()
 
     def begin(self) -> None:
-        """Begin a step."""
+        """Record the start of a step."""
         self._step += 1
         self._began = self._now()
 
     def end(self) -> None:
-        """End the step."""
+        """Record the end of the step."""
         if self._began is not None:
             self.longest = max(self.longest, self._now() - self._began)
         self._began = None
@@ -74,7 +75,7 @@ class Watch:
         return time.monotonic() if self._clock is None else time.clock_gettime(self._clock)
 
     def _leave_out_garbage(self, phase: str, _info: dict[str, int]) -> None:
-        """Do not count a collection: it falls into whichever step comes at its time."""
+        """Subtract a garbage collection from the step, because it may happen in any step."""
         if threading.get_ident() != self._main:
             return
         if phase == "start":
@@ -98,7 +99,7 @@ class Watch:
 
 
 def _describe(seconds: float, frame: FrameType) -> Block:
-    """Describe the step that runs in `frame`, without the frames of the loop and of what has started it."""
+    """Describe the step that runs in `frame`, without the frames of the event loop and its callers."""
     inner = [*reversed([*traceback.walk_stack(frame)])]
     starts = [number for number, (one, _) in enumerate(inner) if one.f_code.co_name in LOOP]
     requests = [one.f_locals.get("request") for one, _ in inner]
@@ -108,7 +109,7 @@ def _describe(seconds: float, frame: FrameType) -> Block:
 
 
 async def warn(_app: object) -> None:
-    """Warn in the log of every block from now on. Sanic calls it when a server in development has started."""
+    """Log a warning for every blocked step from now on. Sanic calls it when a development server has started."""
 
     def report(block: Block) -> None:
         fields = {"milliseconds": round(block.seconds * 1000), "route": block.route, "stack": block.stack}
@@ -116,7 +117,7 @@ async def warn(_app: object) -> None:
 
     loop, watch = asyncio.get_running_loop(), Watch(report)
 
-    def step() -> None:  # an idle loop takes no CPU time, so all that lies between two of these belongs to callbacks
+    def step() -> None:  # an idle loop uses no CPU time, so all CPU time between two calls belongs to callbacks
         watch.end()
         watch.begin()
         loop.call_later(SAMPLE, step)
@@ -125,10 +126,10 @@ async def warn(_app: object) -> None:
 
 
 class Steps(Watch):
-    """Measures each step of asyncio's own event loop that belongs to what `measured` has run, and nothing else."""
+    """A monitor of the steps of asyncio's event loop, limited to those of the coroutines that `measured` runs."""
 
     def __init__(self) -> None:
-        """Begin to measure."""
+        """Start to measure."""
         self.blocks: list[Block] = []
         super().__init__(self.blocks.append)
         run = Handle._run  # noqa: SLF001 - asyncio has no hook for the end of a step
@@ -145,13 +146,13 @@ class Steps(Watch):
         Handle._run = measure  # type: ignore[method-assign,assignment]  # replaced on purpose  # noqa: SLF001 - there is no hook, as above
 
     async def measured(self, running: Coroutine[Any, Any, T]) -> T:
-        """Run `running`, and measure its steps and those of all tasks, timers and connections that come of it."""
+        """Run `running`. Measure its steps, and the steps of all tasks, timers and connections that it creates."""
         context = copy_context()
         context.run(_is_measured.set, True)  # noqa: FBT003 - the value of the variable
         return await asyncio.create_task(running, context=context)
 
     def take(self) -> tuple[float, list[Block]]:
-        """The longest step in seconds, and the blocks, since this was last asked."""
+        """Return the longest step in seconds and the blocks since the last call, and reset both."""
         longest, self.longest = self.longest, 0.0
         found = self.blocks[:]
         self.blocks.clear()

