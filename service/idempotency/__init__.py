@@ -1,1 +1,1 @@
-"""Idempotency keys: the kept answers, and the writes that are done once."""
+"""Idempotency keys: the stored answers, and the writes that run once for each key."""

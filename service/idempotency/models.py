@@ -22,9 +22,9 @@ class AnswerQuota(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """A request with an idempotency key. The key is valid within its `route` alone: method and path.
+    """A request with an idempotency key. The same key on another `route` (method and path) is another key.
 
-    `digest` distinguishes the request from every other one. `quota` limits the stored results of its user.
+    `digest` identifies the content of the request. `quota` limits the stored results of its user.
     """
 
     route: str
@@ -41,8 +41,8 @@ class KeyedScope(UserScope):
     and `replayed` is true; `answered` is the id of the executed request. A write that raises leaves the key unused.
 
     Every method that writes also raises RequestInProgressError while another request holds the key,
-    IdempotencyKeyReusedError if the key came with another digest before, and IdempotencyFullError if the quota has no
-    room for the result.
+    IdempotencyKeyReusedError if the key belongs to a request with another digest, and IdempotencyFullError if the
+    result would exceed the quota.
     """
 
     __slots__ = ("_attempt", "answered", "replayed")
@@ -85,16 +85,16 @@ class IdempotencyKeyManager(ScopedManager["IdempotencyKey"]):
 class IdempotencyKey(OwnedModel):
     """The result of a write, for repeated requests. The database's primary key is `(user_id, route, key)`."""
 
-    key = fields.CharField(max_length=255, primary_key=True, description="as the client chose it")
+    key = fields.CharField(max_length=255, primary_key=True, description="the client's choice")
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "service.User", related_name="idempotency_keys", on_delete=fields.CASCADE
     )
-    route = fields.TextField(description="method and path, in which the key means something")
-    body_digest = fields.BinaryField(description="of query and body: the same key with others is refused")
-    request_id = fields.CharField(max_length=128, description="the request that was done; errors in its answer name it")
-    answer = fields.TextField(description="what the function that wrote returned, as JSON")
-    size = fields.IntField(description="what it counts in bytes; PostgreSQL keeps it")
-    created_at = fields.DatetimeField(description="when it was done; it is forgotten 24 hours later")
+    route = fields.TextField(description="method and path; the same key on another route is another key")
+    body_digest = fields.BinaryField(description="the hash of query and body; the key with another hash is refused")
+    request_id = fields.CharField(max_length=128, description="the request that was performed, as named in its errors")
+    answer = fields.TextField(description="the result of the database function, as JSON")
+    size = fields.IntField(description="the size in bytes for the quota; PostgreSQL computes it")
+    created_at = fields.DatetimeField(description="the time of the write; the key expires 24 hours later")
 
     objects: ClassVar[IdempotencyKeyManager]
 

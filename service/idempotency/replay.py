@@ -1,7 +1,7 @@
-"""Writes that are safe to send again: the first answer to an `Idempotency-Key` is the only one.
+"""Retry a write safely: all requests with the same `Idempotency-Key` get the response to the first one.
 
-Effect and answer are kept by one call of a database function, so a retry finds both or neither. What is kept is what
-became of the write; the answer is made of it in the same way each time.
+One call of a database function performs the write and stores its result, so a retry finds both or neither. The
+response is built from the stored result in the same way each time.
 See https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
 """
 
@@ -20,8 +20,8 @@ from service.idempotency.models import AnswerQuota, Attempt, KeyedScope
 from service.web.request import ApiRequest
 
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
-LARGE = 1024 * 1024  # bytes of a body that is not hashed on the event loop
-KEYS_KEPT = 10_000  # of one user, within 24 hours
+LARGE = 1024 * 1024  # bytes; a thread hashes larger bodies
+KEYS_KEPT = 10_000  # keys of one user within 24 hours
 Own = TypeVar("Own")
 Keyed = TypeVar("Keyed", bound=KeyedScope)
 
@@ -29,11 +29,10 @@ Keyed = TypeVar("Keyed", bound=KeyedScope)
 def once(
     request: ApiRequest, own: Own, keyed: type[Keyed], effect: Callable[[Own | Keyed], Awaitable[HTTPResponse]]
 ) -> Awaitable[HTTPResponse]:
-    """Return the response of `effect`; to a request that was answered under its key before, the same response again.
+    """Run `effect` once for each idempotency key. A retry gets the same response again, byte for byte.
 
-    `effect` writes through the object that it is given: the caller's `own`, or for a request with a key a `keyed` one,
-    which has the same methods.
-    Raises InvalidInputError for a key that cannot be one, and the errors of `KeyedScope`.
+    `effect` writes through its argument: `own` if the request has no key, otherwise a `keyed` object, which has the
+    same methods. Raises InvalidInputError for an invalid key, and the errors of `KeyedScope`.
     """
     if request.method != "POST" or "idempotency-key" not in request.headers:
         return effect(own)
@@ -63,16 +62,16 @@ def _key(request: ApiRequest) -> str:
 
 
 def _route(request: ApiRequest) -> str:
-    """Method and path, the same whether the path says `me` or the user's id."""
+    """Return method and path. They are the same for `me` and for the user's id."""
     template = request.template or ""
     return f"{request.method} {template.replace('{task_id}', str(request.match_info.get('task_id')))}"
 
 
 async def _digest(request: ApiRequest) -> bytes:
-    """What tells this request from another one under the same key: its query and its body, byte by byte."""
+    """Hash the query string and the body, to tell two requests with the same key apart."""
     digest = blake2b(request.query_string.encode() + b"\0", digest_size=32)
     if len(request.body) <= LARGE:
         digest.update(request.body)
-    else:  # an import: the hash of 32 MiB takes 40 ms, in which the thread holds no lock
+    else:  # an import: the hash of 32 MiB takes 40 ms, and the thread does not hold the GIL meanwhile
         await asyncio.to_thread(digest.update, request.body)
     return digest.digest()

@@ -1,4 +1,4 @@
--- Remove the `most` oldest kept answers of `owner` that are older than `older_than`; returns how many are gone.
+-- Remove the `most` oldest stored answers of `owner` that are older than `older_than`. Returns their number.
 CREATE FUNCTION forget_answers(owner text, older_than interval, most integer, OUT purged bigint) LANGUAGE plpgsql AS $$
 DECLARE
     since CONSTANT timestamptz := now() - older_than;

@@ -1,6 +1,6 @@
--- Keep the answer to the idempotency key of `owner`; raise DO002 when more than `most_keys` or `most_bytes` would be kept.
--- What is older than `lifetime` makes room first: the same key, and the oldest others. A part of the functions that write
--- once.
+-- Store the answer to an idempotency key of `owner`. Raise DO002 if the owner would have more than `most_keys` keys or
+-- `most_bytes` bytes. First remove answers older than `lifetime`: the one to the same key, and up to 100 of the oldest.
+-- `perform_once` and `import_once` call this function.
 CREATE FUNCTION keep_answer(
     owner text, route text, key text, digest bytea, request_id text, answer text, lifetime interval,
     most_keys integer, most_bytes bigint
@@ -15,7 +15,7 @@ DECLARE
     expired_bytes bigint := 0;
     added bigint;
 BEGIN
-    -- A user whose first request wrote nothing gets a row too: the key must belong to one.
+    -- A user without a row gets one, even if the request wrote no task, because a key references its user.
     owned := lock_owner(owner, NULL, NULL);
     IF EXISTS (SELECT FROM idempotency_keys AS old WHERE old.user_id = owner AND old.created_at <= since) THEN
         WITH expired AS (
@@ -38,7 +38,7 @@ BEGIN
     keys := owned.answer_count + 1 - expired_keys;
     bytes := owned.answer_bytes + added - expired_bytes;
     IF keys > most_keys OR bytes > most_bytes THEN
-        RAISE EXCEPTION USING ERRCODE = 'DO002';  -- the caller undoes the effect too
+        RAISE EXCEPTION USING ERRCODE = 'DO002';  -- the caller also rolls back its write
     END IF;
     UPDATE users SET answer_count = keys, answer_bytes = bytes WHERE users.id = owner;
 END
