@@ -1,7 +1,7 @@
-"""The first schema: users, their tasks and kept answers, every key and index led by the owner; the functions that write.
+"""Create the first schema: users, tasks and idempotency keys, and the functions that write them.
 
-Lengths are types and not CHECKs: PostgreSQL parses each CHECK anew for every statement that writes its table. What else
-a task must be is held by the functions, which all writes go through, and by the API in front of them.
+Every key and index starts with the owner. Lengths are types, not CHECKs, because PostgreSQL parses each CHECK again for
+every statement that writes its table. The functions, which perform all writes, and the API enforce the other rules.
 """
 
 from tortoise import BaseDBAsyncClient
@@ -10,7 +10,7 @@ from service.database.functions import source
 
 RUN_IN_TRANSACTION = True
 
-# Those of the first release, in an order in which they can be created.
+# The functions of the first release, in an order in which they can be created.
 FUNCTIONS = (
     "task_document", "lock_owner", "create_task", "update_task", "complete_task", "delete_task", "delete_tasks", "restore_task",
     "destroy_tasks", "perform_batch", "import_tasks", "find_answer", "keep_answer", "perform_once", "import_once",
@@ -74,27 +74,27 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_age ON idempotency_keys (user_id, created_at);
 
-COMMENT ON TABLE users IS 'One user of this service, made from a verified token at the first write.';
-COMMENT ON COLUMN users.revision IS 'Advances by one with each task that is written; every id and version comes from it.';
-COMMENT ON COLUMN users.written_at IS 'The last write; strictly increases with the revision.';
-COMMENT ON COLUMN users.task_count IS 'Live tasks; each write keeps it exact, for the quota.';
-COMMENT ON COLUMN users.trash_count IS 'Tasks in the trash; each write keeps it exact, for the quota.';
-COMMENT ON COLUMN users.answer_count IS 'Kept answers to idempotency keys, for the quota.';
-COMMENT ON COLUMN users.answer_bytes IS 'The size of these answers, for the quota.';
-COMMENT ON COLUMN users.forgotten IS 'The newest revision of a deleted task that is gone for good.';
-COMMENT ON COLUMN users.erased IS 'Tasks up to this version are erased, and still to be removed.';
-COMMENT ON TABLE tasks IS 'Things to do; every key and index is led by the owner.';
-COMMENT ON COLUMN tasks.id IS 'The owner''s revision at this task''s creation.';
-COMMENT ON COLUMN tasks.uid IS 'A UUID that no other task has; immutable.';
-COMMENT ON COLUMN tasks.version IS 'The owner''s revision at this task''s last change.';
-COMMENT ON COLUMN tasks.deleted_at IS 'Since when it lies in the trash; null while live.';
-COMMENT ON COLUMN tasks.title_key IS 'the folded title, by which it is found and sorted';
-COMMENT ON COLUMN tasks.description_key IS 'the folded description, by which it is found';
-COMMENT ON COLUMN tasks.tag_keys IS 'the folded tags, as they are found';
-COMMENT ON COLUMN tasks.document IS 'The task as answers give it (task_document); built at read where it is null.';
-COMMENT ON TABLE idempotency_keys IS 'What became of writes that may be sent again; each is kept for 24 hours.';
-COMMENT ON COLUMN idempotency_keys.answer IS 'What the function that wrote returned, as JSON.';
-COMMENT ON COLUMN idempotency_keys.size IS 'What it counts in bytes; 500 of them for the row itself.';
+COMMENT ON TABLE users IS 'The users of this service; the first write of a user creates the row from the token.';
+COMMENT ON COLUMN users.revision IS 'Advances by one with each written task; the source of all ids and versions.';
+COMMENT ON COLUMN users.written_at IS 'The time of the last write; strictly increases with the revision.';
+COMMENT ON COLUMN users.task_count IS 'Live tasks, for the quota; each write updates it.';
+COMMENT ON COLUMN users.trash_count IS 'Tasks in the trash, for the quota; each write updates it.';
+COMMENT ON COLUMN users.answer_count IS 'Stored answers to idempotency keys, for the quota.';
+COMMENT ON COLUMN users.answer_bytes IS 'The size of these answers in bytes, for the quota.';
+COMMENT ON COLUMN users.forgotten IS 'The newest revision whose tombstone has been removed.';
+COMMENT ON COLUMN users.erased IS 'Tasks up to this version are erased but not all removed yet.';
+COMMENT ON TABLE tasks IS 'The tasks of all users; every key and index starts with the owner.';
+COMMENT ON COLUMN tasks.id IS 'The owner''s revision at the task''s creation; never reused.';
+COMMENT ON COLUMN tasks.uid IS 'A UUID that is unique among all tasks; immutable.';
+COMMENT ON COLUMN tasks.version IS 'The owner''s revision at the task''s last change.';
+COMMENT ON COLUMN tasks.deleted_at IS 'The time of deletion; null while live.';
+COMMENT ON COLUMN tasks.title_key IS 'The folded title, for search and sorting.';
+COMMENT ON COLUMN tasks.description_key IS 'The folded description, for search.';
+COMMENT ON COLUMN tasks.tag_keys IS 'The folded tags, for search.';
+COMMENT ON COLUMN tasks.document IS 'The task as JSON (task_document), for responses; built at read if null.';
+COMMENT ON TABLE idempotency_keys IS 'The stored results of writes under an idempotency key; they expire after 24 hours.';
+COMMENT ON COLUMN idempotency_keys.answer IS 'The result of the database function, as JSON.';
+COMMENT ON COLUMN idempotency_keys.size IS 'The size in bytes for the quota, with 500 bytes for the row itself.';
 
 CREATE TABLE IF NOT EXISTS aerich (
     id      serial       NOT NULL PRIMARY KEY,
@@ -120,52 +120,51 @@ DROP TABLE users;
 
 
 MODELS_STATE = (
-    "eJztXOtT2zoW/1c0+dJ2hmVoaAtbdnYmKWmbe3ncLWF7H71jhK0kWmwplWRCerf/+54jP2"
-    "I7djaGkJrSTxBJR5bPT+epI//V0kxdc5dt9z0WTKRhwp39zGat1+SvlqABg3+qhmyRFp1M"
-    "MgOwxdBL3xLx+WDnis20HX6pjaKugf4h9TWDJo9pV/GJ4VIg1ccxNeSSufBkIoeEkqniBs"
-    "YZCa2ECj1linmEjigX22QwZsSj8Eiq2RNNJooHVM0IPI5wTS6ehrAwh3tbRMkQZ4GOZxfb"
-    "uBJPurAULkabfGgo+OeQOUaOmBkzBY/+409o5sJjN0wnPydXzpAz38tBcBXx23Y4ZjaxjW"
-    "/GVL21Q/GNLh1X+mEgMsMnMzOWIh0Pb4ytIyaYooZ5GRhE6PsxcklTtFpoMCpk6TK9eYPH"
-    "hjT0EUykjpYwb2s5zsnpwDnrDRyntQg01QR4QFyfM2GIO5aaEW6K0MQTu1LgxuHCaMuVgN"
-    "44PhMjM4af7Zcvv0YPn3MnGobP+Xfnw5v3nQ9PYdQznF3C/os26Enc1Y76vtpJANdoGgvH"
-    "nP8Wy0UEBuzGlCOQEqwHg6RhDsJcgO6AQgAbUcLOFh6ZUDPeIlyQ6Zi7YwsObumAwf4nWu"
-    "JIxGQlgJbgMej9OsBJAq0/+1kYnh53frUIBbO45+j05F0yPAPbm6PTrkVrjs6l9GaOx0dM"
-    "m0WMulyAfJajVCAsYHU5M0w3CC3QTTA/6BrEC5f+2sKkUW8hVlNuxkSiatGoihQbgi7y7g"
-    "xZFxmehQwQ6/ZPOh9+K8csGT+R2oyUnajV/W3Q6xRQUwzeRhvQlXVUW56q0dKF4MTLBaDA"
-    "xkxB63lSsAPClJKIkgClp2MTQ5Axt1SCz9v7KyhBGFWpBG1fHqBoWXW03pyi0cBMEQxEZx"
-    "gKFxtjeBT4K4CYCZVgYMABrZ/OTk+aqfM0/1JikPqiAplkeAEXWH3TcOHgDsgQuIrSYVXw"
-    "AfklUiVn/zoCRccmenUpGeFy/9Z+/mLvxf7uqxf7MMS+UtqytwS4/smgwHVXMWSTQ0sMzS"
-    "H0GB6wcgDylAUYvJh0O/mnUaAw1FIZ5QU/wLwMpRpJAw4+ab8gYxmCOvNhteru4tI/7p0N"
-    "Ose/5GTmsDPoYU87Jy9J69NXBcWWTkI+9gfvCf4kv5+e9IqGKR03+L2Fa6KhkY6QU4d6WQ"
-    "4mzUlTblPEHn8dK5YhabKmTCi+lUuO8dDwqtQjRw4ucvytVIyPBISnlu99WCQVbqkjHge1"
-    "5/E8D4zhX5MdlbS20rhM0WkaQWY3Gry8x3xmoq3ZOXvTOey1LIsvqXs1pcpzcrzGHtmWhZ"
-    "Z07GJX0A6KLVTQkWUOvgWuOWH7gOqrVlmSwXZsLU0tGBiyYj7hVDBiAxcM5j1ZI3rn3rOL"
-    "AzKQykiOsSnEq9L3MD9wwb0LQn1QhYuphA087w5ZhDId1eWjSqehVEHd0mW4lywC+nByCg"
-    "t5guHONdfoy1kfQhNrcOH3ARHsGrxrxVaPhmK34e/t9u7uXntn99X+yxd7ey/3d1L/YbFr"
-    "mSPR7b9DXyKn7BLnojrpEJbhdX7eP6ywKaVwhdC8jUTNUXItGoU61ukWMgpZCUo1GVPw9n"
-    "gQhJGw39WVsHZmN/INslbf8iPv2Rlu/BKHutqEpwTfowHf2VnFgO/sVBtw7CvhsFOayayO"
-    "KHNEm+N0q3ULTTQEhc08Ype8BaFLnEpL3OVQRJk2DTp+DWmZe4kqs29VQxYKZLfCKbYHzR"
-    "SI5zsrSQQOq86w7CzKRGZxdSWjhLTBfM8KSKanXEyaKRuuDCboPpc5UVL6jIqKyD9LV0wx"
-    "A+F96bC05f7Cj1Jf5/T0KMf7br/I3PPjbg+ExQIBg7jJOUQlHL9NvqVAu4aMywYlJZABno"
-    "uB9x+/R+TIwmQoLT4jEya8tZzHPLRkC0RQUnFToiohjOmJMFgI/HPbIku+uVzoTs0tcALM"
-    "A6pP4uj0IxifT+K4d9g/PwbH7JN433/3/jXZrRXI7Lb3XqWhC/5YFqycHXeOjhaF0dCRXm"
-    "R6RylacbiWEBTY7HN9b3xu/SPN6F+G3Ddc6G183j9runPr0INoVP74c5GJaTVEHUamRA+Q"
-    "mTnfGPaEPViBthmhiq3R4C8w2wuZg+q93HRUeFUZmmUmoznmghKXgp/qUUU8OsNDEwipcZ"
-    "3kS3TUeOP6IdAQfDW64rnJElajFShhdH0LPad6OLaZxpa5wNZkRzwuU/z4DsPWYhceGszh"
-    "xLslzHnKHzA3GuZrpnRp2mfZCUGGqNGVBVUHBWaMBy1UXz3B02uNlYhUjFbU5Zs8JcimjG"
-    "4bEucpH47R1RwiOZLUIfic2dIQhBTA0ONcXOzz60doieFtQ3RLauUPMzRNTxzasyGaFMpp"
-    "MgKUYS8cRIEJCjI4FB5uEcXiRCI+qZl5xB/lIj/KRb6Ro/Jgy0Us28vKRRI8lpSL4DvVKB"
-    "fB4Zh4ta5B8hjSZcZAeyc047QEUaNLQexztoACS+HALlERnWcnVR8H0UyokiRWJpQXjWzk"
-    "qWsuHanWV+tUVfdWOGLkFRPg9+nw8j/Mbe7dExZQ7tfhfkrQZLMeXwCyTjfet4pqpgAR4v"
-    "oU3E/vlpXwu+1VDmphVCUkti9vsu3fGggk4x8jAGuUicecaoqy5lzF6DzCoCaJ0+tlJLJU"
-    "zT3go941Opoayx8kmH97dYtRdxyBfUCwZHFG4vQKHgLD2KGSQd2bDxtOTuDqwSO5hZzmKR"
-    "+YnKZKFJBDXFzj40kM6h4NwFl0o9tg8835uIQ5vS1ST5pzZM0VZ8RWsCle9Euzi/YmeZxy"
-    "ixIYtt4VPPIRSjy8GfwjG1iQnD2t1leOvYy1iFolZHmi5mKGmUKLi8Y7+hND2A3EhqiQ53"
-    "rYooTgfg6lobWgWtuVM5vjrI9Cnqq5MFgEcvncZsMRpSBr41Ekay4glvlJotVIkvmQB15b"
-    "AWlpDgrpDf3VLUqRsrlA2Lv9/AuL0kJMJ58iuRMCG7YgwERdWjC7BKE5TYOxsVornKCA2E"
-    "Rb4qljSVP0AltRsb/hvh9/SUaxQF437wrSQta8OsebzQcuft6nAHE8w9ufPzCfVl0NqPy0"
-    "UDO8+zsn2Bf8qbtyKrkf+b3w516PDToMYrFxq+zgIO7aWnp0QOeD/t/ZQTUn1px1v/NtzT"
-    "i/uOmc++qHg2vxFarz6ZWFLtX53Ooylx/nrxUZW5SqGhyOh3+H3H2+6s2xZRfHFvLhUpjS"
-    "eg/8YE3VhZiUpJhd4xBo/ZfcZy35t6nBS77eU12+UazU2MpnvnCCbj0Xaf327Ov/AGtjLq"
-    "I="
+    "eJztXHtz2zYS/yoY/dNkxvU4shP76pvOSImS6GJbvVjuMx0GIiEJNQkoBGhZ7eW73y5Iig"
+    "+RiihLNhVnppOKAJYE9ofdxT7gfxqK+TfcZvtX8KPxA/mnIajH4Ee2Y4806GSSasYWTQeu"
+    "GRpAozJjBkr71NbQOKSuYtDkMGX7fKK5FDi0JxjB4UQOiR5zReLPkD4+wX9CauiJRplP4N"
+    "g20xqeW4Ee75HpmNtjHCuHmgnCBaFANYZ+hwIFVWwfZ+NIG6bDxei+PxwI/ilglpYjhp3w"
+    "+T/+hGYuHHbLVPw4ubaGnLlOhuvcwReYdkvPJqbt5Zj6r81IXNTAsqUbeCIZPZnpsRTz4b"
+    "BmbB0xwXyqmZMCQwSuG4EWN4VzhQbtB2w+SSdpcNiQBi5CitThDJK2hmVd9PrWZadvWY1F"
+    "uJGfWl4z8R0wPBj8xWBv5JCJ3mpLgXuHC60MQzx6a7lMjPQYHpvPn38Ov5xwJhyGH/m59f"
+    "7l29b7JzDqKb5dwhYMN+ZF1NUM+z6blwBS4WsMEgnrmUe5W4X7c4K1AIjYO+d/PCQBIBGh"
+    "OyAw9KVH5jCEu58RlypNpj7XbB04DpsHK8ABo0rhMH0IR8J+8/8K3I/HPzbmb1AWEubbPk"
+    "NmWVQvQvAKejT3WDEMWcocGE5Euh//WEcxbQkbRGLI/WpQLOF8v3veuey3zn/CN3lKfXIN"
+    "81r9DvY0Tess1/rkRQ6k+UvIL93+W4KP5PfeRcfwVio98s0Xk3H93xs4JxpoaQk5taiTZl"
+    "DcHDdlMPfZDVfIjAXE23zUFboY7zRVDm1g0rbwPagILnVuqLCZIoMZkWD5p1yPCaNgvA3Y"
+    "p4TdMH9G4B9cC7GlB2ONtPJVDdQI5/79v5rNw8Pj5sHhi5PnR8fHz08OTmCsWehi1/GS7d"
+    "Puvule9LO7ARuycoqzh5PHGnKapdwxOU005ilBXGztzuD0hbpHAXAGXRyX3pyPS5iH0h9J"
+    "BLiaNGfI6ivOiK1gUwa7IIYYzuJSoWH1wOdAER9TkHYGVtZnnrxhTp3FWFN1DSgEokCMS7"
+    "HKEtUXLJffAC4wWbVHYH8ZwfwUSE1PUxqYBBPUNaqqvm0+Ozo+Ojl8cTTHZ96yDJYCCHyq"
+    "xtUxyFLVFwTDf3RQzekTZ11nMKhQU+ZXRiNPVl84QEX5zCHhhBVoLcId5k0kaF57Rq7ZLC"
+    "8rD4rDYAaboZohyVPWFwpkseJ/s8gbAxsSowLSYuZ/Fyju2ZAANxUrCBktgyqhqTFIRn0F"
+    "E5QUE62LT+rUZyRcABkE2sTsqOvGNp/MWO2O7xjqG16nIk7YMKD29ZT6jpXpyR4QiiQwIn"
+    "v97j1zqS52w+LAZh/eUZ9zfEyx6qk8aW2E4ZrMvk9pTwu15x1Z1U1e947Nviam4WaTTVm2"
+    "/Ra7vKaXb6GCjsyS8Nv4pcwOK8oZxFtvSc5gvsO/nDNomdMkBuoZmfjco74xmfHpJg69Y1"
+    "z+4xOM3lvc2QMD+/TjqRnQl76WHAZ40mGucRSkAAfyI3c+LiYKtv61DWcHlqn6wvzAmmp+"
+    "a/kBOYWJfKcSz46GeRiEAZpNgBGaT8EDBCsAwwJVR++uPLEQFMF2ddV9VQxaUIhaAM37SF"
+    "Qf7dSgBCcEYAFiIA7h5wj1pBgZq2xk/JRwzwtCua+iy4r4H+YVwjhLOoJi+JLz77h2K+UT"
+    "5gSbSac9sEHI5QwOVknYwKjynMHBQsLGMAyt7yKX++y2zIFOE90fpxuNNRTTULoOnCnNlE"
+    "OfQDHqg9NMhUMUqHkE4K5but/5tZ8JMsY8f3Le+vVpJtB41rt4Ew9PYfTyrNfOQZNeTAUR"
+    "yJHVOLO2phw8O1hJEHBYqSSEnaX8rioQBaQ15ntaLlI9aemop0TY0pu4TBf6ylK6jIqS9G"
+    "aaLgfMAAi3pbDmLdtzFgoPOL3eWYb37W6euVfn7Q6IiAECBmHqtDA0MefcOknlHO0G0lX3"
+    "KB84I4wuRasIz67wKiwfcsGpYMLZiOXYtRwVeFPS57pAPYID0xGBZzZDF9aPuduFTZEmr2"
+    "/k6gKYB1QfxFnvFzA4H8R551X36hzOYB/E2+6btz+Qw0q+y2Hz+MXcW8GHZf7J5Xnr7Kwo"
+    "3TQqiJC0fJ/OylJNo6IorsvV1vjc+PcwEDZykQwC7sLZSu3j936seHLbhBZEk/LHn4tMLA"
+    "k1LWfknGgHmZk5BsOe2LidX+CyEzALtXqxxSg5QqVollmK+lgJSmwKh1KHYuHozNQvyEAT"
+    "GpqOv6XACpVb2w2AjuDy6Iph7SXsRhNQwOzqxjmh2h2zTMlEAo9MEA8mluNuvDkelzl+fD"
+    "V/G7ENuwZzmNtfB+Ys5TeYaw1zlCCtlh9IEd3fiXqjaQKu4jyBqRG0x1SMVi2rfpCMvcPW"
+    "dYqzlLtje9MusVlD3iHGgrHHZ35htYHHiuqdlgQLUzR1jxKiWBKqyH8uexeh3wDMmwCeTJ"
+    "2GXglKMJwkHMKH5iP1jBxGKd4qcfQUydeYTNrUBZSFypgs0xc5/lr6jI/EOzZbiBSVFHbE"
+    "lxd3jOFl5RzQ7NPpvDAgvdFg8aGBMFuzdfmy9QrcvfJao60WhuTqaYpKRBZLbpYUixSV+3"
+    "y5bqRvbgQoQAZNDw1rXWNVNDEuDPwAwJVWYb1HXNwBx4lM6Uem1MMHVx1eAx1PC8pH7uuj"
+    "d6giKcxQlWuzjSZrt1JFYuNVACzeNHUjtssjE1nLa6YGySpGf05QZ1vS8GAbSsekxidUj8"
+    "NaKAVrNptZJjelzXJwd8cN0f6qn+UfSGdmOXzEVMEhrc0FSGoxYjnCfNowrpGuCXII1Jiq"
+    "Meor+BCoHwQR1xCCiPiZG1YxYGYwR09suHop1jLHCVmfBg+wa3cvWu9/K0YvHp8+kbd/63"
+    "daOfwiNVvx8JalqrXMhVfezHTDIqwpnLcnzAdj4zEwGvCEvHAw7Mm1Isz3ZfiHGioXTjRP"
+    "VqmbaJ6Ul01gX9FtgyqqMKHYAVziM0CmajTOy+zFrlE9VR9ekFgEpjSOFA+vfRDJXPyI73"
+    "nkL0T9FOqTy/+emdR98JA3oh5fcD4TJ8Lf0X3f2ASx2wkHoSLNIzKWgY8BPx3qgscVN/oW"
+    "j/gWj7hvhu96PKLFfG6PG0VxiKhrb2n8gSaDvhR1KOfphu993PnSRwTgfXvrq0v5RkxquS"
+    "NemjErV6Tl+bJvirTkLwuhVFXgcDT8K+Tus1VLz5dVni/83SYpdGEOCV2LstraOUn+cMht"
+    "Tf5HtlmY9jDJ/NjPKneR8t5Q7tyGL2hXu8u7eXv2+f9+zzPy"
 )

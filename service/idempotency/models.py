@@ -85,7 +85,7 @@ class IdempotencyKeyManager(ScopedManager["IdempotencyKey"]):
 class IdempotencyKey(OwnedModel):
     """The result of a write, for repeated requests. The database's primary key is `(user_id, route, key)`."""
 
-    key = fields.CharField(max_length=255, primary_key=True, description="the client's choice")
+    key = fields.CharField(max_length=255, primary_key=True, description="chosen by the client")
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "service.User", related_name="idempotency_keys", on_delete=fields.CASCADE
     )

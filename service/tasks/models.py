@@ -53,33 +53,31 @@ class TaskManager(ScopedManager["Task"]):
 
 
 class Task(OwnedModel):
-    """One thing to do. The database's primary key is `(user_id, id)`; Tortoise is told of `id` alone."""
+    """A task. The primary key in the database is `(user_id, id)`; the Tortoise model has only `id`."""
 
     id = fields.BigIntField(
-        primary_key=True, generated=False, description="the owner's revision at its creation; never reused"
+        primary_key=True, generated=False, description="the owner's revision at the task's creation; never reused"
     )
-    uid = fields.UUIDField(default=None, description="a name that no other task has; immutable")
+    uid = fields.UUIDField(default=None, description="a UUID that is unique among all tasks; immutable")
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "service.User", related_name="tasks", on_delete=fields.CASCADE
     )
     title = fields.CharField(max_length=200)
-    title_key = fields.TextField(default="", description="the folded title, by which it is found and sorted")
+    title_key = fields.TextField(default="", description="the folded title, for search and sorting")
     description = fields.CharField(max_length=1000, null=True)
-    description_key = fields.TextField(null=True, description="the folded description, by which it is found")
+    description_key = fields.TextField(null=True, description="the folded description, for search")
     completed = fields.BooleanField(default=False)
-    completed_at = fields.DatetimeField(null=True, description="the moment of completion; null while pending")
+    completed_at = fields.DatetimeField(null=True, description="the time of completion; null while pending")
     priority = fields.IntEnumField(Priority, default=Priority.NONE)
     tags: fields.Field[list[str]] = ArrayField("text", default=list)
-    tag_keys: fields.Field[list[str]] = ArrayField(
-        "text", default=list, description="the folded tags, as they are found"
-    )
-    due_date = fields.DateField(null=True, description="a calendar day in no time zone; excludes due_at")
-    due_at = fields.DatetimeField(null=True, description="a moment; excludes due_date")
+    tag_keys: fields.Field[list[str]] = ArrayField("text", default=list, description="the folded tags, for search")
+    due_date = fields.DateField(null=True, description="a calendar day without a time zone; excludes due_at")
+    due_at = fields.DatetimeField(null=True, description="a point in time; excludes due_date")
     created_at = fields.DatetimeField()
     updated_at = fields.DatetimeField()
     version = fields.BigIntField(description="the owner's revision at this task's last change")
-    deleted_at = fields.DatetimeField(null=True, description="since when it lies in the trash; null while live")
-    document = fields.TextField(null=True, description="the task as answers give it; built at read where it is null")
+    deleted_at = fields.DatetimeField(null=True, description="the time of deletion; null while live")
+    document = fields.TextField(null=True, description="the task as JSON, for responses; built at read if null")
 
     objects: ClassVar[TaskManager]
 

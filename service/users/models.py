@@ -71,7 +71,7 @@ class User(OwnedModel):
     task_count = fields.IntField(default=0, description="live tasks, for the quota; each write updates it")
     trash_count = fields.IntField(default=0, description="tasks in the trash, for the quota; each write updates it")
     answer_count = fields.IntField(default=0, description="stored answers to idempotency keys, for the quota")
-    answer_bytes = fields.BigIntField(default=0, description="the size of these answers, for the quota")
+    answer_bytes = fields.BigIntField(default=0, description="the size of these answers in bytes, for the quota")
     erased = fields.BigIntField(default=0, description="tasks up to this version are erased but not all removed yet")
 
     objects: ClassVar[UserManager]
