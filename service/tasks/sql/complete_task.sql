@@ -1,7 +1,8 @@
--- Complete or reopen a live task of `owner`: as `completion` says, or the other way round where it is NULL.
+-- Set the completion of a live task of `owner` to `completion`, or toggle it if `completion` is NULL.
 --
--- The outcome is `done` (also when the task was so already: then nothing is written), `missing`, or `mismatch` for a task
--- at none of the versions `expected` (NULL: any will do) or at one of `excluded`. The task is given as it is then.
+-- The outcome is `done`, `missing` or `mismatch` (the task's version is not in `expected` or is in `excluded`; NULL
+-- accepts all versions). If the task already has this completion, the outcome is `done` and nothing is written. For
+-- `done` and `mismatch`, the result includes the task in its current state.
 CREATE FUNCTION complete_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[], completion boolean,
     OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
@@ -11,7 +12,7 @@ DECLARE
     moment timestamptz;
     task tasks;
 BEGIN
-    -- Lock the owner: what is read from here on is what the last writer left, and nobody writes meanwhile.
+    -- Lock the owner. Later reads see the last committed write, and no other write of the owner runs until the commit.
     SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond') INTO advanced, moment
     FROM users WHERE users.id = owner FOR NO KEY UPDATE;
     SELECT * INTO task FROM tasks WHERE tasks.user_id = owner AND tasks.id = complete_task.id AND deleted_at IS NULL;

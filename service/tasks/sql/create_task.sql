@@ -1,4 +1,4 @@
--- Create a task of `owner`. The outcome is `done`, or `full` when there are `quota` live tasks already.
+-- Create a task of `owner`. The outcome is `done`, or `full` if the owner already has `quota` live tasks.
 CREATE FUNCTION create_task(
     owner text, owner_email text, owner_name text, quota integer, uid uuid,
     title text, title_key text, description text, description_key text, completed boolean, priority smallint,
@@ -11,9 +11,9 @@ DECLARE
     task tasks;
 BEGIN
     LOOP
-        -- Advance the owner. The row stays locked until the commit, so revisions become visible in order, and the quota
-        -- is decided on a count that nobody else can change meanwhile. (AT TIME ZONE twice is immutable, as Citus asks
-        -- of what an UPDATE computes from columns; timestamptz + interval is not.)
+        -- Advance the owner's revision. The row stays locked until the commit, so revisions become visible in order,
+        -- and no other transaction can change the count that is compared with the quota. (In an UPDATE, Citus allows
+        -- only immutable expressions of columns. AT TIME ZONE twice is immutable; timestamptz + interval is not.)
         UPDATE users
         SET revision = users.revision + 1, task_count = users.task_count + 1,
             written_at = greatest(
@@ -22,7 +22,7 @@ BEGIN
         WHERE users.id = owner AND users.task_count < quota
         RETURNING users.revision, users.written_at INTO task.id, task.created_at;
         EXIT WHEN FOUND;
-        -- The first write makes the owner's row of the token's claims.
+        -- The first write creates the owner's row from the claims of the token.
         owned := lock_owner(owner, owner_email, owner_name);
         IF owned.task_count >= quota THEN
             outcome := 'full';
@@ -45,7 +45,7 @@ BEGIN
     task.updated_at := task.created_at;
     task.version := task.id;
     task.document := task_document(task);
-    -- Name the columns: a later release may add one with a default, while this function is still called.
+    -- Name the columns: during an upgrade this function may run after a later release has added a column.
     INSERT INTO tasks (user_id, id, uid, title, title_key, description, description_key, completed, completed_at,
                        priority, tags, tag_keys, due_date, due_at, created_at, updated_at, version, document)
     VALUES (owner, task.id, task.uid, task.title, task.title_key, task.description, task.description_key,

@@ -1,5 +1,5 @@
--- Move a live task of `owner` to the trash. Outcomes are those of `complete_task`, and `full` when `trash_quota` tasks
--- lie there already.
+-- Move a live task of `owner` to the trash. The outcomes are those of `complete_task`, and `full` if the trash already
+-- has `trash_quota` tasks.
 CREATE FUNCTION delete_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
     trash_quota integer,
@@ -31,8 +31,8 @@ BEGIN
         outcome := 'full';
         RETURN;
     END IF;
-    -- `deleted_at` is the clock's own time, by which the purge goes; `written_at` may be ahead of it. The trash is read
-    -- rarely, so no document is kept there.
+    -- `deleted_at` is the clock's time, because the purge compares it with the clock; `written_at` may be ahead of it.
+    -- Reads of the trash are rare, so its tasks have no document.
     UPDATE tasks SET deleted_at = clock, updated_at = moment, version = advanced, document = NULL
     WHERE tasks.user_id = owner AND tasks.id = delete_task.id;
     UPDATE users

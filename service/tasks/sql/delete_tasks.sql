@@ -1,5 +1,5 @@
--- Move all live tasks of `owner`, or only those with this `completion`, to the trash: all of them, or none where the trash
--- has no room for them by `trash_quota`. Returns how many were `wanted` and how many were `deleted`.
+-- Move all live tasks of `owner` to the trash, or only those with this `completion`. If the trash would have more than
+-- `trash_quota` tasks, move none. Returns the number of matching tasks (`wanted`) and of moved tasks (`deleted`).
 CREATE FUNCTION delete_tasks(
     owner text, owner_email text, owner_name text, completion boolean, trash_quota integer,
     OUT wanted bigint, OUT deleted bigint
@@ -19,7 +19,7 @@ BEGIN
     IF wanted = 0 OR trashed + wanted > trash_quota THEN
         RETURN;
     END IF;
-    -- Each task takes a revision of its own, in the order of ids: a reader of the change feed may stop between any two.
+    -- Each task gets its own revision, in the order of ids, because a page of the change feed may end after any task.
     UPDATE tasks
     SET deleted_at = clock, updated_at = moment, version = before + gone.place, document = NULL
     FROM (

@@ -1,5 +1,5 @@
--- Remove a task from the trash of `owner` for good, or `most` tasks where `id` is NULL. Returns how many are gone. (No order
--- within: a sort would look at the whole trash for each page of it.)
+-- Permanently remove the task `id` from the trash of `owner`; if `id` is NULL, at most `most` tasks of the trash.
+-- Returns the number of removed tasks. (They have no order: a sort would read the whole trash for each page.)
 CREATE FUNCTION destroy_tasks(
     owner text, owner_email text, owner_name text, id bigint, most integer, OUT destroyed bigint
 ) LANGUAGE plpgsql AS $$
@@ -24,7 +24,7 @@ BEGIN
         RETURN;
     END IF;
     DELETE FROM tasks WHERE tasks.user_id = owner AND tasks.id = ANY (gone);
-    -- A reader that has not seen revision `forgotten` cannot be told of these deletions any more.
+    -- The change feed can no longer report these deletions to a reader before the revision `forgotten`.
     UPDATE users
     SET revision = advanced, written_at = moment, trash_count = users.trash_count - destroyed,
         forgotten = greatest(users.forgotten, newest),

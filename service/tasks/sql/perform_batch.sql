@@ -1,7 +1,7 @@
--- Do many writes of `owner`, in the order of `operations`: a JSON array of objects with a `verb` and what it needs. Each
--- operation sees what those before it did. Returns an outcome, a version and a document for each.
+-- Perform many writes of `owner` in the order of `operations`, a JSON array of objects with a `verb` and its arguments.
+-- Each operation sees the writes of the earlier ones. Returns the outcome, version and document of each operation.
 --
--- With `atomic` the first one that is not done undoes them all; its outcome is the last that is returned.
+-- If `atomic`, the first operation that fails rolls all of them back, and its outcome is the last one in the result.
 CREATE FUNCTION perform_batch(
     owner text, owner_email text, owner_name text, quota integer, trash_quota integer, atomic boolean, operations text,
     OUT outcomes text[], OUT versions bigint[], OUT documents text[]
@@ -11,7 +11,7 @@ DECLARE
     operation record;
     done record;
 BEGIN
-    -- Nobody else writes between two operations. A task that is created from now on is not there for this batch.
+    -- The lock excludes other writes between two operations. The batch does not find tasks that it creates itself.
     SELECT users.revision INTO before FROM users WHERE users.id = owner FOR NO KEY UPDATE;
     FOR operation IN
         SELECT * FROM json_to_recordset(operations::json) AS sent (
@@ -49,7 +49,7 @@ BEGIN
         versions := versions || done.task_version;
         documents := documents || done.document;
         IF atomic AND done.outcome <> 'done' THEN
-            RAISE EXCEPTION USING ERRCODE = 'DO001';  -- which undoes what this block did, and leaves the variables
+            RAISE EXCEPTION USING ERRCODE = 'DO001';  -- rolls back the writes of this block, but keeps its variables
         END IF;
     END LOOP;
 EXCEPTION WHEN SQLSTATE 'DO001' THEN

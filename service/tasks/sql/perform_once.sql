@@ -1,9 +1,10 @@
--- Do `operations` as `perform_batch` does, once for each idempotency key: effect and answer are kept together, or neither.
--- A request for a single task is an `atomic` batch of one.
+-- Call `perform_batch` once for each idempotency key, and store its result in the same transaction. A write of a single
+-- task is an `atomic` batch with one operation.
 --
--- Outcomes: `done`; `again` when this request was answered before; `refused` when the batch was undone, which leaves the
--- key unused; `busy` and `reused` as in `find_answer`; `full` when there is no room for the answer, and nothing was done.
--- The first three give the `answer`, what `perform_batch` returned as JSON, and the id of the request that it was for.
+-- The outcome is `done`, `again` (this request was performed before), `refused` (the batch was rolled back and the key
+-- stays unused), `busy` or `reused` (see `find_answer`), or `full` (the answer would exceed the quota, and nothing is
+-- written). For the first three, `answer` is the result of `perform_batch` as JSON, and `answered` is the id of the
+-- request that was performed.
 CREATE FUNCTION perform_once(
     owner text, owner_email text, owner_name text, route text, key text, digest bytea, request_id text,
     lifetime interval, most_keys integer, most_bytes bigint,
@@ -20,7 +21,7 @@ BEGIN
     END IF;
     done := perform_batch(owner, owner_email, owner_name, quota, trash_quota, atomic, operations);
     answered := request_id;
-    -- As JSON within JSON, the documents stay as they are to the last byte.
+    -- The documents are embedded as JSON, so they remain byte for byte the same.
     answer := json_build_object(
         'outcomes', done.outcomes, 'versions', done.versions, 'documents', done.documents::json[]);
     IF atomic AND 'done' <> ANY (done.outcomes) THEN

@@ -1,5 +1,5 @@
--- Remove for good what has lain in the trash of `owner` for longer than `older_than`, `most` tasks of it. Returns how many
--- are gone. This is no write of the owner's, so the revision stays.
+-- Permanently remove at most `most` tasks that have been in the trash of `owner` for longer than `older_than`. Returns
+-- the number of removed tasks. The owner did not request this write, so the revision stays the same.
 CREATE FUNCTION purge_trash(owner text, older_than interval, most integer, OUT purged bigint) LANGUAGE plpgsql AS $$
 DECLARE
     since CONSTANT timestamptz := now() - older_than;

@@ -1,4 +1,5 @@
--- Give a task back to `owner` from the trash. The outcome is `done`, `missing`, or `full` at `quota` live tasks.
+-- Restore a task of `owner` from the trash. The outcome is `done`, `missing`, or `full` if the owner already has
+-- `quota` live tasks.
 CREATE FUNCTION restore_task(
     owner text, owner_email text, owner_name text, id bigint, quota integer,
     OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
@@ -14,7 +15,7 @@ BEGIN
            users.erased
     INTO advanced, moment, live, erased
     FROM users WHERE users.id = owner FOR NO KEY UPDATE;
-    -- What an erasure has still to remove is in no trash any more.
+    -- Exclude tasks that an erasure has not removed yet.
     SELECT * INTO task FROM tasks
     WHERE tasks.user_id = owner AND tasks.id = restore_task.id AND deleted_at IS NOT NULL AND tasks.version > erased;
     IF task.id IS NULL THEN

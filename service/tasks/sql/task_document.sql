@@ -1,10 +1,10 @@
--- The JSON of a live task, as answers give it. This is the only place that knows its members and their order.
+-- Build the JSON of a live task for responses. Only this function defines its members and their order.
 --
--- Writes keep it in `tasks.document`. Reads build it only where that is NULL; they use the expression between SELECT and
--- the end of this function, with the table in place of the argument (`service.database.functions`). A migration
--- that adds a member replaces this function and drops and adds the column, which rewrites no row.
+-- Writes store the JSON in `tasks.document`. Reads build it only if that column is NULL. `service.database.functions`
+-- copies the expression of this function into the reads and replaces the argument with the table. A migration that adds
+-- a member replaces this function, and drops and adds the column, which rewrites no row.
 --
--- PostgreSQL inlines this function: it must stay one expression.
+-- This function must remain a single expression, so that PostgreSQL inlines it.
 CREATE FUNCTION task_document(task tasks) RETURNS text LANGUAGE sql STABLE AS $$
 SELECT json_build_object(
     'id', task.id,

@@ -1,5 +1,5 @@
--- Change a live task of `owner`. What is NULL stays as it is; of the columns that may be NULL themselves, `sets_…` says
--- whether the value is meant. Outcomes are those of `complete_task`: values that hold already write nothing.
+-- Change a live task of `owner`. A value of NULL leaves its column unchanged. For a column that can be NULL, `sets_…`
+-- says whether to set it. The outcomes are those of `complete_task`. If nothing changes, nothing is written.
 CREATE FUNCTION update_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
     title text, title_key text, sets_description boolean, description text, description_key text, completed boolean,
@@ -13,7 +13,7 @@ DECLARE
     task tasks;
     was tasks;
 BEGIN
-    -- Lock the owner: what is read from here on is what the last writer left, and nobody writes meanwhile.
+    -- Lock the owner. Later reads see the last committed write, and no other write of the owner runs until the commit.
     SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond') INTO advanced, moment
     FROM users WHERE users.id = owner FOR NO KEY UPDATE;
     SELECT * INTO task FROM tasks WHERE tasks.user_id = owner AND tasks.id = update_task.id AND deleted_at IS NULL;
