@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import asyncpg
+from tortoise import Tortoise
 
 from benchmarks.servers import KINDS, ROOT, SECRET, Database
+from service.database import TORTOISE_ORM
 from service.database.transactions import Session
+from service.tasks.models import Task
 from service.tasks.selection import TaskQuery
 from service.tasks.writes import UserTasks
 from service.web.text import with_keys
@@ -85,7 +88,9 @@ class _Recorded(Exception):  # noqa: N818 - no error: it carries the statement o
 class _Recorder:
     """Stands where a manager expects a connection."""
 
-    async def call(self, statement: str, *arguments: object) -> NoReturn:
+    orm = None
+
+    def call(self, statement: str, *arguments: object) -> NoReturn:
         """Take the statement, and let the manager go no further."""
         raise _Recorded(statement, arguments)
 
@@ -95,7 +100,7 @@ class _Recorder:
 def _doable(ask: Callable[[UserTasks, Place], Awaitable[Any]]) -> Callable[[Place], Awaitable[Execution]]:
     async def record(place: Place) -> Execution:
         try:
-            await ask(UserTasks(place.owner, _Recorder()), place)  # type: ignore[arg-type]  # reason: it only records
+            await ask(Task.objects.for_user(place.owner, using=_Recorder()), place)  # type: ignore[arg-type]  # reason: it only records
         except _Recorded as recorded:
             return Execution(*recorded.args)
         raise RuntimeError("the manager sent nothing")
@@ -105,9 +110,9 @@ def _doable(ask: Callable[[UserTasks, Place], Awaitable[Any]]) -> Callable[[Plac
 
 DOABLE = {
     "one task": _doable(lambda tasks, place: tasks.find(place.task)),
-    "list of 20": _doable(lambda tasks, _: tasks.list(TaskQuery(limit=20))),
-    "list of 50": _doable(lambda tasks, _: tasks.list(TaskQuery())),
-    "unchanged list": _doable(lambda tasks, _: tasks.state()),
+    "list of 20": _doable(lambda tasks, _: tasks.matching(TaskQuery()).page(20)),
+    "list of 50": _doable(lambda tasks, _: tasks.matching(TaskQuery()).page()),
+    "unchanged list": _doable(lambda tasks, _: tasks.owner.state()),
     "create": _doable(lambda tasks, place: tasks.create(with_keys({"title": place.title}), quota=QUOTA)),
     "update": _doable(lambda tasks, place: tasks.update(place.task, with_keys({"title": place.title}))),
     "toggle": _doable(lambda tasks, place: tasks.toggle(place.task)),
@@ -192,10 +197,11 @@ async def _party(
 
 
 async def _fill_doable(connection: asyncpg.Connection, url: str) -> None:
+    await Tortoise.init(config=TORTOISE_ORM, _enable_global_fallback=True)  # querysets are compiled with the models
     environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
     subprocess.run(KINDS["doable"].migrate, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
     for owner in range(1, USERS + 1):
-        tasks = UserTasks(f"user-{owner}", Session(connection))
+        tasks = Task.objects.for_user(f"user-{owner}", using=Session(connection))
         async with connection.transaction():
             for number in range(1, TASKS_EACH + 1):
                 text = {"title": f"Task number {number}", "description": f"What task {number} is about"}

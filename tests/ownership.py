@@ -24,6 +24,7 @@ NAMED = re.compile(rf'(?<![\w.])"?({NAMES})\b(?!"?\.)')
 OWNED = re.compile(rf'(?<![\w."])(?:"?(?:{NAMES})"?\.)?"?(?:{COLUMNS})"? ?= ?\$1(?!\d)')
 MADE = re.compile(rf"INSERT INTO (?:{NAMES}) \((?:{COLUMNS}),[^)]*\)\s+(?:VALUES \(|SELECT )\$1\b")
 CALL = re.compile(r"SELECT \* FROM (\w+)\((.*)\)")  # of one of our functions
+PLACE = re.compile(r"\$\d+")
 LITERAL = re.compile(r"'(?:[^']|'')*'|--[^\n]*")
 CHANGES = re.compile(r"\b(?:UPDATE|DELETE|ON CONFLICT)\b")
 CALLED = re.compile(r"\b([a-z_][a-z0-9_]*)\s*\(")
@@ -60,7 +61,9 @@ def assert_names_one_user(statement: str, arguments: tuple[object, ...]) -> None
         assert called[1] in functions.FUNCTIONS, statement
         assert called[2].split(", ")[0] == "$1", statement
         return
-    code = LITERAL.sub("''", statement)
+    owners = {f"${number}" for number, value in enumerate(arguments, 1) if value == arguments[0]}
+    # Tortoise itself numbers a value anew wherever it stands.
+    code = PLACE.sub(lambda place: "$1" if place[0] in owners else place[0], LITERAL.sub("''", statement))
     tables = REACHED.findall(code)
     assert tables, statement
     assert tables == NAMED.findall(code), f"a table is named in a way that this check does not know: {statement}"

@@ -98,6 +98,11 @@ class FairClient(AsyncpgDBClient):
             self.handover = None
         await super().close()
 
+    @property
+    def orm(self) -> FairClient:
+        """Tortoise's client over this pool: the pool itself."""
+        return self
+
     def acquire_connection(  # type: ignore[override]  # reason: Tortoise's own wrapper has no timeout and no owner
         self, owner: Owner = None
     ) -> Lease:
@@ -188,7 +193,7 @@ class FairClient(AsyncpgDBClient):
         """
         try:
             async with self.acquire_connection() as connection, connection.transaction():
-                yield Session(connection)
+                yield Session(connection, self)
         except Exception as error:
             if unavailable := translate(error):
                 raise unavailable from error

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from service.errors import VersionMismatchError
 
+MAXIMUM_BIGINT = 2**63 - 1  # the largest id, version or revision
+
 
 class Expected(NamedTuple):
     """What a writer believes of a task: that it is at one of `versions` (None: at any), and at none of `excluded`.

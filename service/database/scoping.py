@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 
+from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.manager import Manager
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
@@ -43,23 +44,9 @@ class Connection(Protocol):
     def fetch_rows(self, statement: str, *arguments: object) -> Awaitable[Sequence[Row]]:
         """Run a read and return all its rows."""
 
-
-class UserScope:
-    """The data of one user, over a connection."""
-
-    __slots__ = ("_connection", "_owner")
-
-    def __init__(
-        self, user_id: str, connection: Connection, *, email: str | None = None, name: str | None = None
-    ) -> None:
-        """Bind to the owner and to the connection. `email` and `name` go to the user's row with each write."""
-        self._owner = (user_id, email, name)
-        self._connection = connection
-
     @property
-    def user_id(self) -> str:
-        """Whose it is."""
-        return self._owner[0]
+    def orm(self) -> BaseDBAsyncClient:
+        """Tortoise's client that runs what Tortoise's own methods make, over this connection."""
 
 
 class ScopedManager(Manager, Generic[M]):
@@ -75,7 +62,12 @@ class ScopedManager(Manager, Generic[M]):
 
     def across_all_users(self) -> QuerySet[M]:
         """Every row of every user: for upkeep (a purge, a census) and tests, never for a request."""
-        return QuerySet(cast("type[M]", self._model))
+        return QuerySet(self.model)
+
+    @property
+    def model(self) -> type[M]:
+        """The model that this manager belongs to."""
+        return cast("type[M]", self._model)
 
 
 class OwnedModel(Model):

@@ -18,7 +18,7 @@ from service.telemetry import tracing
 
 # What a statement does to which table. `DO UPDATE SET` and `FOR NO KEY UPDATE` are parts of something else.
 WRITES = re.compile(r"\b(INSERT) INTO (\w+)|(?<!DO )(?<!KEY )(?<!FOR )\b(UPDATE) (\w+)|\b(DELETE) FROM (\w+)")
-READS = re.compile(r"(?<!epoch )\bFROM (\w+)\b(?! ?\()")  # not from a date or a function
+READS = re.compile(r'(?<!epoch )\bFROM "?(\w+)\b(?! ?\()')  # not from a date or a function
 CALLS = re.compile(r"SELECT \* FROM (\w+)\(")  # one of the functions that write
 PARTS = re.compile(r"\b(\w+) AS (?:NOT )?(?:MATERIALIZED )?\(")  # of a WITH: these are no tables
 

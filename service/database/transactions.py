@@ -6,6 +6,7 @@ import contextlib
 from types import TracebackType
 
 import asyncpg
+from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContextPooled
 from tortoise.connection import get_connections
 
@@ -15,11 +16,20 @@ from service.errors import MissingRowError
 class Session:
     """One connection inside a transaction, spoken to in the words of the managers."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_pool")
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        """Speak over `connection`, which somebody else gives back."""
+    def __init__(self, connection: asyncpg.Connection, pool: AsyncpgDBClient | None = None) -> None:
+        """Run statements over `connection`, which `pool` has lent; without one there is no `orm`."""
         self._connection = connection
+        self._pool = pool
+
+    @property
+    def orm(self) -> TransactionWrapper:
+        """Tortoise's client over this connection."""
+        assert self._pool is not None  # noqa: S101 - transactions of a pool alone run querysets of Tortoise
+        client = TransactionWrapper(self._pool)
+        client._connection = self._connection  # noqa: SLF001 - where Tortoise's own transaction puts it
+        return client
 
     async def call(self, statement: str, *arguments: object) -> asyncpg.Record:
         """Run a statement and return its row. Raises MissingRowError when there is none."""

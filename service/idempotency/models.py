@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from tortoise import fields
 
-from service.database.scoping import Connection, OwnedModel, ScopedManager, UserScope
+from service.database.scoping import Connection, OwnedModel, ScopedManager
 from service.errors import IdempotencyFullError, IdempotencyKeyReusedError, RequestInProgressError
 from service.users.models import User
 
@@ -34,7 +34,7 @@ class Attempt(NamedTuple):
     quota: AnswerQuota
 
 
-class KeyedScope(UserScope):
+class KeyedScope:
     """The data of one user, written under one idempotency key by a single call of a database function.
 
     The function stores the result of the write. If the same request was executed before, it returns the stored result
@@ -45,7 +45,7 @@ class KeyedScope(UserScope):
     result would exceed the quota.
     """
 
-    __slots__ = ("_attempt", "answered", "replayed")
+    __slots__ = ("_attempt", "_connection", "_owner", "answered", "replayed")
 
     def __init__(
         self,
@@ -57,10 +57,16 @@ class KeyedScope(UserScope):
         name: str | None = None,
     ) -> None:
         """Bind to the owner, to the connection and to the request."""
-        super().__init__(user_id, connection, email=email, name=name)
+        self._owner = (user_id, email, name)
+        self._connection = connection
         self._attempt = attempt
         self.answered = attempt.request_id
         self.replayed = False
+
+    @property
+    def user_id(self) -> str:
+        """The owner's id."""
+        return self._owner[0]
 
     async def _once(self, text: str, *values: object) -> str:
         """Call a function that writes under the key, and return its result as JSON."""

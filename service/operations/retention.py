@@ -1,4 +1,4 @@
-"""Upkeep across all users: what no request may do. Each deleting statement still names one owner (see `task_sql`)."""
+"""Upkeep across all users: what no request may do. Each deleting statement still names one owner."""
 
 from __future__ import annotations
 

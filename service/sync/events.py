@@ -13,9 +13,9 @@ from sanic import Blueprint
 
 from service.errors import InvalidInputError
 from service.sync import stream
-from service.sync.changes import SyncPosition
 from service.sync.feed import SINCE, Since, position
 from service.sync.hub import Hub
+from service.users.queryset import SyncPosition
 from service.web import parameters, streaming
 from service.web.request import ApiRequest
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
+from service.database.expected import MAXIMUM_BIGINT
 from service.errors import FieldError, InvalidInputError
-from service.sync.changes import START, ChangePage, SyncPosition
-from service.tasks.statements import MAXIMUM_BIGINT
+from service.sync.changes import ChangePage, changes_since
+from service.users.queryset import START, SyncPosition
 from service.web import parameters, responses, unsent
 from service.web.request import ApiRequest
 
@@ -74,7 +75,7 @@ async def read_changes(request: ApiRequest) -> HTTPResponse:
     """Return a page of the changes since a position."""
     sent = parameters.read(request.query_string, ChangeParameters)
     since = position("since", sent.since)
-    page = await request.tasks.changes(since, sent.limit)
+    page = await changes_since(request.tasks, since, sent.limit)
     return unsent.hold(request, responses.json_document(_document(page)))
 
 

@@ -16,9 +16,10 @@ from typing import NoReturn
 
 from service.database.scoping import Connection
 from service.errors import TooManyStreamsError, UnavailableError
-from service.sync.changes import START, ChangePage, SyncPosition
+from service.sync.changes import ChangePage, changes_since
 from service.sync.positions import Positions
 from service.tasks.writes import UserTasks
+from service.users.queryset import START, SyncPosition
 
 logger = logging.getLogger("doable.live")
 
@@ -55,11 +56,11 @@ class Listeners:
                 stream.moved.set()
 
     async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int) -> ChangePage:
-        """Call `tasks.changes`, or wait for the same call of another stream. Returns and raises the same."""
+        """Call `changes_since`, or wait for the same call of another stream. Returns and raises the same."""
         reads, key = self._reads, (position, limit)
         if key not in reads:
             # The read has its own context, because it outlives the stream that started it if other streams wait for it.
-            reads[key] = asyncio.create_task(tasks.changes(position, limit), context=contextvars.Context())
+            reads[key] = asyncio.create_task(changes_since(tasks, position, limit), context=contextvars.Context())
             reads[key].add_done_callback(lambda _: reads.pop(key))
         return await asyncio.shield(reads[key])
 

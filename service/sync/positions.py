@@ -11,7 +11,9 @@ from collections import deque
 
 from service.database.scoping import Connection
 from service.errors import UnavailableError
-from service.sync.changes import SyncPosition, positions_of_several_users, read_position
+from service.sync.changes import positions_of_several_users
+from service.users.models import User
+from service.users.queryset import SyncPosition
 
 PATIENCE = 2.0  # seconds; the timeout of the statement that reads all users
 PATIENCE_ALONE = 1.0  # seconds; the timeout of a statement that reads one user
@@ -67,7 +69,7 @@ class Positions:
         """Put the position of `user` into `found`, or set the user apart. Returns whether the read succeeded."""
         try:
             async with asyncio.timeout(PATIENCE_ALONE):
-                found[user] = await read_position(self._connection, user)
+                found[user] = await User.objects.for_user(user, using=self._connection).position()
         except (UnavailableError, TimeoutError):
             self._apart.append(user)
             return False

@@ -13,9 +13,10 @@ from typing import cast
 from sanic import HTTPResponse
 
 from service.errors import SyncPositionGoneError, UnavailableError
-from service.sync.changes import ChangePage, SyncPosition
+from service.sync.changes import ChangePage
 from service.sync.hub import Hub, Subscription
 from service.tasks.writes import UserTasks
+from service.users.queryset import SyncPosition
 from service.web import middleware
 from service.web.protocol import DeadlineProtocol
 from service.web.request import ApiRequest
@@ -57,7 +58,7 @@ class EventStream:
 
         Raises UnavailableError, but only before the first byte is sent.
         """
-        newest = await self._tasks.position()
+        newest = await self._tasks.owner.position()
         self._subscription.position = newest if since is None else since
         self._request.streams = True
         try:

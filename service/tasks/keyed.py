@@ -1,4 +1,4 @@
-"""A user's writes under an idempotency key: those of `UserTasks` and `UserTrash` that a POST asks for."""
+"""A user's writes under an idempotency key: those of `UserTasks` that a POST asks for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from service.errors import DoableError
 from service.idempotency.models import KeyedScope
 from service.tasks.batch import writes as batch
 from service.tasks.batch.writes import Operation, Outcome, Quotas
-from service.tasks.writes import StoredTask, TaskChanges
+from service.tasks.queryset import StoredTask
+from service.tasks.writes import TaskChanges
 
 PERFORM = call("perform_once", 14)
 
@@ -21,7 +22,7 @@ PERFORM = call("perform_once", 14)
 class KeyedTasks(KeyedScope):
     """The tasks of one user, written under one key.
 
-    Each method does the same as its namesake of `UserTasks` or `UserTrash`, and raises the same.
+    Each method does the same as its namesake of `UserTasks`, and raises the same.
     """
 
     async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:

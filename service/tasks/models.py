@@ -7,12 +7,9 @@ from typing import ClassVar
 
 from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField
-from tortoise.queryset import QuerySet
 
 from service.database.scoping import Connection, OwnedModel, ScopedManager
-from service.tasks.trash.writes import UserTrash
 from service.tasks.writes import UserTasks
-from service.transfer.archive import UserArchive
 from service.users.models import User
 
 
@@ -26,7 +23,7 @@ class Priority(IntEnum):
 
 
 class TaskManager(ScopedManager["Task"]):
-    """Hands out managers that belong to one user."""
+    """Closed to every query that names no user."""
 
     def for_user(
         self, user_id: str, *, using: Connection, email: str | None = None, name: str | None = None
@@ -35,21 +32,7 @@ class TaskManager(ScopedManager["Task"]):
 
         `email` and `name` refresh the user's row at writes.
         """
-        return UserTasks(user_id, using, email=email, name=name)
-
-    def trash_of(
-        self, user_id: str, *, using: Connection, email: str | None = None, name: str | None = None
-    ) -> UserTrash:
-        """Return the deleted tasks of `user_id`; the arguments are those of `for_user`."""
-        return UserTrash(user_id, using, email=email, name=name)
-
-    def archive_of(self, user_id: str, *, using: Connection) -> UserArchive:
-        """Return everything that is kept of `user_id`, for an export."""
-        return UserArchive(user_id, using)
-
-    def queryset_for(self, user_id: str) -> QuerySet[Task]:
-        """A Tortoise queryset that begins with the owner, for reads off the hot path. Trash included."""
-        return self.across_all_users().filter(user_id=user_id)
+        return UserTasks(self.model, using, (user_id, email, name))
 
 
 class Task(OwnedModel):

@@ -46,12 +46,13 @@ async def list_tasks(request: ApiRequest) -> HTTPResponse:
     """The caller's live tasks: all of them, or a page."""
     asked = listing.read(request.query_string)
     etag = partial(listing.etag, asked)
-    if known := await conditions.unchanged(request, request.tasks.state, etag):
+    if known := await conditions.unchanged(request, request.tasks.owner.state, etag):
         return known
     if asked.heavy:
         await unsent.room(request)
     async with request.heavy() if asked.heavy else nullcontext():
-        page = await request.tasks.list(asked.query)
+        query = asked.query
+        page = await request.tasks.matching(query).page(query.limit, query.after, count=query.count)
         headers = paging.headers(page, request.path, asked.following, asked.listed) | {"ETag": etag(page.state)}
         return unsent.hold(request, responses.json_document(page.document, headers=headers))
 
@@ -86,7 +87,7 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
     today, starts, ends = _today(zone)
     mark = conditions.mark_of(("summary", zone, today.strftime(listing.MINUTE)))
     etag = partial(conditions.etag_of, mark=mark)
-    if known := await conditions.unchanged(request, request.tasks.state, etag):
+    if known := await conditions.unchanged(request, request.tasks.owner.state, etag):
         return known
     async with request.heavy():
         state, *counts = await request.tasks.summarise(today.date(), starts, ends)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from service.database.expected import MAXIMUM_BIGINT
 from service.errors import FieldError, InvalidInputError
-from service.tasks.statements import MAXIMUM_BIGINT
 from service.tasks.writes import TaskChanges
 from service.web import moments, validation
 from service.web.text import INVISIBLE, fold_tags, is_blank, with_keys

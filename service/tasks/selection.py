@@ -1,4 +1,4 @@
-"""Listing one user's tasks: what can be asked, and the one statement that answers it.
+"""Lists of one user's tasks: what can be asked, in which orders, and the SQL that makes a page of JSON of a queryset.
 
 Pages follow a keyset, not an offset: the position after a page is its last task's sort key and id, so a page costs
 the same at any depth, and inserting or deleting between two pages repeats nothing and skips nothing. The order is
@@ -10,50 +10,83 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from service.database.functions import DOCUMENT
-from service.database.scoping import Row
-from service.tasks.statements import NEVER_WRITTEN, STATE
+from pypika_tortoise.terms import Term
+from tortoise.expressions import Q, RawSQL
+
+from service.database.expressions import Sql, Writer, where
+from service.users.queryset import NEVER_WRITTEN, STATE
+
+if TYPE_CHECKING:
+    from service.database.scoping import Row
+    from service.tasks.queryset import TaskQuerySet
 
 # A calendar day lasts until its last microsecond (in UTC, as it has no zone of its own); a moment is itself. Tasks
 # that are never due come last in both directions.
-DUE = "coalesce(due_at, ((due_date + 1)::timestamp - interval '1 microsecond') AT TIME ZONE 'UTC')"
+DUE = "coalesce(tasks.due_at, ((tasks.due_date + 1)::timestamp - interval '1 microsecond') AT TIME ZONE 'UTC')"
 DUE_ASCENDING = f"coalesce({DUE}, timestamptz 'infinity')"
 DUE_DESCENDING = f"coalesce({DUE}, timestamptz '-infinity')"
 
-
-class Sort(NamedTuple):
-    """One order of a list: its key when it ascends and when it descends, the key's type, the natural direction."""
-
-    ascending: str
-    descending: str
-    type: str
-    naturally_descending: bool
-
-
-# `created` is the id and `updated` the version: both follow the same lock as the timestamps they stand for, in the
-# same order, without ties. `tasks.priority` is the number; the bare name would be the word in the answer.
-SORTS = {
-    "created": Sort("id", "id", "bigint", naturally_descending=True),
-    "updated": Sort("version", "version", "bigint", naturally_descending=True),
-    "title": Sort("title_key", "title_key", "text", naturally_descending=False),
-    "due_date": Sort(DUE_ASCENDING, DUE_DESCENDING, "timestamptz", naturally_descending=False),
-    "priority": Sort("tasks.priority", "tasks.priority", "smallint", naturally_descending=True),
-}
-
-UNIQUE = frozenset({"id", "version"})
-
 # A JSON array of what is listed, in its order.
 ARRAY = "'[' || coalesce(string_agg(document, ','), '') || ']'"
-ORDERED_ARRAY = "'[' || coalesce(string_agg({document}, ',' ORDER BY place), '') || ']'"
+ORDERED_ARRAY = "'[' || coalesce(string_agg({}, ',' ORDER BY place), '') || ']'"
+PLACE = "row_number() OVER ()"
 
 # A key as text that reads the same whatever the session's DateStyle and TimeZone are.
 PORTABLE = {
     "timestamptz": "CASE WHEN isfinite(key) THEN to_char(key AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00') "
     "ELSE key::text END",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """A way through a user's tasks, in the order of `key` and then of the id.
+
+    `key` is an SQL expression of the `type`. It is `unique` where it has no ties and needs no id to part them. The way
+    is `indexed` where an index has that order.
+    """
+
+    key: str
+    type: str
+    descending: bool
+    unique: bool = False
+    indexed: bool = False
+
+    @property
+    def order(self) -> list[str]:
+        """The arguments of `order_by`; a queryset in this order has the annotation `key`."""
+        sign = "-" if self.descending else ""
+        return [f"{sign}key"] if self.unique else [f"{sign}key", f"{sign}id"]
+
+    def beyond(self, key: Term, identity: Term) -> Q:
+        """Return the condition that a task comes after the place of `key`, a term of the `type`, and `identity`."""
+        sign = "<" if self.descending else ">"
+        if self.unique:
+            return where(f"{self.key} {sign} {{}}", key)
+        return where(f"({self.key}, tasks.id) {sign} ({{}}, {{}})", key, identity)
+
+
+# `created` is the id and `updated` the version: both follow the same lock as the timestamps they stand for, in the
+# same order, without ties.
+KEYS = {
+    "created": ("tasks.id", "tasks.id", "bigint"),
+    "updated": ("tasks.version", "tasks.version", "bigint"),
+    "title": ("tasks.title_key", "tasks.title_key", "text"),
+    "due_date": (DUE_ASCENDING, DUE_DESCENDING, "timestamptz"),
+    "priority": ("tasks.priority", "tasks.priority", "smallint"),
+}
+UNIQUE = frozenset({"created", "updated"})
+SORTS = {
+    (sort, descending): Walk(
+        key=keys[descending], type=keys[2], descending=descending, unique=sort in UNIQUE, indexed=sort == "created"
+    )
+    for sort, keys in KEYS.items()
+    for descending in (False, True)
+}
+NEWEST_FIRST = SORTS["created", True]
+LAST_DELETED_FIRST = Walk(key="tasks.deleted_at", type="timestamptz", descending=True, indexed=True)
 
 
 class Position(NamedTuple):
@@ -84,7 +117,7 @@ class TaskQuery:
 class Page(NamedTuple):
     """A JSON array of tasks; where the next page begins, if there is one; how many match, if that was asked.
 
-    `state` is the owner's (see `UserTasks.state`), of the same snapshot.
+    `state` is the owner's (see `UserQuerySet.state`), of the same snapshot.
     """
 
     document: str
@@ -93,132 +126,91 @@ class Page(NamedTuple):
     state: str
 
 
-class Argument(Protocol):
-    """Takes a value and gives the `$n` that stands for it."""
-
-    def __call__(self, value: object, /) -> str:
-        """Register `value`."""
-
-
-def statement(user_id: str, query: TaskQuery) -> tuple[str, tuple[object, ...]]:
-    """The SQL that answers `query`, and its arguments, the owner first."""
-    text, arguments = _compiled(query)
-    return text, (user_id, *arguments)
-
-
-@lru_cache(maxsize=250)  # the same few lists are asked for again and again
-def _compiled(query: TaskQuery) -> tuple[str, tuple[object, ...]]:
-    arguments: list[object] = []
-
-    def argument(value: object) -> str:
-        arguments.append(value)
-        return f"${len(arguments) + 1}"
-
-    matching = " AND ".join(["user_id = $1", "deleted_at IS NULL", *_filters(query, argument)])
-    sort = SORTS[query.sort]
-    walk = Walk(sort.descending if query.descending else sort.ascending, sort.type, descending=query.descending,
-                indexed=sort.ascending == "id")  # fmt: skip
-    after = query.after and (argument(query.after.key), "" if walk.unique else argument(query.after.id))
-    limit = None if query.limit is None else argument(query.limit)
-    return select(DOCUMENT, matching, walk, limit, after, count=query.count), tuple(arguments)
-
-
-class Walk(NamedTuple):
-    """A way through a user's tasks in the order of `key` and the id; `indexed` where an index has that order."""
-
-    key: str
-    type: str
-    descending: bool
-    indexed: bool = False
-
-    @property
-    def unique(self) -> bool:
-        """Whether the key has no ties, and needs no id to part them."""
-        return self.key in UNIQUE
-
-    @property
-    def order(self) -> str:
-        """What to sort by."""
-        direction = "DESC" if self.descending else "ASC"
-        return f"{self.key} {direction}" if self.unique else f"{self.key} {direction}, id {direction}"
-
-    def beyond(self, key: str, identity: str) -> str:
-        """The condition that a task lies behind the place that `key` and `identity` are."""
-        sign = "<" if self.descending else ">"
-        return f"{self.key} {sign} {key}" if self.unique else f"({self.key}, id) {sign} ({key}, {identity})"
-
-
-def select(  # noqa: PLR0913 - what makes up a list
-    document: str, matching: str, walk: Walk, limit: str | None, after: tuple[str, str] | None, *, count: bool
-) -> str:
-    """The SQL that lists the `document` of what is `matching` on its `walk`.
-
-    `limit`, and `after`, a key and an id, are `$n`s.
-    """
-    total = f"(SELECT count(*) FROM tasks WHERE {matching})" if count else "NULL"  # noqa: S608 - values are arguments
-    listed = matching
-    if after:
-        listed += f" AND {walk.beyond(f'{after[0]}::text::{walk.type}', after[1])}"
-    if limit is None:
-        return f"""
-            SELECT {ARRAY} AS document, {total} AS total, ({STATE}) AS state, NULL AS more
-            FROM (SELECT {document} AS document FROM tasks WHERE {listed} ORDER BY {walk.order}) AS listed
-        """  # noqa: S608 - values are arguments, all else is ours
-    key = PORTABLE.get(walk.type, "key::text")
-    if not walk.indexed:
-        # Keys and ids alone are sorted, one more than the page has: that one tells whether there is a next page.
-        return f"""
-            WITH page AS MATERIALIZED (
-                SELECT id, key, row_number() OVER () AS place
-                FROM (
-                    SELECT id, {walk.key} AS key FROM tasks WHERE {listed} ORDER BY {walk.order} LIMIT {limit}::int + 1
-                ) AS listed
-            )
-            SELECT (SELECT {ORDERED_ARRAY.format(document=document)} FROM page JOIN tasks
-                    ON tasks.user_id = $1 AND tasks.id = page.id AND place <= {limit}::int) AS document,
-                   {key} AS key, id, {total} AS total, ({STATE}) AS state, size > {limit}::int AS more
-            FROM (SELECT count(*) AS size FROM page) AS counted
-            LEFT JOIN page ON page.place = {limit}::int
-        """  # noqa: S608 - values are arguments, all else is ours
-    # Only behind a full page can there be a next one: then one more step along the index tells. A page that held a
-    # row more, to be cut off again, took a quarter longer.
-    return f"""
-        SELECT document, {key} AS key, id, {total} AS total, ({STATE}) AS state,
-               (SELECT true FROM tasks WHERE {matching} AND {walk.beyond("page.key", "page.id")}
-                ORDER BY {walk.order} LIMIT 1) AS more
-        FROM (
-            SELECT {ARRAY} AS document, (array_agg(key))[{limit}::int] AS key, (array_agg(id))[{limit}::int] AS id
-            FROM (
-                SELECT id, {walk.key} AS key, {document} AS document FROM tasks
-                WHERE {listed} ORDER BY {walk.order} LIMIT {limit}::int
-            ) AS listed
-        ) AS page
-    """  # noqa: S608 - values are arguments, all else is ours
-
-
 def page_of(row: Row) -> Page:
-    """What `select` has found."""
+    """Return the page that one of the texts below has found."""
     position = Position(row["key"], row["id"]) if row["more"] else None
     return Page(row["document"], position, row["total"], row["state"] or NEVER_WRITTEN)
 
 
-def _filters(query: TaskQuery, argument: Argument) -> list[str]:
-    conditions = []
-    if query.completed is not None:
-        conditions.append(f"completed = {argument(query.completed)}")
-    if query.priorities:
-        conditions.append(f"priority = ANY ({argument(list(query.priorities))}::smallint[])")
-    if query.tags:
-        conditions.append(f"tag_keys @> {argument(list(query.tags))}::text[]")
-    # As text: asyncpg takes the calendar's first and last moment for minus and plus infinity.
-    if query.due_before:
-        conditions.append(f"{DUE} < {argument(query.due_before.isoformat())}::text::timestamptz")
-    if query.due_after:
-        conditions.append(f"{DUE} > {argument(query.due_after.isoformat())}::text::timestamptz")
-    if query.overdue:
-        conditions.append(f"NOT completed AND {DUE} < now()")
-    if query.text:
-        text = argument(query.text)
-        # strpos takes the text as it is, so '%' and '_' are only characters.
-        conditions.append(f"(strpos(title_key, {text}) > 0 OR strpos(description_key, {text}) > 0)")
-    return conditions
+def whole(tasks: TaskQuerySet, sql: Writer, *, counted: bool) -> str:
+    """The list of all `tasks`."""
+    tasks, _ = _ordered(tasks)
+    return f"""
+        SELECT {ARRAY} AS document, {_total(tasks, sql, counted=counted)} AS total,
+               ({owner_state(tasks, sql)}) AS state, NULL AS more
+        FROM ({sql(tasks.columns(document=tasks.document))}) AS listed
+    """  # noqa: S608 - values are arguments, all else is ours
+
+
+def first_page(tasks: TaskQuerySet, sql: Writer, limit: Term, *, counted: bool) -> str:
+    """The first `limit` of `tasks`."""
+    tasks, walk = _ordered(tasks)
+    return _page(walk, tasks, tasks, sql, limit, counted=counted)
+
+
+def next_page(tasks: TaskQuerySet, sql: Writer, limit: Term, key: Term, identity: Term, *, counted: bool) -> str:  # noqa: PLR0913 - what makes up a page
+    """The first `limit` of `tasks` after the position of `key`, as text, and `identity`."""
+    tasks, walk = _ordered(tasks)
+    listed = tasks.filter(walk.beyond(Sql(f"{{}}::text::{walk.type}", key), Sql("{}", identity)))
+    return _page(walk, tasks, listed, sql, limit, counted=counted)
+
+
+def _ordered(tasks: TaskQuerySet) -> tuple[TaskQuerySet, Walk]:
+    """Return `tasks` in their order, newest first if they have none, and the order."""
+    return (tasks, tasks.walk) if tasks.walk else (tasks.along(NEWEST_FIRST), NEWEST_FIRST)
+
+
+def _page(  # noqa: PLR0913 - what makes up a page
+    walk: Walk, tasks: TaskQuerySet, listed: TaskQuerySet, sql: Writer, limit: Term, *, counted: bool
+) -> str:
+    """A page of `listed`, as a part of all `tasks`."""
+    frame = _along_an_index if walk.indexed else _sorted
+    return frame(walk, tasks, listed, sql, limit, _total(tasks, sql, counted=counted))
+
+
+def _along_an_index(  # noqa: PLR0913, PLR0917 - what makes up a page
+    walk: Walk, tasks: TaskQuerySet, listed: TaskQuerySet, sql: Writer, limit: Term, total: str
+) -> str:
+    # Only behind a full page can there be a next one: then one more step along the index tells. A page that held a
+    # row more, to be cut off again, took a quarter longer.
+    size = f"{sql(limit)}::int"
+    page = listed.limited(limit)
+    if walk.unique:
+        documents = page.columns(key=walk.key, document=tasks.document)
+        last = f"CASE WHEN count(*) = {size} THEN {'min' if walk.descending else 'max'}(key) END"
+        end = f"{last} AS key, {last} AS id"
+    else:
+        documents = page.columns(id="tasks.id", key=walk.key, document=tasks.document, place=PLACE)
+        end = f"max(key) FILTER (WHERE place = {size}) AS key, max(id) FILTER (WHERE place = {size}) AS id"
+    following = tasks.filter(walk.beyond(RawSQL("page.key"), RawSQL("page.id"))).limited(RawSQL("1"))
+    return f"""
+        SELECT document, {PORTABLE.get(walk.type, "key::text")} AS key, id, {total} AS total,
+               ({owner_state(tasks, sql)}) AS state, ({sql(following.columns(more="true"))}) AS more
+        FROM (SELECT {ARRAY} AS document, {end} FROM ({sql(documents)}) AS listed) AS page
+    """  # noqa: S608 - values are arguments, all else is ours
+
+
+def _sorted(  # noqa: PLR0913, PLR0917 - what makes up a page
+    walk: Walk, tasks: TaskQuerySet, listed: TaskQuerySet, sql: Writer, limit: Term, total: str
+) -> str:
+    # Keys and ids alone are sorted, one more than the page has: that one tells whether there is a next page.
+    size = f"{sql(limit)}::int"
+    keys = listed.limited(Sql("{}::int + 1", limit)).columns(id="tasks.id", key=walk.key)
+    return f"""
+        WITH page AS MATERIALIZED (SELECT id, key, {PLACE} AS place FROM ({sql(keys)}) AS listed)
+        SELECT (SELECT {ORDERED_ARRAY.format(tasks.document)} FROM page JOIN tasks
+                ON tasks.user_id = {sql(tasks.owner_term)} AND tasks.id = page.id AND place <= {size}) AS document,
+               {PORTABLE.get(walk.type, "key::text")} AS key, id, {total} AS total,
+               ({owner_state(tasks, sql)}) AS state, size > {size} AS more
+        FROM (SELECT count(*) AS size FROM page) AS counted
+        LEFT JOIN page ON page.place = {size}
+    """  # noqa: S608 - values are arguments, all else is ours
+
+
+def owner_state(tasks: TaskQuerySet, sql: Writer) -> str:
+    """The SELECT of the state of the owner of `tasks`, for texts that read it together with them."""
+    return sql(tasks.owner.columns(**STATE))
+
+
+def _total(tasks: TaskQuerySet, sql: Writer, *, counted: bool) -> str:
+    return f"({sql(tasks.count())})" if counted else "NULL"

@@ -1,56 +1,33 @@
-"""Read all data of one user, page by page. Each statement names the owner as `$1`."""
+"""Read all tasks of one user, page by page, for an export."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from service.database.functions import DOCUMENT, TRASHED_DOCUMENT
-from service.database.scoping import Connection
+from pypika_tortoise.terms import Term
 
-PAGE_SIZE = 250  # tasks; the longest ones make a page of 2 MB
+from service.database.expressions import Writer
+from service.tasks.queryset import TaskQuerySet
 
-OWNER = """
-SELECT row_to_json(fields)::text AS document
-FROM (
-    SELECT id, email, name, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
-           revision
-    FROM users WHERE id = $1
-) AS fields
-"""
-
-PAGE = f"""
-SELECT id, CASE WHEN deleted_at IS NULL THEN {DOCUMENT} ELSE {TRASHED_DOCUMENT} END AS document
-FROM tasks WHERE user_id = $1 AND id > $2 AND ($3 OR deleted_at IS NULL)
-  AND version > (SELECT erased FROM users WHERE id = $1)
-ORDER BY id LIMIT $4
-"""  # noqa: S608 - constants only
+PAGE_SIZE = 250  # tasks; a page of the longest tasks has 2 MB
 
 
-class UserArchive:
-    """All data of one user. Every method raises UnavailableError if the database is not available."""
+async def pages(tasks: TaskQuerySet) -> AsyncIterator[str]:
+    """Read `tasks` in the order of their ids. Yields pages of 1 to PAGE_SIZE tasks, as comma-separated JSON.
 
-    __slots__ = ("_connection", "user_id")
+    Each page is one statement; no connection is held between two pages. The result may contain a concurrent change or
+    miss it, but it contains no task twice. Deleted tasks have a `deleted_at`. Raises UnavailableError if the database
+    is not available.
+    """
+    after, more = 0, True
+    while more:
+        rows = await tasks.fetch_rows(_page, after, PAGE_SIZE)
+        if rows:
+            after = rows[-1]["id"]
+            yield ",".join([row["document"] for row in rows])
+        more = len(rows) == PAGE_SIZE
 
-    def __init__(self, user_id: str, connection: Connection) -> None:
-        """Bind the archive to its owner and to the connection."""
-        self.user_id = user_id
-        self._connection = connection
 
-    async def owner(self) -> str | None:
-        """Read the user's row as JSON; None for a user who has never written."""
-        row = await self._connection.fetch_first(OWNER, self.user_id)
-        return row["document"] if row else None
-
-    async def pages(self, *, trash: bool) -> AsyncIterator[str]:
-        """Read all tasks in the order of their ids. Yields pages of 1 to PAGE_SIZE tasks, as comma-separated JSON.
-
-        Each page is one statement; no connection is held between two pages. The result may contain a concurrent change
-        or miss it, but it contains no task twice. With `trash`, it includes deleted tasks with their `deleted_at`.
-        """
-        after, more = 0, True
-        while more:
-            rows = await self._connection.fetch_rows(PAGE, self.user_id, after, trash, PAGE_SIZE)
-            if rows:
-                after = rows[-1]["id"]
-                yield ",".join([row["document"] for row in rows])
-            more = len(rows) == PAGE_SIZE
+def _page(tasks: TaskQuerySet, sql: Writer, after: Term, size: Term) -> str:
+    page = tasks.not_erased().filter(id__gt=after).order_by("id").limited(size)
+    return sql(page.columns(id="tasks.id", document=tasks.document))

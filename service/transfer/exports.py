@@ -51,10 +51,10 @@ async def export_tasks(request: ApiRequest) -> None:
 
 def _pieces(request: ApiRequest, form: Format, *, marked: bool) -> AsyncIterator[bytes]:
     if not marked:
-        return form.write(request.archive)
+        return form.write(request.tasks)
     if form is not FORMATS["csv"]:
         raise InvalidInputError([FieldError("bom", "works with CSV only; add format=csv")])
-    return table.write(request.archive, marked=True)
+    return table.write(request.tasks, marked=True)
 
 
 def _accepted(request: ApiRequest) -> Format:

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from sanic import HTTPResponse
 
-from service.database.expected import Expected
+from service.database.expected import MAXIMUM_BIGINT, Expected
 from service.errors import FieldError, InvalidInputError
-from service.tasks.statements import MAXIMUM_BIGINT
 from service.web import responses
 from service.web.cursors import fingerprint
 from service.web.request import ApiRequest

@@ -10,9 +10,9 @@ from hashlib import blake2b
 
 import msgspec
 
+from service.database.expected import MAXIMUM_BIGINT
 from service.errors import FieldError, InvalidInputError
 from service.tasks.selection import Position
-from service.tasks.statements import MAXIMUM_BIGINT
 
 KEYS = {
     "created": re.compile(r"[0-9]{1,19}"),

@@ -12,6 +12,7 @@ from sanic.response import BaseHTTPResponse
 
 from service import logs
 from service.auth import RESERVED_SUBJECT, Identity, TokenVerifier
+from service.database.expected import MAXIMUM_BIGINT
 from service.errors import (
     CredentialsAmbiguousError,
     CredentialsMissingError,
@@ -20,7 +21,6 @@ from service.errors import (
     RateLimitedError,
     TaskNotFoundError,
 )
-from service.tasks.statements import MAXIMUM_BIGINT
 from service.telemetry import figures
 from service.web import cors, hints, methods, probes
 from service.web.limiting import RateLimiter, network_of

@@ -21,9 +21,7 @@ from service.config import Settings
 from service.database.client import FairClient
 from service.tasks.batch.writes import Quotas
 from service.tasks.models import Task
-from service.tasks.trash.writes import UserTrash
 from service.tasks.writes import UserTasks
-from service.transfer.archive import UserArchive
 from service.web import media_types, syntax
 from service.web.limiting import Allowance
 
@@ -153,12 +151,6 @@ class ApiRequest(Request[Any, Any]):
         caller = self.caller
         return Task.objects.for_user(caller.user_id, using=self.database, email=caller.email, name=caller.name)
 
-    @property
-    def trash(self) -> UserTrash:
-        """The caller's own deleted tasks; as with `tasks`."""
-        caller = self.caller
-        return Task.objects.trash_of(caller.user_id, using=self.database, email=caller.email, name=caller.name)
-
     def heavy(self) -> AbstractAsyncContextManager[None]:
         """Hold a place for the caller's heavy work. Raises as `Admission.heavy` does."""
         held: AbstractAsyncContextManager[None] = self.app.ctx.admission.heavy(self.caller.user_id)
@@ -176,11 +168,6 @@ class ApiRequest(Request[Any, Any]):
         """Where the request comes from and the answer goes, for handlers that stream one of them."""
         assert isinstance(self.stream, Http)  # noqa: S101 - this service speaks HTTP/1.1 alone
         return self.stream
-
-    @property
-    def archive(self) -> UserArchive:
-        """All that is kept of the caller; as with `tasks`."""
-        return Task.objects.archive_of(self.caller.user_id, using=self.database)
 
     @property
     def json_body(self) -> bytes:

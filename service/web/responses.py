@@ -10,7 +10,7 @@ from msgspec import Struct
 from sanic import HTTPResponse
 from sanic.headers import format_http1_response
 
-from service.tasks.writes import StoredTask
+from service.tasks.queryset import StoredTask
 
 JSON = "application/json"
 WORKING_TIME = 15.0  # seconds that a request removes pages of rows before it answers 202; RESPONSE_TIMEOUT allows 25

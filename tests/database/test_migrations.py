@@ -24,7 +24,7 @@ from service.database.client import FairClient
 from service.database.uids import new_uid
 from service.database.url import parse
 from service.idempotency.models import IdempotencyKey
-from service.tasks import statements as task_sql
+from service.tasks import writes as user_tasks
 from service.tasks.models import Task
 from service.users.models import User
 
@@ -326,19 +326,21 @@ async def test_a_field_is_added_while_the_old_release_reads_and_writes_and_no_ro
     """The old release goes on with its functions; all documents that are read or written now have the field."""
     connection = await asyncpg.connect(next_release["DATABASE_URL"])
     for _ in range(300):
-        await connection.fetchrow(task_sql.CREATE, *NEW[:4], new_uid(), *NEW[4:])
+        await connection.fetchrow(user_tasks.CREATE, *NEW[:4], new_uid(), *NEW[4:])
     kept = "SELECT count(*) FROM tasks WHERE document IS NOT NULL"
     assert await connection.fetchval(kept) == 300
     file = await connection.fetchval("SELECT pg_relation_filenode('tasks')")
     done, stop = [0] * 4, asyncio.Event()
+    find = f"SELECT {functions.DOCUMENT} AS document FROM tasks WHERE user_id = $1 AND id = $2"
 
     async def old_release(number: int) -> None:
         own = await asyncpg.connect(next_release["DATABASE_URL"])
         while not stop.is_set():
-            made = await own.fetchrow(task_sql.CREATE, f"user-{number}", *NEW[1:4], new_uid(), *NEW[4:])
-            row = await own.fetchrow(task_sql.COMPLETE, f"user-{number}", None, None, made["task_id"], None, None, None)
+            made = await own.fetchrow(user_tasks.CREATE, f"user-{number}", *NEW[1:4], new_uid(), *NEW[4:])
+            values = [f"user-{number}", None, None, made["task_id"], None, None, None]
+            row = await own.fetchrow(user_tasks.COMPLETE, *values)
             assert json.loads(row["document"])["completed"] is True
-            read = await own.fetchrow(task_sql.FIND, f"user-{number}", made["task_id"])
+            read = await own.fetchrow(find, f"user-{number}", made["task_id"])
             assert json.loads(read["document"])["title"] == "Old"
             done[number] += 1
         await own.close()

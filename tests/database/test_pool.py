@@ -15,10 +15,11 @@ from service.config import Settings
 from service.database import credentials, handover
 from service.database.client import FairClient
 from service.errors import MissingRowError, TaskNotFoundError, UnavailableError
-from service.sync.changes import START, positions_of_several_users
+from service.sync.changes import changes_since, positions_of_several_users
 from service.tasks.models import Task
-from service.tasks.selection import TaskQuery
 from service.telemetry import figures
+from service.users.models import User
+from service.users.queryset import START
 
 SIZE = 2
 # What a proxy says when the database behind it does not wake: an ErrorResponse with SQLSTATE XX000.
@@ -296,17 +297,17 @@ async def test_a_read_whose_connection_is_cut_is_done_on_another_and_a_write_is_
 
 READS = {
     "a task": lambda pool: Task.objects.for_user("alice", using=pool).find(1),
-    "a list": lambda pool: Task.objects.for_user("alice", using=pool).list(TaskQuery()),
-    "the state": lambda pool: Task.objects.for_user("alice", using=pool).state(),
-    "the changes": lambda pool: Task.objects.for_user("alice", using=pool).changes(START, 10),
-    "the position": lambda pool: Task.objects.for_user("alice", using=pool).position(),
+    "a list": lambda pool: Task.objects.for_user("alice", using=pool).live().page(),
+    "the state": lambda pool: User.objects.for_user("alice", using=pool).state(),
+    "the changes": lambda pool: changes_since(Task.objects.for_user("alice", using=pool), START, 10),
+    "the position": lambda pool: User.objects.for_user("alice", using=pool).position(),
     "several positions": lambda pool: positions_of_several_users(pool, ["alice"]),
-    "the trash": lambda pool: Task.objects.trash_of("alice", using=pool).list(),
+    "the trash": lambda pool: Task.objects.for_user("alice", using=pool).trashed().page(),
 }
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-async def test_whatever_only_reads_is_done_once_more(opened, relay, read):
+async def test_whatever_only_reads_is_done_once_more(server, opened, relay, read):
     await relay.open()
     client = opened(relay.url)
     await is_whole(client)

@@ -135,12 +135,12 @@ def test_the_error_says_what_to_do():
     assert ".for_user(" in UnscopedQueryError().detail
 
 
-async def test_a_query_that_names_its_owner_starts_with_it(alice, bob):
+async def test_a_query_that_names_its_owner_starts_with_it(pool, alice, bob):
     mine, _ = await alice.make("Mine"), await bob.make("Theirs")
-    query = Task.objects.queryset_for("alice")
+    query = Task.objects.for_user("alice", using=pool)
     assert [task.id for task in await query] == [mine["id"]]
     assert [task.title for task in await query.filter(title__contains="e")] == ["Mine"]
-    assert await Task.objects.queryset_for("nobody").count() == 0
+    assert await Task.objects.for_user("nobody", using=pool).count() == 0
 
 
 async def test_the_one_escape_has_a_loud_name(alice, bob):

@@ -20,9 +20,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from service.database.traced import summary
 from service.operations import retention
-from service.tasks import statements as task_sql
-from service.tasks.selection import Position, TaskQuery, statement
+from service.tasks import writes as user_tasks
+from service.tasks.models import Task
+from service.tasks.selection import Position, TaskQuery
 from tests.locks import WAITING
+from tests.recording import sent
 
 RUN = [sys.executable, "-m", "service", "run"]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -409,9 +411,12 @@ async def test_what_cannot_be_traced_with_is_refused_with_a_sentence(composed, v
     assert re.search(sentence, await composed(**variables))
 
 
-def test_a_statement_is_named_by_what_it_does_to_which_table():
+def test_a_statement_is_named_by_what_it_does_to_which_table(server):
+    def read(ask: Callable) -> str:
+        return summary(sent(lambda connection: ask(Task.objects.for_user("alice", using=connection)))[0])
+
     lists = {
-        summary(statement("alice", query)[0])
+        read(lambda tasks, query=query: tasks.matching(query).page(query.limit, query.after, count=query.count))
         for query in (
             TaskQuery(),
             TaskQuery(limit=3, count=True, tags=("a",), text="x", overdue=True),
@@ -419,11 +424,13 @@ def test_a_statement_is_named_by_what_it_does_to_which_table():
         )
     }
     assert lists == {"SELECT tasks users"}
-    assert [summary(text) for text in (task_sql.CREATE, task_sql.FIND, task_sql.COMPLETE, task_sql.DELETE)] == [
-        "EXECUTE create_task", "SELECT tasks", "EXECUTE complete_task", "EXECUTE delete_task",
+    assert read(lambda tasks: tasks.find(1)) == "SELECT tasks"
+    assert read(lambda tasks: tasks.summarise(None, None, None)) == "SELECT tasks users"
+    assert [summary(text) for text in (user_tasks.CREATE, user_tasks.COMPLETE, user_tasks.DELETE)] == [
+        "EXECUTE create_task", "EXECUTE complete_task", "EXECUTE delete_task",
     ]  # fmt: skip
     assert summary("UPDATE users SET x = 1") == "UPDATE users"
-    run = (retention.PURGE, retention.NEXT_OWNER, task_sql.SUMMARY, "SHOW server_version")
+    run = (retention.PURGE, retention.NEXT_OWNER, "SHOW server_version")
     assert [summary(text) for text in run] == [
-        "EXECUTE purge_trash", "SELECT tasks", "SELECT tasks users", "SELECT",
+        "EXECUTE purge_trash", "SELECT tasks", "SELECT",
     ]  # fmt: skip

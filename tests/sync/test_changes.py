@@ -9,9 +9,10 @@ import random
 import asyncpg
 
 from service.errors import TaskNotFoundError
-from service.sync.changes import START, SyncPosition, positions_of_several_users
+from service.sync.changes import changes_since, positions_of_several_users
 from service.tasks.models import Task
 from service.tasks.writes import UserTasks
+from service.users.queryset import START, SyncPosition
 from service.web.text import with_keys
 
 WRITERS = 16
@@ -51,7 +52,7 @@ class Reader:
 
     async def read(self) -> bool:
         """Read a page; whether there is more."""
-        page = await self._tasks.changes(self.position, random.randint(1, 60))
+        page = await changes_since(self._tasks, self.position, random.randint(1, 60))
         newest = await self._watcher.fetchval("SELECT revision FROM users WHERE id = 'alice'")
         for change in page.changes:
             assert change.version <= newest, "what is not committed was seen"
@@ -94,6 +95,6 @@ async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_st
 async def test_positions_of_several_users_begin_at_the_start_for_those_who_never_wrote(pool, empty):
     for user_id in ("alice", "bob"):
         await Task.objects.for_user(user_id, using=pool).create(with_keys({"title": "A"}), quota=10)
-    alice = await Task.objects.for_user("alice", using=pool).position()
+    alice = await Task.objects.for_user("alice", using=pool).owner.position()
     assert alice == SyncPosition(alice.beginning, 1)
     assert await positions_of_several_users(pool, ["alice", "carol"]) == {"alice": alice, "carol": START}

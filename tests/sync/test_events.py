@@ -14,9 +14,9 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
-from service.sync import stream
+from service.sync import changes, stream
+from service.sync import hub as hub_module
 from service.tasks.models import Task
-from service.tasks.writes import UserTasks
 from service.web.text import with_keys
 
 
@@ -479,16 +479,16 @@ async def test_the_streams_of_one_user_are_served_by_one_read(alice, statements)
 
 async def test_a_read_that_began_before_a_write_is_not_shared_after_it(alice, monkeypatch):
     """The first read has its answer, and is held up until after the write; who comes later must not be given it."""
-    read, held, let_go = UserTasks.changes, asyncio.Event(), asyncio.Event()
+    read, held, let_go = changes.changes_since, asyncio.Event(), asyncio.Event()
 
-    async def hold_up(self, since, limit):
-        page = await read(self, since, limit)
+    async def hold_up(tasks, since, limit):
+        page = await read(tasks, since, limit)
         if not held.is_set():
             held.set()
             await let_go.wait()
         return page
 
-    monkeypatch.setattr(UserTasks, "changes", hold_up)
+    monkeypatch.setattr(hub_module, "changes_since", hold_up)
     async with listen(alice) as first:
         await held.wait()
         await alice.make("Task")
@@ -501,16 +501,16 @@ async def test_a_read_that_began_before_a_write_is_not_shared_after_it(alice, mo
 async def test_a_stream_that_ends_while_others_wait_for_its_read_takes_nothing_from_them(
     alice, hub, monkeypatch, eventually
 ):
-    read, let_go = UserTasks.changes, asyncio.Event()
+    read, let_go = changes.changes_since, asyncio.Event()
     asked = []
 
-    async def hold_up(self, since, limit):
+    async def hold_up(tasks, since, limit):
         asked.append(since)
         await let_go.wait()
-        return await read(self, since, limit)
+        return await read(tasks, since, limit)
 
     await alice.make("Task")
-    monkeypatch.setattr(UserTasks, "changes", hold_up)
+    monkeypatch.setattr(hub_module, "changes_since", hold_up)
     async with contextlib.AsyncExitStack() as ending:
         await ending.enter_async_context(listen(alice, "since=0"))
         await eventually(lambda: asked)

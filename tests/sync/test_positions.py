@@ -14,9 +14,10 @@ from service.database import credentials
 from service.database.client import FairClient
 from service.errors import UnavailableError
 from service.sync import positions as positions_module
-from service.sync.changes import START, SyncPosition, positions_of_several_users
+from service.sync.changes import positions_of_several_users
 from service.sync.positions import Positions
 from service.tasks.models import Task
+from service.users.queryset import START, SyncPosition
 from service.web.text import with_keys
 
 ANSWERS = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
@@ -15,10 +15,13 @@ from service.database import APP, migrations
 from service.database.functions import FUNCTIONS, call
 from service.operations import retention
 from service.sync import changes
-from service.tasks import statements
-from service.tasks.selection import SORTS, Position, TaskQuery, statement
-from service.tasks.trash import writes as trash
+from service.tasks.models import Task
+from service.tasks.selection import KEYS as SORTS
+from service.tasks.selection import Position, TaskQuery
+from service.tasks.writes import UserTasks
 from service.transfer import archive
+from service.users.queryset import SyncPosition
+from tests.recording import sent
 
 MOMENT = datetime(2026, 12, 24, tzinfo=timezone.utc)
 FILTERS = {
@@ -37,8 +40,18 @@ KEYS = {
 }  # fmt: skip
 
 
+def statement(user_id: str, query: TaskQuery) -> tuple[str, tuple[object, ...]]:
+    """The statement of a list, and its arguments."""
+    return asked(lambda tasks: tasks.matching(query).page(query.limit, query.after, count=query.count), user_id)
+
+
+def asked(read: Callable[[UserTasks], Coroutine], user_id: str = "alice") -> tuple[str, tuple[object, ...]]:
+    """The statement of any read of a user's tasks, and its arguments."""
+    return sent(lambda connection: read(Task.objects.for_user(user_id, using=connection)))
+
+
 @pytest.fixture(scope="module")
-async def crowd(make_database):
+async def crowd(server, make_database):
     """A connection to a database of its own: 5,000 users of 4 tasks each, and alice's 5,000 among them."""
     connection = await asyncpg.connect(await make_database("plans"))
     # The migrations' own SQL, for `migrate` would close the connections of the server that other tests talk to.
@@ -131,16 +144,20 @@ async def test_any_other_page_sorts_keys_and_ids_of_the_owners_tasks_alone(crowd
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments"),
+    "read",
     [
-        (statements.FIND, ("alice", 5)),
-        (statements.STATE, ("alice",)),
-        (statements.SUMMARY, ("alice", MOMENT.date(), MOMENT, MOMENT)),
-        (archive.PAGE, ("alice", 0, True, 250)),
+        lambda tasks: tasks.find(5),
+        lambda tasks: tasks.owner.state(),
+        lambda tasks: tasks.owner.position(),
+        lambda tasks: tasks.owner.exported(),
+        lambda tasks: tasks.summarise(MOMENT.date(), MOMENT, MOMENT),
+        lambda tasks: anext(archive.pages(tasks)),
+        lambda tasks: anext(archive.pages(tasks.live())),
     ],
-    ids=["find", "state", "summary", "export"],
+    ids=["find", "state", "position", "user", "summary", "export", "export of live tasks"],
 )
-async def test_every_other_read_reads_no_other_users_rows_either(crowd, text, arguments):
+async def test_every_other_read_reads_no_other_users_rows_either(crowd, read):
+    text, arguments = asked(read)
     assert_reads_the_owner_alone(await explain(crowd, text, *arguments))
 
 
@@ -206,7 +223,7 @@ async def test_the_purge_of_the_trash_finds_its_owners_in_the_trash_alone(crowd)
 
 @pytest.mark.parametrize("after", [None, Position("2026-12-24 00:00:00.000000+00", 500)])
 async def test_a_page_of_the_trash_is_one_range_of_its_index_with_nothing_to_sort(crowd, after):
-    text, arguments = trash.statement("alice", 50, after, count=True)
+    text, arguments = asked(lambda tasks: tasks.trashed().page(50, after, count=True))
     nodes = await explain(crowd, text, *arguments)
     assert_reads_the_owner_alone(nodes)
     assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"tasks_trash", "users_pkey"}
@@ -224,7 +241,8 @@ async def test_old_answers_are_found_by_their_age_alone(crowd):
 async def test_a_page_of_changes_sorts_versions_of_the_owners_tasks_alone(crowd, since, plan):
     await crowd.execute(f"SET plan_cache_mode = {plan}")
     try:
-        nodes = await explain(crowd, changes.CHANGES, "alice", *since, 0, 500)
+        text, arguments = asked(lambda tasks: changes.changes_since(tasks, SyncPosition(*since), 500))
+        nodes = await explain(crowd, text, *arguments)
     finally:
         await crowd.execute("RESET plan_cache_mode")
     assert "Seq Scan" not in {node["Node Type"] for node in nodes}

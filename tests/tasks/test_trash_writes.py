@@ -12,9 +12,9 @@ import pytest
 from service.errors import TaskNotFoundError, TaskQuotaError
 from service.operations import retention
 from service.tasks.models import Task
-from service.tasks.trash.writes import UserTrash
-from service.tasks.writes import StoredTask, UserTasks
-from service.users import models as user
+from service.tasks.queryset import StoredTask
+from service.tasks.writes import UserTasks
+from service.users import queryset as user_queryset
 from service.users.models import User
 from service.web.text import with_keys
 from tests.locks import WAITING
@@ -28,8 +28,8 @@ def ada(pool, empty) -> UserTasks:
 
 
 @pytest.fixture
-def trash(pool, empty) -> UserTrash:
-    return Task.objects.trash_of("ada", using=pool)
+def trash(ada) -> UserTasks:
+    return ada
 
 
 async def make(tasks: UserTasks, *, deleted: bool = False) -> StoredTask:
@@ -224,7 +224,7 @@ class TestErasing:
             }
             writing = asyncio.ensure_future(writes[verb]())
             await blocked(connection, 1)
-            await connection.fetchval(user.ERASE, "ada")
+            await connection.fetchval(user_queryset.ERASE, "ada")
             await connection.execute("COMMIT")
             result = (await asyncio.gather(writing, return_exceptions=True))[0]
             assert isinstance(result, (TaskNotFoundError, TaskQuotaError)) or result in {0, (0, True)}, result

@@ -366,7 +366,6 @@ class TestTheSchema:
 
 async def test_no_mix_of_writers_waits_for_each_other_in_a_circle(pool, ada, connection):
     """Single writes, batches, imports, the trash, the purge and erasures, all at once, of one user and another."""
-    trash = Task.objects.trash_of("ada", using=pool)
     quotas = Quotas(QUOTA, QUOTA)
 
     def line() -> bytearray:
@@ -386,8 +385,8 @@ async def test_no_mix_of_writers_waits_for_each_other_in_a_circle(pool, ada, con
             *(ada.add_all(line(), 1, quotas=quotas, skip_known=skip) for skip in (True, False)),
             *(ada.delete(task.id, trash_quota=QUOTA) for task in made[:4]),
             ada.delete_many(completed=True, trash_quota=QUOTA),
-            *(trash.restore(task.id, quota=QUOTA) for task in made[:4]),
-            trash.destroy_all(within=5),
+            *(ada.restore(task.id, quota=QUOTA) for task in made[:4]),
+            ada.destroy_all(within=5),
             retention.purge_trash_of_all_users(timedelta(0), pool),
             *(User.objects.for_user("ada", using=pool).erase(within=5) for _ in range(2)),
             *(make(Task.objects.for_user("bob", using=pool)) for _ in range(5)),

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from service.operations import purge
-from service.users import models as user
+from service.users import queryset as user_queryset
 from service.web import responses
 from tests.locks import WAITING
 
@@ -154,7 +154,7 @@ async def test_a_user_with_more_data_than_a_page_goes_in_statements_of_bounded_s
     await connection.execute("UPDATE users SET revision = 30000, task_count = 10001, trash_count = 10000")
     with statements() as seen:
         assert (await erase(alice, confirm="alice")).status_code == 204
-    assert sum(text == user.SWEEP for text, _ in seen) == 3  # two pages of 5,000 tasks, and none
+    assert sum(text == user_queryset.SWEEP for text, _ in seen) == 3  # two pages of 5,000 tasks, and none
     assert await connection.fetchval("SELECT count(*) FROM tasks") == 0
     assert await connection.fetchval("SELECT count(*) FROM users") == 0
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from service.database import APP, migrations
 from service.database.uids import new_uid
 from service.tasks import listing, schemas
-from service.tasks.selection import statement
+from service.tasks.models import Task
 from service.transfer import writes as importing
 from service.web.text import fold
+from tests.recording import sent
 
 LOCALES = {
     "C": "LC_COLLATE 'C' LC_CTYPE 'C'",
@@ -83,7 +84,13 @@ async def create(connection: asyncpg.Connection, drafts: list[dict]) -> None:
     assert row["imported"] == len(drafts)
 
 
-async def test_what_is_found_by_tag_and_by_text_is_what_python_says_is_the_same(connection):
+def asked(query: str) -> tuple[str, tuple[object, ...]]:
+    """The statement that answers a query string, and its arguments."""
+    matching = listing.read(query).query
+    return sent(lambda connection: Task.objects.for_user("ada", using=connection).matching(matching).page())
+
+
+async def test_what_is_found_by_tag_and_by_text_is_what_python_says_is_the_same(server, connection):
     texts = examples()
     drafts = [
         schemas.read_draft(json.dumps({"title": f"-{text}-", "tags": [text], "description": text}).encode())
@@ -92,7 +99,7 @@ async def test_what_is_found_by_tag_and_by_text_is_what_python_says_is_the_same(
     await create(connection, drafts)
 
     async def found(query: str) -> set[str]:
-        text, arguments = statement("ada", listing.read(query).query)
+        text, arguments = asked(query)
         (document, *_) = await connection.fetchrow(text, *arguments)
         return {task["description"] for task in json.loads(document)}
 
@@ -104,10 +111,10 @@ async def test_what_is_found_by_tag_and_by_text_is_what_python_says_is_the_same(
         assert await found(f"q={quote(spelled)}") == within, ascii(spelled)
 
 
-async def test_titles_sort_by_their_keys_in_code_point_order(connection):
+async def test_titles_sort_by_their_keys_in_code_point_order(server, connection):
     drafts = [schemas.read_draft(json.dumps({"title": text}).encode()) for text in examples()]
     await create(connection, drafts)
-    text, arguments = statement("ada", listing.read("sort=title").query)
+    text, arguments = asked("sort=title")
     (document, *_) = await connection.fetchrow(text, *arguments)
     keys = [fold(task["title"]) for task in json.loads(document)]
     assert keys == sorted(keys)

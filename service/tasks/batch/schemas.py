@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.database.expected import Expected
+from service.database.expected import MAXIMUM_BIGINT, Expected
 from service.errors import FieldError, InvalidInputError
 from service.tasks import schemas
 from service.tasks.batch.writes import Operation
 from service.tasks.schemas import Completed, IfVersion, TaskDraft, TaskFields
-from service.tasks.statements import MAXIMUM_BIGINT
 from service.tasks.writes import TaskChanges
 from service.web import validation
 

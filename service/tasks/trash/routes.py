@@ -13,7 +13,7 @@ from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
 from service.tasks import listing, schemas
 from service.tasks.keyed import KeyedTasks
-from service.tasks.trash.writes import UserTrash
+from service.tasks.writes import UserTasks
 from service.web import conditions, cursors, paging, parameters, responses, unsent, validation
 from service.web.request import ApiRequest
 
@@ -57,7 +57,7 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
     if limit is None:
         await unsent.room(request)
     async with request.heavy() if limit is None or sent.count else nullcontext():
-        page = await request.trash.list(limit=limit, after=after, count=sent.count)
+        page = await request.tasks.trashed().page(limit, after, count=sent.count)
         headers = paging.headers(page, request.path, paging.following(request.query_string), LISTED)
         return unsent.hold(request, responses.json_document(page.document, headers=headers))
 
@@ -67,7 +67,7 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
     """Remove all that is in the trash for good; 202 if there is more than the time of a request allows."""
     _refuse_conditions(request)
     parameters.read(request.query_string, NoParameters)
-    deleted, done = await request.trash.destroy_all(within=responses.WORKING_TIME)
+    deleted, done = await request.tasks.destroy_all(within=responses.WORKING_TIME)
     return responses.json_value(Destroyed(deleted)) if done else responses.unfinished(Destroyed(deleted))
 
 
@@ -76,17 +76,17 @@ async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Give a deleted task back."""
     _refuse_conditions(request)
 
-    async def restore(trash: UserTrash | KeyedTasks) -> HTTPResponse:
-        return responses.task(await trash.restore(task_id, quota=request.settings.task_quota))
+    async def restore(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
+        return responses.task(await tasks.restore(task_id, quota=request.settings.task_quota))
 
-    return await replay.once(request, request.trash, KeyedTasks, restore)
+    return await replay.once(request, request.tasks, KeyedTasks, restore)
 
 
 @blueprint.delete("/<task_id:str>", unquote=True)
 async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Remove a deleted task for good."""
     _refuse_conditions(request)
-    await request.trash.destroy(task_id)
+    await request.tasks.destroy(task_id)
     return responses.empty()
 
 

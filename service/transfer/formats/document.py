@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from service.errors import FieldError, InvalidInputError, MalformedInputError
-from service.transfer.archive import UserArchive
+from service.tasks.queryset import TaskQuerySet
+from service.transfer import archive
 from service.transfer.formats.lines import Line
 from service.transfer.formats.scanning import Scanner, ValueTooLargeError
 
@@ -34,15 +35,15 @@ _decode = msgspec.json.Decoder(Document).decode
 _decode_name = msgspec.json.Decoder(str).decode
 
 
-async def write(archive: UserArchive) -> AsyncIterator[bytes]:
+async def write(tasks: TaskQuerySet) -> AsyncIterator[bytes]:
     """Write the document in pieces. The first piece follows the first database response.
 
     Raises UnavailableError, possibly after some of the pieces.
     """
     now = datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    owner = await archive.owner() or "null"
+    owner = await tasks.owner.exported() or "null"
     before = f'{{"format":"{FORMAT}","version":{VERSION},"exported_at":"{now}","user":{owner},"tasks":['
-    async for page in archive.pages(trash=True):
+    async for page in archive.pages(tasks):
         yield (before + page).encode()
         before = ","
     yield (("" if before == "," else before) + "]}").encode()

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from service.errors import FieldError, InvalidInputError
-from service.transfer.archive import UserArchive
+from service.tasks.queryset import TaskQuerySet
+from service.transfer import archive
 from service.transfer.formats.lines import KEPT, Line
 from service.transfer.formats.sheet import Sheet
 from service.web import validation
@@ -48,7 +49,7 @@ def arm(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
-async def write(archive: UserArchive, *, marked: bool = False) -> AsyncIterator[bytes]:
+async def write(tasks: TaskQuerySet, *, marked: bool = False) -> AsyncIterator[bytes]:
     """Write the table in pieces. The first piece follows the first database response.
 
     Yields to the event loop after each slice of work. If `marked`, the table begins with a byte order mark; without
@@ -56,10 +57,10 @@ async def write(archive: UserArchive, *, marked: bool = False) -> AsyncIterator[
     """
     pace = Pace()
     head = (BOM_UTF8 if marked else b"") + rows([COLUMNS])
-    async for page in archive.pages(trash=True):
-        tasks = msgspec.json.decode(f"[{page}]")
-        for start in range(0, len(tasks), AT_ONCE):
-            part = tasks[start : start + AT_ONCE]
+    async for page in archive.pages(tasks):
+        decoded = msgspec.json.decode(f"[{page}]")
+        for start in range(0, len(decoded), AT_ONCE):
+            part = decoded[start : start + AT_ONCE]
             yield head + rows([_cell(task.get(column)) for column in COLUMNS] for task in part)
             head = b""
             await pace.keep()

@@ -9,8 +9,9 @@ from hashlib import blake2b
 
 import msgspec
 
+from service.tasks.queryset import TaskQuerySet
 from service.tasks.schemas import Task
-from service.transfer.archive import UserArchive
+from service.transfer import archive
 from service.web.pacing import Pace
 
 PRODUCT = "-//Doable//Tasks//EN"
@@ -25,18 +26,18 @@ CONTINUES = 0b1000_0000  # the first two bits of each byte of a UTF-8 character 
 AT_ONCE = 50  # tasks; the longest take 0.05 ms each
 
 
-async def write(archive: UserArchive) -> AsyncIterator[bytes]:
+async def write(tasks: TaskQuerySet) -> AsyncIterator[bytes]:
     """Write the calendar in pieces. The first piece follows the first database response.
 
     Yields to the event loop after each slice of work. Raises UnavailableError, possibly after some of the pieces.
     """
     pace = Pace()
     head = HEAD
-    owner = blake2b(archive.user_id.encode(), digest_size=8).hexdigest()
-    async for page in archive.pages(trash=False):
-        tasks = msgspec.json.decode(f"[{page}]", type=list[Task])
-        for start in range(0, len(tasks), AT_ONCE):
-            yield head + b"".join(todo(task, owner) for task in tasks[start : start + AT_ONCE])
+    owner = blake2b(tasks.user_id.encode(), digest_size=8).hexdigest()
+    async for page in archive.pages(tasks.live()):
+        decoded = msgspec.json.decode(f"[{page}]", type=list[Task])
+        for start in range(0, len(decoded), AT_ONCE):
+            yield head + b"".join(todo(task, owner) for task in decoded[start : start + AT_ONCE])
             head = b""
             await pace.keep()
     yield head + END
