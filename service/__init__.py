@@ -6,7 +6,7 @@ packages, `models` and `writes` know no HTTP, `routes` contains the handlers, an
 write. A new noun, such as lists, gets a package beside `tasks`.
 
 The nouns share the packages below them: `web` (the HTTP layer without the routes), `auth` (verifies tokens), `database`
-(connections, transactions, migrations, owner-scoped managers), `telemetry` (metrics and traces), `logs`, `config`
+(connections, transactions, migrations, owner-scoped querysets), `telemetry` (metrics and traces), `logs`, `config`
 (reads the environment) and `errors`.
 
 Above the nouns, `operations` contains health checks, metrics, documentation and the daily purge, `development` supports

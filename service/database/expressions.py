@@ -1,4 +1,4 @@
-"""SQL as a part of Tortoise's querysets: expressions and conditions with values, and the text of a whole statement."""
+"""SQL within Tortoise's querysets: expressions and conditions with values, and texts of whole statements."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ class Sql(Criterion):
     """An SQL expression with a `{}` for each of its values."""
 
     def __init__(self, text: str, *values: object) -> None:
-        """Keep the expression. Its `text` holds nothing that a client sent; `values` may be terms of Tortoise's."""
+        """Store the expression. The `text` must not contain input of clients. `values` may also be terms."""
         super().__init__()
         self._text = text
         self._terms = [value if isinstance(value, Term) else ValueWrapper(value) for value in values]
 
     def get_sql(self, ctx: SqlContext) -> str:
-        """Write the expression, with its alias where it is selected."""
+        """Format the expression; in a SELECT list, with its alias."""
         within = ctx.copy(with_alias=False)
         text = self._text.format(*(term.get_sql(within) for term in self._terms))
         return format_alias_sql(text, self.alias, ctx) if ctx.with_alias else text
 
 
 class Condition(Q):
-    """A condition of Tortoise's query builder, to be used in `filter` and `exclude`, and with `&`, `|` and `~`."""
+    """A condition for `filter` and `exclude`. It can be combined with `&`, `|` and `~`."""
 
     __slots__ = ("_criterion",)
 
     def __init__(self, criterion: Criterion) -> None:
-        """Keep the condition. It names its columns itself: an annotation of the same name cannot take their place."""
+        """Store the condition. It refers to columns of the table, never to an annotation with the same name."""
         super().__init__()
         self._criterion = criterion
 
     def resolve(self, _resolve_context: ResolveContext) -> QueryModifier:
-        """Return the condition for Tortoise's WHERE."""
+        """Return the condition as a part of the WHERE clause."""
         return QueryModifier(where_criterion=self._criterion)
 
     def __invert__(self) -> Q:
@@ -53,7 +53,7 @@ class Condition(Q):
         return opposite
 
     def __bool__(self) -> bool:
-        """Return true: unlike an empty Q it filters."""
+        """Return true. Tortoise ignores a Q without keywords as empty."""
         return True
 
     __eq__ = object.__eq__
@@ -61,12 +61,12 @@ class Condition(Q):
 
 
 def where(text: str, *values: object) -> Condition:
-    """Return a condition in SQL; the arguments are those of `Sql`."""
+    """Return a condition in SQL. The arguments are those of `Sql`."""
     return Condition(Sql(f"({text})", *values))
 
 
 class Writer:
-    """Writes the text of querysets and of values, as parts of one statement."""
+    """Formats querysets and values as parts of one statement."""
 
     def __init__(self, parameterizer: Parameterizer) -> None:
         """Number the values with `parameterizer`."""
@@ -75,7 +75,7 @@ class Writer:
     def __call__(self, part: object) -> str:
         """Return the SELECT of a queryset, or the `$n` of a value."""
         if isinstance(part, AwaitableQuery):
-            part._choose_db_if_not_chosen()  # noqa: SLF001 - what `sql()` does, which takes no parameterizer
+            part._choose_db_if_not_chosen()  # noqa: SLF001 - as in `sql()`, which takes no parameterizer
             part._make_query()  # noqa: SLF001 - as with the line above
             text: str = part.query.get_sql(self._context)
             return text
@@ -84,25 +84,30 @@ class Writer:
 
 
 class Constants(Parameterizer):
-    """For compiled texts: each value is a `Parameter` already, and all else is a constant of a verb."""
+    """The parameterizer of compiled texts, in which every value is a `Parameter` already. The rest are constants."""
 
-    def should_parameterize(self, _value: object) -> bool:
-        """Say no: it becomes a part of the text."""
+    def should_parameterize(self, value: object) -> bool:
+        """Return false, so that the constant becomes a part of the text.
+
+        Raises TypeError for a string: the text is stored for all users, so it must not contain a value of one user.
+        """
+        if isinstance(value, str):
+            raise TypeError("a verb must take strings as values")
         return False
 
 
 class Numbered(Parameterizer):
-    """For texts that are built at each read: numbers the values, the owner always 1."""
+    """The parameterizer of texts that are built for one read. It numbers the values; the owner is always `$1`."""
 
     def __init__(self, owner: str) -> None:
-        """Begin with the owner."""
+        """Number the owner."""
         super().__init__()
         self.values = [owner]
 
     def should_parameterize(self, value: object) -> bool:
-        """Say yes, also to `*`. An Enum is a constant of Tortoise's, and a term is no value."""
+        """Return true for values, `*` included. An Enum is a constant of Tortoise, and a term is not a value."""
         return not isinstance(value, (Enum, Term))
 
-    def create_param(self, value: Any) -> Parameter:  # noqa: ANN401 - as in the method that this replaces
+    def create_param(self, value: Any) -> Parameter:  # noqa: ANN401 - as in the overridden method
         """Return the `$n` of a value."""
         return Parameter("$1") if isinstance(value, str) and value == self.values[0] else super().create_param(value)

@@ -1,12 +1,12 @@
-"""Querysets that belong to one owner, and that are turned into SQL once for each shape.
+"""Querysets of one owner that build their SQL once for each shape.
 
-Building a Tortoise queryset and its SQL takes longer than PostgreSQL takes to answer. A queryset of this module
-therefore records which verbs were called, its shape, and their values. The first read of a shape builds Tortoise's
-queryset with `$n` in place of the values, and its text is kept. Each later read of that shape looks the text up and
-sends it with its own values.
+Tortoise takes longer to build a queryset and its SQL than PostgreSQL takes to execute it. A queryset of this module
+therefore only records the verbs that are called on it and their values. The sequence of verbs is its shape. The first
+read of a shape builds Tortoise's queryset with `$n` in place of the values, and stores the SQL text. Later reads of the
+same shape send the stored text with their own values.
 
-Tortoise's own methods (`filter`, `order_by`, `count`, `await`, …) work as well. They build Tortoise's state at that
-moment, with the values. What they return has no shape, so its SQL is built at each read.
+All of Tortoise's own methods (`filter`, `order_by`, `count`, `await`, …) work too. They build Tortoise's state at that
+moment, with the actual values. Their result has no shape: each read of it builds the SQL again.
 """
 
 from __future__ import annotations
@@ -33,60 +33,52 @@ M = TypeVar("M", bound=Model)
 S = TypeVar("S", bound="OwnedQuerySet[Any]")
 P = ParamSpec("P")
 
+SHAPES = 500  # stored texts, of 1 to 5 KB each; the requests of a frontend have some dozens of shapes
 PLACES = re.compile(r"\$(\d+)")
-SHAPES = 500  # texts that are kept, of 1 to 5 KB each; a frontend uses some dozens
 STATE = frozenset(name for kind in QuerySet.__mro__ for name in getattr(kind, "__slots__", ())) - {"model"}
 
-Owner = tuple[Any, str | None, str | None]  # id, e-mail, name; the id is a term while a shape is compiled
+Owner = tuple[Any, str | None, str | None]  # id, e-mail, name; the id is a term while a text is compiled
 
 
 class Step:
-    """A verb in a shape: what it does to a queryset, and how many values it takes. Two steps are never equal."""
+    """A verb in a shape. Steps are compared by identity."""
 
     __slots__ = ("apply", "values")
 
     def __init__(self, apply: Callable[..., Any], values: int = 0) -> None:
-        """Keep the function; it takes a queryset and the values, and returns a queryset."""
+        """Store a function that takes a queryset and so many `values`, and returns a queryset."""
         self.apply = apply
         self.values = values
 
 
-def verb(
-    encode: Callable[[Any], object] | None = None,
-) -> Callable[[Callable[Concatenate[S, P], S]], Callable[Concatenate[S, P], S]]:
-    """Make a verb of a method that is written with Tortoise's own, such as `return self.filter(id=task_id)`.
+def verb(apply: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S, P], S]:
+    """Turn a method that uses Tortoise's own methods, such as `return self.filter(id=task_id)`, into a verb.
 
-    A call records the verb and its positional values, each as `encode` returns it. The method itself runs once for each
-    shape. Its values are then terms that stand for `$n`.
+    A call of the verb only records its values, which must be positional. The method itself runs once for each shape;
+    its arguments are then terms for `$n` instead of values.
     """
+    step = Step(apply, len(signature(apply).parameters) - 1)
 
-    def decorate(apply: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S, P], S]:
-        step = Step(apply, len(signature(apply).parameters) - 1)
+    @wraps(apply)
+    def record(self: S, *values: Any) -> S:  # noqa: ANN401 - the values of any verb
+        return self.then(step, values)
 
-        @wraps(apply)
-        def record(self: S, *values: Any) -> S:  # noqa: ANN401 - the method's own
-            if encode:
-                values = tuple(value if isinstance(value, Term) else encode(value) for value in values)
-            return self.then(step, values)
-
-        return record  # type: ignore[return-value]  # reason: a verb takes no keywords
-
-    return decorate
+    return record  # type: ignore[return-value]  # reason: a verb takes no keywords
 
 
 class OwnedQuerySet(QuerySet[M]):
     """The rows of one owner, over a connection.
 
-    The owner stands in every SQL text that it makes. Methods of Tortoise that would write, or read other rows, raise
-    UnscopedQueryError.
+    Every SQL text that it builds contains the owner. It refuses methods of Tortoise that write, or that read rows of
+    other owners: they raise UnscopedQueryError.
     """
 
     __slots__ = ("_connection", "_owner", "_shape", "_values")
 
     owner_column: ClassVar[str] = "user_id"
-    own_state: ClassVar[tuple[str, ...]] = ()  # slots of a subclass that its verbs set
+    own_state: ClassVar[tuple[str, ...]] = ()  # the slots of a subclass that its verbs set
 
-    if TYPE_CHECKING:  # Tortoise says `QuerySet`, and returns one of this class
+    if TYPE_CHECKING:  # Tortoise declares `QuerySet`, and returns an object of this class
 
         def annotate(self, **annotations: Any) -> Self: ...  # noqa: ANN401, D102 - Tortoise's own method
         def filter(self, *conditions: Q, **values: Any) -> Self: ...  # noqa: ANN401, D102 - Tortoise's own method
@@ -100,11 +92,11 @@ class OwnedQuerySet(QuerySet[M]):
         shape: tuple[Step, ...] | None = (),
         values: tuple[object, ...] = (),
     ) -> None:
-        """Record the verbs. Tortoise's state is built when it is first used, or now if the `shape` is None."""
+        """Record the verbs. The first use of Tortoise's state builds it; without a `shape`, it is built now."""
         self.model = model
         self._connection = connection
         self._owner = owner
-        self._shape = shape  # None where Tortoise's own methods have changed, or will change, the state
+        self._shape = shape  # None if methods of Tortoise have changed the state
         self._values = values
         if shape is None:
             self._begin()
@@ -115,18 +107,21 @@ class OwnedQuerySet(QuerySet[M]):
         return str(self._owner[0])
 
     def then(self, step: Step, values: tuple[object, ...] = ()) -> Self:
-        """Return the queryset with one verb more."""
+        """Add a verb."""
         if self._shape is None:
             changed: Self = step.apply(self, *values)
             return changed
         return self.__class__(self.model, self._connection, self._owner, (*self._shape, step), self._values + values)
 
     def fetch_one(self, terminal: Terminal, *values: object) -> Awaitable[Row]:
-        """Read the one row of the text that `terminal` makes. Raises UnavailableError, as the next two do."""
+        """Read the single row of the text that `terminal` builds.
+
+        This method and the next two raise UnavailableError if the database is not available.
+        """
         return self._connection.fetch_one(*self.statement(terminal, *values))
 
     def fetch_first(self, terminal: Terminal, *values: object) -> Awaitable[Row | None]:
-        """Read the first row, None if there is none."""
+        """Read the first row; None if there is no row."""
         return self._connection.fetch_first(*self.statement(terminal, *values))
 
     def fetch_rows(self, terminal: Terminal, *values: object) -> Awaitable[Sequence[Row]]:
@@ -134,7 +129,7 @@ class OwnedQuerySet(QuerySet[M]):
         return self._connection.fetch_rows(*self.statement(terminal, *values))
 
     def statement(self, terminal: Terminal, *values: object) -> tuple[Any, ...]:
-        """Return the text that `terminal` makes of this queryset and `values`, and its arguments, the owner first."""
+        """Return the text that `terminal` builds, and its arguments; the first one is the owner."""
         if self._shape is None:
             numbered = Numbered(self.user_id)
             return (terminal(self, Writer(numbered), *values), *numbered.values)
@@ -143,7 +138,7 @@ class OwnedQuerySet(QuerySet[M]):
         return (text, *(self._owner[0], *self._values, *values)[:used])
 
     def built(self) -> Self:
-        """Return this queryset with Tortoise's state, made by its verbs, and without a shape."""
+        """Apply the verbs. Returns a queryset with Tortoise's state and without a shape."""
         if self._shape is None:
             return self
         made = self.__class__(self.model, self._connection, self._owner, None)
@@ -153,15 +148,15 @@ class OwnedQuerySet(QuerySet[M]):
         return made
 
     def _begin(self) -> None:
-        """Take the state of a queryset of Tortoise's that names the owner and nothing else."""
+        """Initialise Tortoise's state with the owner as the only condition."""
         QuerySet.__init__(self, self.model)
-        if self._connection is not None:  # as there is none while a shape is compiled
+        if self._connection is not None:  # there is none while a text is compiled
             self._db = self._connection.orm
-        owner = self.model._meta.basetable[self.owner_column]  # noqa: SLF001 - Tortoise's name for it
+        owner = self.model._meta.basetable[self.owner_column]  # noqa: SLF001 - Tortoise has no public name for it
         self._q_objects = [Condition(owner == self._owner[0])]
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever Tortoise keeps there
-        """Build Tortoise's state at its first use. Raises AttributeError for a name that is no part of it."""
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any part of Tortoise's state
+        """Build Tortoise's state at its first use. Raises AttributeError for all other names."""
         if name not in STATE and name not in self.own_state:
             raise AttributeError(name)
         made = self.built()
@@ -170,8 +165,8 @@ class OwnedQuerySet(QuerySet[M]):
         return getattr(self, name)
 
     def _clone(self) -> Self:
-        """Return a copy for one of Tortoise's methods to change."""
-        made: Self = super()._clone()  # type: ignore[assignment]  # reason: Tortoise makes it of this class
+        """Return a copy that a method of Tortoise can change."""
+        made: Self = super()._clone()  # type: ignore[assignment]  # reason: it is of this class
         made._connection = self._connection
         made._owner = self._owner
         made._shape = None
@@ -181,34 +176,34 @@ class OwnedQuerySet(QuerySet[M]):
         return made
 
     def limited(self, number: object) -> Self:
-        """Return the first rows, as many as `number` says; `limit` takes no term."""
+        """Limit the number of rows. Unlike `limit`, it also accepts a term."""
         made: Self = self._clone()
-        made._limit = number  # type: ignore[assignment]  # reason: a term, while a shape is compiled
+        made._limit = number  # type: ignore[assignment]  # reason: a term while a text is compiled
         return made
 
     def columns(self, **expressions: str | Term) -> ValuesQuery[Any]:
-        """Select SQL expressions by name; a model's columns are qualified in them, in case tables are joined."""
+        """Select SQL expressions by name. They must qualify their columns, because a filter may join tables."""
         terms = {name: RawSQL(one) if isinstance(one, str) else one for name, one in expressions.items()}
         return self.annotate(**terms).values(*expressions)
 
     def _refuse(self, *_arguments: object, **_options: object) -> NoReturn:
         raise UnscopedQueryError
 
-    # These take other rows than the owner's, or write past the database functions.
+    # These read rows of other owners, or write without the database functions.
     raw = union = bulk_create = bulk_update = update = delete = _refuse
 
 
 QuerySetClass = Callable[..., OwnedQuerySet[Any]]
-Terminal = Callable[..., str]  # of a queryset, a Writer and values: the text of a read
+Terminal = Callable[..., str]  # takes a queryset, a Writer and values; returns the text of a read
 
 
 @lru_cache(maxsize=SHAPES)
 def compiled(
     kind: QuerySetClass, model: type[Model], shape: tuple[Step, ...], terminal: Terminal, values: int
 ) -> tuple[str, int]:
-    """Return the text of a read, and the largest `$n` in it.
+    """Return the text of a read, and the number of its arguments.
 
-    `$1` is the owner, then come the values of the verbs, then those of the terminal, which need not use the last ones.
+    `$1` is the owner. The values of the verbs follow, and then those of the terminal, which may omit the last of them.
     """
     places = (Parameter(f"${number}") for number in count(1))
     owner = (next(places), None, None)

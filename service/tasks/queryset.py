@@ -1,12 +1,11 @@
-"""One user's tasks as a queryset: verbs that compose, and what the service reads.
+"""One user's tasks as a queryset, with verbs that can be combined in any order.
 
-A verb is written with Tortoise's own methods, and runs once for each shape (see `querysets`). A read is a terminal: a
-function that makes the SQL text of a queryset, and a method that runs it and returns what it found.
+A verb uses Tortoise's own methods, and runs once for each shape (see `database.querysets`). A read consists of a
+terminal, which is a function that builds the SQL text, and a method that executes the text and returns the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from service.database.scoping import Row
     from service.tasks.models import Task  # noqa: F401 - as a string, below
 
-# The columns of a StoredTask; the database functions return the same.
+# The columns of a StoredTask. The database functions return columns with the same names.
 STORED = {
     "task_id": "tasks.id", "task_version": "tasks.version", "task_uid": "tasks.uid::text", "document": DOCUMENT,
 }  # fmt: skip
@@ -47,7 +46,7 @@ ANY_DOCUMENT = f"CASE WHEN tasks.deleted_at IS NULL THEN {DOCUMENT} ELSE {TRASHE
 
 
 class StoredTask(NamedTuple):
-    """A task as the database holds it: its JSON `document` and what the answer's headers are made of."""
+    """A task in the database: its JSON `document`, and the values for the headers of a response."""
 
     id: int
     version: int
@@ -56,7 +55,7 @@ class StoredTask(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """How many live tasks there are, by state; and the state of the owner that was counted (`UserQuerySet.state`)."""
+    """The numbers of live tasks, and the state of the owner at that moment (see `UserQuerySet.state`)."""
 
     state: str
     total: int
@@ -67,16 +66,16 @@ class Summary(NamedTuple):
 
 
 class TaskQuerySet(OwnedQuerySet["Task"]):
-    """The tasks of one user, trash included; the verbs narrow them, and can be chained in any order.
+    """The tasks of one user, including the trash.
 
-    Every read raises UnavailableError when the database cannot answer now.
+    Every read raises UnavailableError if the database is not available.
     """
 
     __slots__ = ("document", "walk")
 
     own_state: ClassVar[tuple[str, ...]] = ("document", "walk")
     document: str  # the SQL expression of a task's JSON
-    walk: Walk | None  # the order of a list, once there is one
+    walk: Walk | None  # the order of a list, if it has one
 
     def _begin(self) -> None:
         super()._begin()
@@ -84,98 +83,110 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
 
     @property
     def owner(self) -> UserQuerySet:
-        """The user whose tasks these are."""
+        """The owner of these tasks."""
         return UserQuerySet(User, self._connection, self._owner)
 
     @property
-    def owner_term(self) -> Any:  # noqa: ANN401 - an id, or the term that stands for one
-        """The owner's id, as terminals write it into a text."""
+    def owner_term(self) -> Any:  # noqa: ANN401 - an id or a term
+        """The owner's id, for the texts of terminals."""
         return self._owner[0]
 
-    @verb()
+    @verb
     def live(self) -> Self:
-        """Only tasks that are not in the trash."""
+        """Select tasks that are not in the trash."""
         made = self.filter(deleted_at__isnull=True)
         made.document = DOCUMENT
         return made
 
-    @verb()
+    @verb
     def trashed(self) -> Self:
-        """Only tasks in the trash, last deleted first; not those whose erasure has begun."""
+        """Select tasks in the trash, in the order of deletion, newest first. Erased tasks are excluded."""
         made = self.not_erased().filter(deleted_at__isnull=False).along(LAST_DELETED_FIRST)
         made.document = TRASHED_DOCUMENT
         return made
 
-    @verb()
+    @verb
     def not_erased(self) -> Self:
-        """Leave out the tasks that an erasure has still to remove (see `users`)."""
+        """Exclude erased tasks that are still to be removed (see `users.queryset`)."""
         return self.filter(version__gt=Subquery(self.owner.values("erased")))
 
-    @verb()
+    @verb
     def with_id(self, task_id: int) -> Self:
-        """Only the task with this id."""
+        """Select the task with this id."""
         return self.filter(id=task_id)
 
-    @verb()
+    @verb
     def pending(self) -> Self:
-        """Only tasks that are not completed."""
+        """Select tasks that are not completed."""
         return self.filter(completed=False)
 
-    @verb()
+    @verb
     def completed(self) -> Self:
-        """Only completed tasks."""
+        """Select completed tasks."""
         return self.filter(completed=True)
 
-    @verb(list)
-    def with_priority(self, priorities: Sequence[int]) -> Self:
-        """Only tasks of one of these priorities, numbers from 0 to 3."""
+    def with_priority(self, *priorities: int) -> Self:
+        """Select tasks with one of these priorities, numbers from 0 to 3."""
+        return self._with_priority([*priorities])
+
+    @verb
+    def _with_priority(self, priorities: list[int]) -> Self:
         return self.filter(where("tasks.priority = ANY ({}::smallint[])", priorities))
 
-    @verb(list)
-    def tagged(self, tags: Sequence[str]) -> Self:
-        """Only tasks with all of these tags, which are folded (`web.text`)."""
+    def tagged(self, *tags: str) -> Self:
+        """Select tasks with all of these tags, which must be folded (`web.text`)."""
+        return self._tagged([*tags])
+
+    @verb
+    def _tagged(self, tags: list[str]) -> Self:
         return self.filter(where("tasks.tag_keys @> {}::text[]", tags))
 
-    @verb()
+    @verb
     def containing(self, text: str) -> Self:
-        """Only tasks with this text, which is folded, in the title or the description; `%` and `_` are characters."""
+        """Select tasks with `text`, which must be folded, in the title or the description. It has no wildcards."""
         return self.filter(where("strpos(tasks.title_key, {0}) > 0 OR strpos(tasks.description_key, {0}) > 0", text))
 
-    # As text: asyncpg takes the calendar's first and last moment for minus and plus infinity.
-    @verb(datetime.isoformat)
     def due_before(self, moment: datetime) -> Self:
-        """Only tasks that are due before `moment`; a day ends with its last microsecond in UTC."""
+        """Select tasks that are due before `moment`. A due day ends with its last microsecond in UTC."""
+        return self._due_before(moment.isoformat())
+
+    def due_after(self, moment: datetime) -> Self:
+        """Select tasks that are due after `moment`."""
+        return self._due_after(moment.isoformat())
+
+    # As text: asyncpg would send the first and the last moment of the calendar as minus and plus infinity.
+    @verb
+    def _due_before(self, moment: str) -> Self:
         return self.filter(where(f"{DUE} < {{}}::text::timestamptz", moment))
 
-    @verb(datetime.isoformat)
-    def due_after(self, moment: datetime) -> Self:
-        """Only tasks that are due after `moment`."""
+    @verb
+    def _due_after(self, moment: str) -> Self:
         return self.filter(where(f"{DUE} > {{}}::text::timestamptz", moment))
 
-    @verb()
+    @verb
     def overdue(self) -> Self:
-        """Only pending tasks whose due day (in UTC) or moment has passed."""
+        """Select pending tasks whose due day (in UTC) or due moment has passed."""
         return self.pending().filter(where(f"{DUE} < now()"))
 
     def sorted_by(self, sort: str, *, descending: bool) -> Self:
-        """In the order of created, updated, title, due_date or priority; the last call counts."""
+        """Sort by created, updated, title, due_date or priority. Of several calls, the last counts."""
         return self.then(ORDERS[sort, descending])
 
     def along(self, walk: Walk) -> Self:
-        """In the order of `walk`; no verb, so it leaves no shape."""
+        """Sort in the order of `walk`. This is not a verb: the result has no shape."""
         made = self.annotate(key=RawSQL(walk.key)).order_by(*walk.order)
         made.walk = walk
         return made
 
     def matching(self, query: TaskQuery) -> Self:
-        """The live tasks that `query` asks for, in its order."""
+        """Select live tasks with the filters of `query`, in its order."""
         tasks = self.live()
         if query.completed is not None:
             tasks = tasks.completed() if query.completed else tasks.pending()
         if query.priorities:
-            tasks = tasks.with_priority(query.priorities)
+            tasks = tasks.with_priority(*query.priorities)
         if query.tags:
-            tasks = tasks.tagged(query.tags)
+            tasks = tasks.tagged(*query.tags)
         if query.due_before:
             tasks = tasks.due_before(query.due_before)
         if query.due_after:
@@ -187,16 +198,16 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
         return tasks.sorted_by(query.sort, descending=query.descending)
 
     async def find(self, task_id: int) -> StoredTask:
-        """Return the live task with this id. Raises TaskNotFoundError."""
+        """Read the live task with this id. Raises TaskNotFoundError."""
         row = await self.fetch_first(_found, task_id)
         if row is None:
             raise TaskNotFoundError
         return stored(row)
 
     async def page(self, limit: int | None = None, after: Position | None = None, *, count: bool = False) -> Page:
-        """Return the JSON of the tasks: of all, or of the `limit` first, or of the `limit` first after a position.
+        """Read the tasks as JSON: all of them, or the first `limit`, or the first `limit` after a position.
 
-        `count` counts all of them, too.
+        The order is that of `sorted_by`; by default the newest task is first. `count` also counts all of the tasks.
         """
         if limit is None:
             row = await self.fetch_one(WHOLE[count])
@@ -207,17 +218,17 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
         return page_of(row)
 
     async def summarise(self, today: date, starts: datetime, ends: datetime) -> Summary:
-        """Count the live tasks; `today` runs from `starts` until before `ends`, in the caller's time zone."""
+        """Count the live tasks. `today` is the time from `starts` to before `ends`, in the time zone of the caller."""
         row = await self.fetch_one(_summary, today, starts, ends)
         return Summary(row["state"] or NEVER_WRITTEN, *(row[column] for column in Summary._fields[1:]))
 
 
 def stored(row: Row) -> StoredTask:
-    """Return the task in a row with the columns STORED."""
+    """Convert a row with the columns STORED."""
     return StoredTask(row["task_id"], row["task_version"], row["task_uid"], row["document"])
 
 
-# One object for each, so that a shape finds its text by identity.
+# The objects are created once, because the cache of texts compares them by identity.
 ORDERS = {name: Step(partial(TaskQuerySet.along, walk=walk)) for name, walk in SORTS.items()}
 WHOLE, FIRST_PAGE, NEXT_PAGE = (
     {counted: partial(terminal, counted=counted) for counted in (False, True)}
