@@ -31,7 +31,7 @@ async def published(make_issuer):
     await issuer.stop()
 
 
-async def test_a_known_key_is_found_without_asking_again(published):
+async def test_a_known_key_needs_no_second_fetch(published):
     issuer, keys = published
     for _ in range(5):
         await keys.find("EdDSA", "first")
@@ -68,7 +68,7 @@ async def test_a_key_that_is_rotated_in_the_cool_down_is_found_at_its_end(publis
     assert issuer.fetches == 3, "they share one fetch"
 
 
-async def test_in_a_long_cool_down_an_unknown_key_id_is_told_when_to_come_back_and_not_refused(make_issuer):
+async def test_an_unknown_key_id_in_a_long_cool_down_gets_retry_after_instead_of_401(make_issuer):
     issuer = make_issuer()
     issuer.add("first", "EdDSA")
     await issuer.start()
@@ -86,7 +86,7 @@ async def test_in_a_long_cool_down_an_unknown_key_id_is_told_when_to_come_back_a
     await issuer.stop()
 
 
-async def test_an_unknown_key_id_is_not_refused_while_the_issuer_cannot_be_asked(published):
+async def test_an_unknown_key_id_is_not_refused_while_the_issuer_is_unreachable(published):
     issuer, keys = published
     await keys.fetch()
     issuer.head = b"HTTP/1.1 500 Oops"
@@ -95,7 +95,7 @@ async def test_an_unknown_key_id_is_not_refused_while_the_issuer_cannot_be_asked
     await keys.find("EdDSA", "first")
 
 
-async def test_only_a_token_in_order_in_all_else_makes_us_ask_the_issuer(published):
+async def test_only_an_otherwise_valid_token_causes_a_fetch_of_the_keys(published):
     issuer, keys = published
     await keys.fetch()
     verifier = TokenVerifier([Trust(source=keys, issuers=(issuer.origin,), audiences=(issuer.origin,))])
@@ -205,7 +205,7 @@ async def test_the_name_ed25519_reaches_no_key_of_another_family(published):
 @pytest.mark.parametrize(
     ("claim", "configured", "setting"), [("iss", "issuers", "JWT_ISSUER"), ("aud", "audiences", "JWT_AUDIENCE")]
 )
-async def test_a_slash_too_many_is_said_in_the_log_and_still_refused(published, claim, configured, setting):
+async def test_an_issuer_with_an_extra_slash_is_logged_and_refused(published, claim, configured, setting):
     issuer, keys = published
     address = "https://issuer.example.com"
     for theirs, ours in ((f"{address}/", address), (address, f"{address}/")):
@@ -258,7 +258,7 @@ async def test_a_key_that_is_withdrawn_is_no_longer_trusted_after_the_next_fetch
         await keys.find("EdDSA", "first")
 
 
-async def test_known_keys_go_on_while_the_issuer_is_away_and_no_longer_than_agreed(published):
+async def test_known_keys_remain_valid_during_an_issuer_outage_but_not_beyond_the_limit(published):
     issuer, keys = published
     await keys.fetch()
     await issuer.stop()
@@ -270,7 +270,7 @@ async def test_known_keys_go_on_while_the_issuer_is_away_and_no_longer_than_agre
     await issuer.start()
 
 
-async def test_an_issuer_that_is_away_at_start_is_found_when_it_comes(make_issuer):
+async def test_keys_of_an_issuer_that_is_down_at_startup_are_fetched_later(make_issuer):
     issuer = make_issuer()
     issuer.add("first", "EdDSA")
     await issuer.start()
@@ -310,7 +310,7 @@ async def test_an_issuer_that_is_away_at_start_is_found_when_it_comes(make_issue
         "garbage",
     ],
 )  # fmt: skip
-async def test_an_answer_that_is_no_key_set_changes_nothing(published, head, body):
+async def test_a_response_that_is_not_a_key_set_changes_nothing(published, head, body):
     issuer, keys = published
     await keys.fetch()
     issuer.head, issuer.body = head, body
@@ -319,7 +319,7 @@ async def test_an_answer_that_is_no_key_set_changes_nothing(published, head, bod
     await keys.find("EdDSA", "first")
 
 
-async def test_an_issuer_that_answers_slowly_is_given_up(published, monkeypatch):
+async def test_a_fetch_from_a_slow_issuer_times_out(published, monkeypatch):
     issuer, keys = published
     monkeypatch.setattr("service.auth.published.FETCH_TIMEOUT", 0.1)
     issuer.pause = 5
@@ -328,7 +328,7 @@ async def test_an_issuer_that_answers_slowly_is_given_up(published, monkeypatch)
     assert time.monotonic() - started < 2
 
 
-async def test_a_waiter_that_goes_away_leaves_the_fetch_to_the_others(published):
+async def test_a_cancelled_waiter_does_not_cancel_the_fetch_of_the_others(published):
     issuer, keys = published
     issuer.pause = 0.1
     first = asyncio.create_task(keys.find("EdDSA", "first"))
@@ -341,7 +341,7 @@ async def test_a_waiter_that_goes_away_leaves_the_fetch_to_the_others(published)
     assert issuer.fetches == 1
 
 
-def test_symmetric_private_foreign_weak_and_malformed_keys_are_left_out(make_issuer):
+def test_symmetric_private_foreign_weak_and_malformed_keys_are_ignored(make_issuer):
     issuer = make_issuer()
     issuer.add("good", "ES256")
     issuer.add("rsa", "RS256")
@@ -406,7 +406,7 @@ def remembering(published):
     return issuer, keys, verifier
 
 
-async def test_a_verified_token_is_remembered_and_not_verified_again(remembering, monkeypatch):
+async def test_a_verified_token_is_cached_and_not_verified_again(remembering, monkeypatch):
     issuer, _, verifier = remembering
     token = issuer.sign("first")
     identity = await verifier.verify(token)
@@ -414,7 +414,7 @@ async def test_a_verified_token_is_remembered_and_not_verified_again(remembering
     assert await verifier.verify(token) == identity
 
 
-async def test_a_remembered_token_does_not_outlive_its_expiry(remembering, monkeypatch):
+async def test_a_cached_token_does_not_outlive_its_expiry(remembering, monkeypatch):
     issuer, _, verifier = remembering
     token = issuer.sign("first", exp=int(time.time()) + 100)
     await verifier.verify(token)
@@ -424,7 +424,7 @@ async def test_a_remembered_token_does_not_outlive_its_expiry(remembering, monke
     monkeypatch.undo()
 
 
-async def test_a_remembered_token_does_not_outlive_its_key(remembering):
+async def test_a_cached_token_does_not_outlive_its_key(remembering):
     issuer, keys, verifier = remembering
     token = issuer.sign("first")
     await verifier.verify(token)
@@ -435,7 +435,7 @@ async def test_a_remembered_token_does_not_outlive_its_key(remembering):
         await verifier.verify(token)
 
 
-async def test_a_remembered_token_does_not_outlive_keys_that_grew_too_old(remembering):
+async def test_a_cached_token_does_not_outlive_keys_that_are_too_old(remembering):
     issuer, keys, verifier = remembering
     token = issuer.sign("first")
     await verifier.verify(token)
@@ -447,7 +447,7 @@ async def test_a_remembered_token_does_not_outlive_keys_that_grew_too_old(rememb
     await issuer.start()
 
 
-async def test_the_memory_is_bounded_and_holds_no_token_and_no_failure(remembering):
+async def test_the_token_cache_is_bounded_and_contains_no_token_and_no_failure(remembering):
     issuer, _, verifier = remembering
     tokens = [issuer.sign("first", f"user-{number}") for number in range(5)]
     for token in tokens:
@@ -460,7 +460,7 @@ async def test_the_memory_is_bounded_and_holds_no_token_and_no_failure(rememberi
     assert not any(token.encode() in digest for token in tokens for digest in verifier._verified)
 
 
-async def test_a_shared_secret_and_published_keys_never_serve_each_other(published):
+async def test_a_shared_secret_never_verifies_tokens_of_published_keys_or_vice_versa(published):
     issuer, keys = published
     secret = "a secret of its own, of more than 32 bytes"
     verifier = TokenVerifier([Trust(source=keys), Trust(source=SharedSecret(secret))])
@@ -470,7 +470,7 @@ async def test_a_shared_secret_and_published_keys_never_serve_each_other(publish
         await only_secret.verify(issuer.sign("first"))
 
 
-async def test_another_claim_may_hold_the_user(published):
+async def test_a_setting_selects_the_claim_with_the_user_id(published):
     issuer, keys = published
     verifier = TokenVerifier([Trust(source=keys)], user_claim="uid")
     assert (await verifier.verify(issuer.sign("first", ..., uid="u-7"))).user_id == "u-7"

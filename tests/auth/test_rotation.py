@@ -25,7 +25,7 @@ async def answer(port: int, token: str) -> httpx.Response:
         return await client.get("/api/me/tasks", headers={"Authorization": f"Bearer {token}"})
 
 
-async def test_a_key_rotated_in_the_cool_down_is_answered_503_with_the_seconds_that_are_left(
+async def test_a_token_with_a_new_key_in_the_cool_down_is_503_with_the_remaining_seconds(
     launch, settings, make_issuer, free_port
 ):
     issuer = make_issuer()
@@ -89,7 +89,7 @@ async def test_the_commands_of_the_guide_rotate_a_secret(launch, settings, unuse
     assert not any(secret in checked.stdout for secret in secrets.values())
 
 
-def test_the_guide_shows_what_checking_prints():
+def test_the_guide_shows_the_output_of_check():
     guide = (ROOT / "docs/how-to/rotate-a-secret.md").read_text()
     assert len(COMMANDS) == 4
     assert "- HS256 with one of 2 secrets in BETTER_AUTH_SECRET, any issuer, any audience" in guide

@@ -214,9 +214,7 @@ def bearer(sent: str | bytes) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.mark.parametrize("kind", INVALID)
-async def test_a_bad_token_is_401_in_constant_words_and_costs_the_database_nothing(
-    http, issuer, statements, refusal, kind
-):
+async def test_a_bad_token_is_401_with_a_constant_text_and_sends_no_statement(http, issuer, statements, refusal, kind):
     sent = INVALID[kind](issuer)
     with statements() as seen:
         response = await http.get("/api/alice/tasks", headers=bearer(sent))
@@ -226,7 +224,7 @@ async def test_a_bad_token_is_401_in_constant_words_and_costs_the_database_nothi
 
 
 @pytest.mark.parametrize("characters", [7_001, 7_400])
-async def test_a_token_that_is_too_long_is_told_so(http, statements, refusal, characters):
+async def test_a_token_that_is_too_long_gets_an_error_that_says_so(http, statements, refusal, characters):
     sent = hs256(good(image="n" * 5_400))
     sent += "A" * (characters - len(sent)) if len(sent) < characters else ""
     with statements() as seen:
@@ -236,7 +234,7 @@ async def test_a_token_that_is_too_long_is_told_so(http, statements, refusal, ch
     assert seen == []
 
 
-async def test_a_token_that_does_not_fit_into_the_headers_is_413_that_names_the_limit(http):
+async def test_a_token_that_exceeds_the_header_limit_is_413_with_the_limit(http):
     response = await http.get("/api/alice/tasks", headers=bearer(hs256(good(image="n" * 6_600))))
     assert (response.status_code, response.json()["code"]) == (413, "payload_too_large")
     assert "7,000 characters for an access token" in response.json()["detail"]
@@ -247,7 +245,7 @@ async def test_a_token_that_does_not_fit_into_the_headers_is_413_that_names_the_
     [None, "", "Bearer", "Basic YWxpY2U6cHc=", "Digest x", f"Token {ALICE}", ALICE],
     ids=["none", "empty", "no token", "Basic", "Digest", "Token", "bare token"],
 )
-async def test_without_a_bearer_token_the_answer_is_a_plain_401(http, statements, refusal, header):
+async def test_a_request_without_a_bearer_token_is_401(http, statements, refusal, header):
     with statements() as seen:
         response = await http.get("/api/alice/tasks", headers={} if header is None else {"Authorization": header})
     refusal(response, 401, "authentication_required")
@@ -255,7 +253,7 @@ async def test_without_a_bearer_token_the_answer_is_a_plain_401(http, statements
 
 
 @pytest.mark.parametrize("place", ["query", "body", "cookie"])
-async def test_a_token_anywhere_but_in_the_authorization_header_is_no_token(http, refusal, place):
+async def test_a_token_outside_of_the_authorization_header_is_ignored(http, refusal, place):
     request = {
         "query": {"params": {"access_token": ALICE}},
         "body": {"data": {"access_token": ALICE}},
@@ -310,7 +308,7 @@ VALID = {
 
 
 @pytest.mark.parametrize("kind", VALID)
-async def test_a_token_in_order_is_let_in(http, empty, issuer, kind):
+async def test_a_valid_token_is_accepted(http, empty, issuer, kind):
     response = await http.post("/api/alice/tasks", json={"title": "A task"}, headers=bearer(VALID[kind](issuer)))
     assert response.status_code == 201, response.text
     assert response.json()["user_id"] == "alice"
@@ -340,7 +338,7 @@ def _quoted(user_id: str) -> bytes:
     return "".join(f"%{byte:02X}" for byte in user_id.encode()).encode()
 
 
-async def test_no_header_of_a_token_makes_the_service_ask_anybody(http, issuer):
+async def test_no_header_of_a_token_causes_an_outgoing_request(http, issuer):
     before = issuer.fetches
     for kind in ("embedded jwk", "jku", "x5u", "x5c", "jku with HS256"):
         await http.get("/api/alice/tasks", headers=bearer(INVALID[kind](issuer)))
@@ -378,7 +376,7 @@ HEADERS = st.dictionaries(st.sampled_from(["alg", "typ", "kid", "crit", "b64", "
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 @given(claims=CLAIMS, header=HEADERS)
-async def test_no_signed_token_whatever_it_claims_is_a_500(http, claims, header):
+async def test_no_signed_token_causes_a_500(http, claims, header):
     sent = hs256({"sub": "alice", "exp": int(time.time()) + 600, **claims}, header)
     response = await http.get(f"/api/alice/tasks/{2**62}", headers=bearer(sent))
     assert response.status_code in {401, 403, 404, 413}, response.text
@@ -391,6 +389,6 @@ async def test_no_signed_token_whatever_it_claims_is_a_500(http, claims, header)
     sent=st.binary(max_size=200).map(bytes.strip).filter(lambda raw: not set(raw) & CONTROLS)
     | st.text("abcXYZ019-_.=", max_size=200).map(str.encode)
 )
-async def test_no_bytes_in_the_authorization_header_are_a_500(http, sent):
+async def test_no_authorization_header_causes_a_500(http, sent):
     response = await http.get("/api/alice/tasks/1", headers=[(b"Authorization", (b"Bearer " + sent).strip())])
     assert response.status_code in {400, 401}, response.text

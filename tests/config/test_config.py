@@ -204,14 +204,14 @@ def settings(**variables: str) -> Settings:
 
 
 @pytest.mark.parametrize(("name", "text", "value"), ACCEPTED)
-def test_a_variable_takes_what_its_help_promises(name, text, value):
+def test_a_variable_accepts_the_values_in_its_help_text(name, text, value):
     read = getattr(settings(**{name: text}), name)
     assert read == value
     assert type(read) is type(value)
 
 
 @pytest.mark.parametrize(("name", "text"), REFUSED)
-def test_a_variable_refuses_the_rest_in_a_sentence_that_names_it_and_never_its_value(name, text):
+def test_the_error_for_a_refused_variable_has_its_name_and_never_its_value(name, text):
     with pytest.raises(ConfigurationError) as refused:
         settings(**{name: text})
     sentence = refused.value.detail
@@ -225,13 +225,13 @@ def test_a_variable_refuses_the_rest_in_a_sentence_that_names_it_and_never_its_v
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
-def test_every_setting_that_can_be_wrong_is_refused_somewhere_above():
+def test_each_setting_with_a_rule_has_a_refused_example():
     free = {"database_url", "migrations_database_url", "host", "jwt_issuer", "jwt_audience", "jwt_user_claim"}
     assert {name for name, _ in REFUSED} == {field.name for field in FIELDS} - free
     assert {name for name, _, _ in ACCEPTED} == {field.name for field in FIELDS}
 
 
-def test_nothing_has_to_be_set_to_read_the_settings():
+def test_settings_can_be_read_from_an_empty_environment():
     assert settings() == Settings()
     assert settings().port == 8000
     assert settings().web_concurrency == 1
@@ -245,12 +245,12 @@ def test_nothing_has_to_be_set_to_read_the_settings():
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\n"])
-def test_a_blank_variable_is_as_good_as_none(blank):
+def test_a_blank_variable_counts_as_unset(blank):
     for field in FIELDS:
         assert settings(**{field.name: blank}) == Settings(), field.name
 
 
-def test_defaults_stand_in_for_what_is_unset_or_blank_only():
+def test_defaults_apply_only_to_unset_and_blank_variables():
     found = Settings.from_environ({"PORT": "81", "LOG_FORMAT": " "}, port="80", log_format="text", log_level="error")
     assert (found.port, found.log_format, found.log_level) == (81, "text", "error")
 
@@ -275,7 +275,7 @@ def test_a_secret_is_measured_in_bytes():
             settings(better_auth_secret=short)
 
 
-def test_white_space_round_a_secret_does_not_make_it_longer():
+def test_white_space_around_a_secret_does_not_make_it_longer():
     with pytest.raises(ConfigurationError, match="at least 32 bytes"):
         settings(better_auth_secret="a" * 31 + "\n")
 
@@ -313,7 +313,7 @@ def test_all_faulty_variables_are_reported_at_once_each_with_its_sentence():
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["better_auth_url", "jwt_jwks_url"])
-def test_plain_http_to_an_issuer_in_a_private_network_takes_a_setting_that_the_refusal_names(name, address):
+def test_plain_http_to_a_private_issuer_needs_a_setting_that_the_error_names(name, address):
     with pytest.raises(
         ConfigurationError, match=f"^{name.upper()} must be an https:// .* with ALLOW_INSECURE_ISSUER=1"
     ):
@@ -323,7 +323,7 @@ def test_plain_http_to_an_issuer_in_a_private_network_takes_a_setting_that_the_r
 
 
 @pytest.mark.parametrize("address", ["http://app.example.com", "http://8.8.8.8", "http://auth.internal.example.com"])
-def test_plain_http_to_a_public_address_stays_refused_with_that_setting(address):
+def test_plain_http_to_a_public_issuer_is_refused_even_with_the_setting(address):
     with pytest.raises(ConfigurationError, match=r"^BETTER_AUTH_URL must be an https:// address"):
         settings(better_auth_url=address, allow_insecure_issuer="1")
 
@@ -355,12 +355,12 @@ MISSPELT = [
 
 
 @pytest.mark.parametrize(("name", "meant"), MISSPELT)
-def test_a_variable_that_looks_like_a_setting_and_is_none_is_found(name, meant):
+def test_an_unknown_variable_that_resembles_a_setting_is_found(name, meant):
     assert unknown_settings({name: "x"}, NAMES) == {name: meant}
     assert unknown_settings({name: " "}, NAMES) == {}, "a blank one is as good as none"
 
 
-def test_variables_of_other_programs_and_of_better_auth_itself_are_left_alone():
+def test_variables_of_other_programs_and_of_better_auth_are_ignored():
     others = {
         "PATH": "/bin", "HOSTNAME": "web", "HOME": "/", "LANG": "C", "DYNO": "web.1", "TEST_DATABASE_URL": "x",
         "BETTER_AUTH_TRUSTED_ORIGINS": "x", "BETTER_AUTH_TELEMETRY": "0", "OTEL_SERVICE_NAME": "x", "PGHOST": "x",
@@ -369,7 +369,7 @@ def test_variables_of_other_programs_and_of_better_auth_itself_are_left_alone():
     assert unknown_settings(others | {field.name.upper(): "x" for field in FIELDS}, NAMES) == {}
 
 
-def test_what_people_read_holds_no_secret():
+def test_the_printed_settings_contain_no_secret():
     word = "unspeakable"
     secrets = {field.name: f"redis://{word}@host/{word * 4}" for field in FIELDS if field.metadata["secret"]}
     assert {"database_url", "migrations_database_url", "better_auth_secret", "rate_limit_storage"} <= set(secrets)
@@ -379,7 +379,7 @@ def test_what_people_read_holds_no_secret():
     assert {masked[name.upper()] for name in secrets} == {"(set)"}
 
 
-def test_what_people_read_holds_every_setting_as_it_is():
+def test_the_printed_settings_contain_every_setting():
     masked = settings(cors_origins="https://a.example.com,https://b.example.com", jwt_leeway="2.50").masked()
     assert list(masked) == [field.name.upper() for field in FIELDS]
     assert masked["CORS_ORIGINS"] == "https://a.example.com,https://b.example.com"
@@ -401,13 +401,13 @@ def test_every_setting_has_help_and_a_default_of_its_own_kind(field):
         assert getattr(settings(**{field.name: shown}), field.name) == field.default
 
 
-def test_without_a_database_the_sentence_names_the_variable():
+def test_the_error_for_a_missing_database_names_the_variable():
     with pytest.raises(ConfigurationError, match=r"^DATABASE_URL is not set"):
         settings().require_database()
     assert settings(database_url="postgres://host/name").require_database() == "postgres://host/name"
 
 
-def test_without_a_way_to_trust_a_token_the_sentence_names_the_variables():
+def test_the_error_for_missing_keys_and_secrets_names_the_variables():
     with pytest.raises(ConfigurationError, match=r"BETTER_AUTH_URL.*BETTER_AUTH_SECRET"):
         settings().require_issuer()
     settings(better_auth_secret=SECRET).require_issuer()

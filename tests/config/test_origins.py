@@ -45,13 +45,13 @@ NONE = [
 
 
 @pytest.mark.parametrize("origin", ANY_SCHEME)
-def test_an_origin_of_any_scheme_is_one(origin):
+def test_an_origin_may_have_any_scheme(origin):
     assert origins.normalise(origin) == origins.setting(origin) == origin
     assert AllowList([origin]).allows(origin)
 
 
 @pytest.mark.parametrize(("written", "normal"), SAME)
-def test_two_ways_to_write_one_origin_are_one_origin_on_either_side(written, normal):
+def test_two_spellings_of_an_origin_are_equal_in_settings_and_headers(written, normal):
     assert origins.normalise(written) == origins.setting(written) == normal
     assert origins.normalise(normal) == normal
     assert AllowList([origins.setting(written)]).allows(normal)
@@ -59,7 +59,7 @@ def test_two_ways_to_write_one_origin_are_one_origin_on_either_side(written, nor
 
 
 @pytest.mark.parametrize("text", NONE)
-def test_what_is_no_origin_is_refused_as_a_setting_and_never_matches(text):
+def test_an_invalid_origin_is_refused_as_a_setting_and_never_matches(text):
     with pytest.raises(ValueError, match=REASON):
         origins.normalise(text)
     if text.strip():
@@ -69,7 +69,7 @@ def test_what_is_no_origin_is_refused_as_a_setting_and_never_matches(text):
 
 
 @pytest.mark.parametrize("text", ["https://app.example.com/", "null", "*", "https://*.example.com"])
-def test_what_only_a_setting_may_be_is_no_origin_in_a_header(text):
+def test_a_value_that_only_settings_may_have_is_not_an_origin_in_a_header(text):
     with pytest.raises(ValueError, match=REASON):
         origins.normalise(text)
 
@@ -122,17 +122,17 @@ def test_a_password_in_an_entry_is_not_printed():
         ("https://*.müller.example", ["https://a.xn--mller-kva.example"], ["https://a.muller.example"]),
     ],
 )  # fmt: skip
-def test_a_star_stands_for_a_part_of_one_label_alone(pattern, allowed, others):
+def test_a_star_matches_only_a_part_of_one_label(pattern, allowed, others):
     allow_list = AllowList([origins.setting(pattern)])
     assert [origin for origin in allowed if not allow_list.allows(origin)] == []
     assert [origin for origin in others if allow_list.allows(origin)] == []
 
 
-def test_one_slash_at_the_end_of_a_setting_can_mean_one_thing_only():
+def test_one_trailing_slash_in_a_setting_is_ignored_and_two_are_refused():
     assert origins.setting("https://app.example.com/") == "https://app.example.com"
     with pytest.raises(ValueError, match=REASON):
         origins.setting("https://app.example.com//")
 
 
-def test_an_endless_header_is_not_looked_at():
+def test_an_overlong_origin_header_never_matches():
     assert not AllowList(["https://*.example.com"]).allows("https://" + "a" * 8000 + ".example.com")

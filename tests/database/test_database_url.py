@@ -41,7 +41,7 @@ def pool(url: str, **variables: str) -> dict:
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "asyncpg", "postgresql+asyncpg", "POSTGRES"])
-def test_each_scheme_that_is_handed_out_leads_to_the_same_database(scheme):
+def test_every_common_url_scheme_leads_to_the_same_database(scheme):
     assert parse(f"{scheme}://ada:word@localhost:5432/tasks") == PLAIN
 
 
@@ -105,7 +105,7 @@ def test_a_url_that_asyncpg_refuses_is_read(url, monkeypatch, tmp_path):
     assert parse(url)["host"] == "db"
 
 
-def test_the_form_that_heroku_gives():
+def test_a_url_of_heroku_is_read():
     found = parse("postgres://uabc123:p0f4@ec2-12-34-56-78.compute-1.amazonaws.com:5433/d8k2n4l6")
     assert found == {
         **PLAIN,
@@ -117,7 +117,7 @@ def test_the_form_that_heroku_gives():
     }
 
 
-def test_the_form_that_neon_gives(caplog):
+def test_a_url_of_neon_is_read(caplog):
     with caplog.at_level(logging.INFO, "doable.database"):
         found = parse(
             "postgresql://neondb_owner:npg_x1@ep-cool-1234.eu-central-1.aws.neon.tech/neondb"
@@ -138,18 +138,18 @@ def test_the_form_that_neon_gives(caplog):
 @pytest.mark.parametrize(
     ("mode", "ssl_argument"), [("disable", False), ("allow", "allow"), ("prefer", "prefer"), ("require", "require")]
 )
-def test_a_mode_without_verification_is_passed_on_by_its_word(mode, ssl_argument):
+def test_an_sslmode_without_verification_is_passed_to_the_driver(mode, ssl_argument):
     assert parse(f"postgres://localhost/tasks?sslmode={mode}")["ssl"] == ssl_argument
 
 
-def test_without_a_mode_the_driver_decides():
+def test_without_an_sslmode_the_driver_decides():
     assert "ssl" not in parse("postgres://localhost/tasks")
     assert "ssl" not in parse("postgres://localhost/tasks?sslmode=")
 
 
 @pytest.mark.parametrize(("mode", "checks_name"), [("verify-ca", False), ("verify-full", True)])
 @pytest.mark.parametrize("root", ["", "&sslrootcert=system"])
-def test_a_mode_with_verification_asks_for_a_trusted_certificate(mode, checks_name, root):
+def test_an_sslmode_with_verification_requires_a_trusted_certificate(mode, checks_name, root):
     context = parse(f"postgres://localhost/tasks?sslmode={mode}{root}")["ssl"]
     assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode is ssl.CERT_REQUIRED
@@ -174,7 +174,7 @@ def test_a_certificate_file_that_cannot_be_read_is_refused_without_its_path(para
 
 
 @pytest.mark.parametrize("mode", ["on", "true", "REQUIRE", "verify"])
-def test_an_unknown_ssl_mode_is_refused_with_those_that_are_known(mode):
+def test_an_unknown_sslmode_is_refused_with_a_list_of_the_known_ones(mode):
     with pytest.raises(
         ConfigurationError, match=r"sslmode must be disable, allow, prefer, require, verify-ca, verify-full or"
     ):
@@ -182,7 +182,7 @@ def test_an_unknown_ssl_mode_is_refused_with_those_that_are_known(mode):
 
 
 @pytest.mark.parametrize("name", ["channel_binding", "gssencmode", "keepalives", "keepalives_idle", "keepalives_count"])
-def test_what_the_driver_cannot_do_and_nobody_misses_is_left_out_with_a_line_in_the_log(name, caplog):
+def test_a_harmless_unsupported_parameter_is_ignored_and_logged(name, caplog):
     with caplog.at_level(logging.INFO, "doable.database"):
         assert parse(f"postgres://ada:word@localhost/tasks?{name}=disable") == PLAIN
     assert f"DATABASE_URL: {name} is ignored" in caplog.text
@@ -191,7 +191,7 @@ def test_what_the_driver_cannot_do_and_nobody_misses_is_left_out_with_a_line_in_
 PRISMA = "connection_limit=1&pool_timeout=20&socket_timeout=5&max_idle_connection_lifetime=60&max_connection_lifetime=9"
 
 
-def test_the_form_that_prisma_gives(caplog):
+def test_a_url_of_prisma_is_read(caplog):
     with caplog.at_level(logging.INFO, "doable.database"):
         found = parse(f"postgresql://ada:word@localhost:5432/tasks?schema=public&{PRISMA}&statement_cache_size=0")
     assert found == {**PLAIN, "statement_cache_size": 0}
@@ -199,7 +199,7 @@ def test_the_form_that_prisma_gives(caplog):
         assert f"DATABASE_URL: {name} is ignored" in caplog.text
 
 
-def test_the_form_that_vercel_gives_for_supabase():
+def test_a_url_of_vercel_for_supabase_is_read():
     found = parse(
         "postgres://postgres.abc:word@aws-0-eu.pooler.supabase.com:6543/postgres?sslmode=require&supa=base-pooler.x"
     )
@@ -218,13 +218,13 @@ def test_the_form_that_vercel_gives_for_supabase():
         ("sslaccept=maybe", "sslaccept must be strict or accept_invalid_certs"),
     ],
 )
-def test_a_parameter_that_cannot_be_honoured_is_refused_with_those_that_can(query, reason):
+def test_an_unsupported_parameter_is_refused_with_a_list_of_the_supported_ones(query, reason):
     with pytest.raises(ConfigurationError, match=f"^DATABASE_URL: {re.escape(reason)}"):
         parse(f"postgres://ada:pass-word@localhost/tasks?{query}")
 
 
 @pytest.mark.parametrize("query", ["sslmode=no-verify", "sslmode=require&sslaccept=accept_invalid_certs"])
-def test_tls_without_verification_says_in_the_log_what_it_gives_up(query, caplog):
+def test_tls_without_verification_is_logged_with_its_risk(query, caplog):
     with caplog.at_level(logging.INFO, "doable.database"):
         context = parse(f"postgres://ada:word@localhost/tasks?{query}")["ssl"]
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
@@ -238,7 +238,7 @@ def test_prismas_strict_acceptance_of_certificates_verifies_them(mode):
 
 
 @pytest.mark.parametrize("attributes", ["any", "read-write", "primary"])
-async def test_a_server_that_can_write_may_be_asked_for(settings, attributes):
+async def test_a_url_may_require_a_writable_server(settings, attributes):
     joint = "&" if "?" in settings.database_url else "?"
     url = f"{settings.database_url}{joint}target_session_attrs={attributes}"
     client = FairClient(connection_name="default", **credentials(settings, url))
@@ -249,12 +249,12 @@ async def test_a_server_that_can_write_may_be_asked_for(settings, attributes):
 
 
 @pytest.mark.parametrize(("seconds", "timeout"), [("7", 7.0), ("0", 10.0), ("", 10.0)])
-def test_connect_timeout_goes_before_the_setting(seconds, timeout):
+def test_connect_timeout_in_the_url_overrides_the_setting(seconds, timeout):
     assert pool(f"postgres://localhost/tasks?connect_timeout={seconds}")["timeout"] == timeout
 
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "2.5"])
-def test_a_connect_timeout_that_is_no_number_of_seconds_is_refused(seconds):
+def test_a_connect_timeout_that_is_not_a_number_of_seconds_is_refused(seconds):
     with pytest.raises(ConfigurationError, match="connect_timeout must be a number of seconds"):
         parse(f"postgres://localhost/tasks?connect_timeout={seconds}")
 
@@ -267,12 +267,12 @@ def test_a_connect_timeout_that_is_no_number_of_seconds_is_refused(seconds):
         "--search_path=app%20--statement_timeout=250",
     ],
 )
-def test_options_become_settings_of_the_session_and_go_before_ours(options):
+def test_options_become_session_settings_and_override_ours(options):
     settings = {"application_name": "doable", "search_path": "app", "statement_timeout": "250"}
     assert pool(f"postgres://localhost/tasks?options={options}")["server_settings"] == settings
 
 
-def test_neons_endpoint_option_is_left_out_because_tls_carries_it(caplog):
+def test_neons_endpoint_option_is_ignored_because_tls_carries_it(caplog):
     with caplog.at_level(logging.INFO, "doable.database"):
         found = parse("postgres://ada:word@localhost/tasks?sslmode=require&options=endpoint%3Dep-cool-1234")
     assert found == {**PLAIN, "ssl": "require"}
@@ -297,7 +297,7 @@ def test_a_host_may_be_a_folder_of_unix_sockets_in_any_case(url):
     assert parse(url) == {**PLAIN, "host": "/run/My Sockets", "password": None}
 
 
-def test_everything_may_stand_in_the_query():
+def test_all_parts_of_a_url_may_be_query_parameters():
     assert parse("postgres:///?host=db&port=6432&user=ada&password=word&dbname=tasks&application_name=me") == {
         **PLAIN,
         "host": "db",
@@ -314,7 +314,7 @@ def test_a_host_may_be_an_ipv6_address_or_a_name_in_any_case(host, found):
     assert parse(f"postgres://ada:word@{host}:6000/tasks") == {**PLAIN, "host": found, "port": 6000}
 
 
-def test_the_database_is_called_like_the_user_where_it_is_not_named_as_in_libpq():
+def test_the_default_database_has_the_name_of_the_user_as_in_libpq():
     assert parse("postgres://ada:word@localhost")["database"] == "ada"
 
 
@@ -332,7 +332,7 @@ def test_several_hosts_are_refused(hosts):
 
 
 @pytest.mark.parametrize("port", ["abc", "65536", "-1", "5432x", "0x10", "5_432", "0", "\u0665"])
-def test_a_port_that_is_none_is_refused(port):
+def test_an_invalid_port_is_refused(port):
     for url in (f"postgres://ada:word@localhost:{port}/tasks", f"postgres://ada:word@/tasks?port={port}"):
         with pytest.raises(ConfigurationError, match="cannot be read: check its host and port"):
             parse(url)
@@ -349,7 +349,7 @@ def test_a_port_that_is_none_is_refused(port):
         ("postgres://[::1/tasks", "cannot be read"),
     ],
 )
-def test_what_is_no_url_of_a_database_is_refused(url, reason):
+def test_a_url_of_anything_but_a_database_is_refused(url, reason):
     with pytest.raises(ConfigurationError, match=f"^DATABASE_URL {reason}"):
         parse(url)
 
@@ -420,7 +420,7 @@ def test_the_pool_is_as_large_as_the_settings_say_and_may_be_empty():
     assert handover.KEPT + found["max_inactive_connection_lifetime"] < 300, "or a serverless database never sleeps"
 
 
-async def test_a_connection_opened_with_them_is_what_they_say(settings):
+async def test_a_connection_has_the_options_of_its_url(settings):
     joint = "&" if "?" in settings.database_url else "?"
     url = f"{settings.database_url}{joint}options=-c%20statement_timeout%3D1234&application_name=ada"
     client = FairClient(connection_name="default", **credentials(settings, url))
@@ -435,7 +435,7 @@ async def test_a_connection_opened_with_them_is_what_they_say(settings):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no unix sockets")
-async def test_a_word_for_tls_is_one_that_the_driver_knows(settings):
+async def test_the_driver_knows_every_sslmode_that_it_is_given(settings):
     for mode in ("disable", "allow", "prefer"):
         joint = "&" if "?" in settings.database_url else "?"
         found = parse(f"{settings.database_url}{joint}sslmode={mode}")

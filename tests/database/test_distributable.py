@@ -56,7 +56,7 @@ async def test_every_foreign_key_is_led_by_the_users_id_on_both_sides(connection
         assert row["target"] == COLUMN[row["to"]], row["conname"]
 
 
-async def test_a_table_stands_after_those_that_it_refers_to(connection):
+async def test_each_table_comes_after_the_tables_that_it_references(connection):
     order = [table.name for table in TABLES]
     for row in await connection.fetch(FOREIGN):
         assert order.index(row["to"]) < order.index(row["from"])
@@ -132,7 +132,7 @@ async def test_the_functions_in_the_database_are_those_of_the_files(connection):
     ],
     ids=["missing", "unknown", "twice", "changed"],
 )  # fmt: skip
-async def test_a_function_that_is_not_as_its_file_says_is_noticed(connection, change, fault):
+async def test_a_function_that_differs_from_its_file_is_noticed(connection, change, fault):
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute(change)
@@ -184,12 +184,12 @@ def test_a_statement_without_a_users_id_as_its_first_argument_would_be_noticed(a
 
 
 @pytest.mark.parametrize("statement", EXEMPT, ids=EXEMPT.values())
-def test_what_is_exempt_is_so_as_a_whole_and_with_a_reason(statement):
+def test_each_exemption_covers_a_whole_statement_and_has_a_reason(statement):
     assert EXEMPT[statement]
     assert [*faults([(statement, ())], ())] == []
     assert len([*faults([(f"{statement} OFFSET 1", ())], ())]) == 1
 
 
 @pytest.mark.parametrize("statement", ["SELECT 1", "BEGIN;", "SELECT version FROM aerich", "SELECT tasks_seen FROM x"])
-def test_what_names_no_table_of_ours_is_free(statement):
+def test_a_statement_without_our_tables_is_allowed(statement):
     assert [*faults([(statement, ())], ())] == []

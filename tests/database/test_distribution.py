@@ -218,7 +218,7 @@ def test_the_way_back_copies_every_table_in_an_order_that_foreign_keys_allow():
     assert re.sub(r" \([^)]*\)|'", "", copied) == " ".join(table.name for table in distribution.TABLES)
 
 
-async def test_users_are_distributed_by_id_and_what_is_theirs_beside_them_on_the_stand_in(stand_in, distribute):
+async def test_users_are_distributed_by_id_and_their_rows_beside_them_on_the_stand_in(stand_in, distribute):
     assert await distribute() == [*DONE, ALONE]
     assert await distributed(stand_in) == AT_WORK
 
@@ -242,7 +242,7 @@ async def test_a_function_that_a_migration_made_joins_the_others_on_the_stand_in
     ]
 
 
-async def test_what_is_distributed_already_stays_as_it_is_on_the_stand_in(stand_in, distribute):
+async def test_distributed_tables_are_not_changed_on_the_stand_in(stand_in, distribute):
     await distribute()
     assert await distribute() == [*ALREADY, ALONE]
     assert await distribute("--dry-run") == [*ALREADY, ALONE]
@@ -255,7 +255,7 @@ async def test_a_table_that_came_later_joins_the_others_on_the_stand_in(stand_in
     assert await distributed(stand_in) == AT_WORK
 
 
-async def test_a_dry_run_says_what_would_be_run_and_runs_nothing_on_the_stand_in(stand_in, distribute):
+async def test_a_dry_run_prints_the_statements_and_runs_none_on_the_stand_in(stand_in, distribute):
     lines = await distribute("--dry-run")
     assert lines[:5] == [
         "doable: would run SELECT create_distributed_table('users', 'id', colocate_with => 'none')",
@@ -273,7 +273,7 @@ async def test_a_dry_run_says_what_would_be_run_and_runs_nothing_on_the_stand_in
     assert await stand_in.fetch(FUNCTIONS_FOUND) == []
 
 
-async def test_it_says_how_many_worker_nodes_may_hold_the_tables_on_the_stand_in(stand_in, distribute):
+async def test_distribute_prints_the_number_of_worker_nodes_on_the_stand_in(stand_in, distribute):
     for group, (name, active, shards) in enumerate(
         [("coordinator", True, True), ("a", True, True), ("b", True, True), ("away", False, True), ("c", True, False)]
     ):
@@ -290,12 +290,12 @@ async def test_migrations_have_a_url_of_their_own_and_this_uses_it_too_on_the_st
     assert await distributed(stand_in) == AT_WORK
 
 
-async def test_a_server_without_citus_is_told_so(plain, distribute):
+async def test_a_server_without_citus_gets_an_error_that_says_so(plain, distribute):
     assert await distribute(fails=True) == [distribution.NOT_OFFERED]
     assert await distribute("--dry-run", fails=True) == [distribution.NOT_OFFERED]
 
 
-async def test_a_database_where_the_extension_was_not_created_is_told_so(offered, distribute):
+async def test_a_database_without_the_extension_gets_an_error_that_says_so(offered, distribute):
     assert await distribute(fails=True) == [distribution.NOT_CREATED]
     assert await offered.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'citus'") == 0
 
@@ -321,7 +321,7 @@ async def test_a_schema_that_is_behind_is_migrated_first_on_the_stand_in(stand_i
     ],
     ids=["without users", "by another column", "in another group", "as a reference table"],
 )
-async def test_a_table_that_is_distributed_in_another_way_is_left_to_the_person_on_the_stand_in(
+async def test_a_table_with_another_distribution_is_refused_and_not_changed_on_the_stand_in(
     stand_in, distribute, otherwise
 ):
     await stand_in.execute(otherwise)
@@ -330,7 +330,7 @@ async def test_a_table_that_is_distributed_in_another_way_is_left_to_the_person_
     assert await distributed(stand_in) == before
 
 
-async def test_a_table_that_citus_merely_knows_of_is_distributed_on_the_stand_in(stand_in, distribute):
+async def test_a_table_that_is_only_registered_in_citus_is_distributed_on_the_stand_in(stand_in, distribute):
     await stand_in.execute("INSERT INTO pg_dist_partition VALUES ('aerich', 'n', NULL, 0, 's')")
     assert await distribute() == [*DONE, ALONE]
 
@@ -347,7 +347,7 @@ async def test_when_one_table_is_refused_none_is_distributed_on_the_stand_in(sta
     assert await distributed(stand_in) == []
 
 
-async def test_a_table_in_use_is_not_waited_for_without_end_on_the_stand_in(stand_in, distribute, url):
+async def test_the_wait_for_a_table_in_use_is_limited_on_the_stand_in(stand_in, distribute, url):
     busy = await asyncpg.connect(url)
     async with busy.transaction():
         await busy.execute("LOCK TABLE tasks IN ROW EXCLUSIVE MODE")
@@ -357,7 +357,7 @@ async def test_a_table_in_use_is_not_waited_for_without_end_on_the_stand_in(stan
     assert await distributed(stand_in) == []
 
 
-async def test_it_waits_for_a_release_that_migrates_on_the_stand_in(stand_in, launch, url, eventually):
+async def test_distribute_waits_for_a_release_that_migrates_on_the_stand_in(stand_in, launch, url, eventually):
     waiting = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND state = 'idle in transaction' AND query = 'SELECT 1'"
@@ -378,7 +378,7 @@ async def test_it_waits_for_a_release_that_migrates_on_the_stand_in(stand_in, la
     assert await distributed(stand_in) == AT_WORK
 
 
-async def test_a_user_who_does_not_own_the_tables_is_told_so_on_the_stand_in(stand_in, distribute, url):
+async def test_a_role_that_does_not_own_the_tables_gets_an_error_on_the_stand_in(stand_in, distribute, url):
     found, role = parse(url), f"doable_guest_{os.getpid()}"
     theirs = f"postgres://{role}:visiting@:{found['port']}/{found['database']}?host={found['host']}"
     await stand_in.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'visiting'; "
@@ -390,7 +390,7 @@ async def test_a_user_who_does_not_own_the_tables_is_told_so_on_the_stand_in(sta
     assert await distributed(stand_in) == []
 
 
-async def test_a_database_that_is_away_is_said_in_one_sentence(launch):
+async def test_an_unreachable_database_is_reported_in_one_sentence(launch):
     process = launch([*DOABLE, "distribute"], DATABASE_URL="postgres://ada:pass-word@127.0.0.1:1/tasks")
     assert await process.exit_code() == 1
     assert re.fullmatch(r"doable: the database cannot be reached.*\.\n", process.stderr)

@@ -62,7 +62,7 @@ def failure(state: str) -> asyncpg.PostgresError:
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_what_may_pass_is_the_database_being_away(error, kind):
+def test_a_temporary_failure_means_that_the_database_is_unavailable(error, kind):
     found = translate(error)
     assert isinstance(found, UnavailableError)
     assert found.kind == kind
@@ -85,7 +85,7 @@ def test_a_failure_that_only_the_server_can_name_is_known_by_its_sqlstate(state,
         "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally",
     ],
 )
-def test_a_citus_node_that_is_away_is_no_bug_though_citus_calls_it_internal(message):
+def test_an_unreachable_citus_node_is_an_outage_although_citus_calls_it_internal(message):
     found = translate(asyncpg.PostgresError.new({"S": "ERROR", "C": "XX000", "M": message}))
     assert found.kind == "connection"
     assert "10.0.0.2" not in found.detail
@@ -96,11 +96,11 @@ def test_a_citus_node_that_is_away_is_no_bug_though_citus_calls_it_internal(mess
     ["cache lookup failed for type 16400", "unrecognized node type: 376", "tuple concurrently updated",
      "a function said: failure on connection marked as essential"],
 )  # fmt: skip
-def test_any_other_internal_error_stays_a_bug_to_be_seen(message):
+def test_any_other_internal_error_is_a_bug(message):
     assert translate(asyncpg.PostgresError.new({"S": "ERROR", "C": "XX000", "M": message})) is None
 
 
-def test_each_kind_of_the_table_is_tried_above():
+def test_each_kind_of_failure_has_an_example():
     assert all(any(state.startswith(known) for state, _ in STATES) for known in KINDS)
 
 
@@ -109,18 +109,18 @@ def test_each_kind_of_the_table_is_tried_above():
     ["22001", "22003", "22021", "22P02", "23502", "23503", "23505", "23514", "25001", "25P02", "42501", "42601",
      "42883", "42P18", "XX000"],
 )  # fmt: skip
-def test_what_only_a_change_of_code_can_mend_is_not_taken_for_an_outage(state):
+def test_an_error_that_only_a_code_change_can_fix_is_not_an_outage(state):
     assert translate(failure(state)) is None
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("no"), KeyError("no"), AssertionError(), RuntimeError("no"), MemoryError()]
 )
-def test_an_exception_that_is_not_the_drivers_is_left_alone(error):
+def test_an_exception_of_another_library_is_not_translated(error):
     assert translate(error) is None
 
 
-def test_what_is_translated_already_is_left_alone():
+def test_a_translated_exception_is_not_translated_again():
     assert translate(UnavailableError("pool")) is None
 
 
@@ -141,7 +141,7 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize(("error", "sentence"), SENTENCES.items(), ids=lambda value: type(value).__name__)
-def test_an_operator_reads_what_is_wrong_in_the_databases_own_words(error, sentence):
+def test_operators_see_the_databases_own_error_message(error, sentence):
     unavailable = UnavailableError("any")
     unavailable.__cause__ = error
     assert explain(unavailable) == explain(error) == sentence
@@ -180,14 +180,14 @@ async def client(settings, monkeypatch):
         ),
     ],
 )
-async def test_a_bug_of_ours_stays_an_exception_of_its_own_kind(client, statement, arguments, error):
+async def test_a_bug_keeps_its_own_exception_type(client, statement, arguments, error):
     with pytest.raises(error) as raised:
         await client.call(statement, *arguments)
     assert not isinstance(raised.value, UnavailableError)
     assert (await client.call("SELECT 1 AS one"))["one"] == 1, "and costs nobody a connection"
 
 
-async def test_a_table_that_is_not_there_yet_is_the_database_not_being_ready(client):
+async def test_a_missing_table_means_that_the_database_is_not_ready(client):
     with pytest.raises(UnavailableError) as raised:
         await client.call("SELECT * FROM tomorrows_table")
     assert raised.value.kind == "not_migrated"

@@ -130,7 +130,7 @@ async def newest(settings) -> dict:
     return await schema(settings.database_url)
 
 
-async def test_an_empty_database_comes_to_the_newest_schema_and_stays_there(make_database, python, newest):
+async def test_migrating_an_empty_database_twice_gives_the_newest_schema_once(make_database, python, newest):
     url = await make_database("migrated")
     assert await schema(url) == EMPTY
     assert await python(MIGRATE, DATABASE_URL=url) == [" ".join(VERSIONS)]
@@ -172,7 +172,7 @@ async def test_releases_that_migrate_at_once_apply_everything_once(make_database
     assert await schema(url) == newest
 
 
-async def test_what_is_migrated_can_be_taken_back_and_migrated_again(make_database, python, newest):
+async def test_migrations_can_be_reverted_and_applied_again(make_database, python, newest):
     url = await make_database("reverted")
     await python(MIGRATE, DATABASE_URL=url)
     assert await python(DOWN, DATABASE_URL=url) == VERSIONS[::-1]
@@ -181,7 +181,7 @@ async def test_what_is_migrated_can_be_taken_back_and_migrated_again(make_databa
     assert await schema(url) == newest
 
 
-async def test_a_database_of_an_unreleased_version_is_refused_with_the_way_out(make_database, launch):
+async def test_a_database_of_an_unreleased_version_is_refused_with_a_solution(make_database, launch):
     url = await make_database("unreleased")
     connection = await asyncpg.connect(url)
     await connection.execute(
@@ -197,7 +197,7 @@ async def test_a_database_of_an_unreleased_version_is_refused_with_the_way_out(m
     await connection.close()
 
 
-async def test_a_database_of_a_later_release_is_left_as_it_is(make_database, python):
+async def test_a_database_of_a_later_release_is_not_changed(make_database, python):
     url = await make_database("later")
     await python(MIGRATE, DATABASE_URL=url)
     connection = await asyncpg.connect(url)
@@ -209,7 +209,7 @@ async def test_a_database_of_a_later_release_is_left_as_it_is(make_database, pyt
     await connection.close()
 
 
-async def test_a_function_that_is_not_as_its_file_says_is_told_after_migrating(make_database, python, launch):
+async def test_a_function_that_differs_from_its_file_is_reported_after_migrating(make_database, python, launch):
     url = await make_database("drifted")
     await python(MIGRATE, DATABASE_URL=url)
     connection = await asyncpg.connect(url)
@@ -401,7 +401,7 @@ async def test_a_migration_gets_its_table_when_the_long_transaction_ends(with_ex
     await connection.close()
 
 
-async def test_a_database_user_who_may_not_create_tables_is_told_so_in_one_sentence(make_database, launch):
+async def test_a_role_that_may_not_create_tables_gets_an_error_of_one_sentence(make_database, launch):
     url = await make_database("forbidden")
     found = parse(url)
     role = f"doable_reader_{os.getpid()}"
@@ -418,7 +418,7 @@ async def test_a_database_user_who_may_not_create_tables_is_told_so_in_one_sente
         await connection.close()
 
 
-async def test_models_and_migrations_say_the_same(python):
+async def test_models_and_migrations_agree(python):
     assert await python(DRIFT.format(change="")) == [""]
 
 
@@ -429,7 +429,7 @@ async def test_models_and_migrations_say_the_same(python):
         ('Task._meta.fields_map["description"].null = False', "description"),
     ],
 )
-async def test_a_model_that_moves_on_without_a_migration_is_noticed(python, change, column):
+async def test_a_model_change_without_a_migration_is_noticed(python, change, column):
     (found,) = await python(DRIFT.format(change=change))
     assert column in found
 
@@ -503,7 +503,7 @@ async def test_releases_migrate_at_once_through_a_pooler_too(make_database, laun
     assert await schema(url) == newest
 
 
-async def test_hundreds_of_statements_are_answered_right_through_a_pooler(settings, pgbouncer):
+async def test_hundreds_of_statements_succeed_through_a_pooler(settings, pgbouncer):
     found = Settings.from_environ({"DATABASE_URL": pgbouncer(settings.database_url), "DB_CONNECTIONS": "32"})
     client = FairClient(connection_name="default", **credentials(found, found.require_database()))
     try:

@@ -37,7 +37,7 @@ def users_of(node: int, number: int) -> list[str]:
     return [*islice((name for name in map("user-{}".format, count()) if nodes.of(name) == node), number)]
 
 
-async def test_a_text_has_the_hash_that_postgresql_gives_it(connection):
+async def test_our_hash_of_a_text_equals_that_of_postgresql(connection):
     chance = random.Random(20261126)
     texts = [*("", "a", "alice", "auth0|1", "ü" * 127, "😀" * 63), *("x" * length for length in range(40))]
     texts += ["".join(chr(chance.randrange(1, 0xD800)) for _ in range(chance.randrange(60))) for _ in range(200)]
@@ -57,7 +57,7 @@ async def test_the_node_of_a_user_is_the_one_that_citus_names_and_without_citus_
         assert not nodes.are_known
 
 
-def test_the_service_itself_is_on_no_node(two_nodes):
+def test_a_statement_without_a_user_belongs_to_no_node(two_nodes):
     assert nodes.of(None) is None
 
 
@@ -105,7 +105,7 @@ async def test_users_of_one_node_hold_half_of_the_places_for_heavy_requests(two_
         pass
 
 
-async def test_what_is_held_while_the_nodes_become_known_is_given_back_in_full(pool):
+async def test_places_taken_before_the_nodes_are_known_are_freed_in_full(pool):
     try:
         async with pool.acquire_connection("alice"), pool.acquire_connection("bob"):
             nodes.learn(HALVES)

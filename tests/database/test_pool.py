@@ -118,7 +118,7 @@ async def test_users_take_turns_so_one_that_has_many_requests_waiting_delays_ano
     await is_whole(client)
 
 
-async def test_a_users_failures_cancellations_and_timeouts_give_the_share_back(opened):
+async def test_failures_cancellations_and_timeouts_free_the_users_share(opened):
     client = opened(db_statement_timeout="0.1", db_acquire_timeout="0.3")
     for _ in range(3):
         with pytest.raises(asyncpg.DivisionByZeroError):
@@ -134,7 +134,7 @@ async def test_a_users_failures_cancellations_and_timeouts_give_the_share_back(o
     await is_whole(client)
 
 
-async def test_a_request_waits_for_a_connection_only_so_long(opened):
+async def test_the_wait_for_a_connection_has_a_timeout(opened):
     client = opened(db_acquire_timeout="0.1")
     async with client.acquire_connection(), client.acquire_connection():
         assert await fails(client, within=1) == "pool"
@@ -143,7 +143,7 @@ async def test_a_request_waits_for_a_connection_only_so_long(opened):
     await is_whole(client)
 
 
-async def test_a_waiter_that_gives_up_loses_no_turn(opened):
+async def test_a_waiter_that_times_out_loses_no_turn(opened):
     client = opened()
     async with client.acquire_connection(), client.acquire_connection():
         waiting = [asyncio.create_task(client.call("SELECT 1")) for _ in range(10)]
@@ -155,7 +155,7 @@ async def test_a_waiter_that_gives_up_loses_no_turn(opened):
     await is_whole(client)
 
 
-async def test_a_waiter_that_gives_up_as_its_turn_comes_passes_it_on(opened):
+async def test_a_waiter_that_times_out_at_its_turn_passes_the_turn_on(opened):
     client = opened()
     leases = [client.acquire_connection() for _ in range(SIZE)]
     for lease in leases:
@@ -191,7 +191,7 @@ async def test_hundreds_of_cancelled_requests_lose_neither_a_turn_nor_a_connecti
     await is_whole(client)
 
 
-async def test_a_statement_that_takes_too_long_is_ended_by_the_server(opened, connection):
+async def test_the_server_cancels_a_statement_that_takes_too_long(opened, connection):
     client = opened(db_statement_timeout="0.1")
     assert await fails(client, "SELECT pg_sleep(30) /* ours */", within=1) == "timeout"
     running = (
@@ -201,7 +201,7 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_server(opened, co
     await is_whole(client)
 
 
-async def test_behind_a_pooler_a_statement_that_takes_too_long_is_ended_by_us(opened):
+async def test_behind_a_pooler_the_service_cancels_a_statement_that_takes_too_long(opened):
     client = opened(db_statement_timeout="0.1", db_pgbouncer="1")
     assert await fails(client, "SELECT pg_sleep(30)", within=1) == "timeout"
     await is_whole(client)
@@ -229,7 +229,7 @@ async def test_backends_killed_while_idle_are_replaced(opened, connection, event
     assert killed.isdisjoint(await is_whole(client))
 
 
-async def test_giving_a_connection_back_asks_nothing_of_the_database(app, opened, statements, eventually):
+async def test_returning_a_connection_sends_no_statement(app, opened, statements, eventually):
     client = opened()
     with statements() as seen:
         for _ in range(3):
@@ -240,7 +240,7 @@ async def test_giving_a_connection_back_asks_nothing_of_the_database(app, opened
     assert [statement for statement, _ in seen] == ["SELECT 1 AS once"] * 3 + ["SELECT 1 / 0"]
 
 
-async def test_a_statement_without_a_row_is_our_own_error_where_there_is_always_one(opened):
+async def test_a_statement_without_its_required_row_raises_our_own_error(opened):
     client = opened()
     none, three = "SELECT 1 AS number WHERE false", "SELECT generate_series(1, 3) AS number"
     async with client.transaction() as session:
@@ -256,7 +256,7 @@ async def test_a_statement_without_a_row_is_our_own_error_where_there_is_always_
     await is_whole(client)
 
 
-async def test_a_database_that_is_away_costs_no_turn_and_is_found_when_it_comes(opened, relay):
+async def test_an_unavailable_database_costs_no_turn_and_is_used_again_when_it_returns(opened, relay):
     client = opened(relay.url)
     assert [await fails(client, within=1) for _ in range(3 * SIZE)] == ["connection"] * 3 * SIZE
     assert await asyncio.gather(*(fails(client) for _ in range(3 * SIZE))) == ["connection"] * 3 * SIZE
@@ -268,7 +268,7 @@ async def test_a_database_that_is_away_costs_no_turn_and_is_found_when_it_comes(
     await is_whole(client)
 
 
-async def test_a_database_that_hangs_is_given_up_in_time_and_found_when_it_moves(opened, relay):
+async def test_a_hanging_database_times_out_and_is_used_again_when_it_recovers(opened, relay):
     await relay.open()
     client = opened(relay.url, db_pgbouncer="1", db_statement_timeout="0.5", db_connect_timeout="0.5")
     await is_whole(client)
@@ -279,7 +279,7 @@ async def test_a_database_that_hangs_is_given_up_in_time_and_found_when_it_moves
     await is_whole(client)
 
 
-async def test_a_read_whose_connection_is_cut_is_done_on_another_and_a_write_is_not(opened, relay):
+async def test_a_read_on_a_lost_connection_is_retried_on_another_and_a_write_is_not(opened, relay):
     await relay.open()
     client = opened(relay.url)
     before = figures.database_retries
@@ -307,7 +307,7 @@ READS = {
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-async def test_whatever_only_reads_is_done_once_more(server, opened, relay, read):
+async def test_every_read_only_statement_is_retried_once(server, opened, relay, read):
     await relay.open()
     client = opened(relay.url)
     await is_whole(client)
@@ -316,7 +316,7 @@ async def test_whatever_only_reads_is_done_once_more(server, opened, relay, read
         await read(client)
 
 
-async def test_a_write_goes_over_a_new_connection_where_the_old_one_is_known_to_be_cut(opened, relay, eventually):
+async def test_a_write_uses_a_new_connection_if_the_old_one_is_known_to_be_lost(opened, relay, eventually):
     await relay.open()
     client = opened(relay.url)
     backends = await is_whole(client)
@@ -326,7 +326,7 @@ async def test_a_write_goes_over_a_new_connection_where_the_old_one_is_known_to_
     await is_whole(client)
 
 
-async def test_a_read_whose_backend_is_killed_is_done_on_another(opened, connection, eventually):
+async def test_a_read_whose_backend_is_killed_is_retried_on_another(opened, connection, eventually):
     client = opened()
     pid = (await client.call("SELECT pg_backend_pid() AS pid"))["pid"]
     slow = "SELECT pg_backend_pid() AS pid, pg_sleep(CASE pg_backend_pid() WHEN $1 THEN 30 ELSE 0 END)"
@@ -338,7 +338,7 @@ async def test_a_read_whose_backend_is_killed_is_done_on_another(opened, connect
     await is_whole(client)
 
 
-async def test_a_connection_that_is_cut_as_it_is_handed_over_is_replaced(opened):
+async def test_a_connection_that_is_lost_during_its_handover_is_replaced(opened):
     client = opened()
     leases = [client.acquire_connection() for _ in range(SIZE)]
     connections = [await lease.__aenter__() for lease in leases]
@@ -353,7 +353,7 @@ async def test_a_connection_that_is_cut_as_it_is_handed_over_is_replaced(opened)
 
 
 @pytest.mark.parametrize("read", [True, False], ids=["read", "write"])
-async def test_a_database_that_takes_its_time_to_wake_is_waited_for(opened, relay, read):
+async def test_a_connection_waits_for_a_database_that_wakes_slowly(opened, relay, read):
     relay.flowing.clear()
     await relay.open()
     client = opened(relay.url)
@@ -398,7 +398,7 @@ async def test_opening_a_connection_is_tried_twice_at_most(opened, relay, unused
         await client.close()
 
 
-async def test_a_database_that_is_away_is_not_asked_for_ever_by_a_read(opened, relay):
+async def test_the_retries_of_a_read_from_an_unavailable_database_end(opened, relay):
     client = opened(relay.url)
     assert [await fails(client, read=True, within=1) for _ in range(3 * SIZE)] == ["connection"] * 3 * SIZE
     await relay.open()
@@ -413,9 +413,7 @@ async def test_a_pool_is_not_opened_twice_by_requests_that_come_at_once(opened):
     assert client._pool.get_size() == 0, "a connection is made when somebody asks for one"
 
 
-async def test_a_connection_that_nobody_needs_is_let_go_so_that_a_serverless_database_can_sleep(
-    opened, monkeypatch, eventually
-):
+async def test_an_idle_connection_is_closed_so_that_a_serverless_database_can_sleep(opened, monkeypatch, eventually):
     monkeypatch.setattr(handover, "KEPT", 0.2)
     client = opened()
     backends = await is_whole(client)
@@ -437,7 +435,7 @@ async def test_closing_waits_for_nothing_and_leaves_no_connection(opened, connec
     assert client._pool is None
 
 
-async def test_the_orms_own_transactions_are_lent_connections_in_turn(opened):
+async def test_transactions_of_the_orm_get_connections_in_turn(opened):
     client = opened(db_acquire_timeout="0.2")
     await is_whole(client)  # the hand-over holds every connection that asyncpg may open
     async with client._in_transaction() as one, client._in_transaction() as another:
@@ -446,7 +444,7 @@ async def test_the_orms_own_transactions_are_lent_connections_in_turn(opened):
     await is_whole(client)
 
 
-async def test_an_error_undoes_the_orms_own_transaction(opened):
+async def test_an_error_rolls_back_a_transaction_of_the_orm(opened):
     client = opened()
 
     async def begin_and_fail() -> None:

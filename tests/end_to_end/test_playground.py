@@ -171,7 +171,7 @@ async def tabs(visit, playground, database) -> tuple[Page, Page]:
 
 
 @in_a_browser
-async def test_what_is_done_in_one_tab_is_seen_in_the_other_without_a_reload(tabs):
+async def test_a_change_in_one_tab_appears_in_the_other_without_a_reload(tabs):
     here, there = tabs
     await there.tab.run("window.untouched = true")
     await here.add("Buy milk")
@@ -200,7 +200,7 @@ async def test_a_title_is_text_and_nothing_else(tabs, http):
 
 
 @in_a_browser
-async def test_writes_say_which_version_and_which_intention_they_are(tabs):
+async def test_writes_send_an_expected_version_or_an_idempotency_key(tabs):
     here, _ = tabs
     await here.add("Buy milk")
     await here.shows("Buy milk")
@@ -223,7 +223,7 @@ async def test_writes_say_which_version_and_which_intention_they_are(tabs):
 
 
 @in_a_browser
-async def test_what_was_done_offline_is_sent_when_the_line_is_back_and_only_a_clash_is_asked_about(tabs):
+async def test_offline_changes_are_sent_later_and_the_user_is_asked_only_about_conflicts(tabs):
     here, there = tabs
     for title in ("Clash", "Side by side", "Deleted here", "Alike"):
         await here.add(title)
@@ -260,7 +260,7 @@ async def test_what_was_done_offline_is_sent_when_the_line_is_back_and_only_a_cl
 
 
 @in_a_browser
-async def test_theirs_can_be_taken_and_what_they_deleted_be_brought_back_or_let_go(tabs):
+async def test_a_conflict_can_be_resolved_with_the_other_version_or_a_restored_task(tabs):
     here, there = tabs
     for title in ("Let go", "Bring back", "Take theirs"):
         await here.add(title)
@@ -286,7 +286,7 @@ async def test_theirs_can_be_taken_and_what_they_deleted_be_brought_back_or_let_
 
 
 @in_a_browser
-async def test_after_a_reset_everything_is_read_again_and_what_was_destroyed_can_be_made_anew(tabs, http):
+async def test_after_a_reset_all_tasks_are_read_and_a_destroyed_one_can_be_created_again(tabs, http):
     here, there = tabs
     for title in ("Destroyed", "Stays"):
         await here.add(title)
@@ -310,7 +310,7 @@ async def test_after_a_reset_everything_is_read_again_and_what_was_destroyed_can
 
 
 @in_a_browser
-async def test_a_title_that_changed_while_it_was_edited_is_a_clash_too(tabs):
+async def test_a_title_that_changes_during_an_edit_is_a_conflict_too(tabs):
     here, there = tabs
     await here.add("Buy milk")
     await there.shows("Buy milk")
@@ -326,7 +326,7 @@ async def test_a_title_that_changed_while_it_was_edited_is_a_clash_too(tabs):
 
 
 @in_a_browser
-async def test_what_waits_outlives_a_reload_and_a_closed_tab(tabs, visit, playground):
+async def test_pending_changes_survive_a_reload_and_a_closed_tab(tabs, visit, playground):
     here, _ = tabs
     await here.switch()
     await here.add("Before the reload")
@@ -357,7 +357,7 @@ async def test_a_list_that_is_compared_again_unchanged_is_a_304(tabs):
 
 
 @in_a_browser
-async def test_all_of_it_can_be_done_from_the_keyboard(tabs):
+async def test_the_page_can_be_used_with_the_keyboard_alone(tabs):
     here, there = tabs
     for title in ("Third", "Second", "First"):
         await here.add(title)
@@ -380,7 +380,7 @@ async def test_all_of_it_can_be_done_from_the_keyboard(tabs):
 
 
 @in_a_browser
-async def test_a_service_that_was_away_and_trusts_no_old_token_is_found_again(tabs, playground):
+async def test_the_page_reconnects_to_a_service_that_returns_and_refuses_the_old_token(tabs, playground):
     here, _ = tabs
     await playground.stop()
     await here.is_("reconnecting")
@@ -399,7 +399,7 @@ async def test_a_service_that_was_away_and_trusts_no_old_token_is_found_again(ta
         page.tab.complaints.clear()
 
 
-async def test_the_page_may_run_its_own_script_and_nothing_else_and_is_kept_nowhere(http):
+async def test_the_page_may_run_only_its_own_script_and_is_never_cached(http):
     page = await http.get("/playground")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     policy = dict(part.strip().partition(" ")[::2] for part in page.headers["content-security-policy"].split(";"))
@@ -417,7 +417,7 @@ async def test_the_page_may_run_its_own_script_and_nothing_else_and_is_kept_nowh
         assert not re.search(r"eyJ|https?://(?!(www\.w3|html\.spec\.whatwg)\.org)", answer.text)
 
 
-async def test_a_token_is_for_the_page_alone_and_stands_in_no_log(http, playground):
+async def test_only_the_page_gets_a_token_and_no_log_contains_it(http, playground):
     asked = {"Sec-Fetch-Site": "same-origin"}
     granted = await http.get("/playground/session", headers=asked)
     assert granted.status_code == 200
@@ -455,7 +455,7 @@ async def test_a_token_is_for_the_page_alone_and_stands_in_no_log(http, playgrou
     ],
     ids=str,
 )
-async def test_who_comes_by_another_name_or_through_a_tunnel_finds_nothing(http, path, headers):
+async def test_requests_by_another_name_or_through_a_tunnel_are_404(http, path, headers):
     refused = await http.get(path, headers={"Sec-Fetch-Site": "same-origin", **headers})
     assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
 

@@ -73,15 +73,13 @@ async def test_a_script_of_a_how_to_does_what_the_page_says(built, launch, serve
     assert process.stdout == "done\n"
 
 
-async def test_what_the_how_tos_show_follows_the_service_and_survives_a_token_that_fails(
-    built, launch, server, alice, sign
-):
+async def test_the_code_of_the_how_tos_follows_changes_and_survives_a_failing_token(built, launch, server, alice, sign):
     process = launch([NODE, "follow.js"], cwd=built, TOKEN=sign("alice"), NEXT_PUBLIC_DOABLE_URL=server)
     assert await process.exit_code() == 0, process.stderr
     assert process.stdout == "followed\n"
 
 
-async def test_a_person_who_is_signed_out_is_asked_to_sign_in_and_nothing_is_tried_again(built, launch, server):
+async def test_a_signed_out_user_is_asked_to_sign_in_and_nothing_is_retried(built, launch, server):
     process = launch([NODE, "signed-out.js"], cwd=built, NEXT_PUBLIC_DOABLE_URL=server)
     assert await process.exit_code() == 0, process.stderr
     assert process.stdout == "ended\n"

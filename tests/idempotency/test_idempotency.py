@@ -41,7 +41,7 @@ def own(response) -> tuple:
 
 
 @pytest.mark.parametrize("key", KEYS)
-async def test_the_same_request_again_gets_the_first_answer_again(alice, private, key):
+async def test_a_repeated_request_gets_the_first_response_again(alice, private, key):
     first = await send(alice, key)
     await alice.patch(f"{alice.path}/{first.json()['id']}", json={"title": "Changed since"})
     again = await send(alice, key)
@@ -61,7 +61,7 @@ async def test_the_users_id_and_me_are_the_same_path(alice):
     assert own(again) == own(first)
 
 
-async def test_of_fifty_at_once_one_makes_the_task(alice):
+async def test_of_fifty_concurrent_requests_exactly_one_creates_the_task(alice):
     answers = await asyncio.gather(*(send(alice) for _ in range(50)))
     assert set(Counter(answer.status_code for answer in answers)) <= {201, 409}
     made = [answer for answer in answers if answer.status_code == 201]
@@ -71,7 +71,7 @@ async def test_of_fifty_at_once_one_makes_the_task(alice):
 
 
 @pytest.mark.one_database(reason="locks")
-async def test_while_the_first_is_under_way_the_second_is_told_to_come_back(alice, connection, refusal, eventually):
+async def test_a_second_request_while_the_first_runs_gets_retry_after(alice, connection, refusal, eventually):
     await alice.make("Before")
     async with connection.transaction():
         await connection.execute("SELECT FROM users WHERE id = 'alice' FOR UPDATE")
@@ -83,19 +83,19 @@ async def test_while_the_first_is_under_way_the_second_is_told_to_come_back(alic
     assert own(await first) == own(await send(alice))
 
 
-async def test_another_body_is_refused(alice, refusal):
+async def test_the_same_key_with_another_body_is_refused(alice, refusal):
     await send(alice)
     refusal(await send(alice, title="Twice"), 422, "idempotency_key_reused")
     assert await titles(alice) == ["Once"]
 
 
-async def test_somebody_elses_same_key_is_another(alice, bob):
+async def test_the_same_key_of_another_user_is_another_key(alice, bob):
     answers = [await send(alice), await send(bob)]
     assert all("idempotency-replayed" not in answer.headers for answer in answers)
     assert await titles(bob) == ["Once"]
 
 
-async def test_a_toggle_that_is_sent_again_is_not_undone_and_each_task_has_keys_of_its_own(alice):
+async def test_a_repeated_toggle_is_not_undone_and_each_task_has_its_own_keys(alice):
     for task in (await alice.make("A"), await alice.make("B")):
         for replayed in (None, "true"):
             answer = await alice.post(f"{alice.path}/{task['id']}/complete", headers={"Idempotency-Key": "key"})
@@ -104,7 +104,7 @@ async def test_a_toggle_that_is_sent_again_is_not_undone_and_each_task_has_keys_
             assert answer.headers.get("idempotency-replayed") == replayed
 
 
-async def test_a_restored_task_that_is_restored_again_is_not_missing_and_not_brought_back_twice(alice, refusal):
+async def test_a_repeated_restore_is_neither_404_nor_performed_twice(alice, refusal):
     task = await alice.make("Old")
     await alice.delete(f"{alice.path}/{task['id']}")
     path, headers = f"/api/me/trash/{task['id']}/restore", {"Idempotency-Key": "key"}
@@ -121,7 +121,7 @@ async def test_a_restored_task_that_is_restored_again_is_not_missing_and_not_bro
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "\u00e4".encode(), "a\tb"])
-async def test_what_cannot_be_a_key_is_refused(alice, refusal, key):
+async def test_an_invalid_key_is_refused(alice, refusal, key):
     refusal(await send(alice, key), 422, "validation_error", "Idempotency-Key")
     assert await titles(alice) == []
 
@@ -141,7 +141,7 @@ async def test_a_refused_request_leaves_its_key_unused(alice, connection, refusa
 
 
 @pytest.mark.parametrize(("age", "kept"), [("23 hours 59 minutes", ["Once"]), ("24 hours", ["Once", "Once"])])
-async def test_an_answer_is_kept_for_a_day(alice, connection, age, kept):
+async def test_an_answer_is_stored_for_a_day(alice, connection, age, kept):
     await send(alice)
     await connection.execute(AGE, age)
     latest = await send(alice)
@@ -150,7 +150,7 @@ async def test_an_answer_is_kept_for_a_day(alice, connection, age, kept):
 
 
 @pytest.mark.one_database(reason="locks")
-async def test_a_client_that_hangs_up_in_between_leaves_nothing_behind(alice, connection, eventually):
+async def test_a_client_that_disconnects_during_a_write_leaves_nothing_behind(alice, connection, eventually):
     await alice.make("Before")
     async with connection.transaction():
         await connection.execute("SELECT FROM users WHERE id = 'alice' FOR UPDATE")
@@ -161,7 +161,7 @@ async def test_a_client_that_hangs_up_in_between_leaves_nothing_behind(alice, co
     assert await titles(alice) == ["Once", "Before"]
 
 
-async def test_erasing_a_user_erases_the_keys_and_what_is_sent_again_is_done_anew(alice, connection):
+async def test_erasing_a_user_erases_the_keys_and_a_repeated_request_is_performed_again(alice, connection):
     for what in WRITES:
         await write(alice, what)
     assert (await erase(alice)).status_code == 204
@@ -193,7 +193,7 @@ async def test_of_a_keyed_write_and_an_erasure_the_first_in_line_is_done_first(
     assert ("idempotency-replayed" in (await send(alice)).headers) == bool(left)
 
 
-async def test_erasures_and_keyed_writes_at_once_all_succeed_and_leave_what_adds_up(alice, connection):
+async def test_concurrent_erasures_and_keyed_writes_succeed_and_keep_the_counts_exact(alice, connection):
     for _ in range(5):
         answers = await asyncio.gather(
             *(write(alice, what) for what in WRITES for _ in range(3)), *(erase(alice) for _ in range(5))
@@ -244,7 +244,7 @@ async def test_a_refusal_says_the_same_with_a_key_as_without_one(alice, refusal)
         assert (keyed.status_code, keyed.content) == (status, bare.content)
 
 
-async def test_an_operation_that_failed_names_the_first_request_also_when_it_is_answered_again(alice):
+async def test_a_replayed_failure_of_an_operation_names_the_first_request(alice):
     body = {"atomic": False, "operations": [{"op": "delete", "id": 999}, {"op": "delete"}]}
     first, again = [
         await alice.post(
@@ -256,7 +256,7 @@ async def test_an_operation_that_failed_names_the_first_request_also_when_it_is_
     assert (again.content, again.headers["x-request-id"]) == (first.content, "request-2")
 
 
-async def test_a_client_that_names_all_its_tries_alike_is_told_of_a_replay_too(alice):
+async def test_a_replay_is_marked_even_if_all_attempts_have_the_same_request_id(alice):
     first, again = [await send(alice, **{"X-Request-ID": "mine"}) for _ in range(2)]
     assert "idempotency-replayed" not in first.headers
     assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")

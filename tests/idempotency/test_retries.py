@@ -75,7 +75,7 @@ def kill(process) -> None:
     process.process.wait()
 
 
-async def test_what_the_database_works_on_when_the_process_dies_is_done_once(serve, writer, connection, eventually):
+async def test_a_write_that_runs_when_the_process_dies_is_performed_once(serve, writer, connection, eventually):
     """PostgreSQL finishes a statement whose client is gone, or notices and undoes it."""
     process = await serve()
     owner = (await writer.post("/api/me/tasks", json={"title": "Before"})).json()["user_id"]
@@ -114,7 +114,7 @@ async def losing(settings, unused_port) -> AsyncIterator[LosesAnswers]:
     await made.close()
 
 
-async def test_what_was_committed_when_the_process_died_is_answered_by_the_next_and_not_done_again(
+async def test_a_write_committed_before_the_process_died_is_replayed_by_the_next_process(
     serve, losing, writer, connection, eventually
 ):
     process = await serve(losing.url)

@@ -74,7 +74,7 @@ def test_an_error_brings_its_stack_in_the_same_line():
     assert "stack" not in as_json(record())
 
 
-def test_a_line_that_is_no_valid_unicode_is_written_all_the_same():
+def test_a_line_with_invalid_unicode_is_written_anyway():
     line = as_json(record("\ud800", error=raised(ValueError("\ud800")), route="ü"))
     assert line["message"] == "\ud800"
     assert line["route"] == "ü"
@@ -85,7 +85,7 @@ def test_a_field_of_any_kind_is_written_as_its_text():
     assert as_json(record(reason=ValueError("no"), limits={"a": complex(1, 2)}))["reason"] == "no"
 
 
-def test_people_read_time_level_message_and_the_fields_that_are_set():
+def test_the_text_format_shows_time_level_message_and_the_set_fields():
     time = datetime.now().astimezone().strftime("%H:")
     line = logs.TextFormatter().format(record("request", method="GET", user_id=None, status=404))
     assert line.startswith(time)
@@ -124,7 +124,7 @@ def test_the_text_format_puts_a_stack_in_a_field_below_the_line():
     assert lines[1:] == ["first", "  second"]
 
 
-def test_people_read_the_stack_below():
+def test_the_text_format_shows_the_stack_of_an_exception():
     lines = logs.TextFormatter().format(record(level=logging.WARNING, error=raised(ValueError("told")))).splitlines()
     assert lines[0].endswith(" warning request")
     assert lines[1] == "Traceback (most recent call last):"
@@ -220,7 +220,7 @@ def test_a_request_is_not_logged_below_the_configured_level(logging_as_it_was, c
     assert capsys.readouterr().out == ""
 
 
-def test_what_sanic_has_to_complain_of_is_told_in_our_form(logging_as_it_was, capsys):
+def test_warnings_of_sanic_are_logged_in_our_format(logging_as_it_was, capsys):
     logging.getLogger("sanic.error").addHandler(logging.StreamHandler(sys.stderr))
     logs.configure(Settings())
     logging.getLogger("sanic.error").error("broken")
@@ -239,7 +239,7 @@ class Broken:
         pass
 
 
-async def test_a_broken_stdout_costs_lines_and_nothing_else(logging_as_it_was, monkeypatch, capsys):
+async def test_a_broken_stdout_loses_log_lines_and_nothing_else(logging_as_it_was, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", Broken())
     logs.configure(Settings())
     monkeypatch.setattr(logs, "FLUSH_AFTER", 0)

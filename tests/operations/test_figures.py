@@ -55,7 +55,7 @@ def test_a_request_is_counted_by_method_route_and_status_and_its_duration_by_buc
     assert found["doable_info", ("version", "1.2.3")] == 1
 
 
-def test_no_word_of_a_client_becomes_a_label():
+def test_no_text_of_a_client_becomes_a_label():
     figures = Figures()
     for number in range(1000):
         figures.request_ended(f"WORD{number}", None, 404, 0.1)
@@ -83,7 +83,7 @@ def test_counting_a_request_costs_less_than_five_microseconds():
     assert best < 5e-6
 
 
-def test_what_workers_count_is_added_up_and_their_gauges_too():
+def test_counters_and_gauges_of_workers_are_added_up():
     board = Board(2)
     board.seat().publish(busy(3), {"doable_database_pool_size": 5, "doable_key_set_age_seconds": 7})
     board.seat().publish(busy(4), {"doable_database_pool_size": 5, "doable_key_set_age_seconds": 9})
@@ -95,7 +95,7 @@ def test_what_workers_count_is_added_up_and_their_gauges_too():
     assert found["process_resident_memory_bytes",] > 1_000_000
 
 
-def test_what_a_worker_counted_stays_when_it_has_ended():
+def test_the_counts_of_a_worker_remain_after_its_end():
     board = Board(1)
     for _ in range(100):
         seat = board.seat()
@@ -126,7 +126,7 @@ def test_a_worker_that_ends_while_it_is_read_is_not_counted_twice(monkeypatch):
     assert counted(total([*serving, ended])) == 2
 
 
-def test_another_process_sees_what_is_published_and_a_writer_that_dies_half_way_leaves_what_was():
+def test_other_processes_see_published_figures_and_a_half_finished_write_changes_none():
     board = Board(1)
     seat = board.seat()
     child = os.fork()
@@ -144,7 +144,7 @@ def test_another_process_sees_what_is_published_and_a_writer_that_dies_half_way_
     assert (counted(found), found.process) == (5, child)
 
 
-def test_figures_that_do_not_fit_are_counted_said_once_and_leave_what_was(caplog):
+def test_figures_that_do_not_fit_are_counted_and_logged_once_and_change_nothing(caplog):
     board = Board(1)
     seat = board.seat()
     seat.publish(busy(5), {})

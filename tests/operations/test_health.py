@@ -23,7 +23,7 @@ async def forgotten(app, server, eventually):
     app.ctx.readiness.forget()
 
 
-async def test_live_needs_no_token_and_asks_nobody(http, statements):
+async def test_live_needs_no_token_and_no_other_service(http, statements):
     with statements() as seen:
         response = await http.get("/health/live")
     assert response.status_code == 200
@@ -55,11 +55,11 @@ async def test_head_answers_as_get_without_a_body(http, path):
     assert head.headers["content-type"] == "application/json"
 
 
-async def test_a_token_that_is_not_in_order_does_not_matter(http):
+async def test_health_routes_ignore_an_invalid_token(http):
     assert (await http.get("/health/ready", headers={"Authorization": "Bearer nonsense"})).status_code == 200
 
 
-async def test_however_often_it_is_asked_the_database_is_asked_once(app, http, statements):
+async def test_many_readiness_requests_cause_one_database_query(app, http, statements):
     with statements() as seen:
         for _ in range(5):
             await http.get("/health/ready")
@@ -74,7 +74,7 @@ async def test_however_often_it_is_asked_the_database_is_asked_once(app, http, s
     assert seen == []
 
 
-async def test_without_a_database_it_says_which_part_failed_and_nothing_more(http, monkeypatch, settings):
+async def test_readiness_without_a_database_names_only_the_failed_part(http, monkeypatch, settings):
     async def applied(_pool):
         raise UnavailableError("connection") from OSError("connect to db.internal:5432 as admin:hunter2 failed")
 
@@ -95,7 +95,7 @@ async def test_without_a_database_it_says_which_part_failed_and_nothing_more(htt
 
 
 @pytest.mark.parametrize("version", [None, "0_19990101000000_before.py"])
-async def test_behind_the_newest_migration_it_is_not_ready(http, monkeypatch, version):
+async def test_a_service_with_pending_migrations_is_not_ready(http, monkeypatch, version):
     async def applied(_pool):
         return version
 
@@ -130,7 +130,7 @@ async def test_a_database_without_any_migration_is_not_ready(pool, app, http, mo
     assert (response.status_code, response.json()["migrations"]["status"]) == (503, "behind")
 
 
-async def test_without_the_issuers_keys_it_is_not_ready(app, http, monkeypatch):
+async def test_a_service_without_the_issuers_keys_is_not_ready(app, http, monkeypatch):
     class Nothing:
         count = 0
 
@@ -141,14 +141,14 @@ async def test_without_the_issuers_keys_it_is_not_ready(app, http, monkeypatch):
     assert response.json()["database"] == {"status": "ok"}
 
 
-async def test_without_a_key_set_nothing_is_said_of_keys(app, http, monkeypatch):
+async def test_readiness_without_a_key_set_does_not_mention_keys(app, http, monkeypatch):
     monkeypatch.setattr(app.ctx.readiness, "_keys", None)
     response = await http.get("/health/ready")
     assert response.status_code == 200
     assert "keys" not in response.json()
 
 
-async def test_about_to_stop_it_is_not_ready_and_asks_nobody(app, http, statements, monkeypatch):
+async def test_a_stopping_service_is_not_ready_and_queries_no_other_service(app, http, statements, monkeypatch):
     monkeypatch.setattr(app.ctx.live, "draining", True)
     with statements() as seen:
         response = await http.get("/health")

@@ -33,7 +33,7 @@ def with_token(app, monkeypatch):
     ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Port", "CF-Connecting-IP", "True-Client-IP"],
 )
 @pytest.mark.parametrize("sent", ["203.0.113.7", "127.0.0.1", ""])
-async def test_who_comes_through_a_proxy_finds_no_such_route(http, refusal, header, sent):
+async def test_a_request_for_metrics_through_a_proxy_is_404(http, refusal, header, sent):
     unknown = await http.get("/nothing", headers={header: sent})
     response = await http.get("/metrics", headers={header: sent})
     body = refusal(response, 404, "not_found")
@@ -41,16 +41,16 @@ async def test_who_comes_through_a_proxy_finds_no_such_route(http, refusal, head
 
 
 @pytest.mark.parametrize("host", ["api.example.com", "localhost.example.com", "127.0.0.1.nip.example", "10.0.0.1", ""])
-async def test_a_request_that_names_another_host_finds_no_such_route(http, refusal, host):
+async def test_a_request_for_metrics_that_names_another_host_is_404(http, refusal, host):
     refusal(await http.get("/metrics", headers={"Host": host}), 404, "not_found")
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.8.8.8", "[::1]:8000"])
-async def test_this_machine_has_several_names(http, host):
+async def test_metrics_accept_every_local_host_name(http, host):
     assert (await http.get("/metrics", headers={"Host": host})).status_code == 200
 
 
-async def test_a_proxy_on_this_machine_that_speaks_http_1_0_as_nginx_does_finds_no_such_route(server):
+async def test_a_request_for_metrics_from_a_local_proxy_with_http_1_0_is_404(server):
     place = urlsplit(server)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     writer.write(f"GET /metrics HTTP/1.0\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode())
@@ -60,7 +60,7 @@ async def test_a_proxy_on_this_machine_that_speaks_http_1_0_as_nginx_does_finds_
     assert answer.startswith(b"HTTP/1.1 404 ")
 
 
-async def test_the_machine_itself_may_read_them(http):
+async def test_a_local_client_may_read_the_metrics(http):
     response = await http.get("/metrics")
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -71,36 +71,36 @@ async def test_the_machine_itself_may_read_them(http):
 
 
 @pytest.mark.parametrize("address", ["203.0.113.7", "::ffff:203.0.113.7", "2001:db8::1", "not an address", ""])
-async def test_no_other_machine_may(http, refusal, monkeypatch, app, address):
+async def test_no_other_machine_may_read_the_metrics(http, refusal, monkeypatch, app, address):
     monkeypatch.setattr("service.web.request.ApiRequest.ip", address)
     refusal(await http.get("/metrics"), 404, "not_found")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
-async def test_this_machine_has_several_addresses(http, monkeypatch, address):
+async def test_metrics_accept_every_loopback_address(http, monkeypatch, address):
     monkeypatch.setattr("service.web.request.ApiRequest.ip", address)
     assert (await http.get("/metrics")).status_code == 200
 
 
-async def test_who_sends_the_token_may_from_everywhere(http, with_token, monkeypatch):
+async def test_a_client_with_the_token_may_read_the_metrics_from_everywhere(http, with_token, monkeypatch):
     monkeypatch.setattr("service.web.request.ApiRequest.ip", "203.0.113.7")
     headers = {"Authorization": f"bearer {TOKEN}", "X-Forwarded-For": "203.0.113.7", "Host": "api.example.com"}
     assert (await http.get("/metrics", headers=headers)).status_code == 200
 
 
 @pytest.mark.parametrize("sent", [TOKEN[:-1], TOKEN + "x", "-", "Ünïcode"])
-async def test_who_sends_another_finds_no_such_route(http, refusal, with_token, sent):
+async def test_a_request_for_metrics_with_another_token_is_404(http, refusal, with_token, sent):
     headers = {"Authorization": f"Bearer {sent}".encode(), "X-Forwarded-For": "203.0.113.7"}
     refusal(await http.get("/metrics", headers=headers), 404, "not_found")
 
 
-async def test_where_no_token_is_set_none_is_accepted(http, refusal):
+async def test_no_token_is_accepted_if_none_is_configured(http, refusal):
     for sent in ("", "Bearer", "Bearer -", "Bearer x"):
         headers = {"Authorization": sent, "X-Forwarded-For": "203.0.113.7"}
         refusal(await http.get("/metrics", headers=headers), 404, "not_found")
 
 
-async def test_requests_are_counted_by_template_and_no_id_is_told(alice, http):
+async def test_requests_are_counted_by_template_and_without_ids(alice, http):
     route = {"route": "/api/{user_id}/tasks/{task_id}", "method": "GET", "status": "404"}
     before = (await http.get("/metrics")).text
     assert (await alice.get(f"{alice.path}/987654321")).status_code == 404
@@ -113,7 +113,7 @@ async def test_requests_are_counted_by_template_and_no_id_is_told(alice, http):
     assert "987654321" not in after
 
 
-async def test_what_a_client_makes_up_is_no_label(http, server):
+async def test_invented_paths_and_methods_become_no_label(http, server):
     await http.get("/made-up-path")
     async with httpx.AsyncClient(base_url=server, verify=False) as client:
         await client.request("MADEUP", "/health/live")
@@ -123,7 +123,7 @@ async def test_what_a_client_makes_up_is_no_label(http, server):
     assert "MADEUP" not in written
 
 
-async def test_the_pool_the_caches_and_the_keys_are_told(alice, http, app, eventually):
+async def test_pool_caches_and_keys_have_metrics(alice, http, app, eventually):
     await eventually(lambda: app.ctx.published_keys.count)
     before = (await http.get("/metrics")).text
     await alice.make()

@@ -67,7 +67,7 @@ async def test_the_purge_removes_what_is_older_than_the_retention_and_nothing_el
     assert [dict(user) for user in await connection.fetch("SELECT * FROM users ORDER BY id")] == before
 
 
-async def test_what_a_day_old_answer_was_is_forgotten_and_nothing_else(pool, settings, trash, connection, statements):
+async def test_only_stored_answers_older_than_a_day_are_forgotten(pool, settings, trash, connection, statements):
     for user_id, hours in (("alice", 23), ("alice", 25), ("bob", 25), ("bob", 26)):
         await connection.execute(ANSWER, user_id, hours)
     await connection.execute(COUNT)
@@ -86,7 +86,7 @@ async def test_the_retention_is_a_setting(pool, settings, trash, connection):
     assert await left(connection) == [("alice", None), ("bob", None)]
 
 
-async def test_more_than_a_batch_goes_in_several_transactions(pool, settings, trash, connection):
+async def test_the_purge_of_more_than_a_batch_takes_several_transactions(pool, settings, trash, connection):
     await connection.execute(FILL, "alice", 40, purge.BATCH + 5)
     await connection.execute(COUNT)
     assert await purge.empty_trash(pool, settings) == purge.BATCH + 11
@@ -138,7 +138,7 @@ async def test_a_purge_that_is_stopped_in_the_middle_leaves_no_connection_behind
     assert {answer.status_code for answer in answers} == {200}
 
 
-async def test_the_daily_purge_outlives_a_database_that_is_away(settings, server, caplog, monkeypatch, eventually):
+async def test_the_daily_purge_survives_a_database_outage(settings, server, caplog, monkeypatch, eventually):
     monkeypatch.setattr(purge, "DAY", 0.01)
     away = replace(settings, database_url="postgres://ada@127.0.0.1:1/tasks")
     client = FairClient(connection_name="away", **credentials(away, away.database_url))

@@ -213,7 +213,7 @@ async def test_no_token_body_query_or_user_is_ever_sent(start, collector, user, 
         assert hidden.rsplit(".", 1)[-1].encode() not in exported, hidden
 
 
-async def test_the_user_is_told_only_where_a_setting_says_so(start, collector, user, user_id):
+async def test_a_span_names_the_user_only_if_a_setting_allows_it(start, collector, user, user_id):
     process = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, TRACE_USER_IDS="1")
     await user.get("/api/me/tasks")
     await user.get("/api/me/tasks", headers={"Authorization": ""})
@@ -221,7 +221,7 @@ async def test_the_user_is_told_only_where_a_setting_says_so(start, collector, u
     assert [attributes(request).get("enduser.id") for request in collector.requests] == [user_id, None]
 
 
-async def test_a_failure_of_ours_is_marked_by_its_kind_and_a_clients_mistake_is_none(start, collector, user, relay):
+async def test_a_server_error_marks_its_span_and_a_client_error_does_not(start, collector, user, relay):
     process = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, DATABASE_URL=relay.url)
     assert (await user.get("/api/me/tasks")).status_code == 503
     assert (await user.get("/api/me/tasks/0")).status_code == 404
@@ -244,7 +244,7 @@ async def test_probes_and_scrapes_are_not_traced(start, collector, user):
     assert collector.statements == []
 
 
-async def test_a_request_whose_client_hangs_up_is_told_of_and_how_long_another_waited_for_its_connection(
+async def test_spans_record_a_disconnected_client_and_the_wait_for_a_connection(
     start, collector, user, connection, eventually
 ):
     process = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, DB_CONNECTIONS="2")  # a pool of one
@@ -279,7 +279,7 @@ async def waits(connection: asyncpg.Connection) -> bool:
     return bool(await connection.fetchval(WAITING))
 
 
-async def test_headers_that_cannot_be_written_cost_no_span(start, collector, free_port):
+async def test_headers_that_cannot_be_written_lose_no_span(start, collector, free_port):
     process = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address)
     reader, writer = await asyncio.open_connection("127.0.0.1", free_port)
     odd = (
@@ -298,7 +298,7 @@ async def test_headers_that_cannot_be_written_cost_no_span(start, collector, fre
     assert len(attributes(collector.requests[1])["user_agent.original"]) == 256
 
 
-async def test_the_sdks_own_variables_are_obeyed(start, collector, user):
+async def test_the_variables_of_the_opentelemetry_sdk_apply(start, collector, user):
     process = await start(
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{collector.address}/custom", OTEL_SERVICE_NAME="tasks-of-ours",
         OTEL_EXPORTER_OTLP_HEADERS="x-key=of-the-vendor", OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
@@ -331,7 +331,7 @@ async def test_each_worker_sends_its_own_spans(start, collector, free_port, even
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs"])
-async def test_a_collector_that_is_away_holds_nothing_up_and_costs_one_line_a_minute(start, user, hangs):
+async def test_an_unreachable_collector_delays_nothing_and_logs_one_line_a_minute(start, user, hangs):
     with socket.create_server(("127.0.0.1", 0)) as held:  # connections to it are made, and nobody answers
         port = held.getsockname()[1]
         if not hangs:
@@ -393,7 +393,7 @@ def composed(launch, settings) -> Callable:
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318", "OTEL_SDK_DISABLED": "true"},
     ],
 )
-async def test_where_tracing_is_off_nothing_of_opentelemetry_is_even_loaded(composed, variables):
+async def test_opentelemetry_is_not_imported_if_tracing_is_off(composed, variables):
     assert await composed(**variables) == "[]"
 
 
@@ -407,7 +407,7 @@ async def test_where_tracing_is_off_nothing_of_opentelemetry_is_even_loaded(comp
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"}, "OTEL_EXPORTER_OTLP_ENDPOINT must be an http"),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_traced_with_is_refused_with_a_sentence(composed, variables, sentence):
+async def test_an_invalid_tracing_setting_is_refused_with_a_sentence(composed, variables, sentence):
     assert re.search(sentence, await composed(**variables))
 
 

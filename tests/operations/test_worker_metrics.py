@@ -47,7 +47,7 @@ async def counted(address: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-async def test_any_worker_tells_of_all_and_of_those_that_died(service, eventually):
+async def test_every_worker_reports_the_metrics_of_all_workers_and_of_dead_ones(service, eventually):
     process, address = await service(2)
     for _ in range(40):
         assert await status(address, "/health/live") == 200
@@ -73,7 +73,7 @@ async def all_see(address: str, expected: int) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_while_it_drains_requests_are_taken_and_readiness_fails(service, workers):
+async def test_during_a_drain_requests_are_served_and_readiness_fails(service, workers):
     process, address = await service(workers, DRAIN_DELAY="1")
     process.signal(signal.SIGTERM)
     await asyncio.sleep(0.3)

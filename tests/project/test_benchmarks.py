@@ -42,7 +42,7 @@ def found() -> Results:
     )  # fmt: skip
 
 
-def test_what_wrk_said_becomes_a_rate_and_percentiles():
+def test_the_output_of_wrk_becomes_a_rate_and_percentiles():
     assert load.parse(wrote()) == (Sample(3000.0, 4.5, 9.0, 12.25), 6000)
 
 
@@ -62,7 +62,7 @@ def test_a_request_is_complete_bytes_without_the_nul_that_parts_them():
     assert b"\0" not in content
 
 
-def test_ratios_are_of_medians_and_missing_where_a_server_is(found):
+def test_ratios_compare_medians_and_are_missing_without_a_server(found):
     assert found.ratio("toggle", "doable", "floor") == 0.5
     assert found.ratio("toggle", "doable", "fastify") is None
     assert found.spread("toggle", "doable") == 0.1

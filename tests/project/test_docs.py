@@ -93,7 +93,7 @@ def headings(text: str) -> Iterator[str]:
         yield re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
 
 
-def test_every_setting_stands_in_the_reference_with_its_default_values_and_meaning():
+def test_every_setting_is_in_the_reference_with_its_default_values_and_meaning():
     lines = (REFERENCE / "settings.md").read_text().splitlines()
     assert [row for row in map(setting_row, SETTINGS) if row not in lines] == []
 
@@ -103,7 +103,7 @@ def test_the_reference_names_no_setting_that_does_not_exist():
     assert sorted(named) == sorted(setting.name.upper() for setting in SETTINGS)
 
 
-def test_every_setting_stands_once_in_the_example_environment():
+def test_every_setting_is_once_in_the_example_environment():
     lines = (ROOT / ".env.example").read_text().splitlines()
     for setting in SETTINGS:
         stands = [line for line in lines if re.match(rf"#? ?{setting.name.upper()}=", line)]
@@ -146,17 +146,17 @@ def test_a_command_has_a_section_that_names_its_options(name):
     assert options <= set(re.findall(r"`(--[a-z-]+)`", section[1]))
 
 
-def test_every_field_of_a_task_stands_in_the_reference():
+def test_every_field_of_a_task_is_in_the_reference():
     assert rows("tasks.md", "`([a-z_]+)`") == [field.encode_name for field in fields(schemas.Task)]
 
 
-def test_every_parameter_of_a_list_stands_in_the_reference():
+def test_every_parameter_of_a_list_is_in_the_reference():
     first_table = (REFERENCE / "listing.md").read_text().partition("\n## ")[0]
     named = re.findall(r"^\| `([a-z_]+)` \|", first_table, re.MULTILINE)
     assert named == [field.encode_name for field in fields(ListParameters)]
 
 
-async def test_every_column_and_index_stands_in_the_data_model(connection):
+async def test_every_column_and_index_is_in_the_data_model(connection):
     page = (REFERENCE / "data-model.md").read_text()
     for table in ("users", "tasks", "idempotency_keys"):
         columns = await connection.fetch("SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass "
@@ -244,7 +244,7 @@ def test_the_architecture_names_every_module_of_the_layers():
     } == modules
 
 
-def test_relative_links_lead_somewhere():
+def test_relative_links_have_a_target():
     for page in PAGES:
         for link in LINK.findall(FENCE.sub("", page.read_text())):
             if re.match(r"[a-z]+:", link):

@@ -38,7 +38,7 @@ def test_every_test_that_is_named_exists():
         assert name in names_in(path), f"{path}::{name}"
 
 
-def test_every_mention_of_a_test_is_one_that_is_looked_at():
+def test_every_mention_of_a_test_is_checked():
     assert len(MENTIONED.findall(PAGE.read_text())) == len(NAMED.findall(PAGE.read_text())) > 0
 
 
@@ -46,7 +46,7 @@ def test_every_line_of_the_lists_has_a_row_in_their_order():
     assert [row[0] for row in ROWS if re.fullmatch(r"API\d+|3\.\d+", row[0])] == OWASP + RFC_8725
 
 
-def test_every_row_names_a_test_or_says_plainly_that_nothing_is_covered():
+def test_every_row_names_a_test_or_says_that_nothing_is_covered():
     for row in ROWS:
         does, tests = row[-2:]
         assert NAMED.search(tests) or does.startswith("Not covered."), row[0]

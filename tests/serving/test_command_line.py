@@ -77,7 +77,7 @@ def environment(monkeypatch, tmp_path) -> Callable[..., None]:
         ({"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": SECRET, "PORT": "http"}, "PORT must be a whole number"),
     ],
 )
-def test_it_does_not_run_with_settings_that_it_cannot_run_with(environment, capsys, variables, sentence):
+def test_the_service_does_not_start_with_unusable_settings(environment, capsys, variables, sentence):
     environment(**variables)
     assert main(["run"]) == 1
     written = capsys.readouterr()
@@ -88,7 +88,7 @@ def test_it_does_not_run_with_settings_that_it_cannot_run_with(environment, caps
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_says_what_it_is_for(capsys, command):
+def test_each_command_has_a_help_text(capsys, command):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
@@ -109,7 +109,7 @@ sys.meta_path.insert(0, Interrupting())
 
 @pytest.mark.parametrize("name", ["service.auth", "sanic", "asyncpg", "service.serving"])
 @pytest.mark.parametrize("program", [DOABLE, [sys.executable, "-c", "import service.__main__ as m; m.main()"]])
-def test_ctrl_c_while_modules_are_imported_ends_it_quietly(tmp_path, program, name):
+def test_ctrl_c_during_the_imports_ends_the_command_without_a_traceback(tmp_path, program, name):
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTING.format(name=name))
     ended = subprocess.run(
         [*program, "--version"], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)},
@@ -118,7 +118,7 @@ def test_ctrl_c_while_modules_are_imported_ends_it_quietly(tmp_path, program, na
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
-def test_it_says_what_commands_there_are_and_its_version(capsys):
+def test_the_command_line_lists_its_commands_and_its_version(capsys):
     for argument in ("--help", "--version"):
         with pytest.raises(SystemExit) as ended:
             main([argument])
@@ -132,14 +132,14 @@ def test_it_says_what_commands_there_are_and_its_version(capsys):
     "arguments",
     [[], ["serve"], ["token"], ["run", "--port", "1"], ["token", "--user", "a", "--seconds", "x"]],
 )
-def test_what_it_does_not_know_is_refused_with_its_usage(capsys, arguments):
+def test_an_unknown_command_or_option_is_refused_with_the_usage(capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("usage: doable")
 
 
-async def test_a_token_that_it_signs_is_one_that_the_service_accepts(environment, capsys, http, settings):
+async def test_the_service_accepts_a_token_of_the_token_command(environment, capsys, http, settings):
     environment(BETTER_AUTH_SECRET=settings.better_auth_secret)
     assert main(["token", "--user", "auth0|1", "--email", "ada@example.com", "--name", "Ada", "--seconds", "60"]) == 0
     token = capsys.readouterr().out.strip()
@@ -150,7 +150,7 @@ async def test_a_token_that_it_signs_is_one_that_the_service_accepts(environment
 
 
 @pytest.mark.parametrize("variables", [{}, {"BETTER_AUTH_SECRET": " "}, {"BETTER_AUTH_SECRET": "short"}])
-def test_without_a_secret_it_signs_nothing(environment, capsys, variables):
+def test_the_token_command_needs_a_secret(environment, capsys, variables):
     environment(**variables)
     assert main(["token", "--user", "ada"]) == 1
     written = capsys.readouterr()
@@ -172,7 +172,7 @@ async def test_a_port_in_use_is_named_with_what_to_do(launch, settings):
             assert process.stdout == ""
 
 
-async def test_migrating_says_what_was_done_and_checking_whether_it_has_to_be(launch, make_database):
+async def test_migrate_prints_the_applied_migrations_and_check_the_pending_ones(launch, make_database):
     url = await make_database("checked")
     variables = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET, "CORS_ORIGINS": "https://app.example.com"}
 
@@ -201,7 +201,7 @@ async def test_migrating_says_what_was_done_and_checking_whether_it_has_to_be(la
         assert url not in process.stdout
 
 
-async def test_checking_tells_how_many_keys_there_are_or_why_none(launch, settings, make_issuer):
+async def test_check_reports_the_number_of_keys_or_the_reason_for_none(launch, settings, make_issuer):
     issuer = make_issuer()
     issuer.add("only", "EdDSA")
     await issuer.start()
@@ -226,7 +226,7 @@ async def test_checking_tells_how_many_keys_there_are_or_why_none(launch, settin
         assert process.stderr.endswith(said)
 
 
-async def test_a_database_that_is_away_is_said_in_one_sentence(launch, free_port):
+async def test_an_unreachable_database_is_reported_in_one_sentence(launch, free_port):
     variables = {"DATABASE_URL": SOMEWHERE, "BETTER_AUTH_SECRET": SECRET, "PORT": str(free_port)}
     commands = (["check"], ["migrate"], ["run", "--development"])
     for process in [launch([*DOABLE, *command], **variables) for command in commands]:
@@ -265,7 +265,7 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("fault", SENTENCES)
-async def test_each_command_says_what_is_wrong_with_the_database_in_its_own_words(launch, faulty_urls, fault):
+async def test_each_command_reports_a_database_error_with_its_own_text(launch, faulty_urls, fault):
     url, words = faulty_urls[fault]
     for process in [
         launch([*DOABLE, command], DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET) for command in ("check", "migrate")
@@ -309,7 +309,7 @@ async def test_the_service_says_when_the_database_can_be_reached_again(launch, m
     assert process.stdout.count("database not reachable") == process.stdout.count("database reachable again") == 1
 
 
-async def test_checking_tries_everything_and_reports_all_that_is_wrong(launch, make_database, unused_port):
+async def test_check_tries_everything_and_reports_all_problems(launch, make_database, unused_port):
     url = await make_database("unmigrated")
     address = f"http://127.0.0.1:{unused_port()}"
     checked = launch(
@@ -330,7 +330,7 @@ async def test_checking_tries_everything_and_reports_all_that_is_wrong(launch, m
     assert "pass-word" not in checked.stdout + checked.stderr
 
 
-def test_all_that_it_cannot_run_with_is_said_at_once(environment, capsys):
+def test_all_unusable_settings_are_reported_at_once(environment, capsys):
     environment(DATABASE_URL="mysql://ada:pass-word@host/x", PORT="http", LOG_LEVEL="loud")
     assert main(["run"]) == 1
     said = capsys.readouterr().err.splitlines()
@@ -349,7 +349,7 @@ def test_a_misspelled_setting_is_named_beside_the_one_that_is_missing(environmen
     assert "pass-word" not in "".join(said)
 
 
-async def test_a_variable_that_looks_like_a_setting_is_warned_about_and_not_refused(launch, settings, free_port):
+async def test_a_variable_that_resembles_a_setting_is_logged_and_not_refused(launch, settings, free_port):
     variables = {"DATABASE_URL": settings.database_url, "BETTER_AUTH_SECRET": SECRET, "PORT": str(free_port)}
     process = launch([*DOABLE, "run"], CORS_ORIGIN="x", DB_HOST="pass-word", **variables)
     await process.says("listening")
@@ -384,7 +384,7 @@ async def test_a_database_in_another_encoding_than_utf8_is_refused(
     assert f"encoding is {encoding}" in ready.json()["database"]["detail"]
 
 
-async def test_a_terminal_of_another_encoding_is_no_reason_to_fail(launch):
+async def test_a_terminal_with_another_encoding_causes_no_failure(launch):
     process = launch([*DOABLE, "check"], PYTHONIOENCODING="ascii", HOST="ü", BETTER_AUTH_SECRET=SECRET)
     assert await process.exit_code() == 1
     assert re.search(r"^HOST +\\xfc$", process.stdout, re.MULTILINE)
@@ -476,7 +476,7 @@ async def test_make_run_names_a_misspelled_setting(visit):
     assert guest.process.stderr == "doable: BETTER_AUTH_ULR is not a setting of Doable; did you mean BETTER_AUTH_URL?\n"
 
 
-async def test_make_run_needs_nothing_and_the_data_outlives_it(visit, folder, launch):
+async def test_make_run_needs_no_settings_and_keeps_its_data(visit, folder, launch):
     guest = await visit()
     documentation, created, listed, summary = await guest.paste()
     assert (documentation.status_code, documentation.headers["content-type"][:9]) == (200, "text/html")
@@ -505,7 +505,7 @@ async def test_make_run_needs_nothing_and_the_data_outlives_it(visit, folder, la
 
 
 @pytest.mark.parametrize("own", [{}, {"BETTER_AUTH_SECRET": SECRET}], ids=["with", "without a playground"])
-async def test_make_run_shows_a_page_that_leads_on_and_lets_the_pages_of_better_auth_call(visit, settings, own):
+async def test_make_run_serves_a_landing_page_and_allows_the_origin_of_better_auth(visit, settings, own):
     guest = await visit(DATABASE_URL=settings.database_url, BETTER_AUTH_URL="http://LocalHost:4010/api/auth", **own)
     async with httpx.AsyncClient(base_url=guest.address, verify=False) as client:
         page = await client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
@@ -545,7 +545,7 @@ async def test_make_run_shows_a_page_that_leads_on_and_lets_the_pages_of_better_
     assert await guest.leave() == 0
 
 
-async def test_make_run_lets_only_the_origins_call_that_are_set(visit, settings):
+async def test_make_run_allows_only_the_origins_that_are_set(visit, settings):
     guest = await visit(
         DATABASE_URL=settings.database_url, BETTER_AUTH_URL="http://localhost:4010", CORS_ORIGINS="app://mine"
     )
@@ -576,7 +576,7 @@ async def test_make_run_says_why_there_is_no_playground(visit, settings, environ
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the tests are run by an ordinary user already")
-async def test_make_run_needs_no_rights_either(visit, folder):
+async def test_make_run_needs_no_root_privileges(visit, folder):
     shutil.chown(folder, ORDINARY)
     options = {"PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}", "HOME": str(folder)}
     interpreter = interpreter_for(ORDINARY, options)

@@ -58,7 +58,7 @@ def converse(port: int, head: str, pieces: int, *, chunked: bool = False) -> tup
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 20971520", "Transfer-Encoding: chunked"])
-async def test_a_refusal_of_20_mib_arrives_though_the_client_sends_all_of_it_first(port, framing):
+async def test_the_refusal_of_a_20_mib_body_arrives_although_the_client_sends_all_of_it_first(port, framing):
     for path, bearing, status in (
         ("/api/me/import", "nonsense", 401),
         ("/api/bob/import", token("alice"), 403),
@@ -76,7 +76,7 @@ async def test_a_refusal_of_20_mib_arrives_though_the_client_sends_all_of_it_fir
         assert received.count(b"HTTP/1.1 ") == 1
 
 
-async def test_a_user_beyond_the_rate_reads_the_429_to_a_large_import(serve):
+async def test_a_user_over_the_rate_limit_can_read_the_429_to_a_large_import(serve):
     port = await serve(RATE_LIMIT="2/minute")
     head = "POST /api/me/import HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 20971520\r\n"
     head += f"Authorization: Bearer {token('alice')}\r\n\r\n"
@@ -84,7 +84,7 @@ async def test_a_user_beyond_the_rate_reads_the_429_to_a_large_import(serve):
     assert statuses == [b"415", b"415", b"429"]
 
 
-async def test_a_head_that_is_no_http_is_refused_though_a_body_follows(port):
+async def test_a_malformed_head_is_refused_although_a_body_follows(port):
     received, taken = await asyncio.to_thread(converse, port, "POST / HTTP/1.1\r\nHost: a b\r\n\r\n", 20)
     assert taken
     assert received.startswith(b"HTTP/1.1 400 ")
@@ -98,21 +98,21 @@ async def test_an_import_over_the_limit_is_413_before_any_of_it_is_read(port):
     assert received.startswith(b"HTTP/1.1 413 ")
 
 
-async def test_what_is_dropped_is_bounded(port):
+async def test_the_dropped_part_of_a_refused_body_is_limited(port):
     head = "POST /api/me/import HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"
     received, taken = await asyncio.to_thread(converse, port, head, 200)
     assert not taken
     assert received[:13] in {b"HTTP/1.1 401 ", b""}
 
 
-async def test_who_expects_to_go_on_gets_the_refusal_alone_and_need_not_send_the_body(port):
+async def test_a_client_that_expects_100_continue_gets_only_the_refusal(port):
     head = "POST /api/me/import HTTP/1.1\r\nHost: x\r\nContent-Length: 20971520\r\nExpect: 100-continue\r\n\r\n"
     received, _ = await asyncio.to_thread(converse, port, head, 0)
     assert received.startswith(b"HTTP/1.1 401 ")
     assert b"100 Continue" not in received
 
 
-async def test_a_short_body_that_nobody_reads_leaves_the_connection_open(port):
+async def test_an_unread_short_body_leaves_the_connection_open(port):
     head = "POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello" * 2
     head += "GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     received, _ = await asyncio.to_thread(converse, port, head, 0)

@@ -58,7 +58,7 @@ async def test_the_rehearsal_of_the_guide_serves(launch, make_database, unused_p
     await eventually(lambda: is_ready(port))
 
 
-def test_the_manifest_names_settings_and_a_python_that_the_project_takes():
+def test_the_manifest_names_settings_and_a_python_version_that_the_project_supports():
     assert set(MANIFEST["env"]) <= {field.name.upper() for field in dataclasses.fields(Settings)}
     example = {name: var["value"] for name, var in MANIFEST["env"].items() if "value" in var}
     Settings.from_environ(example)

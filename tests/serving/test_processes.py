@@ -159,7 +159,7 @@ async def test_the_release_line_migrates_what_the_web_line_then_serves(launch, s
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("signals", [1, 2])
-async def test_a_stop_lets_requests_in_flight_be_answered_first(start, user, lock, workers, signals):
+async def test_a_stop_waits_for_the_responses_of_requests_in_flight(start, user, lock, workers, signals):
     # Half of a worker's pool is a user's share: enough for all three requests if one worker gets them.
     process = await start(workers, DB_CONNECTIONS="40")
     tasks = [(await user.post("/api/me/tasks", json={"title": "In flight"})).json() for _ in range(3)]
@@ -187,7 +187,7 @@ async def test_a_stop_lets_requests_in_flight_be_answered_first(start, user, loc
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("moment", [0, 0.05])
-async def test_a_stop_at_any_moment_of_the_start_is_heard(start, workers, moment):
+async def test_a_stop_signal_at_any_time_during_startup_is_handled(start, workers, moment):
     process = await start(workers, command=PROCFILE["web"].split())
     await process.says("listening")
     await asyncio.sleep(moment)  # not to wait for anything: to stop it there
@@ -219,7 +219,7 @@ async def test_a_killed_worker_is_replaced_while_the_other_serves(start, eventua
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_workers_that_cannot_start_are_given_up_and_the_platform_is_told(start, workers):
+async def test_workers_that_cannot_start_end_the_service_with_an_error(start, workers):
     process = await start(workers, command=[sys.executable, "-c", FAILING])
     assert await process.exit_code() == 1
     written = process.stdout + process.stderr
@@ -227,7 +227,7 @@ async def test_workers_that_cannot_start_are_given_up_and_the_platform_is_told(s
     assert written.count("this worker cannot start") <= 3 * supervisor.MAXIMUM_FAILED_STARTS
 
 
-async def test_each_request_is_one_line_that_names_what_and_who_and_holds_no_secret(
+async def test_each_request_is_one_log_line_with_route_and_user_and_without_secrets(
     start, user, free_port, settings, sign
 ):
     process = await start()
@@ -261,7 +261,7 @@ async def test_each_request_is_one_line_that_names_what_and_who_and_holds_no_sec
         assert secret.rsplit(".", 1)[-1] not in process.stdout
 
 
-async def test_it_starts_while_the_database_is_away_and_serves_when_it_comes(start, relay, user, eventually):
+async def test_the_service_starts_without_the_database_and_serves_once_it_is_available(start, relay, user, eventually):
     process = await start(url=relay.url)
     ready = await user.get("/health/ready")
     assert (ready.status_code, ready.json()["database"]["status"]) == (503, "unavailable")
@@ -354,7 +354,7 @@ async def test_a_hung_worker_is_killed_and_replaced_while_the_other_serves(start
     assert await process.exit_code() == 0
 
 
-async def test_a_service_that_was_suspended_as_a_whole_goes_on_with_the_same_workers(start, free_port):
+async def test_a_service_that_was_suspended_as_a_whole_keeps_its_workers(start, free_port):
     process = await start(2, command=limited(blocked=4, hung=5), wait=True)
     before = workers_of(process)
     os.killpg(process.process.pid, signal.SIGSTOP)
@@ -487,7 +487,7 @@ async def test_a_busy_port_is_an_error_before_anything_is_started(launch, settin
         (1, "x" * 100, "x" * 64),
     ],
 )
-async def test_the_client_address_of_a_request_line_is_that_before_our_proxies(start, user, proxies, sent, logged):
+async def test_the_logged_client_address_is_the_one_before_our_proxies(start, user, proxies, sent, logged):
     process = await start(PROXIES_COUNT=str(proxies))
     for _ in range(3):
         await user.get("/api/me/tasks", headers={"X-Forwarded-For": sent})
@@ -501,7 +501,7 @@ async def test_the_client_address_of_a_request_line_is_that_before_our_proxies(s
     ), "once, however many requests bring it"
 
 
-async def test_the_line_of_a_request_that_cannot_be_read_holds_the_client_address(start, free_port):
+async def test_the_log_line_of_an_unreadable_request_has_the_client_address(start, free_port):
     process = await start()
     reader, writer = await asyncio.open_connection("127.0.0.1", free_port)
     writer.write(b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n")
@@ -513,7 +513,7 @@ async def test_the_line_of_a_request_that_cannot_be_read_holds_the_client_addres
     assert (line["method"], line["client_address"]) == ("NONE", "127.0.0.1")
 
 
-async def test_development_warns_of_a_blocked_event_loop_with_the_stack_and_goes_on(
+async def test_development_logs_a_blocked_event_loop_with_the_stack_and_continues(
     launch, settings, free_port, tmp_path, eventually
 ):
     blocking = BLOCKABLE.replace(

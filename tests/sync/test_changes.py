@@ -92,7 +92,7 @@ async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_st
     print(f"{WRITES} writes, {len(reader.versions)} changes read, {len(unseen)} unseen")
 
 
-async def test_positions_of_several_users_begin_at_the_start_for_those_who_never_wrote(pool, empty):
+async def test_the_position_of_a_user_who_never_wrote_is_the_start(pool, empty):
     for user_id in ("alice", "bob"):
         await Task.objects.for_user(user_id, using=pool).create(with_keys({"title": "A"}), quota=10)
     alice = await Task.objects.for_user("alice", using=pool).owner.position()

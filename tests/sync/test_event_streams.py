@@ -66,7 +66,7 @@ async def write(user: httpx.AsyncClient, title: str) -> None:
     assert response.status_code == 201, response.text
 
 
-async def test_a_write_of_another_process_is_heard_within_one_and_a_half_seconds(serve, unused_port, eventually):
+async def test_a_write_of_another_process_reaches_the_stream_within_1500_ms(serve, unused_port, eventually):
     name = f"listener-{unused_port()}"
     async with serve(unused_port(), name) as (_, here), serve(unused_port(), name) as (_, there):
         stream = Stream()
@@ -86,7 +86,7 @@ async def test_a_write_of_another_process_is_heard_within_one_and_a_half_seconds
     print(f"another process: {', '.join(f'{one * 1000:.0f}' for one in took)} ms")
 
 
-async def test_a_stop_ends_streams_at_once_and_after_a_restart_they_go_on_without_gap_or_repeat(
+async def test_a_stop_ends_streams_at_once_and_they_continue_after_a_restart_without_gap_or_repeat(
     serve, unused_port, eventually
 ):
     port, stream = unused_port(), Stream()
@@ -118,7 +118,7 @@ async def test_a_stop_ends_streams_at_once_and_after_a_restart_they_go_on_withou
         await listening
 
 
-async def test_while_the_database_is_away_streams_stay_open_and_then_catch_up(
+async def test_streams_stay_open_during_a_database_outage_and_then_catch_up(
     serve, unused_port, relay, connection, eventually
 ):
     port, stream = unused_port(), Stream()

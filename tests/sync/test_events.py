@@ -103,18 +103,18 @@ async def all_end(hub, eventually, server):
     assert hub._waiting == {}
 
 
-async def test_without_a_token_it_is_closed(http, refusal):
+async def test_without_a_token_there_is_no_stream(http, refusal):
     refusal(await http.get("/api/alice/tasks/events"), 401, "authentication_required")
 
 
-async def test_a_stranger_is_refused_before_the_position_is_looked_at(bob, refusal, statements):
+async def test_another_user_is_refused_before_the_position_is_checked(bob, refusal, statements):
     with statements() as seen:
         refusal(await bob.get("/api/alice/tasks/events?since=nonsense"), 403, "forbidden")
     assert seen == []
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "1", "7", "00", "64a1b2c3d4e5f-", f"64a1b2c3d4e5f-{2**63}", "64A1-1"])
-async def test_a_since_that_is_no_position_is_refused_by_name(alice, refusal, value):
+async def test_an_invalid_since_is_refused_by_name(alice, refusal, value):
     refusal(await alice.get(f"{alice.path}/events?since={value}"), 422, "validation_error", "since")
     refusal(await alice.get(f"{alice.path}/events?limit=1"), 422, "validation_error", "limit")
 
@@ -122,7 +122,7 @@ async def test_a_since_that_is_no_position_is_refused_by_name(alice, refusal, va
 @pytest.mark.parametrize("value", ["x", "-1", "1", "64a1b2c3d4e5f-", f"64a1b2c3d4e5f-{2**63}", "<script>", "\u00e9"])
 @pytest.mark.parametrize("by", ["header", "query"])
 @pytest.mark.parametrize("written", [0, 2])
-async def test_a_last_event_id_that_cannot_be_read_begins_with_a_reset(alice, value, by, written):
+async def test_an_invalid_last_event_id_starts_with_a_reset(alice, value, by, written):
     """An event source never comes back after an error, so 422 would end it for good."""
     for number in range(written):
         await alice.make(f"Task {number}")
@@ -136,7 +136,7 @@ async def test_a_last_event_id_that_cannot_be_read_begins_with_a_reset(alice, va
 
 
 @pytest.mark.parametrize("query", ["lastEventId={}", "since=0&lastEventId={}", "lastEventId={}&since=0"])
-async def test_the_query_of_polyfills_means_the_header_and_wins_over_since(alice, query):
+async def test_the_last_event_id_parameter_of_polyfills_overrides_since(alice, query):
     await alice.make("Heard")
     last = (await alice.get(f"{alice.path}/changes")).json()["next"]
     await alice.make("Missed")
@@ -149,7 +149,7 @@ async def test_the_query_of_polyfills_means_the_header_and_wins_over_since(alice
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "*/*", "text/event-stream, */*;q=0.1", "application/json", ""])
-async def test_a_stream_is_a_stream_whatever_is_accepted(alice, accept):
+async def test_a_stream_ignores_the_accept_header(alice, accept):
     async with listen(alice, Accept=accept, Cache_Control="no-cache") as listener:
         assert listener.response.headers["content-type"] == "text/event-stream; charset=utf-8"
 
@@ -175,14 +175,14 @@ async def test_no_line_end_in_a_title_ends_a_line_of_the_stream(alice):
     assert "\u00e9" in received
 
 
-async def test_head_and_options_answer_at_once(alice):
+async def test_head_and_options_of_a_stream_respond_at_once(alice):
     response = await alice.head(f"{alice.path}/events")
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert (await alice.options(f"{alice.path}/events")).status_code == 204
 
 
-async def test_a_head_opens_no_stream_says_no_length_and_leaves_the_connection_open(alice, app, exchange, caplog):
+async def test_a_head_opens_no_stream_has_no_length_and_leaves_the_connection_open(alice, app, exchange, caplog):
     bearing = f"Host: x\r\nAuthorization: {alice.headers['authorization']}\r\n"
     head = f"HEAD {alice.path}/events?since=0 HTTP/1.1\r\n{bearing}\r\n"
     said, again, empty = await exchange(
@@ -198,7 +198,7 @@ async def test_a_head_opens_no_stream_says_no_length_and_leaves_the_connection_o
     assert not [record.message for record in caplog.records if record.levelname != "INFO"]
 
 
-async def test_it_says_where_it_begins_and_when_to_come_back(alice, private):
+async def test_a_stream_starts_with_its_position_and_a_retry_time(alice, private):
     await alice.make()
     async with listen(alice) as listener:
         assert listener.last_id == 1
@@ -211,14 +211,14 @@ async def test_it_says_where_it_begins_and_when_to_come_back(alice, private):
         private(listener.response)
 
 
-async def test_a_page_of_an_allowed_origin_may_read_it(alice):
+async def test_a_page_of_an_allowed_origin_may_read_a_stream(alice):
     async with listen(alice, Origin="https://app.example.com") as listener:
         assert listener.response.headers["access-control-allow-origin"] == "https://app.example.com"
     async with listen(alice, Origin="https://evil.example.com") as listener:
         assert "access-control-allow-origin" not in listener.response.headers
 
 
-async def test_a_write_of_the_same_process_is_heard_within_200_ms(alice):
+async def test_a_write_of_the_same_process_reaches_the_stream_within_200_ms(alice):
     async with listen(alice) as listener:
         took = []
         for number in range(10):
@@ -231,7 +231,7 @@ async def test_a_write_of_the_same_process_is_heard_within_200_ms(alice):
     print(f"same process: median {sorted(took)[5] * 1000:.1f} ms, worst {max(took) * 1000:.1f} ms, the write included")
 
 
-async def test_every_kind_of_write_is_heard(alice):
+async def test_every_kind_of_write_reaches_the_stream(alice):
     async with listen(alice) as listener:
         task = await alice.make()
         assert (await listener.task()).data == task
@@ -248,7 +248,7 @@ async def test_every_kind_of_write_is_heard(alice):
         assert [(await listener.task()).id for _ in range(3)] == [8, 9, 10]
 
 
-async def test_the_tasks_of_an_import_are_heard_one_by_one_in_their_order(alice):
+async def test_the_tasks_of_an_import_reach_the_stream_one_by_one_in_order(alice):
     async with listen(alice) as listener:
         tasks = [{"title": f"Task {number}"} for number in range(250)]
         for version in (1, 251):
@@ -263,7 +263,7 @@ async def test_the_tasks_of_an_import_are_heard_one_by_one_in_their_order(alice)
         assert (await listener.task()).data["title"] == "After"
 
 
-async def test_what_another_process_wrote_is_heard_within_one_and_a_half_seconds(pool, alice, bob):
+async def test_a_write_outside_of_this_process_reaches_the_stream_within_1500_ms(pool, alice, bob):
     async with listen(alice) as hers, listen(bob) as his:
         began = time.monotonic()
         # Past the routes of this process, and so as another one would write it.
@@ -277,7 +277,7 @@ async def test_what_another_process_wrote_is_heard_within_one_and_a_half_seconds
     print(f"another process: {took * 1000:.0f} ms")
 
 
-async def test_nobody_hears_of_anybody_else(alice, bob):
+async def test_a_stream_has_no_changes_of_other_users(alice, bob):
     async with listen(alice) as hers, listen(bob) as his:
         for number in range(3):
             await bob.make(f"Bob's {number}")
@@ -288,7 +288,7 @@ async def test_nobody_hears_of_anybody_else(alice, bob):
 
 
 @pytest.mark.parametrize("by", ["header", "query", "both"])
-async def test_who_comes_back_gets_what_was_missed_without_gap_or_repeat(pool, alice, by):
+async def test_a_reconnected_client_gets_the_missed_changes_without_gap_or_repeat(pool, alice, by):
     async with listen(alice) as listener:
         await alice.make("Heard")
         await listener.task()
@@ -305,7 +305,7 @@ async def test_who_comes_back_gets_what_was_missed_without_gap_or_repeat(pool, a
 
 
 @pytest.mark.parametrize("gone", ["forgotten", "never reached", "of another beginning"])
-async def test_a_position_that_is_gone_begins_with_a_reset_and_goes_on_from_there(alice, connection, gone):
+async def test_an_expired_position_starts_with_a_reset_and_continues_from_there(alice, connection, gone):
     for number in range(4):
         await alice.make(f"Task {number}")
     newest = (await alice.get(f"{alice.path}/changes")).json()["next"]
@@ -327,9 +327,7 @@ async def test_last_event_id_0_gives_every_live_task(alice):
         assert (await listener.task()).data == made
 
 
-async def test_a_full_sync_reads_no_page_longer_than_others_whatever_was_forgotten(
-    alice, connection, monkeypatch, statements
-):
+async def test_a_full_sync_reads_no_longer_pages_despite_removed_tombstones(alice, connection, monkeypatch, statements):
     monkeypatch.setattr(stream, "PAGE", 2)
     for number in range(5):
         await alice.make(f"Task {number}")
@@ -341,7 +339,7 @@ async def test_a_full_sync_reads_no_page_longer_than_others_whatever_was_forgott
     assert sum("AS MATERIALIZED" in statement for statement, _ in seen) == 3
 
 
-async def test_who_was_away_during_an_erasure_gets_a_reset_however_much_was_written_since(alice):
+async def test_a_client_that_missed_an_erasure_gets_a_reset_whatever_was_written_since(alice):
     for number in range(5):
         await alice.make(f"Before {number}")
     async with listen(alice) as listener:
@@ -354,7 +352,7 @@ async def test_who_was_away_during_an_erasure_gets_a_reset_however_much_was_writ
         assert (await listener.task()) == ("reset", 8, {"next": newest}, False)
 
 
-async def test_an_open_stream_hears_of_an_erasure_as_a_reset(alice):
+async def test_an_open_stream_gets_a_reset_at_an_erasure(alice):
     for number in range(2):
         await alice.make(f"Before {number}")
     async with listen(alice) as listener:
@@ -366,7 +364,7 @@ async def test_an_open_stream_hears_of_an_erasure_as_a_reset(alice):
         assert event.data["title"] == "After"
 
 
-async def test_a_silent_stream_beats(alice, monkeypatch):
+async def test_a_silent_stream_sends_heartbeats(alice, monkeypatch):
     monkeypatch.setattr(stream, "HEARTBEAT", 0.1)
     async with listen(alice) as listener:
         assert [await listener.next() for _ in range(3)] == [Event("", None, None, comment=True)] * 3
@@ -374,7 +372,7 @@ async def test_a_silent_stream_beats(alice, monkeypatch):
         assert (await listener.task()).id == 1
 
 
-async def test_it_outlives_the_limits_of_plain_requests_and_ends_with_the_token(alice, app, caller, monkeypatch):
+async def test_a_stream_may_exceed_the_timeouts_of_requests_and_ends_with_its_token(alice, app, caller, monkeypatch):
     monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.6)
     monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.3)
     monkeypatch.setattr(stream, "HEARTBEAT", 0.25)
@@ -388,7 +386,7 @@ async def test_it_outlives_the_limits_of_plain_requests_and_ends_with_the_token(
     assert (await expiring.get(f"{alice.path}/events")).status_code == 401
 
 
-async def test_one_user_may_hold_so_many_and_no_more(  # noqa: PLR0913, PLR0917 - each is a fixture
+async def test_the_number_of_streams_of_one_user_is_limited(  # noqa: PLR0913, PLR0917 - each is a fixture
     alice, bob, hub, refusal, monkeypatch, eventually
 ):
     monkeypatch.setattr(hub, "_per_user", 2)
@@ -405,12 +403,12 @@ async def test_one_user_may_hold_so_many_and_no_more(  # noqa: PLR0913, PLR0917 
         refusal(await bob.get(f"{bob.path}/events"), 429, "too_many_streams")
 
 
-async def test_the_open_ones_are_counted(alice, http):
+async def test_open_streams_are_counted(alice, http):
     async with listen(alice), listen(alice):
         assert "doable_event_streams 2.0" in (await http.get("/metrics")).text
 
 
-async def test_its_line_is_logged_when_it_ends(alice, endings, eventually):
+async def test_a_stream_is_logged_when_it_ends(alice, endings, eventually):
     async with listen(alice, X_Request_ID="a-stream"):
         assert endings() == []
     (line,) = await eventually(endings)
@@ -420,7 +418,7 @@ async def test_its_line_is_logged_when_it_ends(alice, endings, eventually):
     assert line["duration_ms"] > 0
 
 
-async def test_a_reader_who_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 - each is a fixture
+async def test_a_client_that_does_not_read_its_stream_is_disconnected(  # noqa: PLR0913, PLR0917 - each is a fixture
     alice, server, connection, hub, monkeypatch, eventually, endings
 ):
     await alice.make()
@@ -453,7 +451,7 @@ async def test_a_reader_who_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 
                 pass
 
 
-async def test_one_page_is_all_that_is_held_for_a_stream(pool, alice, statements):
+async def test_a_stream_has_at_most_one_page_in_memory(pool, alice, statements):
     for number in range(stream.PAGE + 1):
         await Task.objects.for_user("alice", using=pool).create(with_keys({"title": f"Task {number}"}), quota=1000)
     with statements() as seen:
@@ -464,7 +462,7 @@ async def test_one_page_is_all_that_is_held_for_a_stream(pool, alice, statements
     assert pages[:2] == [("alice", "", 0, 0, stream.PAGE), ("alice", beginning, stream.PAGE, 0, stream.PAGE)]
 
 
-async def test_the_streams_of_one_user_are_served_by_one_read(alice, statements):
+async def test_the_streams_of_one_user_share_one_read(alice, statements):
     async with contextlib.AsyncExitStack() as stack:
         listeners = [await stack.enter_async_context(listen(alice)) for _ in range(10)]
         await alice.make("Before")  # each has looked once for itself when it began
@@ -498,9 +496,7 @@ async def test_a_read_that_began_before_a_write_is_not_shared_after_it(alice, mo
             assert (await first.task()).data["title"] == "Task"
 
 
-async def test_a_stream_that_ends_while_others_wait_for_its_read_takes_nothing_from_them(
-    alice, hub, monkeypatch, eventually
-):
+async def test_a_stream_that_ends_does_not_cancel_the_shared_read_of_others(alice, hub, monkeypatch, eventually):
     read, let_go = changes.changes_since, asyncio.Event()
     asked = []
 

@@ -36,17 +36,17 @@ async def forget(connection):
     return purge
 
 
-async def test_without_a_token_it_is_closed(http, refusal):
+async def test_without_a_token_there_is_no_change_feed(http, refusal):
     refusal(await http.get("/api/alice/tasks/changes"), 401, "authentication_required")
 
 
-async def test_a_stranger_is_refused_before_the_query_is_looked_at(bob, statements, refusal):
+async def test_another_user_is_refused_before_the_query_is_checked(bob, statements, refusal):
     with statements() as seen:
         refusal(await bob.get("/api/alice/tasks/changes?since=nonsense"), 403, "forbidden")
     assert seen == []
 
 
-async def test_before_the_first_write_there_is_nothing_and_the_position_is_0_which_stays_right(alice):
+async def test_before_the_first_write_the_feed_is_empty_and_its_position_0_stays_valid(alice):
     response = await alice.get(feed(alice))
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "private, no-cache"
@@ -56,7 +56,7 @@ async def test_before_the_first_write_there_is_nothing_and_the_position_is_0_whi
     assert (await changes(alice, "since=0"))["changes"] == [made]
 
 
-async def test_a_full_sync_gives_every_live_task_as_a_get_does_in_the_order_of_versions(alice):
+async def test_a_full_sync_returns_every_live_task_as_get_does_in_the_order_of_versions(alice):
     made = [await alice.make(f"Task {number}", tags=["a", "b"], due_date="2026-12-24") for number in range(4)]
     await alice.patch(f"{alice.path}/{made[0]['id']}", json={"title": "Changed"})
     await alice.delete(f"{alice.path}/{made[1]['id']}")
@@ -66,7 +66,7 @@ async def test_a_full_sync_gives_every_live_task_as_a_get_does_in_the_order_of_v
     assert (found["next"], found["has_more"]) == (at(found["next"], 6), False)
 
 
-async def test_from_a_position_on_come_changes_and_tombstones_each_task_once_at_its_newest_state(alice):
+async def test_after_a_position_each_changed_or_deleted_task_comes_once_in_its_newest_state(alice):
     made = [await alice.make(f"Task {number}") for number in range(3)]
     position = (await changes(alice))["next"]
     for title in ("B", "C"):
@@ -80,7 +80,7 @@ async def test_from_a_position_on_come_changes_and_tombstones_each_task_once_at_
     assert await changes(alice, f"since={found['next']}") == {"changes": [], "next": found["next"], "has_more": False}
 
 
-async def test_what_was_deleted_at_once_can_be_read_page_by_page(alice):
+async def test_tasks_deleted_together_can_be_read_page_by_page(alice):
     for number in range(5):
         await alice.make(f"Task {number}")
     position = (await changes(alice))["next"]
@@ -103,7 +103,7 @@ async def test_a_page_that_ends_where_the_changes_end_says_so(alice):
     assert (first["next"], first["has_more"]) == (at(first["next"], 1), True)
 
 
-async def test_another_users_changes_are_never_in_it(alice, bob):
+async def test_the_feed_has_no_changes_of_other_users(alice, bob):
     for number in range(3):
         await bob.make(f"Bob's {number}")
     await alice.make("Alice's")
@@ -112,14 +112,14 @@ async def test_another_users_changes_are_never_in_it(alice, bob):
     assert await changes(alice, f"since={found['next']}") == {"changes": [], "next": found["next"], "has_more": False}
 
 
-async def test_a_position_of_another_user_is_gone(alice, bob, refusal):
+async def test_a_position_of_another_user_is_410(alice, bob, refusal):
     await alice.make()
     await bob.make()
     refusal(await alice.get(feed(alice, f"since={(await changes(bob))['next']}")), 410, "sync_position_gone")
 
 
 @pytest.mark.parametrize("revision", [2, 2**63 - 1])
-async def test_a_revision_that_was_never_reached_is_gone(alice, refusal, revision):
+async def test_a_future_revision_is_410(alice, refusal, revision):
     await alice.make()
     position = at((await changes(alice))["next"], revision)
     body = refusal(await alice.get(feed(alice, f"since={position}")), 410, "sync_position_gone")
@@ -127,7 +127,7 @@ async def test_a_revision_that_was_never_reached_is_gone(alice, refusal, revisio
 
 
 @pytest.mark.parametrize("later", [0, 3, 5, 8])
-async def test_a_position_from_before_an_erasure_is_gone_however_much_was_written_since(alice, refusal, later):
+async def test_a_position_from_before_an_erasure_is_410_whatever_was_written_since(alice, refusal, later):
     for number in range(5):
         await alice.make(f"Before {number}")
     position = (await changes(alice))["next"]
@@ -149,7 +149,7 @@ async def test_a_full_sync_that_an_erasure_interrupts_does_not_mix_two_histories
     refusal(await alice.get(feed(alice, f"since={first['next']}&limit=1")), 410, "sync_position_gone")
 
 
-async def test_a_position_before_what_was_forgotten_is_gone_and_the_one_at_it_is_not(alice, forget, refusal):
+async def test_a_position_before_the_newest_removed_tombstone_is_410_and_one_at_it_is_not(alice, forget, refusal):
     made = [await alice.make(f"Task {number}") for number in range(4)]
     await alice.delete(f"{alice.path}/{made[1]['id']}")  # revision 5
     await alice.make("The last")
@@ -161,9 +161,7 @@ async def test_a_position_before_what_was_forgotten_is_gone_and_the_one_at_it_is
 
 
 @pytest.mark.parametrize("limit", [1, 2, 500])
-async def test_a_full_sync_gets_through_whatever_was_forgotten_and_no_page_is_longer_than_its_limit(
-    alice, forget, limit
-):
+async def test_a_full_sync_completes_despite_removed_tombstones_and_keeps_to_its_limit(alice, forget, limit):
     made = [await alice.make(f"Task {number}") for number in range(6)]
     await alice.delete(f"{alice.path}/{made[3]['id']}")  # revision 7
     await alice.delete(f"{alice.path}/{made[4]['id']}")  # revision 8, which stays in the trash
@@ -181,7 +179,7 @@ async def test_a_full_sync_gets_through_whatever_was_forgotten_and_no_page_is_lo
     assert page["next"] == at(page["next"], 11)
 
 
-async def test_a_full_sync_during_which_more_is_forgotten_begins_anew(alice, forget, refusal):
+async def test_a_full_sync_starts_again_if_a_tombstone_is_removed_during_it(alice, forget, refusal):
     made = [await alice.make(f"Task {number}") for number in range(4)]
     for old in made[:2]:
         await alice.delete(f"{alice.path}/{old['id']}")  # revisions 5 and 6
@@ -209,13 +207,13 @@ async def test_a_full_sync_during_which_more_is_forgotten_begins_anew(alice, for
         ("limit=x", "limit"), ("limit=9999999999999999999", "limit"), ("sort=id", "sort"), ("status=all", "status"),
     ],
 )  # fmt: skip
-async def test_what_is_no_position_or_no_page_is_refused_by_name(alice, statements, refusal, query, field):
+async def test_an_invalid_position_or_limit_is_refused_by_name(alice, statements, refusal, query, field):
     with statements() as seen:
         refusal(await alice.get(feed(alice, query)), 422, "validation_error", field)
     assert seen == []
 
 
-async def test_it_is_one_statement(alice, statements):
+async def test_a_page_of_the_feed_is_one_statement(alice, statements):
     await alice.make()
     with statements() as seen:
         await changes(alice)

@@ -63,7 +63,7 @@ def positions(pool, monkeypatch) -> Positions:
 
 @pytest.mark.parametrize("fault", [AWAY, HANGS], ids=["away", "hangs"])
 @pytest.mark.one_database(reason="a view in place of a table")
-async def test_those_whose_part_answers_are_found_while_another_part_does_not(
+async def test_users_of_responding_nodes_are_read_while_another_node_hangs(
     positions, three, connection, statements, fault
 ):
     everybody = ["alice", "bob", "carol", "dave"]
@@ -80,7 +80,7 @@ async def test_those_whose_part_answers_are_found_while_another_part_does_not(
 
 
 @pytest.mark.one_database(reason="a view in place of a table")
-async def test_a_user_who_is_kept_apart_and_leaves_is_forgotten(positions, three, connection, statements):
+async def test_a_user_set_apart_who_disconnects_is_forgotten(positions, three, connection, statements):
     await connection.execute(ANSWERS.format(AWAY))
     assert await positions.of(["alice", "bob"]) == {"alice": three["alice"]}
     with statements() as seen:
@@ -99,7 +99,7 @@ async def through_relay(settings, relay) -> AsyncIterator[FairClient]:
 
 
 @pytest.mark.one_database(reason="the relay's node")
-async def test_a_database_that_does_not_answer_at_all_keeps_nobody_apart(three, relay, through_relay, statements):
+async def test_a_complete_database_outage_sets_no_user_apart(three, relay, through_relay, statements):
     positions = Positions(through_relay)
     await relay.close()
     with pytest.raises(UnavailableError):

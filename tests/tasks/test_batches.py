@@ -81,7 +81,7 @@ async def leave_room(connection, settings):
 
 
 class TestOperations:
-    async def test_each_kind_answers_as_its_own_route_does(self, alice, private):
+    async def test_each_operation_returns_what_its_own_route_returns(self, alice, private):
         changed, completed, deleted, gone = await make(alice, 4)
         await alice.delete(f"{alice.path}/{gone['id']}")
         response = await send(
@@ -110,7 +110,7 @@ class TestOperations:
         assert {**back, "version": 0, "updated_at": 0} == {**gone, "version": 0, "updated_at": 0}
         assert (await alice.get(f"{alice.path}/{deleted['id']}")).status_code == 404
 
-    async def test_a_created_task_is_what_a_post_makes_of_the_same(self, alice):
+    async def test_a_task_created_in_a_batch_equals_one_created_with_a_post(self, alice):
         drafts = [
             {"title": "  Trim me "}, {"title": "A", "description": "  "}, {"title": "B", "tags": ["x", " X ", "y"]},
             {"title": "C", "priority": "high", "completed": True}, {"title": "D", "due_at": "0001-01-01T00:00:00Z"},
@@ -123,7 +123,7 @@ class TestOperations:
             assert same.items() <= posted.items()
             assert (result["task"]["completed_at"] is None) == (posted["completed_at"] is None)
 
-    async def test_an_update_keeps_what_is_left_out_and_clears_what_is_null(self, alice):
+    async def test_an_update_keeps_omitted_fields_and_clears_null_fields(self, alice):
         everything = {"title": "A", "description": "d", "priority": "high", "tags": ["x"], "due_date": "2026-12-24"}
         tasks = [await alice.make(**everything, completed=True) for _ in range(3)]
         results = await perform(
@@ -139,18 +139,18 @@ class TestOperations:
         ]  # fmt: skip
         assert (after[2]["due_date"], after[2]["due_at"]) == (None, "2026-12-24T18:00:00.000000Z")
 
-    async def test_what_holds_already_moves_nothing(self, alice):
+    async def test_an_operation_that_changes_nothing_takes_no_revision(self, alice):
         task, other = await make(alice, 2)
         results = await perform(alice, update(task, title="Task 0"), update(other), complete(task, completed=False))
         assert [result["task"] for result in results] == [task, other, task]
         assert (await perform(alice, complete(task)))[0]["task"]["version"] == 3
 
-    async def test_a_second_complete_keeps_the_first_moment(self, alice):
+    async def test_a_second_completion_keeps_the_first_completed_at(self, alice):
         task = await alice.make()
         first, second = await perform(alice, complete(task), complete(task))
         assert second == first
 
-    async def test_operations_see_what_those_before_them_did(self, alice):
+    async def test_an_operation_sees_the_writes_of_earlier_operations(self, alice):
         task = await alice.make("First")
         results = await perform(
             alice,
@@ -173,7 +173,7 @@ class TestOperations:
         made = [result["task"]["id"] for result in results if result["status"] == 201]
         assert made == sorted(made)
 
-    async def test_a_task_that_is_made_in_the_batch_cannot_be_named_in_it(self, alice):
+    async def test_a_batch_cannot_name_a_task_that_it_creates(self, alice):
         next_id = (await alice.make())["id"] + 1
         results = await perform(alice, create(), update({"id": next_id}, title="B"), atomic=False)
         assert statuses(results) == [201, 404]
@@ -193,7 +193,9 @@ class TestAllOrNothing:
         ],
         ids=["update", "complete", "delete", "restore", "update of another version", "delete of another version"],
     )
-    async def test_one_that_fails_undoes_all_and_is_named(self, alice, refusal, connection, failing, error):
+    async def test_a_failing_operation_rolls_back_the_batch_and_is_named(
+        self, alice, refusal, connection, failing, error
+    ):
         live, deleted = await make(alice, 2)
         await alice.delete(f"{alice.path}/{deleted['id']}")
         before = await connection.fetch("SELECT * FROM users"), (await alice.get(alice.path)).json()
@@ -208,17 +210,17 @@ class TestAllOrNothing:
             assert body["error"]["current"]["completed"] is True  # as the batch had left it by then
         assert before == (await connection.fetch("SELECT * FROM users"), (await alice.get(alice.path)).json())
 
-    async def test_the_first_that_fails_is_named_though_a_later_one_fails_too(self, alice, refusal):
+    async def test_the_first_failing_operation_is_named_even_if_a_later_one_fails_too(self, alice, refusal):
         task = await alice.make()
         missing = {"id": 2**62}
         response = await send(alice, update(task, title="B"), delete(missing), complete(missing), update(missing))
         assert refusal(response, 422, "batch_failed")["index"] == 1
 
-    async def test_a_user_who_has_never_written_leaves_no_trace(self, alice, refusal, connection):
+    async def test_a_failed_batch_creates_no_row_for_a_new_user(self, alice, refusal, connection):
         refusal(await send(alice, create(), delete({"id": 1})), 422, "batch_failed")
         assert await connection.fetchval("SELECT count(*) FROM users") == 0
 
-    async def test_every_fault_of_every_operation_is_named_before_anything_is_asked(self, alice, refusal, statements):
+    async def test_all_faults_of_all_operations_are_named_before_any_statement(self, alice, refusal, statements):
         with statements() as seen:
             response = await send(
                 alice,
@@ -259,7 +261,7 @@ class TestAllOrNothing:
 
     @pytest.mark.parametrize("atomic", [True, False])
     @pytest.mark.parametrize("name", ["tilte{}", "{}" + "\0" * 80, "{}" + "ü" * 80])
-    async def test_a_body_full_of_faults_is_answered_at_once_and_in_few_words(self, alice, atomic, name):
+    async def test_a_body_full_of_faults_gets_a_fast_and_short_response(self, alice, atomic, name):
         fields = {name.format(number): number for number in range(20)}
         operations = [{"op": "create", "task": {"title": "A", **fields}} for _ in range(100)]
         body = json.dumps({"atomic": atomic, "operations": operations}).encode()
@@ -319,7 +321,7 @@ class TestAllOrNothing:
         assert f"{settings.task_quota:,}" in body["detail"]
         assert [one["title"] for one in (await alice.get(alice.path)).json()] == ["A task"]
 
-    async def test_what_is_deleted_first_makes_room(self, alice, leave_room):
+    async def test_an_earlier_deletion_makes_room_for_a_creation(self, alice, leave_room):
         first, second = await make(alice, 2)
         await leave_room(0)
         results = await perform(alice, delete(first), create(), delete(second), restore(first))
@@ -327,7 +329,7 @@ class TestAllOrNothing:
 
 
 class TestEachByItself:
-    async def test_those_that_fail_say_why_and_the_others_are_done(self, alice, leave_room):
+    async def test_failing_operations_have_an_error_and_the_others_are_performed(self, alice, leave_room):
         task, other, gone = await make(alice, 3)
         await alice.delete(f"{alice.path}/{gone['id']}")
         await leave_room(2)
@@ -352,7 +354,7 @@ class TestEachByItself:
         titles = [one["title"] for one in (await alice.get(f"{alice.path}?sort=title")).json()]
         assert titles == ["A", "B", "Changed", "Task 2"]
 
-    async def test_versions_leave_no_gap_for_those_that_fail(self, alice):
+    async def test_failing_operations_leave_no_gap_in_the_versions(self, alice):
         first, second = await make(alice, 2)
         missing = {"id": 2**62}
         operations = [
@@ -364,7 +366,7 @@ class TestEachByItself:
         results = await perform(alice, *operations, create(), atomic=False)
         assert [result["task"]["version"] for result in results if "task" in result] == [3, 4, 5]
 
-    async def test_if_all_fail_the_answer_is_still_200(self, alice):
+    async def test_a_batch_is_200_even_if_all_operations_fail(self, alice):
         assert statuses(await perform(alice, delete({"id": 1}), {"op": "x"}, atomic=False)) == [404, 422]
         assert (await alice.get(f"{alice.path}/changes?since=0")).json()["next"] == "0"
 
@@ -373,7 +375,7 @@ class TestLikeOneByOne:
     """What a batch does is what its operations do by themselves, sent one after the other."""
 
     @pytest.mark.parametrize("seed", range(12))
-    async def test_any_operations_in_any_order_end_as_if_they_were_sent_one_by_one(self, alice, bob, seed):
+    async def test_a_batch_has_the_same_result_as_its_operations_sent_one_by_one(self, alice, bob, seed):
         chance = random.Random(seed)
         ids = [[task["id"] for task in await make(caller, 5)] for caller in (alice, bob)]
         chosen = [(chance.randrange(5), *self.choose(chance)) for _ in range(60)]
@@ -423,12 +425,12 @@ class TestLikeOneByOne:
 
 class TestLimits:
     @pytest.mark.parametrize("count", [1, 100])
-    async def test_one_to_a_hundred_operations_are_taken(self, alice, count):
+    async def test_one_to_a_hundred_operations_are_accepted(self, alice, count):
         assert statuses(await perform(alice, *[create()] * count)) == [201] * count
 
     @pytest.mark.parametrize("atomic", [True, False])
     @pytest.mark.parametrize("count", [0, 101, 5000])
-    async def test_none_and_too_many_are_refused(self, alice, refusal, statements, count, atomic):
+    async def test_zero_and_too_many_operations_are_refused(self, alice, refusal, statements, count, atomic):
         with statements() as seen:
             response = await send(alice, *[create()] * count, atomic=atomic)
         body = refusal(response, 422, "validation_error", "operations")
@@ -443,23 +445,23 @@ class TestLimits:
             ({"operations": [create()], "atomic": None, "dry_run": True}, ["atomic", "dry_run"]),
         ],
     )  # fmt: skip
-    async def test_what_is_no_batch_is_refused(self, alice, refusal, body, fields):
+    async def test_a_body_that_is_not_a_batch_is_refused(self, alice, refusal, body, fields):
         refusal(await alice.post(f"{alice.path}/batch", json=body), 422, "validation_error", *fields)
 
     @pytest.mark.parametrize("body", [b"", b"{", b'{"operations": [NaN]}', b"\xff", b'{"operations": ["\\ud800"]}'])
-    async def test_what_is_no_json_is_400(self, alice, refusal, body):
+    async def test_a_batch_that_is_not_json_is_400(self, alice, refusal, body):
         headers = {"Content-Type": "application/json"}
         response = await alice.post(f"{alice.path}/batch", content=body, headers=headers)
         refusal(response, 400, "malformed_json")
 
-    async def test_another_media_type_is_415(self, alice, refusal):
+    async def test_a_batch_of_another_media_type_is_415(self, alice, refusal):
         response = await alice.post(f"{alice.path}/batch", content=b"{}", headers={"Content-Type": "text/plain"})
         refusal(response, 415, "unsupported_media_type")
 
-    async def test_if_match_is_for_one_task(self, alice, refusal):
+    async def test_a_batch_with_if_match_is_refused(self, alice, refusal):
         refusal(await send(alice, create(), headers={"If-Match": '"1"'}), 422, "validation_error", "If-Match")
 
-    async def test_a_hundred_of_the_longest_tasks_fit(self, alice):
+    async def test_a_hundred_of_the_longest_tasks_fit_into_a_batch(self, alice):
         operations = [{"op": "create", "task": LONGEST}] * 100
         body = json.dumps({"operations": operations}, ensure_ascii=False).encode()
         assert 880_000 < len(body) < 2**20
@@ -468,7 +470,7 @@ class TestLimits:
         assert statuses(response.json()["results"]) == [201] * 100
 
     @pytest.mark.parametrize("chunked", [False, True])
-    async def test_more_than_a_mebibyte_is_413(self, alice, refusal, chunked):
+    async def test_a_batch_of_more_than_a_mebibyte_is_413(self, alice, refusal, chunked):
         async def pieces():
             for _ in range(33):
                 yield b" " * 2**15
@@ -480,7 +482,7 @@ class TestLimits:
         )
         assert "a batch: 1 MiB" in body["detail"]
 
-    async def test_a_long_body_is_not_read_before_the_token_is(self, exchange, refusal):
+    async def test_a_long_body_is_not_read_before_the_token_is_verified(self, exchange, refusal):
         (answer,) = await exchange(
             b"POST /api/alice/tasks/batch HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b" " * 100
         )
@@ -522,14 +524,14 @@ class TestTogether:
         assert user["task_count"] == len((await alice.get(alice.path)).json())
         assert user["revision"] == await connection.fetchval("SELECT max(version) FROM tasks")
 
-    async def test_of_many_batches_that_expect_the_same_version_one_is_done(self, alice):
+    async def test_of_many_batches_with_the_same_expected_version_one_succeeds(self, alice):
         task = await alice.make()
         operations = [create("Once"), {**update(task, title="Mine"), "if_version": 1}]
         answers = await asyncio.gather(*(send(alice, *operations) for _ in range(20)))
         assert Counter(answer.status_code for answer in answers) == {200: 1, 422: 19}
         assert len((await alice.get(alice.path)).json()) == 2
 
-    async def test_the_quota_holds_against_many_at_once(self, alice, leave_room, connection):
+    async def test_concurrent_batches_never_exceed_the_quota(self, alice, leave_room, connection):
         await alice.make()
         await leave_room(25)
         answers = await asyncio.gather(*(send(alice, *[create()] * 10, atomic=False) for _ in range(5)))
@@ -539,7 +541,7 @@ class TestTogether:
 
 
 class TestWhoSees:
-    async def test_the_change_feed_has_all_of_it_in_its_order(self, alice):
+    async def test_the_change_feed_has_all_writes_of_a_batch_in_order(self, alice):
         first, second = await make(alice, 2)
         before = (await alice.get(f"{alice.path}/changes")).json()["next"]
         operations = [create("A"), delete(first), update(second, title="B"), create("C"), complete(second)]
@@ -550,7 +552,7 @@ class TestWhoSees:
         assert feed["changes"] == sorted(expected, key=lambda change: change["version"])
         assert (feed["next"], feed["has_more"]) == (before.replace("-2", "-7"), False)
 
-    async def test_an_open_stream_gets_all_of_it_at_once(self, alice):
+    async def test_an_open_stream_gets_all_writes_of_a_batch_at_once(self, alice):
         task = await alice.make()
         lines = []
         async with alice.stream("GET", f"{alice.path}/events") as stream, asyncio.timeout(5):
@@ -566,12 +568,12 @@ class TestWhoSees:
         assert [line["version"] for line in lines] == [2, 3, 4]
         assert [line.get("title") for line in lines] == ["A", None, "B"]
 
-    async def test_a_list_that_was_known_is_not_any_more(self, alice):
+    async def test_a_batch_changes_the_etag_of_a_list(self, alice):
         known = (await alice.get(alice.path)).headers["etag"]
         await perform(alice, create())
         assert (await alice.get(alice.path, headers={"If-None-Match": known})).status_code == 200
 
-    async def test_a_strangers_tasks_answer_byte_for_byte_as_missing_ones(self, alice, bob):
+    async def test_tasks_of_another_user_get_the_same_response_as_missing_ones(self, alice, bob):
         *_, foreign, trashed = await make(bob, 40)  # ids that alice does not come to
         await bob.delete(f"{bob.path}/{trashed['id']}")
         for operation in (lambda task: update(task, title="Mine"), complete, delete, restore):
@@ -588,13 +590,13 @@ class TestWhoSees:
         assert (await bob.get(f"{bob.path}/{foreign['id']}")).json() == foreign
         assert [task["version"] for task in (await bob.get("/api/me/trash")).json()] == [41]
 
-    async def test_for_others_it_is_closed(self, http, bob, statements, refusal):
+    async def test_another_user_cannot_send_a_batch(self, http, bob, statements, refusal):
         with statements() as seen:
             refusal(await http.post("/api/alice/tasks/batch", json=[]), 401, "authentication_required")
             refusal(await bob.post("/api/alice/tasks/batch", content=b"{"), 403, "forbidden")
         assert seen == []
 
-    async def test_it_is_written_for_the_tokens_user(self, alice):
+    async def test_a_batch_is_written_for_the_user_of_the_token(self, alice):
         (result,) = await perform(alice, create(user_id="bob"))
         assert result["task"]["user_id"] == "alice"
 
@@ -602,7 +604,7 @@ class TestWhoSees:
 class TestSentAgain:
     KEY = {"Idempotency-Key": "key"}  # noqa: RUF012 - never changed
 
-    async def test_the_first_answer_comes_again_byte_for_byte(self, alice):
+    async def test_a_repeated_batch_gets_the_first_response_byte_for_byte(self, alice):
         task = await alice.make()
         first, again = [await send(alice, create(), complete(task), headers=self.KEY) for _ in range(2)]
         assert again.content == first.content
@@ -610,19 +612,19 @@ class TestSentAgain:
         assert "idempotency-replayed" not in first.headers
         assert len((await alice.get(alice.path)).json()) == 2
 
-    async def test_so_does_one_in_which_some_failed_though_they_would_not_any_more(self, alice):
+    async def test_a_repeated_batch_replays_failures_that_would_succeed_now(self, alice):
         operations = [create(), delete({"id": 2**62}), {"op": "x"}]
         first, again = [await send(alice, *operations, atomic=False, headers=self.KEY) for _ in range(2)]
         assert statuses(first.json()["results"]) == [201, 404, 422]
         assert again.content == first.content
         assert len((await alice.get(alice.path)).json()) == 1
 
-    async def test_and_one_in_which_all_failed_of_a_user_who_never_wrote(self, alice):
+    async def test_a_repeated_batch_of_a_new_user_replays_its_failures(self, alice):
         first, again = [await send(alice, {"op": "x"}, atomic=False, headers=self.KEY) for _ in range(2)]
         assert statuses(first.json()["results"]) == [422]
         assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
 
-    async def test_a_batch_that_was_undone_leaves_its_key_unused(self, alice, refusal):
+    async def test_a_batch_that_was_rolled_back_leaves_its_key_unused(self, alice, refusal):
         task = await alice.make()
         await alice.delete(f"{alice.path}/{task['id']}")
         refusal(await send(alice, create(), complete(task), headers=self.KEY), 422, "batch_failed")
@@ -631,11 +633,11 @@ class TestSentAgain:
         assert response.status_code == 200
         assert "idempotency-replayed" not in response.headers
 
-    async def test_another_body_is_refused(self, alice, refusal):
+    async def test_the_same_key_with_another_body_is_refused(self, alice, refusal):
         await send(alice, create(), headers=self.KEY)
         refusal(await send(alice, create("Other"), headers=self.KEY), 422, "idempotency_key_reused")
 
-    async def test_of_fifty_at_once_one_is_done(self, alice):
+    async def test_of_fifty_concurrent_batches_with_one_key_one_is_performed(self, alice):
         answers = await asyncio.gather(*(send(alice, create(), create(), headers=self.KEY) for _ in range(50)))
         assert {answer.status_code for answer in answers} <= {200, 409}
         done = [answer for answer in answers if answer.status_code == 200]
@@ -645,7 +647,7 @@ class TestSentAgain:
 
 
 class TestStatements:
-    async def test_a_batch_is_one_statement_whatever_it_holds(self, alice, statements):
+    async def test_every_batch_is_one_statement(self, alice, statements):
         tasks = await make(alice, 20)
         operations = [create()] * 20 + [update(task, title="New") for task in tasks]
         operations += [delete(task) for task in tasks] + [restore(task) for task in tasks]
@@ -653,7 +655,7 @@ class TestStatements:
             await perform(alice, *operations)
         assert len(seen) == 1
 
-    async def test_batches_that_name_the_same_tasks_in_other_orders_follow_one_another(self, alice, bob, connection):
+    async def test_batches_that_name_the_same_tasks_in_another_order_do_not_deadlock(self, alice, bob, connection):
         tasks = await make(alice, 6)
         orders = [random.Random(seed).sample(tasks, 6) for seed in range(20)]
         sent = [send(alice, *(update(task, title=f"{n}") for task in order)) for n, order in enumerate(orders)]

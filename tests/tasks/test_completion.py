@@ -21,7 +21,7 @@ def complete(request, alice):
     return call
 
 
-async def test_a_task_that_is_not_there_cannot_be_completed(complete, refusal):
+async def test_a_missing_task_cannot_be_completed(complete, refusal):
     refusal(await complete({"id": 1}), 404, "task_not_found")
     refusal(await complete({"id": 1}, json={"completed": True}), 404, "task_not_found")
 
@@ -29,7 +29,7 @@ async def test_a_task_that_is_not_there_cannot_be_completed(complete, refusal):
 @pytest.mark.parametrize(
     "nothing", [{}, {"content": b""}, {"content": b"", "headers": JSON}, {"content": b" \n", "headers": JSON}]
 )
-async def test_without_a_body_it_toggles(alice, complete, private, nothing):
+async def test_a_completion_without_a_body_toggles(alice, complete, private, nothing):
     task = await alice.make(due_date="2026-12-24", tags=["home"])
     response = await complete(task, **nothing)
     completed = response.json()
@@ -50,7 +50,7 @@ async def test_without_a_body_it_toggles(alice, complete, private, nothing):
 
 
 @pytest.mark.parametrize("completed", [True, False])
-async def test_with_a_body_it_sets_and_a_second_time_changes_nothing(alice, complete, completed):
+async def test_a_completion_with_a_body_sets_and_a_repetition_changes_nothing(alice, complete, completed):
     task = await alice.make(completed=not completed)
     first = await complete(task, json={"completed": completed})
     assert first.status_code == 200
@@ -63,7 +63,7 @@ async def test_with_a_body_it_sets_and_a_second_time_changes_nothing(alice, comp
     assert second.headers["etag"] == first.headers["etag"]
 
 
-async def test_the_first_moment_of_completion_is_kept_until_the_task_is_reopened(alice, complete):
+async def test_completed_at_is_kept_until_the_task_is_reopened(alice, complete):
     task = await alice.make()
     done = (await complete(task, json={"completed": True})).json()
     path = f"{alice.path}/{task['id']}"
@@ -75,7 +75,7 @@ async def test_the_first_moment_of_completion_is_kept_until_the_task_is_reopened
     assert again["completed_at"] == again["updated_at"] > renamed["updated_at"]
 
 
-async def test_read_only_fields_are_ignored_here_too(alice, complete):
+async def test_a_completion_ignores_read_only_fields(alice, complete):
     task = await alice.make()
     sent = {"completed": True, "id": 0, "user_id": "bob", "version": 99, "completed_at": "1999-01-01T00:00:00Z"}
     response = await complete(task, json={**sent, "created_at": None, "updated_at": None})
@@ -92,13 +92,13 @@ async def test_read_only_fields_are_ignored_here_too(alice, complete):
         ({"done": True, "completed": True}, "done"),
     ],
 )
-async def test_a_body_that_does_not_say_it_plainly_changes_nothing(alice, complete, refusal, body, field):
+async def test_an_unclear_completion_body_changes_nothing(alice, complete, refusal, body, field):
     task = await alice.make()
     refusal(await complete(task, json=body), 422, "validation_error", field)
     assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
 
 
-async def test_of_many_toggles_at_once_none_is_lost(alice, complete):
+async def test_no_concurrent_toggle_is_lost(alice, complete):
     task = await alice.make()
     answers = await asyncio.gather(*(complete(task) for _ in range(15)))
     assert {answer.status_code for answer in answers} == {200}
@@ -106,7 +106,7 @@ async def test_of_many_toggles_at_once_none_is_lost(alice, complete):
     assert flips == [(version, version % 2 == 0) for version in range(2, 17)]
 
 
-async def test_of_many_settings_at_once_only_one_changes_anything(alice, complete):
+async def test_of_many_concurrent_completions_only_one_changes_the_task(alice, complete):
     task = await alice.make()
     answers = await asyncio.gather(*(complete(task, json={"completed": True}) for _ in range(15)))
     assert {answer.status_code for answer in answers} == {200}

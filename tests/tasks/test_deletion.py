@@ -31,7 +31,7 @@ async def test_a_deleted_task_is_gone_from_every_route(alice, private, refusal):
     assert (await alice.get(f"{alice.path}/summary")).json()["total"] == 1
 
 
-async def test_an_id_is_never_given_again(alice):
+async def test_an_id_is_never_reused(alice):
     ids = []
     for _ in range(3):
         task = await alice.make()
@@ -47,7 +47,7 @@ async def test_a_deletion_takes_a_revision_too(alice):
     assert (await alice.make())["version"] == task["version"] + 2
 
 
-async def test_of_many_deletions_at_once_exactly_one_deletes(alice):
+async def test_of_many_concurrent_deletions_exactly_one_succeeds(alice):
     task = await alice.make()
     answers = await asyncio.gather(*(alice.delete(f"{alice.path}/{task['id']}") for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [204] + [404] * 9
@@ -60,7 +60,7 @@ class TestDeletingMany:
         refusal(response, 401, "authentication_required")
         assert (await alice.get(alice.path)).json() == [task]
 
-    async def test_a_stranger_deletes_nothing_here_and_only_their_own_at_home(self, alice, bob, refusal):
+    async def test_a_user_can_delete_only_their_own_tasks(self, alice, bob, refusal):
         task, _ = await alice.make(), await bob.make()
         refusal(await bob.delete(alice.path, params={"status": "all"}), 403, "forbidden")
         assert (await bob.delete(bob.path, params={"status": "all"})).json() == {"deleted": 1}
@@ -92,7 +92,7 @@ class TestDeletingMany:
             ("status=all&priority=low", "priority"),
         ],
     )
-    async def test_a_question_that_is_not_plain_deletes_nothing(
+    async def test_an_unclear_mass_deletion_deletes_nothing(
         self, alice, refusal, statements, query, field
     ):  # fmt: skip
         task = await alice.make(completed=True)
@@ -105,7 +105,7 @@ class TestDeletingMany:
         assert seen == []
         assert (await alice.get(alice.path)).json() == [task]
 
-    async def test_it_takes_as_many_revisions_as_tasks(self, alice):
+    async def test_a_mass_deletion_takes_one_revision_for_each_task(self, alice):
         for title in "abc":
             await alice.make(title)
         assert (await alice.delete(alice.path, params={"status": "all"})).json() == {"deleted": 3}

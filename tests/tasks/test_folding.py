@@ -73,7 +73,7 @@ async def restore(caller) -> None:
     [create, patch, put, create_many, update_many, bring_in, bring_in_a_table, restore],
     ids=lambda write: write.__name__,
 )
-async def test_what_was_written_is_found_in_any_spelling_until_it_is_written_anew(alice, write):
+async def test_a_text_is_found_in_any_spelling_until_it_changes(alice, write):
     await write(alice)
     await finds(alice, 1)
     tasks = (await alice.get(alice.path, params={"tag": TAG})).json()
@@ -91,7 +91,7 @@ async def test_tags_that_are_the_same_are_folded_and_found_by_each_spelling(alic
         assert [task["id"] for task in response.json()] == [task["id"]], tag
 
 
-async def test_a_list_asked_for_in_other_spellings_is_the_same_list(alice):
+async def test_a_query_in_another_spelling_returns_the_same_list(alice):
     await alice.make("A", tags=["Straße", "b"])
     await alice.make("B", tags=["Straße", "b"])
     one = await alice.get(alice.path, params={"tag": ["Straße", "b"], "q": "", "limit": 1})
@@ -103,7 +103,7 @@ async def test_a_list_asked_for_in_other_spellings_is_the_same_list(alice):
     assert [task["title"] for task in following.json()] == ["A"]
 
 
-async def test_pages_by_title_hold_the_longest_keys_there_are(alice):
+async def test_pages_by_title_support_the_longest_keys(alice):
     titles = ["\U0001d160" * 200, "ΐ" * 200, "ﬃ" * 200, "".join(map(chr, range(0xAC00, 0xAC00 + 200)))]
     for title in titles:
         await alice.make(title)

@@ -31,7 +31,7 @@ def statement(user_id: str, query: TaskQuery) -> tuple[str, tuple[object, ...]]:
     )
 
 
-def test_nothing_asked_is_the_whole_list_newest_first():
+def test_no_parameters_select_the_whole_list_newest_first():
     assert listing.read("")[:2] == (TaskQuery(), b"")
 
 
@@ -58,11 +58,11 @@ def test_nothing_asked_is_the_whole_list_newest_first():
         ("limit=1000", {"limit": 1000}),
     ],
 )
-def test_each_parameter_says_what_it_says(query, asked):
+def test_each_parameter_becomes_a_part_of_the_query(query, asked):
     assert listing.read(query).query == dataclasses.replace(TaskQuery(), **asked)
 
 
-def test_the_same_list_in_other_words_has_the_same_fingerprint_and_any_other_list_another():
+def test_equal_queries_have_equal_fingerprints_and_different_queries_different_ones():
     def listed(query: str) -> bytes:
         return listing.read(f"{query}&limit=5").listed
 
@@ -89,7 +89,7 @@ def test_the_same_list_in_other_words_has_the_same_fingerprint_and_any_other_lis
     | st.text(st.characters(max_codepoint=126), max_size=40)
     | st.binary(max_size=20).map(lambda data: "q=" + quote(data))
 )
-def test_whatever_is_asked_it_is_a_question_or_a_refusal(query):
+def test_every_query_string_is_read_or_refused(query):
     try:
         asked = listing.read(query).query
     except InvalidInputError as error:
@@ -103,7 +103,7 @@ def test_whatever_is_asked_it_is_a_question_or_a_refusal(query):
 
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(st.text(min_size=1, max_size=30), st.sampled_from(list(KEYS)))
-def test_no_value_ever_stands_in_the_statement_itself(server, value, sort):
+def test_no_value_is_ever_part_of_the_sql_text(server, value, sort):
     marked = f"<<{value}>>"
     query = TaskQuery(
         tags=(marked,), text=marked, sort=sort, limit=7, after=Position(marked, 5), count=True, priorities=(1,)
@@ -113,7 +113,7 @@ def test_no_value_ever_stands_in_the_statement_itself(server, value, sort):
     assert arguments[0] == marked
 
 
-def test_what_is_asked_again_is_not_read_again_and_a_refusal_is_made_anew():
+def test_a_repeated_query_is_cached_and_a_refusal_is_not():
     assert listing.read("limit=3&q=again") is listing.read("limit=3&q=again")
     refusals = []
     for _ in range(2):
@@ -123,7 +123,7 @@ def test_what_is_asked_again_is_not_read_again_and_a_refusal_is_made_anew():
     assert refusals[0] is not refusals[1]
 
 
-def test_a_page_with_more_behind_it_links_on_and_keeps_the_question():
+def test_a_page_before_the_last_links_to_the_next_with_the_same_query():
     position = Position("5", 5)
     page = Page("[]", position, None, "0")
     listed = listing.read("limit=1&q=a%26b+c&tag=x&tag=y").listed
@@ -133,6 +133,6 @@ def test_a_page_with_more_behind_it_links_on_and_keeps_the_question():
     assert found == {"Link": f'</api/a%2Fb/tasks?limit=1&q=a%26b+c&tag=x&tag=y&cursor={cursor}>; rel="next"'}
 
 
-def test_the_last_page_links_nowhere_and_counts_only_when_asked():
+def test_the_last_page_has_no_link_and_a_count_only_on_request():
     assert paging.headers(Page("[]", None, None, "0"), "/x", "", b"") == {}
     assert paging.headers(Page("[]", None, 0, "0"), "/x", "", b"") == {"X-Total-Count": "0"}

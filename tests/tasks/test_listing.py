@@ -85,7 +85,7 @@ async def test_without_a_token_there_is_no_list(alice, http, refusal):
     refusal(await http.get(alice.path), 401, "authentication_required")
 
 
-async def test_a_stranger_gets_no_list(alice, bob, refusal):
+async def test_another_user_gets_no_list(alice, bob, refusal):
     await alice.make()
     refusal(await bob.get(alice.path), 403, "forbidden")
     assert (await bob.get(bob.path)).json() == []
@@ -154,7 +154,7 @@ class TestFilters:
             ("&&status=completed&", ["high"]),
         ],
     )
-    async def test_filters_narrow_together_and_the_count_knows(self, alice, query, expected):
+    async def test_filters_combine_and_apply_to_the_count(self, alice, query, expected):
         assert await titles(alice, query) == expected
         counted = await alice.get(f"{alice.path}?{query}&count=true&limit=1")
         assert counted.headers["x-total-count"] == str(len(expected))
@@ -192,7 +192,7 @@ class TestSearch:
             ("", ["100% sure_thing \\ 'quoted'", "1000 sure things", "Buy MILK", "Call Zoë"]),
         ],
     )
-    async def test_a_text_is_found_in_title_or_description_as_it_is_but_for_its_case(self, alice, text, expected):
+    async def test_a_text_is_found_in_title_or_description_ignoring_case(self, alice, text, expected):
         response = await alice.get(alice.path, params={"q": text})
         assert response.status_code == 200
         assert sorted(task["title"] for task in response.json()) == expected
@@ -225,17 +225,17 @@ class TestDue:
             ("due_after=2027-01-01&due_before=2026-01-01", []),
         ],
     )
-    async def test_a_day_or_a_moment_bounds_what_is_due(self, alice, query, expected):
+    async def test_due_bounds_may_be_days_or_times(self, alice, query, expected):
         assert await titles(alice, query) == expected
 
     @pytest.mark.parametrize(
         "query", ["due_after=0001-01-01T00:00:00Z", "due_before=9999-12-31T23:59:59.999999Z", "due_before=9999-12-31"]
     )
-    async def test_what_is_never_due_is_within_no_bounds(self, alice, query):
+    async def test_tasks_that_are_never_due_match_no_bounds(self, alice, query):
         assert len(await titles(alice, query)) == 6
 
 
-async def test_the_ends_of_the_calendar_are_bounds_like_any_other(alice):
+async def test_the_first_and_last_day_of_the_calendar_are_valid_bounds(alice):
     await alice.make("first", due_at="0001-01-01T00:00:00Z")
     await alice.make("last", due_at="9999-12-31T23:59:59.999999Z")
     await alice.make("last day", due_date="9999-12-31")
@@ -245,7 +245,7 @@ async def test_the_ends_of_the_calendar_are_bounds_like_any_other(alice):
     assert await titles(alice, "due_after=0001-01-01") == ["last", "last day"]
 
 
-async def test_overdue_is_what_is_pending_and_past_its_day_in_utc_or_its_moment(alice):
+async def test_pending_tasks_past_their_utc_day_or_time_are_overdue(alice):
     now = datetime.now(timezone.utc)
     await alice.make("never")
     await alice.make("long ago", due_date="2020-01-01")
@@ -262,7 +262,7 @@ async def test_overdue_is_what_is_pending_and_past_its_day_in_utc_or_its_moment(
 @pytest.mark.parametrize(
     ("query", "fault"), [(query, fault) for query, *fault in REFUSED], ids=[query[:40] for query, *_ in REFUSED]
 )  # fmt: skip
-async def test_a_question_that_is_not_understood_is_refused_with_what_is(
+async def test_an_invalid_query_is_refused_with_the_valid_values(
     alice, refusal, statements, query, fault
 ):  # fmt: skip
     field, hint = fault
@@ -273,18 +273,18 @@ async def test_a_question_that_is_not_understood_is_refused_with_what_is(
     assert seen == []
 
 
-async def test_every_fault_of_a_question_is_named_at_once(alice, refusal):
+async def test_all_faults_of_a_query_are_named_at_once(alice, refusal):
     response = await alice.get(f"{alice.path}?status=done&foo=1&limit=0")
     refusal(response, 422, "validation_error", "status", "foo", "limit")
 
 
-async def test_a_percent_sign_that_encodes_nothing_stands_for_itself(alice):
+async def test_a_percent_sign_without_hex_digits_is_literal(alice):
     await alice.make("100%zz")
     assert await titles(alice, "q=%zz") == ["100%zz"]
     assert await titles(alice, "q=100%") == ["100%zz"]
 
 
-async def test_a_plus_in_a_text_is_a_blank(alice):
+async def test_a_plus_in_a_query_is_a_space(alice):
     await alice.make("two words")
     assert await titles(alice, "q=two+words") == ["two words"]
     assert await titles(alice, "q=two%2Bwords") == []
@@ -304,7 +304,7 @@ ALIASES = [
 
 
 @pytest.mark.parametrize(("other", "own"), ALIASES, ids=[other for other, _ in ALIASES])
-async def test_another_name_or_form_asks_the_same_and_is_the_same_list(alice, other, own):
+async def test_aliases_of_parameters_return_the_same_list(alice, other, own):
     for title in ("Buy milk", "Drink milk", "Sleep"):
         await alice.make(title, priority="high", due_date="2026-12-01")
     one, two = await alice.get(f"{alice.path}?{other}"), await alice.get(f"{alice.path}?{own}")
@@ -319,7 +319,7 @@ async def test_another_name_or_form_asks_the_same_and_is_the_same_list(alice, ot
     assert following.json() != page.json()
 
 
-async def test_a_deletion_of_many_still_wants_to_be_told_which(alice, refusal):
+async def test_a_mass_deletion_still_requires_a_status(alice, refusal):
     await alice.make()
     refusal(await alice.delete(f"{alice.path}?status="), 422, "validation_error", "status")
     assert len((await alice.get(alice.path)).json()) == 1

@@ -100,7 +100,7 @@ async def test_filters_hold_on_every_page(alice, tasks, sort):
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("sort", SORTS)
-async def test_what_is_there_all_along_comes_once_whatever_is_made_and_deleted_between_pages(alice, tasks, sort, order):
+async def test_existing_tasks_come_once_despite_creations_and_deletions_between_pages(alice, tasks, sort, order):
     kept = {task["id"] for task in tasks}
     extra = [await alice.make(**fields) for fields in TASKS]
     url, seen = f"{alice.path}?sort={sort}&order={order}&limit=3", []
@@ -122,7 +122,7 @@ async def test_what_is_there_all_along_comes_once_whatever_is_made_and_deleted_b
 
 class TestLink:
     @pytest.mark.parametrize("user_id", ["alice", "auth0|a b", "a/b%2F", 'a>b<"c', "ü😀"])
-    async def test_it_is_relative_and_leads_on_for_any_users_id(self, caller, user_id):
+    async def test_the_link_is_relative_and_works_for_any_user_id(self, caller, user_id):
         ada = caller(user_id)
         made = [await ada.make(title) for title in "abc"]
         response = await ada.get(ada.path, params={"limit": 2})
@@ -130,7 +130,7 @@ class TestLink:
         assert unquote(urlsplit(url).path) == unquote(ada.path)
         assert (await ada.get(url)).json() == made[:1]
 
-    async def test_it_keeps_the_question_but_for_the_cursor(self, alice, tasks):
+    async def test_the_link_keeps_all_parameters_except_the_cursor(self, alice, tasks):
         query = "q=a+%25%26&tag=%C3%89%2B&tag=b&count=true&limit=1&status=all"
         for task in tasks[:3]:
             await alice.patch(
@@ -144,17 +144,17 @@ class TestLink:
             assert len(asked.pop("cursor")) == 1
             assert asked == parse_qs(query)
 
-    async def test_me_stays_me(self, alice, tasks):
+    async def test_the_link_keeps_me_in_the_path(self, alice, tasks):
         response = await alice.get("/api/me/tasks?limit=5")
         assert response.headers["link"].startswith("</api/me/tasks?")
         assert len(await walk(alice, "/api/me/tasks?limit=5")) == 12
 
     @pytest.mark.parametrize(("limit", "more"), [(11, True), (12, False), (1000, False)])
-    async def test_it_is_there_only_while_there_is_more(self, alice, tasks, limit, more):
+    async def test_only_pages_before_the_last_have_a_link(self, alice, tasks, limit, more):
         response = await alice.get(alice.path, params={"limit": limit})
         assert ("link" in response.headers) == more
 
-    async def test_the_page_size_may_change_on_the_way(self, alice, tasks):
+    async def test_the_page_size_may_change_between_pages(self, alice, tasks):
         whole = (await alice.get(alice.path, params={"sort": "title"})).json()
         response = await alice.get(f"{alice.path}?sort=title&limit=2")
         url = NEXT.fullmatch(response.headers["link"])[1]
@@ -188,7 +188,9 @@ class TestCursor:
             "q=a", "overdue=true", "due_before=2026-12-24", "due_after=2026-12-24",
         ],
     )  # fmt: skip
-    async def test_with_other_filters_or_another_order_it_is_refused(self, alice, cursor, refusal, statements, query):
+    async def test_a_cursor_with_other_filters_or_another_order_is_refused(
+        self, alice, cursor, refusal, statements, query
+    ):
         with statements() as seen:
             response = await alice.get(f"{alice.path}?limit=1&{query}&cursor={cursor['created']}")
         body = refusal(response, 422, "validation_error", "cursor")
@@ -198,20 +200,20 @@ class TestCursor:
     @pytest.mark.parametrize(
         "query", ["status=all", "order=desc", "sort=created", "overdue=false", "q=+", "count=true"]
     )
-    async def test_the_same_list_asked_for_in_other_words_takes_it(self, alice, cursor, query):
+    async def test_a_cursor_works_with_an_equivalent_query(self, alice, cursor, query):
         response = await alice.get(f"{alice.path}?limit=1&{query}&cursor={cursor['created']}")
         assert [task["title"] for task in response.json()] == ["a"]
 
-    async def test_without_a_limit_it_is_refused(self, alice, cursor, refusal):
+    async def test_a_cursor_without_a_limit_is_refused(self, alice, cursor, refusal):
         response = await alice.get(f"{alice.path}?cursor={cursor['created']}")
         body = refusal(response, 422, "validation_error", "cursor")
         assert "limit" in body["detail"]
 
-    async def test_sent_twice_it_is_refused(self, alice, cursor, refusal):
+    async def test_two_cursors_are_refused(self, alice, cursor, refusal):
         response = await alice.get(f"{alice.path}?limit=1&cursor={cursor['created']}&cursor={cursor['created']}")
         refusal(response, 422, "validation_error", "cursor")
 
-    async def test_another_users_shows_nothing_but_ones_own(self, alice, bob, cursor):
+    async def test_a_cursor_of_another_user_shows_only_own_tasks(self, alice, bob, cursor):
         own = await bob.make("Bob's")
         response = await bob.get(f"{bob.path}?limit=1&sort=title&cursor={cursor['title']}")
         assert response.json() in ([], [own])
@@ -220,13 +222,13 @@ class TestCursor:
         "garbage",
         ["abc", "=", "====", "AAAA", "%00", "😀", "null", "../../etc", "k8Q", "3////w", "a b", "x" * 3000],
     )
-    async def test_garbage_is_refused(self, alice, refusal, statements, garbage):
+    async def test_a_garbage_cursor_is_refused(self, alice, refusal, statements, garbage):
         with statements() as seen:
             response = await alice.get(f"{alice.path}?limit=1&cursor={quote(garbage, safe='%')}")
         refusal(response, 422, "validation_error", "cursor")
         assert seen == []
 
-    async def test_cut_anywhere_it_is_refused(self, alice, cursor, refusal):
+    async def test_a_truncated_cursor_is_refused(self, alice, cursor, refusal):
         for length in range(1, len(cursor["title"]), 3):
             response = await alice.get(f"{alice.path}?limit=1&sort=title&cursor={cursor['title'][:length]}")
             refusal(response, 422, "validation_error", "cursor")
@@ -248,14 +250,16 @@ class TestCursor:
             ),
         ],
     )  # fmt: skip
-    async def test_a_forged_position_that_cannot_be_is_refused(self, alice, cursor, refusal, statements, position):
+    async def test_a_forged_cursor_with_an_impossible_position_is_refused(
+        self, alice, cursor, refusal, statements, position
+    ):
         with statements() as seen:
             response = await alice.get(self.forge(alice, cursor, *position, 1))
         refusal(response, 422, "validation_error", "cursor")
         assert seen == []
 
     @pytest.mark.parametrize("identifier", [-1, 2**63, 2**64 - 1, "1", None, 1.0, [1], {"a": 1}, True])
-    async def test_a_forged_id_that_cannot_be_is_refused(self, alice, cursor, refusal, identifier):
+    async def test_a_forged_cursor_with_an_impossible_id_is_refused(self, alice, cursor, refusal, identifier):
         refusal(
             await alice.get(self.forge(alice, cursor, "updated", "5", identifier)), 422, "validation_error", "cursor"
         )
@@ -268,7 +272,7 @@ class TestCursor:
             ("due_date", "0001-01-01 00:00:00+00"), ("due_date", "9999-12-31 23:59:59.999999+00"),
         ],
     )  # fmt: skip
-    async def test_a_forged_position_that_could_be_shows_ones_own_tasks_alone(self, alice, bob, cursor, sort, key):
+    async def test_a_plausible_forged_cursor_shows_only_own_tasks(self, alice, bob, cursor, sort, key):
         await bob.make("Bob's")
         for identifier in (0, 2**63 - 1):
             response = await alice.get(self.forge(alice, cursor, sort, key, identifier))

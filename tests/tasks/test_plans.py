@@ -192,7 +192,7 @@ FROM pg_stat_xact_user_tables WHERE relname <> 'aerich'
 """
 
 
-def test_all_functions_are_looked_at():
+def test_every_function_has_a_plan_test():
     assert {*CALLS, *BARE, "task_document", "lock_owner"} == set(FUNCTIONS)
 
 
@@ -231,7 +231,7 @@ async def test_a_page_of_the_trash_is_one_range_of_its_index_with_nothing_to_sor
     assert after is None or any("ROW(" in node.get("Index Cond", "") for node in nodes)
 
 
-async def test_old_answers_are_found_by_their_age_alone(crowd):
+async def test_old_answers_are_found_by_the_index_of_their_age(crowd):
     nodes = await explain(crowd, retention.NEXT_OWNER_OF_ANSWERS, timedelta(days=1), "")
     assert [node["Index Name"] for node in nodes if "Index Name" in node] == ["idempotency_keys_age"]
 

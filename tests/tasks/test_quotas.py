@@ -60,7 +60,9 @@ async def full(alice, allow, counted):
 
 
 class TestAFullTrash:
-    async def test_no_deletion_goes_there_and_the_answer_says_what_to_do(self, alice, full, counted, refusal):
+    async def test_a_full_trash_refuses_deletions_with_an_error_that_says_what_to_do(
+        self, alice, full, counted, refusal
+    ):
         live, _ = full
         before = (await alice.get(alice.path)).headers["etag"]
         batch = [{"op": "delete", "id": live[0]["id"]}]
@@ -81,7 +83,7 @@ class TestAFullTrash:
         assert await counted() == (3, 2)
         assert (await alice.get(alice.path)).headers["etag"] == before
 
-    async def test_everything_else_goes_on(self, alice, full, counted):
+    async def test_a_full_trash_affects_no_other_operation(self, alice, full, counted):
         live, _ = full
         assert (await alice.patch(f"{alice.path}/{live[0]['id']}", json={"title": "B"})).status_code == 200
         assert (await alice.post("/api/me/import", json={"tasks": [{"title": "A"}]})).status_code == 200
@@ -91,14 +93,14 @@ class TestAFullTrash:
         assert stale.status_code == 412
         assert await counted() == (5, 2)
 
-    async def test_deleting_many_is_all_or_nothing(self, alice, full, counted, refusal):
+    async def test_a_mass_deletion_into_a_nearly_full_trash_is_all_or_nothing(self, alice, full, counted, refusal):
         _, gone = full
         await alice.delete(f"/api/me/trash/{gone[0]['id']}")
         refusal(await alice.delete(f"{alice.path}?status=completed"), 409, "trash_full")
         assert await counted() == (3, 1)
 
     @pytest.mark.parametrize("verb", ["empty", "destroy", "restore", "restore in a batch"])
-    async def test_what_makes_room_lets_the_next_deletion_in(self, alice, full, counted, verb):
+    async def test_a_deletion_succeeds_again_after_the_trash_has_room(self, alice, full, counted, verb):
         live, gone = full
         one = f"/api/me/trash/{gone[0]['id']}"
         if verb == "empty":
@@ -113,7 +115,7 @@ class TestAFullTrash:
         assert (await alice.delete(f"{alice.path}/{live[2]['id']}")).status_code == 204
         await counted()
 
-    async def test_the_purge_and_an_erasure_make_room(self, app, alice, full, counted, connection):
+    async def test_the_purge_and_an_erasure_make_room_in_the_trash(self, app, alice, full, counted, connection):
         await connection.execute(
             "UPDATE tasks SET deleted_at = now() - interval '31 days' WHERE deleted_at IS NOT NULL"
         )
@@ -134,14 +136,14 @@ class TestAFullTrash:
         assert response.json()["results"][3]["error"]["code"] == "trash_full"
         assert await counted() == (2, 2)
 
-    async def test_many_at_once_never_exceed_it(self, alice, allow, counted):
+    async def test_concurrent_deletions_never_exceed_the_trash_quota(self, alice, allow, counted):
         made = [await alice.make(f"Task {number}") for number in range(12)]
         allow(trash_quota=5)
         answers = await asyncio.gather(*(alice.delete(f"{alice.path}/{task['id']}") for task in made))
         assert sorted(answer.status_code for answer in answers) == [204] * 5 + [409] * 7
         assert await counted() == (7, 5)
 
-    async def test_an_import_counts_what_comes_deleted(self, alice, allow, counted, refusal):
+    async def test_an_import_counts_deleted_tasks_against_the_trash_quota(self, alice, allow, counted, refusal):
         tasks = [{"title": "A"}, {"title": "B", "deleted_at": WHEN}, {"title": "C", "deleted_at": WHEN}]
         allow(trash_quota=1)
         refusal(await alice.post("/api/me/import", json={"tasks": tasks}), 409, "trash_full")
@@ -200,7 +202,7 @@ class TestKeptAnswers:
     async def send(self, caller, key: str, title: str = "A task"):
         return await caller.post(caller.path, json={"title": title}, headers={"Idempotency-Key": key})
 
-    async def test_beyond_the_number_of_keys_nothing_is_done_and_the_answer_says_what_to_do(
+    async def test_a_write_beyond_the_key_quota_is_refused_with_an_error_that_says_what_to_do(
         self, alice, monkeypatch, kept, refusal
     ):
         monkeypatch.setattr(replay, "KEYS_KEPT", 2)
@@ -213,7 +215,7 @@ class TestKeptAnswers:
         assert (await self.send(alice, "a")).headers["idempotency-replayed"] == "true"
         assert (await alice.post(alice.path, json={"title": "Without a key"})).status_code == 201
 
-    async def test_beyond_the_number_of_bytes_nothing_is_done(self, alice, allow, kept, refusal):
+    async def test_a_write_beyond_the_byte_quota_is_refused(self, alice, allow, kept, refusal):
         operations = [{"op": "create", "task": {"title": "😀" * 200, "description": "😀" * 1000}}] * 100
         send = [
             await alice.post(f"{alice.path}/batch", json={"operations": operations}, headers={"Idempotency-Key": key})
@@ -229,9 +231,7 @@ class TestKeptAnswers:
         assert await kept() == 2
         assert len((await alice.get(alice.path)).json()) == 200
 
-    async def test_what_has_expired_makes_room_without_waiting_for_the_purge(
-        self, alice, monkeypatch, kept, connection
-    ):
+    async def test_expired_keys_make_room_without_the_purge(self, alice, monkeypatch, kept, connection):
         monkeypatch.setattr(replay, "KEYS_KEPT", 3)
         for key in ("a", "b", "c"):
             await self.send(alice, key)
@@ -241,14 +241,14 @@ class TestKeptAnswers:
         assert (await self.send(alice, "a")).headers.get("idempotency-replayed") is None
         assert await kept() == 2
 
-    async def test_many_at_once_never_exceed_it(self, alice, monkeypatch, kept):
+    async def test_concurrent_requests_never_exceed_the_key_quota(self, alice, monkeypatch, kept):
         await alice.make()
         monkeypatch.setattr(replay, "KEYS_KEPT", 5)
         answers = await asyncio.gather(*(self.send(alice, f"key {number}") for number in range(12)))
         assert sorted(answer.status_code for answer in answers) == [201] * 5 + [409] * 7
         assert await kept() == 5
 
-    async def test_an_erasure_forgets_them_all(self, alice, kept):
+    async def test_an_erasure_removes_all_stored_answers(self, alice, kept):
         await self.send(alice, "a")
         await alice.request("DELETE", "/api/me", json={"confirm": "alice"})
         await self.send(alice, "b")

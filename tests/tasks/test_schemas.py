@@ -87,14 +87,14 @@ def test_a_change_to_one_due_clears_the_other(sent, columns):
     assert schemas.read_patch(body(**sent)).changes == columns
 
 
-def test_both_dues_are_one_too_many():
+def test_due_date_together_with_due_at_is_refused():
     assert faulty(schemas.read_patch, due_date="2026-12-24", due_at="2026-12-24T00:00:00Z") == ["due_at"]
     assert faulty(schemas.read_draft, title="A", due_date="2026-12-24", due_at="2026-12-24T00:00:00Z") == ["due_at"]
 
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(st.datetimes(timezones=st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))))
-def test_a_moment_enters_with_any_offset_and_is_kept_in_utc_or_refused_beyond_the_calendar(moment):
+def test_a_time_with_any_offset_is_stored_in_utc_or_refused_beyond_the_calendar(moment):
     try:
         expected = moment.astimezone(timezone.utc)
     except OverflowError:
@@ -107,7 +107,7 @@ def test_a_moment_enters_with_any_offset_and_is_kept_in_utc_or_refused_beyond_th
 
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(UTF8)
-def test_a_title_is_stored_trimmed_and_otherwise_as_it_is_or_refused(text):
+def test_a_title_is_stored_trimmed_and_otherwise_unchanged_or_refused(text):
     try:
         stored = schemas.read_patch(body(title=text)).changes["title"]
     except InvalidInputError:
@@ -136,7 +136,7 @@ def test_tags_keep_their_order_and_the_first_of_each(tags):
         st.sampled_from([*(field.name for field in msgspec.structs.fields(schemas.TaskDraft)), "x"]), VALUES
     )
 )
-def test_whatever_json_is_sent_it_is_read_or_refused(sent):
+def test_every_json_text_is_read_or_refused(sent):
     for read in (schemas.read_draft, schemas.read_patch, schemas.read_completion):
         try:
             found = read(json.dumps(sent).encode())
@@ -149,7 +149,7 @@ def test_whatever_json_is_sent_it_is_read_or_refused(sent):
 
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(st.binary(max_size=60) | st.binary(max_size=20).map(lambda data: b'{"title": "' + data + b'"}'))
-def test_whatever_bytes_are_sent_they_are_read_or_refused(data):
+def test_every_byte_string_is_read_or_refused(data):
     try:
         assert schemas.read_draft(data)["title"].strip()
     except (InvalidInputError, MalformedInputError) as error:
@@ -164,18 +164,18 @@ def test_whatever_bytes_are_sent_they_are_read_or_refused(data):
         (b'{"if_version": 5}', (None, 5)), (b'{"completed": false, "if_version": 5}', (False, 5)),
     ],
 )  # fmt: skip
-def test_a_completion_is_nothing_or_plain(data, patch):
+def test_a_completion_is_empty_or_explicit(data, patch):
     assert schemas.read_completion(data) == patch
 
 
 @pytest.mark.parametrize("kind", [schemas.TaskDraft, schemas.TaskPatch, schemas.Completion])
-def test_every_field_has_a_sentence_that_says_its_rule(kind):
+def test_every_field_has_a_text_for_its_rule(kind):
     for field in msgspec.structs.fields(kind):
         assert validation.rule(kind, field.encode_name).startswith(("must be ", "is not", "ignored")), field.encode_name
         assert validation.rule(kind, field.encode_name) != "is not valid"
 
 
-def test_the_answers_fields_are_the_contracts_in_its_order():
+def test_the_fields_of_a_response_are_those_of_the_contract_in_its_order():
     assert [field.encode_name for field in msgspec.structs.fields(schemas.Task)] == [
         "id", "uid", "user_id", "title", "description", "completed", "completed_at", "priority", "tags", "due_date",
         "due_at", "created_at", "updated_at", "version",

@@ -37,13 +37,13 @@ async def test_without_a_token_nothing_is_counted(alice, http, refusal):
     refusal(await http.get(f"{alice.path}/summary"), 401, "authentication_required")
 
 
-async def test_a_stranger_counts_only_their_own(alice, bob, refusal):
+async def test_a_user_counts_only_their_own_tasks(alice, bob, refusal):
     await alice.make()
     refusal(await bob.get(f"{alice.path}/summary"), 403, "forbidden")
     assert (await summary(bob))["total"] == 0
 
 
-async def test_who_has_no_tasks_counts_nothing(alice, private):
+async def test_a_user_without_tasks_has_zero_counts(alice, private):
     response = await alice.get(f"{alice.path}/summary")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
@@ -141,7 +141,7 @@ async def test_a_zone_is_known_in_any_case(alice, clock, zone, name):
     ("zone", "nearest"),
     [("Berlin", "Europe/Berlin"), ("new york", "America/New_York"), ("Europe/Berln", "Europe/Berlin")],
 )
-async def test_an_unknown_zone_is_told_the_nearest_one(alice, refusal, zone, nearest):
+async def test_the_error_for_an_unknown_zone_suggests_the_nearest_one(alice, refusal, zone, nearest):
     body = refusal(await alice.get(f"{alice.path}/summary", params={"tz": zone}), 422, "validation_error", "tz")
     assert f"did you mean '{nearest}'?" in body["detail"]
 

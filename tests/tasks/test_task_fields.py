@@ -142,7 +142,7 @@ def _named(value: object) -> str:
 
 
 @pytest.mark.parametrize(("field", "sent", "answered"), ACCEPTED, ids=_named)
-async def test_a_good_value_is_taken_and_comes_back(alice, field, sent, answered):
+async def test_a_valid_value_is_accepted_and_returned(alice, field, sent, answered):
     created = await alice.make(**{"title": "A task", field: sent})
     assert created[field] == answered
     changed = (await alice.patch(f"{alice.path}/{(await alice.make())['id']}", json={field: sent})).json()
@@ -154,7 +154,7 @@ async def test_a_good_value_is_taken_and_comes_back(alice, field, sent, answered
 @pytest.mark.parametrize(
     ("field", "sent"), [(field, value) for field, values in REFUSED for value in values], ids=_named
 )  # fmt: skip
-async def test_a_bad_value_is_refused_by_the_fields_name(alice, refusal, statements, field, sent):
+async def test_an_invalid_value_is_refused_with_the_name_of_the_field(alice, refusal, statements, field, sent):
     task = await alice.make()
     with statements() as seen:
         created = await alice.post(alice.path, json={"title": "A task", field: sent})
@@ -209,7 +209,7 @@ async def test_every_fault_is_named_at_once_and_in_the_order_of_sending(alice, r
         ("due_at", "soon", "a moment with its offset, such as"),
     ],
 )
-async def test_a_time_that_is_refused_says_what_to_send(alice, refusal, field, sent, hint):
+async def test_the_error_for_an_invalid_time_says_what_to_send(alice, refusal, field, sent, hint):
     for response in (
         await alice.post(alice.path, json={"title": "A task", field: sent}),
         await alice.post("/api/me/import", json={"tasks": [{"title": "A task", field: sent}]}),
@@ -227,7 +227,7 @@ class TestDueDateAndDueAt:
     DAY = "2026-12-24"
     MOMENT = "2026-12-24T18:00:00.000000Z"
 
-    async def test_both_at_once_are_refused(self, alice, refusal):
+    async def test_due_date_and_due_at_at_once_are_refused(self, alice, refusal):
         sent = {"title": "A task", "due_date": self.DAY, "due_at": self.MOMENT}
         body = refusal(await alice.post(alice.path, json=sent), 422, "validation_error", "due_at")
         assert "due_date" in body["detail"]
@@ -249,7 +249,9 @@ class TestDueDateAndDueAt:
             ((None, MOMENT), {"title": "B"}, (None, MOMENT)),
         ],
     )
-    async def test_setting_one_clears_the_other_and_null_clears_only_its_own(self, alice, before, sent, after):
+    async def test_setting_one_due_field_clears_the_other_and_null_clears_only_its_own(
+        self, alice, before, sent, after
+    ):
         task = await alice.make(due_date=before[0], due_at=before[1])
         assert (task["due_date"], task["due_at"]) == before
         changed = (await alice.patch(f"{alice.path}/{task['id']}", json=sent)).json()

@@ -35,7 +35,7 @@ async def test_without_a_token_a_task_is_neither_shown_nor_changed(alice, http, 
 
 
 @pytest.mark.parametrize(("method", "tail"), VERBS)
-async def test_with_a_strangers_token_a_task_is_neither_shown_nor_changed(alice, bob, refusal, method, tail):
+async def test_with_another_users_token_a_task_is_neither_shown_nor_changed(alice, bob, refusal, method, tail):
     task = await alice.make()
     response = await bob.request(method, f"{alice.path}/{task['id']}{tail}", json={"title": "Mine now"})
     refusal(response, 403, "forbidden")
@@ -44,7 +44,7 @@ async def test_with_a_strangers_token_a_task_is_neither_shown_nor_changed(alice,
     assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
 
 
-async def test_a_created_task_is_answered_whole_with_its_location_and_etag(alice, private):
+async def test_the_response_to_a_creation_has_the_whole_task_its_location_and_etag(alice, private):
     response = await alice.post(alice.path, json={"title": "  Water the plants "})
     task = response.json()
     assert response.status_code == 201
@@ -92,7 +92,7 @@ async def test_without_a_title_nothing_is_created(alice, refusal):
     assert (await alice.get(alice.path)).json() == []
 
 
-async def test_me_stands_for_the_caller_and_the_location_names_the_real_id(alice):
+async def test_me_is_an_alias_for_the_caller_and_the_location_names_the_real_id(alice):
     response = await alice.post("/api/me/tasks", json={"title": "Mine"})
     assert response.headers["location"] == f"/api/alice/tasks/{response.json()['id']}"
     assert (await alice.get("/api/me/tasks")).json() == (await alice.get(alice.path)).json() == [response.json()]
@@ -105,7 +105,7 @@ async def test_me_stands_for_the_caller_and_the_location_names_the_real_id(alice
         "x" * 255, "Me",
     ],
 )  # fmt: skip
-async def test_a_users_id_may_be_any_text_and_its_location_leads_back(caller, user_id):
+async def test_a_user_id_may_be_any_text_and_the_location_works(caller, user_id):
     ada = caller(user_id)
     response = await ada.post(ada.path, json={"title": "Mine"})
     assert response.status_code == 201, response.text
@@ -118,7 +118,7 @@ async def test_a_users_id_may_be_any_text_and_its_location_leads_back(caller, us
     "task_id",
     ["0", "-1", "+1", "1.0", "1e3", "01", "٣", "9223372036854775808", "9" * 40, "abc", "%201", "1%00", "1%2F", "null"],
 )
-async def test_an_id_that_no_task_can_have_is_a_task_that_is_not_there(alice, refusal, statements, task_id):
+async def test_an_impossible_id_is_404(alice, refusal, statements, task_id):
     with statements() as seen:
         response = await alice.get(f"{alice.path}/{task_id}")
     refusal(response, 404, "task_not_found")
@@ -126,16 +126,16 @@ async def test_an_id_that_no_task_can_have_is_a_task_that_is_not_there(alice, re
 
 
 @pytest.mark.parametrize("task_id", ["1", "9223372036854775807"])
-async def test_an_id_that_no_task_has_is_not_found(alice, refusal, task_id):
+async def test_an_unused_id_is_404(alice, refusal, task_id):
     refusal(await alice.get(f"{alice.path}/{task_id}"), 404, "task_not_found")
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 class TestUpdating:
-    async def test_a_task_that_is_not_there_cannot_be_changed(self, alice, refusal, method):
+    async def test_a_missing_task_cannot_be_changed(self, alice, refusal, method):
         refusal(await alice.request(method, f"{alice.path}/1", json={"title": "A"}), 404, "task_not_found")
 
-    async def test_a_field_left_out_keeps_its_value(self, alice, private, method):
+    async def test_an_omitted_field_keeps_its_value(self, alice, private, method):
         task = await alice.make(**FULL)
         response = await alice.request(method, f"{alice.path}/{task['id']}", json={"title": "Feed the cat"})
         changed = response.json()
@@ -153,7 +153,7 @@ class TestUpdating:
         assert list(changed) == FIELDS
         assert (await alice.get(f"{alice.path}/{task['id']}")).json() == changed
 
-    async def test_null_clears(self, alice, method):
+    async def test_null_clears_a_field(self, alice, method):
         task = await alice.make(**FULL)
         cleared = {"description": None, "priority": None, "tags": None, "due_date": None}
         changed = (await alice.request(method, f"{alice.path}/{task['id']}", json=cleared)).json()
@@ -168,19 +168,19 @@ class TestUpdating:
         assert response.json() == task
         assert response.headers["etag"] == etag_of(task)
 
-    async def test_what_was_read_may_be_sent_back_and_changes_nothing(self, alice, method):
+    async def test_sending_back_a_task_as_it_was_read_changes_nothing(self, alice, method):
         for fields in (FULL, {"due_at": "2026-12-24T18:00:00+01:00"}, {}):
             task = await alice.make(**fields)
             response = await alice.request(method, f"{alice.path}/{task['id']}", json=task)
             assert response.status_code == 200
             assert response.json() == task
 
-    async def test_a_value_written_otherwise_but_the_same_changes_nothing(self, alice, method):
+    async def test_an_equal_value_in_another_notation_changes_nothing(self, alice, method):
         task = await alice.make(tags=["home"], due_at="2026-12-24T18:00:00+01:00")
         same = {"title": " A task\n", "description": "  ", "tags": ["home", " HOME"], "due_at": "2026-12-24T17:00:00Z"}
         assert (await alice.request(method, f"{alice.path}/{task['id']}", json=same)).json() == task
 
-    async def test_read_only_fields_are_taken_and_ignored(self, alice, method):
+    async def test_read_only_fields_are_accepted_and_ignored(self, alice, method):
         task = await alice.make()
         sent = {
             "id": task["id"] + 1, "user_id": "bob", "created_at": "never", "updated_at": 5, "completed_at": [],
@@ -209,7 +209,7 @@ class TestUpdating:
         assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
 
 
-async def test_changes_of_different_fields_at_once_are_all_kept(alice):
+async def test_concurrent_changes_of_different_fields_are_all_kept(alice):
     task = await alice.make()
     changes = [{"title": "B"}, {"description": "C"}, {"priority": "low"}, {"tags": ["d"]}, {"due_date": "2026-12-24"}]
     answers = await asyncio.gather(

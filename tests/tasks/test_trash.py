@@ -43,17 +43,17 @@ class TestListing:
         assert "link" not in response.headers
         assert "x-total-count" not in response.headers
 
-    async def test_a_deleted_task_is_there_as_it_was_with_the_moment_of_its_deletion(self, alice):
+    async def test_a_deleted_task_is_in_the_trash_unchanged_with_its_deletion_time(self, alice):
         (task,) = await delete(alice, "Old", description="d", priority="high", tags=["x"], due_date="2026-12-24")
         (found,) = (await alice.get(TRASH)).json()
         assert found.pop("deleted_at") == found["updated_at"] > task["updated_at"]
         assert found == {**task, "updated_at": found["updated_at"], "version": 2}
 
-    async def test_what_was_deleted_last_comes_first(self, alice):
+    async def test_the_trash_lists_the_last_deletion_first(self, alice):
         a, b, c = await delete(alice, "a", "b", "c")
         assert [task["id"] for task in (await alice.get(TRASH)).json()] == [c["id"], b["id"], a["id"]]
 
-    async def test_what_was_deleted_at_once_comes_in_the_order_of_ids(self, alice):
+    async def test_tasks_deleted_together_are_listed_in_the_order_of_ids(self, alice):
         for title in "abcde":
             await alice.make(title)
         await alice.delete(f"{alice.path}?status=all")
@@ -63,7 +63,7 @@ class TestListing:
         for limit in (1, 2, 4, 5, 6):
             assert await walk(alice, f"{TRASH}?limit={limit}") == whole
 
-    async def test_a_page_leads_to_the_next_and_counts_all(self, alice):
+    async def test_a_page_of_the_trash_links_to_the_next_and_counts_all(self, alice):
         await delete(alice, *"abcde")
         await alice.make("Live")
         response = await alice.get(f"{TRASH}?limit=2&count=true")
@@ -75,7 +75,7 @@ class TestListing:
         assert [task["title"] for task in await walk(alice, f"{TRASH}?limit=2")] == list("edcba")
         assert (await alice.get(f"{TRASH}?count=true")).headers["x-total-count"] == "5"
 
-    async def test_what_is_there_all_along_comes_once_whatever_goes_and_comes_between_pages(self, alice):
+    async def test_deleted_tasks_come_once_despite_changes_between_pages(self, alice):
         made = await delete(alice, *"abcdefghi")
         url, seen = f"{TRASH}?limit=2", []
         while url:
@@ -106,7 +106,7 @@ class TestListing:
         refusal(response, 422, "validation_error", field)
         assert seen == []
 
-    async def test_a_cursor_of_the_list_does_not_fit_the_trash_nor_the_other_way_round(self, alice, refusal):
+    async def test_the_list_and_the_trash_refuse_the_cursors_of_each_other(self, alice, refusal):
         await delete(alice, "a", "b")
         await alice.make("c")
         await alice.make("d")
@@ -128,18 +128,18 @@ class TestRestoring:
         assert (await alice.get(alice.path)).json() == [restored]
         assert (await alice.get(TRASH)).json() == []
 
-    async def test_what_is_not_in_the_trash_is_not_found(self, alice, refusal):
+    async def test_a_task_that_is_not_in_the_trash_is_404(self, alice, refusal):
         task = await alice.make()
         for task_id in (task["id"], task["id"] + 1, 0, "x", 2**63):
             refusal(await alice.post(f"{TRASH}/{task_id}/restore"), 404, "task_not_found")
         assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
 
-    async def test_a_second_time_there_is_nothing_to_restore(self, alice, refusal):
+    async def test_a_second_restore_is_404(self, alice, refusal):
         (task,) = await delete(alice, "Old")
         assert (await alice.post(f"{TRASH}/{task['id']}/restore")).status_code == 200
         refusal(await alice.post(f"{TRASH}/{task['id']}/restore"), 404, "task_not_found")
 
-    async def test_where_there_is_no_room_it_stays_in_the_trash(self, alice, connection, refusal):
+    async def test_a_restore_beyond_the_quota_leaves_the_task_in_the_trash(self, alice, connection, refusal):
         (task,) = await delete(alice, "Old")
         await connection.execute("UPDATE users SET task_count = 10000 WHERE id = 'alice'")
         body = refusal(await alice.post(f"{TRASH}/{task['id']}/restore"), 409, "task_quota_exceeded")
@@ -158,12 +158,12 @@ class TestDestroying:
         refusal(await alice.post(f"{TRASH}/{task['id']}/restore"), 404, "task_not_found")
         assert await connection.fetch("SELECT id FROM tasks") == [(other["id"],)]
 
-    async def test_a_live_task_is_not_found_here(self, alice, refusal):
+    async def test_a_live_task_cannot_be_destroyed(self, alice, refusal):
         task = await alice.make()
         refusal(await alice.delete(f"{TRASH}/{task['id']}"), 404, "task_not_found")
         assert (await alice.get(alice.path)).json() == [task]
 
-    async def test_emptying_it_destroys_all_that_is_in_it_and_nothing_else(self, alice, private, connection):
+    async def test_emptying_the_trash_destroys_its_tasks_and_nothing_else(self, alice, private, connection):
         await delete(alice, *"abc")
         live = await alice.make("Live")
         response = await alice.delete(TRASH)
@@ -175,7 +175,7 @@ class TestDestroying:
         assert await connection.fetch("SELECT id FROM tasks") == [(live["id"],)]
 
     @pytest.mark.parametrize("query", ["status=completed", "limit=1", "older_than=30"])
-    async def test_a_filter_that_it_does_not_have_destroys_nothing(self, alice, refusal, statements, query):
+    async def test_an_unknown_filter_destroys_nothing(self, alice, refusal, statements, query):
         await delete(alice, "Old")
         with statements() as seen:
             response = await alice.delete(f"{TRASH}?{query}")
@@ -194,7 +194,7 @@ class TestConditions:
 
     @WRITES
     @pytest.mark.parametrize("etag", ['"1"', '"2"', "*", "rubbish"])
-    async def test_an_if_match_is_refused_whatever_it_says(  # noqa: PLR0913, PLR0917 - each is a fixture
+    async def test_the_trash_refuses_every_if_match(  # noqa: PLR0913, PLR0917 - each is a fixture
         self, alice, refusal, statements, method, tail, etag
     ):
         (task,) = await delete(alice, "Old")
@@ -207,7 +207,7 @@ class TestConditions:
 
     @WRITES
     @pytest.mark.parametrize("body", [{"if_version": 2}, {"status": "completed"}])
-    async def test_a_member_of_a_body_is_refused_by_name(  # noqa: PLR0913, PLR0917 - each is a fixture
+    async def test_the_trash_refuses_a_member_of_a_body_by_name(  # noqa: PLR0913, PLR0917 - each is a fixture
         self, alice, refusal, statements, method, tail, body
     ):
         (task,) = await delete(alice, "Old")
@@ -219,7 +219,7 @@ class TestConditions:
         assert [found["id"] for found in (await alice.get(TRASH)).json()] == [task["id"]]
 
     @WRITES
-    async def test_a_body_is_json_or_nothing(self, alice, refusal, method, tail):
+    async def test_a_body_for_the_trash_is_json_or_empty(self, alice, refusal, method, tail):
         (task,) = await delete(alice, "Old")
         url = TRASH + tail.format(**task)
         refusal(await alice.request(method, url, content=b"{}"), 415, "unsupported_media_type")

@@ -71,7 +71,7 @@ def outcome(results: list[object]) -> tuple[int, int, int]:
 
 
 class TestRestoring:
-    async def test_of_many_at_once_exactly_one_restores(self, ada, trash, connection):
+    async def test_of_many_concurrent_restores_exactly_one_succeeds(self, ada, trash, connection):
         task = await make(ada, deleted=True)
         results = await asyncio.gather(
             *(trash.restore(task.id, quota=QUOTA) for _ in range(20)), return_exceptions=True
@@ -81,7 +81,7 @@ class TestRestoring:
         assert (await owner(connection))["revision"] == 3
         await assert_sound(connection)
 
-    async def test_many_tasks_at_once_never_exceed_the_quota(self, ada, trash, connection):
+    async def test_concurrent_restores_never_exceed_the_quota(self, ada, trash, connection):
         gone = [await make(ada, deleted=True) for _ in range(12)]
         results = await asyncio.gather(
             *(trash.restore(task.id, quota=5) for task in gone),
@@ -92,7 +92,7 @@ class TestRestoring:
         assert (await owner(connection))["task_count"] == 5
         await assert_sound(connection)
 
-    async def test_what_found_no_room_stays_in_the_trash_and_takes_no_revision(self, ada, trash, connection):
+    async def test_a_refused_restore_leaves_the_task_in_the_trash_and_takes_no_revision(self, ada, trash, connection):
         task, _ = await make(ada, deleted=True), await make(ada)
         before = await owner(connection)
         with pytest.raises(TaskQuotaError, match="1 tasks"):
@@ -100,7 +100,7 @@ class TestRestoring:
         assert await owner(connection) == before
         assert (await trash.restore(task.id, quota=2)).version == before["revision"] + 1
 
-    async def test_the_clock_and_the_version_move_on_and_all_else_is_as_it_was(self, ada, trash, connection):
+    async def test_a_restore_advances_time_and_version_and_changes_nothing_else(self, ada, trash, connection):
         made = await ada.create(
             with_keys({"title": "A", "description": "b", "completed": True, "priority": 3, "tags": ["x"]}), quota=QUOTA
         )
@@ -113,7 +113,7 @@ class TestRestoring:
         assert await ada.find(made.id) == restored
         assert restored.version == (await owner(connection))["revision"]
 
-    async def test_deleting_and_restoring_at_once_leaves_the_count_exact(self, ada, trash, connection):
+    async def test_concurrent_deletions_and_restores_keep_the_count_exact(self, ada, trash, connection):
         made = [await make(ada, deleted=number % 2 == 0) for number in range(10)]
         writes = [
             write
@@ -132,7 +132,7 @@ class TestRestoring:
 
 
 class TestDestroying:
-    async def test_of_destroying_and_restoring_at_once_exactly_one_wins(self, ada, trash, connection):
+    async def test_of_a_concurrent_destroy_and_restore_exactly_one_succeeds(self, ada, trash, connection):
         for number in range(10):
             task = await make(ada, deleted=True)
             verbs = [trash.destroy(task.id), trash.restore(task.id, quota=QUOTA)][:: -1 if number % 2 else 1]
@@ -140,7 +140,7 @@ class TestDestroying:
             assert outcome(results) == (1, 1, 0)
             await assert_sound(connection)
 
-    async def test_of_many_at_once_exactly_one_destroys(self, ada, trash, connection):
+    async def test_of_many_concurrent_destroys_exactly_one_succeeds(self, ada, trash, connection):
         task = await make(ada, deleted=True)
         results = await asyncio.gather(*(trash.destroy(task.id) for _ in range(20)), return_exceptions=True)
         assert outcome(results) == (1, 19, 0)
@@ -162,7 +162,7 @@ class TestDestroying:
         assert outcome(results[:10])[0] + sum(results[10:12]) + sum(one.deleted for one in results[12:]) == 30
         await assert_sound(connection)
 
-    async def test_the_newest_version_that_went_is_remembered_and_never_falls_back(self, ada, trash, connection):
+    async def test_forgotten_is_the_newest_destroyed_version_and_never_decreases(self, ada, trash, connection):
         first, second, third = [await make(ada) for _ in range(3)]
         for task in (second, third, first):
             await ada.delete(task.id, trash_quota=QUOTA)  # the versions 4, 5 and 6
@@ -173,7 +173,7 @@ class TestDestroying:
         assert seen == [5, 5, 6]
         assert (await owner(connection))["revision"] == 9
 
-    async def test_what_finds_nothing_takes_no_revision(self, ada, trash, connection):
+    async def test_a_destroy_without_a_task_takes_no_revision(self, ada, trash, connection):
         task = await make(ada)
         before = await owner(connection)
         assert await trash.destroy_all(within=10) == (0, True)
@@ -184,7 +184,7 @@ class TestDestroying:
 
 
 class TestErasing:
-    async def test_while_writes_go_on_it_takes_all_that_was_there_before(self, pool, ada, connection):
+    async def test_emptying_the_trash_during_writes_removes_all_earlier_tasks(self, pool, ada, connection):
         made = [await make(ada) for _ in range(20)]
         writes = [
             write
@@ -199,7 +199,7 @@ class TestErasing:
         if left:  # what was created after it made the user anew
             await assert_sound(connection)
 
-    async def test_it_waits_for_no_other_user(self, pool, ada, connection):
+    async def test_emptying_the_trash_waits_for_no_other_user(self, pool, ada, connection):
         await make(ada)
         await make(Task.objects.for_user("bob", using=pool))
         async with connection.transaction():
@@ -209,7 +209,7 @@ class TestErasing:
         assert await connection.fetch("SELECT id FROM users") == [("bob",)]
 
     @pytest.mark.one_database(reason="locks")
-    async def test_a_restore_that_waits_for_the_owner_during_an_erasure_brings_nothing_back(
+    async def test_a_restore_that_waits_for_the_owner_during_an_erasure_restores_nothing(
         self, pool, ada, trash, connection
     ):
         for verb in ("restore", "destroy", "purge", "empty"):

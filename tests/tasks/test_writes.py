@@ -65,7 +65,7 @@ async def assert_sound(connection, user_id: str = "ada") -> None:
 
 
 class TestRevisions:
-    async def test_many_toggles_at_once_each_flip_once_and_take_a_version_each(self, ada, connection):
+    async def test_concurrent_toggles_each_flip_once_and_take_one_version(self, ada, connection):
         task = await make(ada)
         flipped = await asyncio.gather(*(ada.toggle(task.id) for _ in range(40)))
         assert sorted((flip.version, read(flip)["completed"]) for flip in flipped) == [
@@ -74,14 +74,14 @@ class TestRevisions:
         assert (await owner(connection))["revision"] == 41
         await assert_sound(connection)
 
-    async def test_many_toggles_of_many_tasks_at_once_are_each_done_once(self, ada, connection):
+    async def test_concurrent_toggles_of_many_tasks_are_each_done_once(self, ada, connection):
         made = await asyncio.gather(*(make(ada, f"Task {number}") for number in range(8)))
         flipped = await asyncio.gather(*(ada.toggle(task.id) for task in made * 5))
         assert sorted(flip.version for flip in flipped) == list(range(9, 49))
         assert all(task["completed"] for task in await stored(connection))
         await assert_sound(connection)
 
-    async def test_many_creations_at_once_take_the_versions_in_the_order_of_their_ids(self, ada, connection):
+    async def test_concurrent_creations_take_versions_in_the_order_of_their_ids(self, ada, connection):
         made = await asyncio.gather(*(make(ada, f"Task {number}") for number in range(30)))
         assert [task.version for task in sorted(made)] == list(range(1, 31))
         tasks = await stored(connection)
@@ -89,7 +89,7 @@ class TestRevisions:
         assert all(before["created_at"] < after["created_at"] for before, after in pairwise(tasks))
         await assert_sound(connection)
 
-    async def test_every_kind_of_write_at_once_leaves_all_sound(self, ada, connection):
+    async def test_concurrent_writes_of_every_kind_leave_consistent_rows(self, ada, connection):
         made = await asyncio.gather(*(make(ada, f"Task {number}", completed=number % 2 == 0) for number in range(20)))
         writes = [
             write
@@ -117,7 +117,7 @@ class TestRevisions:
             async with asyncio.timeout(2):
                 assert (await make(ada)).version == 11
 
-    async def test_what_changes_nothing_takes_no_revision_and_no_time(self, ada, connection):
+    async def test_a_write_that_changes_nothing_takes_no_revision_and_no_time(self, ada, connection):
         task = await make(ada, tags=["a"], completed=True)
         before = await owner(connection)
         for changes in (
@@ -135,7 +135,7 @@ class TestRevisions:
             await ada.delete(task.id + 1, trash_quota=QUOTA)
         assert await owner(connection) == before
 
-    async def test_the_clock_moves_on_with_each_revision_even_when_the_servers_is_behind(self, ada, connection):
+    async def test_written_at_increases_with_each_revision_even_if_the_clock_is_behind(self, ada, connection):
         task = await make(ada)
         await connection.execute("UPDATE users SET written_at = '2999-12-31T23:59:59Z' WHERE id = 'ada'")
         seen = [(await owner(connection))["written_at"]]
@@ -147,7 +147,7 @@ class TestRevisions:
 
 
 class TestDeleting:
-    async def test_of_many_deletions_at_once_exactly_one_wins_and_the_count_stays_exact(self, ada, connection):
+    async def test_of_many_concurrent_deletions_exactly_one_succeeds_and_the_count_stays_exact(self, ada, connection):
         task, _ = await make(ada), await make(ada, "Kept")
         results = await asyncio.gather(
             *(ada.delete(task.id, trash_quota=QUOTA) for _ in range(20)), return_exceptions=True
@@ -158,7 +158,7 @@ class TestDeleting:
         assert (await owner(connection))["revision"] == 3
         await assert_sound(connection)
 
-    async def test_deleting_all_many_times_at_once_deletes_each_task_once(self, ada, connection):
+    async def test_concurrent_mass_deletions_delete_each_task_once(self, ada, connection):
         await asyncio.gather(*(make(ada) for _ in range(25)))
         deleted = await asyncio.gather(*(ada.delete_many(completed=None, trash_quota=QUOTA) for _ in range(8)))
         assert sum(deleted) == 25
@@ -166,7 +166,7 @@ class TestDeleting:
         assert (await owner(connection))["revision"] == 50
         await assert_sound(connection)
 
-    async def test_each_of_many_deleted_at_once_has_a_version_of_its_own_in_the_order_of_ids(self, ada, connection):
+    async def test_a_mass_deletion_gives_each_task_its_own_version_in_the_order_of_ids(self, ada, connection):
         made = [await make(ada, completed=number % 2 == 0) for number in range(6)]
         assert await ada.delete_many(completed=True, trash_quota=QUOTA) == 3
         gone = [task for task in await stored(connection) if task["deleted_at"]]
@@ -187,7 +187,7 @@ class TestDeleting:
 
 
 class TestQuota:
-    async def test_fifty_creations_at_once_never_exceed_it(self, ada, connection):
+    async def test_fifty_concurrent_creations_never_exceed_the_quota(self, ada, connection):
         results = await asyncio.gather(
             *(ada.create(with_keys({"title": "A"}), quota=10) for _ in range(50)), return_exceptions=True
         )  # fmt: skip
@@ -197,7 +197,7 @@ class TestQuota:
         assert (await owner(connection))["revision"] == 10
         await assert_sound(connection)
 
-    async def test_deleting_makes_room_again(self, ada):
+    async def test_a_deletion_makes_room_in_the_quota(self, ada):
         tasks = [await ada.create(with_keys({"title": "A"}), quota=2) for _ in range(2)]
         with pytest.raises(TaskQuotaError, match="2 tasks"):
             await ada.create(with_keys({"title": "A"}), quota=2)
@@ -208,7 +208,7 @@ class TestQuota:
 
 
 class TestTheUsersRow:
-    async def test_reading_makes_none(self, ada, connection, caller):
+    async def test_a_read_creates_no_row_of_the_user(self, ada, connection, caller):
         client = caller("ada", email="ada@example.com", name="Ada")
         for path in (client.path, f"{client.path}/1", f"{client.path}/summary"):
             await client.get(path)
@@ -216,7 +216,9 @@ class TestTheUsersRow:
         await client.delete(f"{client.path}/1")
         assert await connection.fetchval("SELECT count(*) FROM users") == 0
 
-    async def test_the_first_write_makes_it_of_the_tokens_claims_and_each_write_refreshes_it(self, connection, caller):
+    async def test_the_first_write_creates_the_users_row_from_the_claims_and_each_write_refreshes_it(
+        self, connection, caller
+    ):
         first = caller("ada", email="ada@example.com", name="Ada")
         task = await first.make()
         made = await owner(connection)
@@ -231,19 +233,19 @@ class TestTheUsersRow:
         assert after["created_at"] == made["created_at"]
         assert after["written_at"] > made["written_at"]
 
-    async def test_a_token_without_claims_leaves_them_as_they_are(self, connection, caller):
+    async def test_a_token_without_claims_keeps_name_and_email(self, connection, caller):
         await caller("ada", email="ada@example.com", name="Ada").make()
         await caller("ada").make()
         assert (await owner(connection))["email"] == "ada@example.com"
         assert (await owner(connection))["name"] == "Ada"
 
     @pytest.mark.parametrize("value", [5, [], "", "x" * 400, "a\0b", "\ud800"])
-    async def test_a_claim_that_cannot_be_kept_is_left_out(self, connection, caller, value):
+    async def test_a_claim_that_cannot_be_stored_is_ignored(self, connection, caller, value):
         await caller("ada", email=value, name=value).make()
         assert (await owner(connection))["email"] is None
         assert (await owner(connection))["name"] is None
 
-    async def test_many_first_writes_at_once_make_one(self, ada, connection):
+    async def test_concurrent_first_writes_create_one_row_of_the_user(self, ada, connection):
         await asyncio.gather(*(make(ada) for _ in range(20)))
         assert await connection.fetchval("SELECT count(*) FROM users") == 1
         assert (await owner(connection))["task_count"] == 20
@@ -273,7 +275,7 @@ class TestTheSchema:
             await self.insert(connection, "tasks", {**TASK, **OTHER, **wrong})
 
     @pytest.mark.one_database(reason="a mutable function in RETURNING")
-    async def test_the_document_says_what_the_columns_hold_kept_or_built_and_wherever(self, ada, connection):
+    async def test_the_document_agrees_with_the_columns_whether_stored_or_built(self, ada, connection):
         await make(ada)
         moment = datetime(2026, 12, 24, 17, 0, 0, 50, tzinfo=timezone.utc)
         values = {
@@ -333,7 +335,7 @@ class TestTheSchema:
         with pytest.raises(asyncpg.StringDataRightTruncationError):
             await self.insert(connection, "users", {**USER, "id": "eva", **wrong})
 
-    async def test_an_id_and_a_uid_are_one_tasks_alone(self, ada, connection):
+    async def test_ids_and_uids_are_unique(self, ada, connection):
         task = await make(ada)
         for taken in ({"id": task.id}, {"uid": task.uid}):
             with pytest.raises(asyncpg.UniqueViolationError):
@@ -356,7 +358,7 @@ class TestTheSchema:
             row = await connection.fetchrow(place)
         assert row["n_tup_hot_upd"] == row["n_tup_upd"] == 3
 
-    async def test_a_task_needs_its_owner_and_goes_with_them(self, ada, connection):
+    async def test_a_task_needs_its_owner_and_is_removed_with_the_owner(self, ada, connection):
         with pytest.raises(asyncpg.ForeignKeyViolationError):
             await self.insert(connection, "tasks", {**TASK, "user_id": "nobody"})
         await make(ada)
@@ -364,7 +366,7 @@ class TestTheSchema:
         assert await stored(connection) == []
 
 
-async def test_no_mix_of_writers_waits_for_each_other_in_a_circle(pool, ada, connection):
+async def test_no_mix_of_writers_deadlocks(pool, ada, connection):
     """Single writes, batches, imports, the trash, the purge and erasures, all at once, of one user and another."""
     quotas = Quotas(QUOTA, QUOTA)
 

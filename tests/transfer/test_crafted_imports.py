@@ -109,7 +109,7 @@ async def outcome(reading: Iterator[lines.Line | None]) -> int | DoableError:
 
 
 @pytest.mark.parametrize(("form", "make", "message"), REFUSED.values(), ids=REFUSED)
-async def test_a_crafted_body_is_refused_at_the_first_bound_and_others_are_served_meanwhile(form, make, message, steps):
+async def test_a_crafted_body_is_refused_at_the_first_limit_and_other_requests_are_served(form, make, message, steps):
     body = make()
     error = await steps.measured(outcome(form.read(body)))
     print(f"{len(body):,} bytes, longest step {steps.longest * 1000:.0f} ms")
@@ -120,13 +120,13 @@ async def test_a_crafted_body_is_refused_at_the_first_bound_and_others_are_serve
 
 
 @pytest.mark.parametrize(("form", "make", "count"), TAKEN.values(), ids=TAKEN)
-async def test_a_large_body_in_order_is_read_to_its_end_and_others_are_served_meanwhile(form, make, count, steps):
+async def test_a_large_valid_body_is_read_to_its_end_and_other_requests_are_served(form, make, count, steps):
     assert await steps.measured(outcome(form.read(make()))) == count
     assert steps.longest < blocking.LIMIT
 
 
 @pytest.mark.parametrize("name", [name for name in REFUSED if name != "csv: control characters"])
-async def test_a_crafted_body_takes_no_memory_beside_its_own(name):
+async def test_a_crafted_body_needs_no_memory_beyond_its_size(name):
     form, make, _ = REFUSED[name]
     body = make()
     tracemalloc.start()

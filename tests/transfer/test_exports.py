@@ -42,7 +42,7 @@ def requests(caplog, monkeypatch):
     return ended
 
 
-async def test_json_holds_the_user_the_tasks_and_the_trash(caller, private):
+async def test_a_json_export_has_the_user_the_tasks_and_the_trash(caller, private):
     alice = caller("alice", email="alice@example.com", name="Alice")
     kept, gone = await alice.make("Kept", tags=["home"], due_date="2026-12-24"), await alice.make("Gone")
     assert (await alice.delete(f"{alice.path}/{gone['id']}")).status_code == 204
@@ -68,7 +68,7 @@ async def test_json_holds_the_user_the_tasks_and_the_trash(caller, private):
 
 
 @pytest.mark.parametrize(("form", "length"), [("json", None), ("csv", 1), ("ical", 4)])
-async def test_somebody_who_has_nothing_gets_a_whole_and_empty_file(alice, form, length):
+async def test_a_user_without_data_gets_a_complete_empty_file(alice, form, length):
     response = await alice.get(EXPORT, params={"format": form})
     assert response.status_code == 200
     if form == "json":
@@ -80,7 +80,7 @@ async def test_somebody_who_has_nothing_gets_a_whole_and_empty_file(alice, form,
         assert len(response.text.splitlines()) == length
 
 
-async def test_nobody_elses_tasks_are_in_any_form(alice, bob):
+async def test_no_format_has_tasks_of_other_users(alice, bob):
     await bob.make("A secret of Bob's")
     mine = await alice.make("Mine")
     for form in ("json", "csv", "ical"):
@@ -98,7 +98,7 @@ async def test_nobody_elses_tasks_are_in_any_form(alice, bob):
         ("", "application/json"),
     ],
 )  # fmt: skip
-async def test_the_accept_header_chooses_the_form_where_the_query_does_not(alice, accept, media_type):
+async def test_without_a_format_parameter_the_accept_header_selects_the_format(alice, accept, media_type):
     alice.headers.pop("accept")
     headers = {} if accept is None else {"Accept": accept}
     response = await alice.get(EXPORT, headers=headers)
@@ -109,16 +109,16 @@ async def test_the_accept_header_chooses_the_form_where_the_query_does_not(alice
     assert chosen.headers["vary"] == "Authorization, Origin"
 
 
-async def test_an_accept_header_that_is_none_is_refused(alice, refusal):
+async def test_a_malformed_accept_header_is_refused(alice, refusal):
     refusal(await alice.get(EXPORT, headers={"Accept": "rubbish"}), 400, "bad_request")
 
 
 @pytest.mark.parametrize("query", ["format=xml", "form=csv", "format=csv&format=json"])
-async def test_an_unknown_form_or_parameter_is_refused(alice, refusal, query):
+async def test_an_unknown_format_or_parameter_is_refused(alice, refusal, query):
     refusal(await alice.get(f"{EXPORT}?{query}"), 422, "validation_error", query.partition("=")[0])
 
 
-async def test_a_head_says_what_a_get_would_without_the_body_and_leaves_the_connection_open(alice, exchange, caplog):
+async def test_a_head_has_the_headers_of_a_get_and_leaves_the_connection_open(alice, exchange, caplog):
     await alice.make()
     bearing = f"Host: x\r\nAuthorization: {alice.headers['authorization']}\r\n"
     head = f"HEAD {EXPORT}?format=csv HTTP/1.1\r\n{bearing}\r\n"
@@ -133,7 +133,7 @@ async def test_a_head_says_what_a_get_would_without_the_body_and_leaves_the_conn
     assert "an answer was cut short" not in caplog.messages
 
 
-async def test_a_table_is_rfc_4180_and_defused(alice):
+async def test_a_csv_export_is_rfc_4180_without_formulas(alice):
     await alice.make('=HYPERLINK("http://evil.example")', description='two\r\nlines, "quoted"', tags=["a, b", "c"])
     await alice.make("'=already")
     await alice.make("'twas", completed=True, due_date="2026-12-24", priority="high")
@@ -150,7 +150,7 @@ async def test_a_table_is_rfc_4180_and_defused(alice):
     assert rows[0]["due_at"] == rows[0]["deleted_at"] == rows[0]["completed_at"] == ""
 
 
-async def test_a_calendar_can_be_read_by_who_reads_calendars(alice):
+async def test_calendar_libraries_can_read_an_icalendar_export(alice):
     gone = await alice.make("Gone")
     await alice.delete(f"{alice.path}/{gone['id']}")
     day = await alice.make(
@@ -179,7 +179,7 @@ async def test_a_calendar_can_be_read_by_who_reads_calendars(alice):
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "ical"])
-async def test_all_of_many_tasks_come_once_and_in_order_whatever_the_page(alice, connection, form, statements):
+async def test_all_tasks_come_once_and_in_order_for_every_page_size(alice, connection, form, statements):
     await connection.execute(INSERT, "alice", 750, 10)
     with statements() as seen:
         response = await alice.get(EXPORT, params={"format": form})
@@ -188,7 +188,7 @@ async def test_all_of_many_tasks_come_once_and_in_order_whatever_the_page(alice,
     assert sum("LIMIT" in statement for statement, _ in seen) == 4
 
 
-async def test_a_database_that_fails_midway_leaves_an_answer_without_an_end(alice, connection, server, settings):
+async def test_a_database_failure_during_an_export_leaves_an_incomplete_response(alice, connection, server, settings):
     await connection.execute(INSERT, "alice", 4_000, 1_000)
     received = 0
     with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):  # noqa: PT012 - it breaks while it is read
@@ -203,7 +203,7 @@ async def test_a_database_that_fails_midway_leaves_an_answer_without_an_end(alic
     assert (await alice.get(EXPORT)).json()["tasks"][-1]["title"] == "Task 4000"
 
 
-async def test_a_database_that_is_away_at_the_start_is_a_problem_as_ever(alice, connection, refusal):
+async def test_a_database_outage_before_an_export_is_a_problem_as_usual(alice, connection, refusal):
     await connection.execute("ALTER TABLE tasks RENAME TO tasks_away")
     try:
         for form in ("json", "csv", "ical"):
@@ -212,7 +212,7 @@ async def test_a_database_that_is_away_at_the_start_is_a_problem_as_ever(alice, 
         await connection.execute("ALTER TABLE tasks_away RENAME TO tasks")
 
 
-async def test_a_client_that_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917 - each is a fixture
+async def test_a_client_that_does_not_read_an_export_is_disconnected(  # noqa: PLR0913, PLR0917 - each is a fixture
     app, alice, connection, server, monkeypatch, eventually, statements, caplog, requests
 ):
     monkeypatch.setitem(app.config, "SEND_TIMEOUT", 0.3)
@@ -227,9 +227,7 @@ async def test_a_client_that_does_not_read_is_cut_off(  # noqa: PLR0913, PLR0917
     assert requests() == [(EXPORT.replace("me", "{user_id}"), 200, True)]
 
 
-async def test_a_client_that_takes_longer_than_the_service_may_gets_all_of_it(
-    app, alice, connection, server, monkeypatch
-):
+async def test_a_slow_client_gets_a_whole_export(app, alice, connection, server, monkeypatch):
     monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.3)
     await connection.execute(INSERT, "alice", 10_000, 1_000)
     with ask_over_a_narrow_line(server, alice) as client:
@@ -239,7 +237,7 @@ async def test_a_client_that_takes_longer_than_the_service_may_gets_all_of_it(
     assert received.endswith(b"]}\r\n0\r\n\r\n")
 
 
-async def test_a_client_that_hangs_up_ends_the_export(  # noqa: PLR0913, PLR0917 - each is a fixture
+async def test_a_client_that_disconnects_ends_the_export(  # noqa: PLR0913, PLR0917 - each is a fixture
     alice, connection, server, eventually, statements, requests
 ):
     await connection.execute(INSERT, "alice", 10_000, 1_000)
@@ -270,7 +268,7 @@ def read_until_closed(client: socket.socket) -> bytes:
     return bytes(received)
 
 
-async def test_ten_thousand_tasks_never_stand_in_memory_together(alice, connection):
+async def test_an_export_never_has_ten_thousand_tasks_in_memory(alice, connection):
     await connection.execute(INSERT, "alice", 10_000, 1_000)
     await alice.get(EXPORT, params={"format": "csv"})
     for form in ("json", "csv"):

@@ -20,7 +20,7 @@ async def titles(caller) -> list[str]:
 
 
 @pytest.mark.parametrize("media_type", BODIES)
-async def test_the_same_file_again_imports_nothing_and_gets_the_first_answer_again(alice, private, media_type):
+async def test_a_repeated_import_creates_nothing_and_gets_the_first_response(alice, private, media_type):
     first = await send(alice, BODIES[media_type], media_type)
     again = await send(alice, BODIES[media_type], media_type, path="/api/alice/import")
     assert first.json() == {"imported": 2, "skipped": 0}
@@ -53,14 +53,14 @@ async def test_a_task_created_under_the_same_key_is_another_write(alice):
     assert await titles(alice) == ["Before", "A", "B"]
 
 
-async def test_of_fifty_at_once_one_imports(alice):
+async def test_of_fifty_concurrent_imports_with_one_key_one_is_performed(alice):
     answers = await asyncio.gather(*(send(alice) for _ in range(50)))
     assert {answer.status_code for answer in answers} <= {200, 409}
     assert sum(answer.status_code == 200 and "idempotency-replayed" not in answer.headers for answer in answers) == 1
     assert await titles(alice) == ["A", "B"]
 
 
-async def test_an_import_of_nothing_is_answered_the_same_again_to_who_never_wrote(alice, refusal):
+async def test_an_empty_import_of_a_new_user_is_replayed(alice, refusal):
     first, again = await send(alice, '{"tasks": []}'), await send(alice, '{"tasks": []}')
     assert first.json() == {"imported": 0, "skipped": 0}
     assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
@@ -78,12 +78,12 @@ async def test_a_refused_file_leaves_its_key_unused(alice, connection, refusal):
     assert (await send(alice, '{"tasks": [{"title": "A"}]}')).json() == {"imported": 1, "skipped": 0}
 
 
-async def test_what_cannot_be_a_key_is_refused(alice, refusal):
+async def test_an_invalid_key_is_refused(alice, refusal):
     refusal(await send(alice, key="x" * 256), 422, "validation_error", "Idempotency-Key")
     assert await titles(alice) == []
 
 
-async def test_a_large_file_is_told_from_another_by_all_its_bytes(alice, refusal):
+async def test_large_files_are_compared_by_all_their_bytes(alice, refusal):
     task = '{"title": "A", "description": "' + "y" * 900 + '"}'
     large = f'{{"tasks": [{",".join([task] * 2_000)}]}}'
     first, again = await send(alice, large), await send(alice, large)

@@ -30,7 +30,7 @@ async def fill(caller) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
-async def test_what_was_exported_and_imported_by_another_is_exported_the_same(alice, bob, form):
+async def test_an_export_that_another_user_imports_is_exported_unchanged(alice, bob, form):
     await fill(alice)
     exported = await alice.get(EXPORT, params={"format": form})
     headers = {"Content-Type": exported.headers["content-type"]}
@@ -56,7 +56,7 @@ async def test_each_task_takes_the_next_revision_in_order_and_only_live_ones_cou
     assert (await alice.make("Next"))["version"] == 7
 
 
-async def test_what_a_file_leaves_out_gets_its_default_and_moments_are_kept(alice):
+async def test_omitted_fields_get_defaults_and_timestamps_are_kept(alice):
     response = await alice.post(
         IMPORT, json=file({"title": " A "}, {"title": "B", "completed": True, "completed_at": WHEN, "created_at": WHEN})
     )
@@ -72,14 +72,14 @@ async def test_what_a_file_leaves_out_gets_its_default_and_moments_are_kept(alic
     assert second["updated_at"] > "2026-01-03"
 
 
-async def test_without_a_token_it_is_closed(http, refusal, statements):
+async def test_without_a_token_there_is_no_import(http, refusal, statements):
     with statements() as seen:
         refusal(await http.post("/api/alice/import", json=file({"title": "A"})), 401, "authentication_required")
         refusal(await http.get("/api/alice/export"), 401, "authentication_required")
     assert seen == []
 
 
-async def test_a_stranger_is_refused_before_the_file_is_looked_at(alice, bob, refusal, statements):
+async def test_another_user_is_refused_before_the_file_is_read(alice, bob, refusal, statements):
     with statements() as seen:
         refusal(await bob.post("/api/alice/import", content="nonsense"), 403, "forbidden")
         refusal(await bob.post("/api/alice/import", json=file({"title": "A"})), 403, "forbidden")
@@ -88,7 +88,7 @@ async def test_a_stranger_is_refused_before_the_file_is_looked_at(alice, bob, re
     assert (await alice.get(alice.path)).json() == []
 
 
-async def test_a_task_goes_to_the_caller_whoever_the_file_says(alice, bob):
+async def test_imported_tasks_belong_to_the_caller_and_not_to_the_user_in_the_file(alice, bob):
     theirs = await bob.make("Bob's")
     await alice.delete(f"{alice.path}/{(await alice.make('Before'))['id']}")
     exported = (await bob.get(EXPORT)).json()
@@ -100,7 +100,7 @@ async def test_a_task_goes_to_the_caller_whoever_the_file_says(alice, bob):
     assert mine["uid"] != theirs["uid"]
 
 
-async def test_skip_leaves_out_what_is_there_live_or_in_the_trash_and_create_does_not(alice):
+async def test_skip_ignores_existing_live_and_deleted_tasks_and_create_does_not(alice):
     await fill(alice)
     exported = (await alice.get(EXPORT)).json()
     exported["tasks"] += [{"title": "New"}, {"title": "Gone"}, exported["tasks"][0] | {"title": "Other"}]
@@ -114,7 +114,7 @@ async def test_skip_leaves_out_what_is_there_live_or_in_the_trash_and_create_doe
     assert (await alice.post(IMPORT, json=again)).json() == {"imported": 7, "skipped": 0}
 
 
-async def test_the_change_feed_has_each_imported_task_once_whatever_page_it_is_read_in(alice):
+async def test_the_change_feed_has_each_imported_task_once_for_every_page_size(alice):
     await alice.make()
     before = (await alice.get(f"{alice.path}/changes")).json()["next"]
     tasks = [{"title": f"Task {number}"} for number in range(5)] + [{"title": "Gone", "deleted_at": WHEN}]
@@ -132,7 +132,7 @@ async def test_the_change_feed_has_each_imported_task_once_whatever_page_it_is_r
     assert seen[5] == {"id": 7, "uid": seen[5]["uid"], "version": 7, "deleted": True}
 
 
-async def test_a_list_that_was_known_has_changed_with_an_import(alice):
+async def test_an_import_changes_the_etag_of_a_list(alice):
     await alice.make()
     known = {"If-None-Match": (await alice.get(alice.path)).headers["etag"]}
     await alice.post(IMPORT, json=file())
@@ -141,7 +141,7 @@ async def test_a_list_that_was_known_has_changed_with_an_import(alice):
     assert len((await alice.get(alice.path, headers=known)).json()) == 2
 
 
-async def test_nothing_lies_in_the_trash_since_a_moment_to_come(alice):
+async def test_an_imported_deletion_time_is_never_in_the_future(alice):
     await alice.post(IMPORT, json=file({"title": "A", "deleted_at": "9999-01-01T00:00:00Z"}))
     (gone,) = (await alice.get("/api/me/trash")).json()
     assert gone["deleted_at"] == gone["created_at"]
@@ -197,7 +197,7 @@ async def test_a_broken_line_of_a_table_is_named_and_nothing_is_written(alice, r
     assert (await alice.get(EXPORT)).json()["tasks"] == []
 
 
-async def test_a_table_of_ones_own_needs_a_title_alone_and_bears_what_spreadsheets_do(alice):
+async def test_a_hand_made_table_needs_only_titles_and_tolerates_spreadsheet_quirks(alice):
     content = '\ufeffCompleted,TITLE,due_date,tags\r\nTRUE,"One, two",2026-12-24,"[""home""]"\r\n\r\n,Three,,\r\n'
     response = await alice.post(IMPORT, content=content, headers={"Content-Type": "text/csv; header=present"})
     assert response.json() == {"imported": 2, "skipped": 0}
@@ -206,7 +206,7 @@ async def test_a_table_of_ones_own_needs_a_title_alone_and_bears_what_spreadshee
     assert (three["title"], three["completed"], three["tags"]) == ("Three", False, [])
 
 
-async def test_twenty_faults_are_told_and_no_more(alice, refusal):
+async def test_at_most_twenty_faults_of_a_file_are_named(alice, refusal):
     body = refusal(
         await alice.post(IMPORT, json=file(*[{"title": ""}] * 50)),
         422, "validation_error", *(f"tasks[{number}].title" for number in range(20)),
@@ -234,7 +234,7 @@ async def test_twenty_faults_are_told_and_no_more(alice, refusal):
         ('{"tasks": [], "user": {x}}', 400, "malformed_json", []), ("nonsense", 400, "malformed_json", []),
     ],
 )  # fmt: skip
-async def test_what_is_no_export_is_refused(alice, refusal, content, status, code, fields):  # noqa: PLR0913, PLR0917 - each is a fixture or a case
+async def test_a_file_that_is_not_an_export_is_refused(alice, refusal, content, status, code, fields):  # noqa: PLR0913, PLR0917 - each is a fixture or a case
     response = await alice.post(IMPORT, content=content, headers={"Content-Type": "application/json"})
     refusal(response, status, code, *fields)
 
@@ -248,13 +248,13 @@ async def test_white_space_a_byte_order_mark_and_names_in_escapes_are_json_too(a
     assert [task["title"] for task in (await alice.get(EXPORT)).json()["tasks"]] == [']}"[{', "B"]
 
 
-async def test_json_that_breaks_off_in_a_task_names_the_task(alice, refusal):
+async def test_the_error_for_truncated_json_names_the_task(alice, refusal):
     content = '{"tasks": [{"title": "A"}, {"title": nul}]}'
     response = await alice.post(IMPORT, content=content, headers={"Content-Type": "application/json"})
     assert refusal(response, 400, "malformed_json")["detail"] == "tasks[1] is not valid JSON in UTF-8."
 
 
-async def test_of_two_imports_at_once_that_skip_what_is_there_one_creates_the_tasks(alice, connection):
+async def test_of_two_concurrent_imports_with_skip_one_creates_the_tasks(alice, connection):
     tasks = [{"title": f"Task {number}", "created_at": WHEN} for number in range(100)]
     for _ in range(5):
         answers = await asyncio.gather(
@@ -267,7 +267,7 @@ async def test_of_two_imports_at_once_that_skip_what_is_there_one_creates_the_ta
 
 
 @pytest.mark.one_database(reason="locks")
-async def test_an_import_that_skips_waits_for_a_write_of_the_same_tasks_and_sees_it(alice, connection, eventually):
+async def test_an_import_with_skip_waits_for_a_write_of_the_same_tasks_and_sees_it(alice, connection, eventually):
     await alice.make("First")
     async with connection.transaction():
         await connection.execute(
@@ -330,7 +330,7 @@ async def test_more_tasks_than_a_user_may_have_are_refused(alice, refusal):
     refusal(await alice.post(IMPORT, content=content, headers=CSV), 422, "validation_error", "tasks")
 
 
-async def test_of_two_at_once_that_do_not_fit_together_one_is_refused_whole(alice, connection, refusal):
+async def test_of_two_concurrent_imports_beyond_the_quota_one_is_refused_as_a_whole(alice, connection, refusal):
     await connection.execute(
         "INSERT INTO users (id, created_at, written_at, revision, task_count) VALUES ('alice', now(), now(), 1, 9997)"
     )

@@ -64,7 +64,7 @@ def hurried(app, monkeypatch):
     return app.ctx.uploads
 
 
-async def test_the_slow_imports_of_one_user_keep_that_user_waiting_and_nobody_else(  # noqa: PLR0913, PLR0917 - each is a fixture
+async def test_slow_imports_delay_only_their_own_user(  # noqa: PLR0913, PLR0917 - each is a fixture
     alice, bob, server, refusal, eventually, hurried
 ):
     async with begin(server, alice, alice, alice):
@@ -74,7 +74,7 @@ async def test_the_slow_imports_of_one_user_keep_that_user_waiting_and_nobody_el
     await eventually(lambda: is_served(alice))
 
 
-async def test_bodies_that_do_not_arrive_take_no_turn_of_those_that_have(app, bob, caller, server, eventually):
+async def test_incomplete_bodies_do_not_block_complete_ones(app, bob, caller, server, eventually):
     slow = [caller(f"slow-{number}") for number in range(10)]
     async with begin(server, *slow):
         await eventually(lambda: app.ctx.uploads.held == len(slow) * len("title"))
@@ -83,7 +83,7 @@ async def test_bodies_that_do_not_arrive_take_no_turn_of_those_that_have(app, bo
         assert time.perf_counter() - began < 1
 
 
-async def test_of_bodies_that_have_arrived_two_are_read_at_once_and_others_wait(alice, refusal, eventually, hurried):
+async def test_at_most_two_complete_bodies_are_read_at_once(alice, refusal, eventually, hurried):
     async with hurried.turn("bob"):
         async with hurried.turn("carol"):
             refusal(await send(alice), 503, "service_unavailable")
@@ -93,7 +93,7 @@ async def test_of_bodies_that_have_arrived_two_are_read_at_once_and_others_wait(
     assert hurried.held == 0
 
 
-async def test_bodies_hold_no_more_memory_together_than_a_worker_has_for_them(  # noqa: PLR0913, PLR0917 - each is a fixture
+async def test_the_memory_of_all_bodies_of_a_worker_is_limited(  # noqa: PLR0913, PLR0917 - each is a fixture
     alice, bob, server, refusal, eventually, hurried, monkeypatch
 ):
     monkeypatch.setattr(uploads, "MAXIMUM_HELD", 10)
@@ -132,7 +132,7 @@ async def answer(server: str, head: str, body: bytes, pause: float = 0.0) -> tup
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_only_an_import_of_somebody_known_may_be_large(alice, server, chunked):
+async def test_only_an_authenticated_import_may_be_large(alice, server, chunked):
     size = MAXIMUM_BODY + 65536
     body = b"x" * size
     framing = f"Content-Length: {size}\r\n"
@@ -155,6 +155,6 @@ async def test_only_an_import_of_somebody_known_may_be_large(alice, server, chun
     assert status == 413
 
 
-async def test_a_body_of_megabytes_is_taken(alice):
+async def test_a_body_of_megabytes_is_accepted(alice):
     tasks = [{"title": f"Task {number}", "description": "y" * 1000} for number in range(5_000)]
     assert (await alice.post(IMPORT, json={"tasks": tasks})).json() == {"imported": 5_000, "skipped": 0}

@@ -58,7 +58,7 @@ async def imported(caller, content: str | bytes) -> list[dict]:
         "\ufefftitle\tdue_date\ttags\tcompleted\r\nA\t2026-12-24\thome, garden\tTRUE\r\nB\r\n".encode("utf-16-be"),
     ],
 )  # fmt: skip
-async def test_one_table_in_every_form_that_spreadsheets_give_it_makes_the_same_tasks(alice, content):
+async def test_a_table_in_every_csv_dialect_of_spreadsheets_gives_the_same_tasks(alice, content):
     first, second = await imported(alice, content)
     assert (first["title"], first["due_date"], first["tags"]) == ("A", "2026-12-24", ["home", "garden"])
     assert first["completed"] is True
@@ -72,7 +72,7 @@ async def test_one_table_in_every_form_that_spreadsheets_give_it_makes_the_same_
         ('"[""a, b"",""c""]"', ["a, b", "c"]), ("[]", []), ("'=a", ["=a"]), ("a;b", ["a;b"]), ('", ,"', []),
     ],
 )  # fmt: skip
-async def test_tags_are_a_json_array_or_words_with_commas_between_them(alice, cell, tags):
+async def test_tags_are_a_json_array_or_separated_by_commas(alice, cell, tags):
     (task,) = await imported(alice, f"title,tags\nA,{cell}\n")
     assert task["tags"] == tags
 
@@ -98,7 +98,7 @@ async def test_tags_are_a_json_array_or_words_with_commas_between_them(alice, ce
         ('title\n\nA\n"B\nC', ["line 4"], "put text with quotes or line ends in quotes"),
     ],
 )  # fmt: skip
-async def test_a_table_that_cannot_be_understood_is_refused_with_what_to_do(alice, refusal, content, fields, message):
+async def test_the_error_for_an_unreadable_table_says_what_to_do(alice, refusal, content, fields, message):
     body = refusal(await send(alice, content), 422, "validation_error", *fields)
     assert all(message in error["message"] for error in body["errors"])
     assert (await alice.get(EXPORT)).json()["tasks"] == []
@@ -111,7 +111,7 @@ async def test_a_table_that_cannot_be_understood_is_refused_with_what_to_do(alic
      "title\nA\n".encode("utf-16") + b"\0",
      b"title\n" + b"A\n" * 5_000 + b"\xff"],
 )  # fmt: skip
-async def test_a_table_in_another_encoding_is_refused_with_how_to_save_it(alice, refusal, content):
+async def test_the_error_for_another_encoding_says_how_to_save_the_table(alice, refusal, content):
     assert "CSV UTF-8" in refusal(await send(alice, content), 400, "malformed_json")["detail"]
     assert (await alice.get(EXPORT)).json()["tasks"] == []
 
@@ -152,12 +152,12 @@ async def test_excel_can_ask_for_a_byte_order_mark_and_the_import_skips_it(alice
 
 
 @pytest.mark.parametrize("query", ["bom=1", "bom=1&format=json", "bom=1&format=ical", "bom=yes&format=csv"])
-async def test_a_byte_order_mark_in_another_form_is_refused(alice, refusal, query):
+async def test_a_byte_order_mark_in_another_format_is_refused(alice, refusal, query):
     refusal(await alice.get(f"{EXPORT}?{query}"), 422, "validation_error", "bom")
 
 
 @pytest.mark.parametrize(("form", "extension"), [("json", "json"), ("csv", "csv"), ("ical", "ics")])
-async def test_each_form_is_a_file_with_a_name_of_its_own(alice, form, extension):
+async def test_each_format_is_an_attachment_with_its_own_file_name(alice, form, extension):
     response = await alice.get(EXPORT, params={"format": form})
     assert response.headers["content-disposition"].startswith('attachment; filename="doable-tasks-20')
     assert response.headers["content-disposition"].endswith(f'.{extension}"')
@@ -202,7 +202,7 @@ def saved(draw: st.DrawFn, exported: str) -> bytes:
 
 @given(tasks=TASKS, data=st.data())
 @settings(max_examples=100, deadline=None)
-async def test_whatever_form_a_table_is_saved_in_the_import_reads_what_was_exported(tasks, data):
+async def test_an_export_saved_in_any_csv_dialect_can_be_imported(tasks, data):
     exported = table.rows([table.COLUMNS, *([table._cell(task[name]) for name in table.COLUMNS] for task in tasks)])
     content = data.draw(saved(exported.decode()))
     (read, count), (same, _) = await lines.validate(table.read(content)), await lines.validate(table.read(exported))

@@ -15,7 +15,7 @@ TRIMMED = TEXT.map(str.strip)  # as all text of a task is
 
 @settings(max_examples=400, derandomize=True, deadline=None)
 @given(TEXT)
-def test_what_was_defused_is_armed_again_exactly_and_is_no_formula(text):
+def test_a_defused_cell_is_restored_exactly_and_is_not_a_formula(text):
     cell = table.defuse(text)
     assert table.arm(cell) == text
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
@@ -23,12 +23,12 @@ def test_what_was_defused_is_armed_again_exactly_and_is_no_formula(text):
 
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.lists(st.tuples(TRIMMED.filter(bool), TRIMMED), max_size=5))
-def test_whatever_text_is_written_the_same_is_read(cells):
+def test_every_text_is_read_as_it_was_written(cells):
     written = table.rows([("title", "description"), *((table.defuse(one), table.defuse(two)) for one, two in cells)])
     read = [line.value for line in table.read(written)]
     assert read == [{"title": one} | ({"description": two} if two else {}) for one, two in cells]
 
 
 @pytest.mark.parametrize(("text", "cell"), [("=1", "'=1"), ("'=1", "''=1"), ("'a", "'a"), ("''", "''"), ("", "")])
-def test_an_apostrophe_is_added_only_before_what_could_be_a_formula(text, cell):
+def test_an_apostrophe_is_added_only_before_a_possible_formula(text, cell):
     assert table.defuse(text) == cell

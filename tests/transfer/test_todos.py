@@ -39,7 +39,7 @@ def unescaped(value: str) -> str:
 
 
 @given(TEXT)
-def test_a_text_of_any_characters_is_read_as_it_was_but_for_controls_which_become_spaces(text):
+def test_every_text_is_preserved_except_control_characters_which_become_spaces(text):
     (line, *more) = todos.fold(f"SUMMARY:{todos.escape(text)}").decode().replace("\r\n ", "").split("\r\n")
     assert more == [""]
     assert unescaped(line.removeprefix("SUMMARY:")) == todos.CONTROLS.sub(" ", todos.LINE_END.sub("\n", text))

@@ -85,7 +85,7 @@ async def worker(settings, empty, launch, eventually, free_port) -> AsyncIterato
 
 
 @pytest.mark.parametrize(("media_type", "make", "status", "beside"), WORST.values(), ids=WORST)
-async def test_an_import_holds_its_body_and_little_beside_and_others_are_answered(
+async def test_an_import_needs_little_memory_beyond_its_body_and_other_requests_are_served(
     worker, media_type, make, status, beside
 ):
     headers = {**bearer("alice"), "Content-Type": media_type}

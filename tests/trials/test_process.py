@@ -66,7 +66,7 @@ async def test_a_stop_answers_all_that_is_in_flight(stage, cluster, workers, sig
 
 @trial
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_stop_at_any_moment_of_the_start_ends_it(stage, workers):
+async def test_a_stop_signal_at_any_time_during_startup_ends_the_service(stage, workers):
     slowest, rounds = 0.0, 8
     for number in range(rounds):
         trial = stage(workers=workers, breaks=True, exits=True)
@@ -254,13 +254,13 @@ async def hang_up_and_look(stage, clients: int, workers: int, warm_up: float) ->
     assert after <= before + 12, "ten connections to the database may have been opened, and a probe's"
 
 
-async def test_clients_that_hang_up_leave_nothing_behind(stage):
+async def test_clients_that_disconnect_leave_nothing_behind(stage):
     await hang_up_and_look(stage, clients=200, workers=1, warm_up=0.5)
 
 
 @trial
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_thousand_clients_that_hang_up_leave_nothing_behind(stage, workers):
+async def test_a_thousand_clients_that_disconnect_leave_nothing_behind(stage, workers):
     await hang_up_and_look(stage, clients=1000, workers=workers, warm_up=2)
 
 

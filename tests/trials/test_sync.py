@@ -61,7 +61,7 @@ async def streams_of(trial, eventually) -> list[Stream]:
 
 
 @forms
-async def test_streams_outlive_a_crash_of_the_database(stage, cluster, eventually, short):
+async def test_streams_survive_a_crash_of_the_database(stage, cluster, eventually, short):
     trial = stage(workers=2)
     await trial.raise_curtain(0.5 if short else 1)
     streams = await streams_of(trial, eventually)
@@ -78,7 +78,7 @@ async def test_streams_outlive_a_crash_of_the_database(stage, cluster, eventuall
 
 @trial
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["terminated", "killed"])
-async def test_streams_go_on_where_they_were_in_a_new_process(stage, eventually, how):
+async def test_streams_continue_at_their_position_in_a_new_process(stage, eventually, how):
     trial = stage(workers=2, breaks=True)
     await trial.raise_curtain()
     streams = await streams_of(trial, eventually)

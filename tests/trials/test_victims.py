@@ -103,7 +103,7 @@ async def watch(parent: psutil.Process) -> float:
     return peak
 
 
-async def test_a_user_at_their_worst_does_not_slow_the_others_down(cluster, launch, sign, capsys):
+async def test_the_worst_load_of_one_user_does_not_slow_down_others(cluster, launch, sign, capsys):
     faults, head = [], HEADER
     for workers in (1, 2):
         async for line, wrong in trial(cluster, launch, sign, workers):

@@ -83,7 +83,7 @@ async def test_nothing_of_an_erased_user_remains_in_any_column_of_any_table(ada,
     assert (await bob.get(bob.path)).json() == [kept]
 
 
-async def test_a_second_time_and_for_who_never_wrote_anything_it_is_done_too(ada, caller):
+async def test_erasing_a_user_twice_or_without_data_is_204(ada, caller):
     for client, user_id in ((ada, ADA), (ada, ADA), (caller("nobody"), "nobody")):
         assert (await erase(client, confirm=user_id)).status_code == 204
 
@@ -102,7 +102,7 @@ async def test_the_path_may_name_the_user_in_full(alice):
         ({"confirm": None}, ["confirm"]), ({"confirm": "alice", "tasks": True}, ["tasks"]), (["alice"], ["body"]),
     ],
 )  # fmt: skip
-async def test_what_does_not_say_who_exactly_erases_nobody(alice, refusal, statements, body, fields):
+async def test_an_erasure_with_another_confirmation_is_refused(alice, refusal, statements, body, fields):
     task = await alice.make()
     with statements() as seen:
         response = await alice.request("DELETE", "/api/me", json=body)
@@ -111,7 +111,7 @@ async def test_what_does_not_say_who_exactly_erases_nobody(alice, refusal, state
     assert (await alice.get(alice.path)).json() == [task]
 
 
-async def test_without_a_body_nobody_is_erased(alice, refusal):
+async def test_an_erasure_without_a_body_is_refused(alice, refusal):
     task = await alice.make()
     for path in ("/api/me", "/api/me?confirm=alice", "/api/alice/"):
         body = refusal(await alice.delete(path), 422, "validation_error", "confirm")
@@ -122,20 +122,20 @@ async def test_without_a_body_nobody_is_erased(alice, refusal):
     assert (await alice.get(alice.path)).json() == [task]
 
 
-async def test_a_stranger_erases_nobody(alice, bob, refusal):
+async def test_another_user_cannot_erase_a_user(alice, bob, refusal):
     task = await alice.make()
     refusal(await bob.request("DELETE", "/api/alice", json={"confirm": "alice"}), 403, "forbidden")
     refusal(await bob.request("DELETE", "/api/me", json={"confirm": "alice"}), 422, "validation_error", "confirm")
     assert (await alice.get(alice.path)).json() == [task]
 
 
-async def test_who_comes_back_begins_anew(ada, connection):
+async def test_an_erased_user_who_returns_starts_without_data(ada, connection):
     await erase(ada, confirm=ADA)
     assert (await ada.make())["version"] == 1
     assert await connection.fetchval("SELECT task_count FROM users WHERE id = $1", ADA) == 1
 
 
-async def test_erasing_many_times_at_once_while_tasks_are_written_is_always_done(alice):
+async def test_concurrent_erasures_during_writes_all_succeed(alice):
     made = [await alice.make() for _ in range(10)]
     answers = await asyncio.gather(
         *(alice.patch(f"{alice.path}/{task['id']}/complete") for task in made),
@@ -148,7 +148,7 @@ async def test_erasing_many_times_at_once_while_tasks_are_written_is_always_done
     assert (await alice.get(alice.path)).json() == []
 
 
-async def test_a_user_with_more_data_than_a_page_goes_in_statements_of_bounded_size(alice, connection, statements):
+async def test_an_erasure_of_much_data_takes_statements_of_limited_size(alice, connection, statements):
     await alice.make()
     await connection.execute(FILL, "alice", 20_000)
     await connection.execute("UPDATE users SET revision = 30000, task_count = 10001, trash_count = 10000")
@@ -178,7 +178,7 @@ class TestInterrupted:
         assert await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NOT NULL") == 1_000
         return position, etag
 
-    async def test_nothing_can_be_reached_any_more(self, alice, half_erased, connection, refusal):
+    async def test_after_the_first_request_all_data_is_unreachable(self, alice, half_erased, connection, refusal):
         position, etag = half_erased
         left = await connection.fetchval("SELECT max(id) FROM tasks")
         assert (await alice.get(alice.path)).json() == []
@@ -196,22 +196,22 @@ class TestInterrupted:
         refusal(await alice.get(f"{alice.path}/changes?since={position}"), 410, "sync_position_gone")
         assert (await alice.get(f"{alice.path}/changes")).json()["changes"] == []
 
-    async def test_an_import_does_not_skip_what_is_erased(self, alice, half_erased, connection):
+    async def test_an_import_does_not_skip_erased_tasks(self, alice, half_erased, connection):
         known = await connection.fetchrow("SELECT title, created_at FROM tasks LIMIT 1")
         line = {"title": known["title"], "created_at": known["created_at"].isoformat()}
         response = await alice.post("/api/me/import?on_conflict=skip", json={"tasks": [line]})
         assert response.json() == {"imported": 1, "skipped": 0}
 
-    async def test_a_second_request_ends_it(self, alice, half_erased, connection):
+    async def test_a_second_request_finishes_an_erasure(self, alice, half_erased, connection):
         assert (await erase(alice, confirm="alice")).status_code == 204
         assert await found(connection, "alice") == []
 
-    async def test_the_upkeep_ends_it(self, pool, alice, half_erased, connection):
+    async def test_the_upkeep_finishes_an_erasure(self, pool, alice, half_erased, connection):
         assert await purge.finish_erasures(pool) == 1_000
         assert await purge.finish_erasures(pool) == 0
         assert await found(connection, "alice") == []
 
-    async def test_the_upkeep_keeps_what_was_written_since(self, pool, alice, half_erased, connection):
+    async def test_the_upkeep_keeps_tasks_written_after_an_erasure(self, pool, alice, half_erased, connection):
         kept, trashed = await alice.make("Since then"), await alice.make("And deleted since then")
         await alice.delete(f"{alice.path}/{trashed['id']}")
         assert await purge.finish_erasures(pool) == 1_000
@@ -220,7 +220,7 @@ class TestInterrupted:
         counts = await connection.fetchrow("SELECT task_count, trash_count, erased FROM users WHERE id = 'alice'")
         assert tuple(counts) == (1, 1, 0)
 
-    async def test_a_purge_leaves_it_to_the_upkeep(self, pool, alice, half_erased, connection, settings):
+    async def test_a_purge_leaves_erased_tasks_to_the_upkeep(self, pool, alice, half_erased, connection, settings):
         await connection.execute("UPDATE tasks SET deleted_at = now() - interval '40 days'")
         assert await purge.empty_trash(pool, settings) == 0
         assert await purge.finish_erasures(pool) == 1_000
@@ -247,7 +247,7 @@ async def test_a_restore_that_waits_for_an_erasure_finds_no_task(alice, connecti
     assert await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NULL") == 0
 
 
-async def test_more_live_tasks_than_one_transaction_removes_go_in_pages(alice, connection):
+async def test_more_live_tasks_than_one_transaction_removes_are_erased_in_pages(alice, connection):
     await alice.make()
     await connection.execute(FILL, "alice", 40_000)
     await connection.execute("UPDATE users SET revision = 50000, task_count = 20001, trash_count = 20000")

@@ -103,7 +103,7 @@ def test_a_plain_page_is_not_heavy(query):
     assert not read(query).heavy
 
 
-async def test_clients_that_hang_up_give_their_places_back(alice, locked, admission, eventually):
+async def test_disconnected_clients_free_their_places(alice, locked, admission, eventually):
     await alice.make()
     async with locked(*(alice.get("/api/me/tasks") for _ in range(10))) as asked:
         await eventually(lambda: admission._work._free == PLACES - SHARE)
@@ -115,9 +115,7 @@ async def test_clients_that_hang_up_give_their_places_back(alice, locked, admiss
     assert (await alice.get("/api/me/tasks")).status_code == 200
 
 
-async def test_an_export_that_is_not_read_holds_no_place_and_a_user_has_two_of_them(
-    alice, bob, unread, admission, eventually
-):
+async def test_an_unread_export_holds_no_heavy_place_and_a_user_may_have_two(alice, bob, unread, admission, eventually):
     streams = admission._streams._queue
     await eventually(lambda: streams.held == {"alice": 2} and admission._work._free == PLACES)
     refused = await alice.get("/api/me/export")
@@ -131,7 +129,7 @@ async def test_an_export_that_is_not_read_holds_no_place_and_a_user_has_two_of_t
     assert (admission._work._free, streams.held) == (PLACES, {})
 
 
-async def test_users_take_turns_in_the_line():
+async def test_users_take_turns_in_the_queue():
     bulkhead, served = Bulkhead(2, 1, 5.0), []
 
     async def work(user: str) -> None:
@@ -145,7 +143,7 @@ async def test_users_take_turns_in_the_line():
     assert len(served) == 22
 
 
-async def test_who_holds_the_line_up_decides_between_429_and_503():
+async def test_the_user_of_the_blocking_requests_decides_between_429_and_503():
     bulkhead = Bulkhead(2, 1, 0.05)
     async with bulkhead.place("alice"):
         with pytest.raises(TooManyHeavyRequestsError):

@@ -65,7 +65,7 @@ async def send(alice):
 @pytest.mark.parametrize(
     "sent", [{"Content-Length": "0"}, {"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}], ids=str
 )
-async def test_a_body_with_a_read_is_read_and_ignored_without_a_word_in_the_log(alice, caplog, sent):
+async def test_a_body_of_a_read_request_is_ignored_without_a_log_line(alice, caplog, sent):
     content = b"" if sent.get("Content-Length") == "0" else b"hello" if "Content-Length" in sent else chunks()
     for method in ("GET", "HEAD"):
         response = await alice.request(method, alice.path, content=content, headers=sent)
@@ -80,21 +80,21 @@ async def chunks():
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-async def test_what_is_not_json_is_malformed(send, refusal, body):
+async def test_a_body_that_is_not_json_is_malformed(send, refusal, body):
     writes = WRITES if body.strip() else WRITES[:3]  # to complete needs no body
     for response in await send(body, JSON, writes):
         refusal(response, 400, "malformed_json")
 
 
 @pytest.mark.parametrize("body", NO_OBJECT)
-async def test_json_that_is_no_object_is_invalid(send, refusal, body):
+async def test_json_that_is_not_an_object_is_invalid(send, refusal, body):
     writes = WRITES if body != b"null" else WRITES[:3]  # to complete, null is as no body
     for response in await send(body, JSON, writes):
         refusal(response, 422, "validation_error", "body")
 
 
 @pytest.mark.parametrize("body", [b"null", b" null\n"])
-async def test_null_is_as_no_body_where_none_is_needed(alice, refusal, body):
+async def test_null_counts_as_no_body_if_the_body_is_optional(alice, refusal, body):
     task = await alice.make()
     for method, completed in (("PATCH", True), ("POST", False)):
         response = await alice.request(method, f"{alice.path}/{task['id']}/complete", content=body, headers=JSON)
@@ -127,12 +127,12 @@ async def test_null_is_as_no_body_where_none_is_needed(alice, refusal, body):
         (b"[" * 20_000, "it is nested too deeply."),
     ],
 )
-async def test_what_is_not_json_is_told_where(send, refusal, body, place):
+async def test_the_error_for_malformed_json_names_the_position(send, refusal, body, place):
     for response in await send(body, JSON, WRITES[:3]):
         assert refusal(response, 400, "malformed_json")["detail"].endswith(place)
 
 
-def test_nesting_of_any_depth_is_malformed_and_never_a_bug_of_ours():
+def test_deeply_nested_json_is_malformed_and_never_a_500():
     for depth in range(500, 1_100):
         for body in (b"[" * depth, b'{"title": "A", "id": ' + b"[" * depth, b'{"id":' * depth):
             with pytest.raises(MalformedInputError):
@@ -158,7 +158,7 @@ async def test_a_body_that_is_not_declared_as_json_is_not_read(send, refusal, me
 @pytest.mark.parametrize(
     "charset", ["latin-1", "utf-16", '"iso-8859-1"', " latin-1", "utf-8; charset=latin-1", "", "utf-80", '"utf-8 "']
 )
-async def test_another_charset_is_not_read_and_the_answer_says_that_it_is_the_charset(send, refusal, charset):
+async def test_another_charset_is_refused_with_an_error_that_names_the_charset(send, refusal, charset):
     for response in await send(b'{"title": "A"}', {"Content-Type": f"application/json; charset={charset}"}):
         body = refusal(response, 415, "unsupported_media_type")
         assert "charset" in body["detail"]
@@ -166,7 +166,7 @@ async def test_another_charset_is_not_read_and_the_answer_says_that_it_is_the_ch
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "identity, gzip", "GZIP"])
-async def test_a_coded_body_is_not_read_and_the_answer_says_that_it_is_the_coding(send, refusal, coding):
+async def test_a_content_coding_is_refused_with_an_error_that_names_the_coding(send, refusal, coding):
     for response in await send(b'{"title": "A"}', {**JSON, "Content-Encoding": coding}):
         body = refusal(response, 415, "unsupported_media_type")
         assert "Content-Encoding" in body["detail"]
@@ -212,7 +212,7 @@ async def test_an_import_says_what_is_wrong_with_its_media_type(alice, refusal):
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", "", ", identity"])
-async def test_a_coding_that_changes_nothing_is_none(alice, coding):
+async def test_a_coding_that_changes_nothing_is_accepted(alice, coding):
     headers = {**JSON, "Content-Encoding": coding}
     assert (await alice.post(alice.path, content=b'{"title": "A"}', headers=headers)).status_code == 201
 
@@ -236,7 +236,7 @@ async def test_one_byte_order_mark_before_json_is_skipped_wherever_json_is_read(
         assert response.status_code in {200, 201, 204}, (method, path, response.text)
 
 
-async def test_a_merge_patch_is_for_put_and_patch_alone(alice, refusal):
+async def test_only_put_and_patch_accept_a_merge_patch(alice, refusal):
     headers = {"Content-Type": "application/merge-patch+json"}
     task = await alice.make()
     for method, title in (("PUT", "B"), ("PATCH", "C")):
@@ -265,7 +265,7 @@ async def test_unusual_json_is_still_json_and_of_a_name_sent_twice_the_last_coun
     assert response.json()["title"] == title
 
 
-async def test_a_body_where_none_is_read_is_passed_over(alice):
+async def test_a_body_on_a_route_without_one_is_ignored(alice):
     task = await alice.make()
     for method, path in (("GET", alice.path), ("GET", f"{alice.path}/{task['id']}")):
         assert (await alice.request(method, path, content=b"{", headers={"Content-Type": "x/y"})).status_code == 200
@@ -274,7 +274,7 @@ async def test_a_body_where_none_is_read_is_passed_over(alice):
 
 
 @pytest.mark.parametrize("path", ["/api/me/tasks/batch", "/api/me/import"])
-async def test_a_body_that_its_route_waits_for_in_vain_is_408(  # noqa: PLR0913, PLR0917 - each is a fixture
+async def test_a_body_that_does_not_arrive_is_408(  # noqa: PLR0913, PLR0917 - each is a fixture
     app, alice, exchange, refusal, monkeypatch, path
 ):
     monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.5)
@@ -286,7 +286,7 @@ async def test_a_body_that_its_route_waits_for_in_vain_is_408(  # noqa: PLR0913,
     refusal(answer, 408, "request_timeout")
 
 
-async def test_an_answer_that_takes_too_long_is_503(  # noqa: PLR0913, PLR0917 - each is a fixture
+async def test_a_response_that_takes_too_long_is_503(  # noqa: PLR0913, PLR0917 - each is a fixture
     app, alice, exchange, connection, refusal, monkeypatch
 ):
     monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.2)
@@ -317,7 +317,7 @@ WITHOUT_BODY = {
 
 
 @pytest.mark.parametrize("sent", WITHOUT_BODY.values(), ids=WITHOUT_BODY)
-async def test_an_empty_body_of_any_type_is_as_none(alice, refusal, exchange, sent):
+async def test_an_empty_body_of_any_media_type_counts_as_none(alice, refusal, exchange, sent):
     task = await alice.make()
     end = "0\r\n\r\n" if "Transfer-Encoding" in sent else ""
 

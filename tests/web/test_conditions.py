@@ -51,14 +51,16 @@ async def write(caller, task, kind, if_match=None, **more):
 class TestWritingWhatOneHasSeen:
     @pytest.mark.parametrize("if_match", FITTING)
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_a_task_that_is_as_expected_is_written(self, alice, task, kind, if_match):
+    async def test_a_write_with_a_matching_etag_succeeds(self, alice, task, kind, if_match):
         response = await write(alice, task, kind, if_match)
         assert response.status_code == (204 if kind[0] == "DELETE" else 200), response.text
         if kind[0] != "DELETE":
             assert response.headers["etag"] == etag_of(response.json())
 
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_one_that_is_not_is_left_alone_and_shown(self, alice, task, refusal, subtests, kind):
+    async def test_a_write_with_another_etag_changes_nothing_and_shows_the_task(
+        self, alice, task, refusal, subtests, kind
+    ):
         for if_match in STALE:
             with subtests.test(if_match=if_match):
                 problem = refusal(await write(alice, task, kind, if_match), 412, "version_mismatch")
@@ -68,7 +70,7 @@ class TestWritingWhatOneHasSeen:
         assert (await alice.make())["version"] == task["version"] + 1
 
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_the_version_may_stand_in_the_body_and_both_must_hold(self, alice, task, refusal, kind):
+    async def test_the_version_may_be_in_the_body_and_both_must_match(self, alice, task, refusal, kind):
         version = task["version"]
         for named, if_match in ((1, None), (1, '"{0}"'), (1, "*"), (version, '"1"'), (version, 'W/"{0}"')):
             response = await write(alice, task, kind, if_match, if_version=named)
@@ -77,12 +79,12 @@ class TestWritingWhatOneHasSeen:
         assert response.is_success, response.text
 
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_a_task_that_is_not_there_is_404_as_ever(self, alice, task, refusal, kind):
+    async def test_a_missing_task_is_404_with_a_condition_too(self, alice, task, refusal, kind):
         for if_match in ("*", '"1"', 'W/"1"'):
             refusal(await write(alice, task | {"id": BIG}, kind, if_match), 404, "task_not_found")
 
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_somebody_elses_task_is_404_as_ever(self, bob, task, refusal, kind):
+    async def test_a_task_of_another_user_is_404_with_a_condition_too(self, bob, task, refusal, kind):
         for if_match in ("*", '"{0}"', '"1"', 'W/"1"'):
             refusal(await write(bob, task, kind, if_match), 404, "task_not_found")
 
@@ -103,7 +105,7 @@ class TestWritingWhatOneHasSeen:
         refusal(await write(alice, task, ("DELETE", "", {}), if_versoin=1), 422, "validation_error", "if_versoin")
         assert (await alice.get(alice.path)).json() == [task]
 
-    async def test_a_new_task_has_no_version_to_expect(self, alice, refusal):
+    async def test_a_creation_with_a_condition_is_refused(self, alice, refusal):
         response = await alice.post(alice.path, json={"title": "A", "if_version": 1})
         refusal(response, 422, "validation_error", "if_version")
 
@@ -161,12 +163,12 @@ class TestETagsThatAProxyHasChanged:
         assert (await write(alice, task, kind, if_version=task["version"])).is_success
 
     @pytest.mark.parametrize("if_match", MANGLED)
-    async def test_beside_a_whole_one_it_does_no_harm(self, alice, task, if_match):
+    async def test_a_changed_etag_beside_an_unchanged_one_is_ignored(self, alice, task, if_match):
         response = await write(alice, task, ("PATCH", "", {"title": "Third"}), f'{if_match}, "{{0}}"')
         assert (response.status_code, response.json()["title"]) == (200, "Third")
 
     @pytest.mark.parametrize("tail", ["/{0}", "", "/summary"])
-    async def test_a_read_understands_it(self, alice, task, subtests, tail):
+    async def test_a_read_understands_a_changed_etag(self, alice, task, subtests, tail):
         url = alice.path + tail.format(task["id"])
         for mangled in MANGLED:
             with subtests.test(mangled=mangled):
@@ -178,7 +180,7 @@ class TestETagsThatAProxyHasChanged:
                 assert (response.status_code, response.headers["etag"]) == (304, etag)
 
     @pytest.mark.parametrize("tag", ['"1{0}-gzip"', '"{0}gzip"', '"{0}-gzip-x"', '"{0}-foo"', '"-gzip"'])
-    async def test_another_tag_is_not_taken_for_it(self, alice, task, tag):
+    async def test_another_etag_is_not_mistaken_for_a_changed_one(self, alice, task, tag):
         url = f"{alice.path}/{task['id']}"
         response = await alice.get(url, headers={"If-None-Match": tag.format(task["version"])})
         assert response.status_code == 200
@@ -188,7 +190,9 @@ class TestWritingWhatOneHasNotSeen:
     """RFC 9110 section 13.1.2: for a method other than GET and HEAD a false `If-None-Match` is 412."""
 
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_a_task_that_is_excluded_is_left_alone_and_shown(self, alice, task, refusal, subtests, kind):
+    async def test_a_write_excluded_by_if_none_match_changes_nothing_and_shows_the_task(
+        self, alice, task, refusal, subtests, kind
+    ):
         excludes = "If-None-Match excludes this write, because the task is there, at version "
         for if_none_match in ("*", '"{0}"', '"1", "{0}"', *MANGLED):
             with subtests.test(if_none_match=if_none_match):
@@ -200,7 +204,7 @@ class TestWritingWhatOneHasNotSeen:
 
     @pytest.mark.parametrize("if_none_match", ['"1"', '"1", "0{0}"', '"x"', 'W/"1"', f'"{BIG + 1}"'])
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_any_other_is_written(self, alice, task, kind, if_none_match):
+    async def test_a_write_that_if_none_match_does_not_exclude_succeeds(self, alice, task, kind, if_none_match):
         response = await unless(alice, task, kind, if_none_match)
         assert response.status_code == (204 if kind[0] == "DELETE" else 200), response.text
 
@@ -212,16 +216,16 @@ class TestWritingWhatOneHasNotSeen:
         assert (await unless(alice, task, kind, '"1"', '"{0}"')).is_success
 
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_a_task_that_is_not_there_is_404_as_ever(self, alice, task, refusal, kind):
+    async def test_a_missing_task_is_404_with_a_condition_too(self, alice, task, refusal, kind):
         refusal(await unless(alice, task | {"id": BIG}, kind, "*"), 404, "task_not_found")
 
     @pytest.mark.parametrize("kind", WRITES)
-    async def test_one_that_cannot_be_read_is_refused(self, alice, task, refusal, subtests, kind):
+    async def test_an_unreadable_if_none_match_is_refused(self, alice, task, refusal, subtests, kind):
         for if_none_match in ("", "7", '"7', '*, "7"'):
             with subtests.test(if_none_match=if_none_match):
                 refusal(await unless(alice, task, kind, if_none_match), 422, "validation_error", "If-None-Match")
 
-    async def test_it_is_decided_in_the_statement(self, alice, task, statements):
+    async def test_if_none_match_is_decided_in_the_statement(self, alice, task, statements):
         with statements() as seen:
             await unless(alice, task, ("PATCH", "", {"title": "Third"}), '"1"')
         assert len(seen) == 1
@@ -250,7 +254,7 @@ class TestWritingWhatOneHasNotSeen:
             ("DELETE", "/api/me", {"confirm": "alice"}),
         ],
     )
-    async def test_where_no_task_has_a_version_to_compare_it_is_refused(  # noqa: PLR0913, PLR0917 - each is a fixture or a case
+    async def test_if_none_match_without_a_task_to_compare_is_refused(  # noqa: PLR0913, PLR0917 - each is a fixture or a case
         self, alice, task, refusal, name, method, path, body
     ):
         response = await alice.request(method, path, json=body, headers={name: "*"})
@@ -269,7 +273,7 @@ async def unless(caller, task, kind, if_none_match, if_match=None):
 class TestReadingWhatOneHas:
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     @pytest.mark.parametrize("tail", ["/{0}", "", "?overdue=true", "?limit=1&count=true&sort=title", "/summary"])
-    async def test_what_has_not_changed_is_not_sent_again(self, alice, task, private, method, tail):
+    async def test_an_unchanged_resource_is_304(self, alice, task, private, method, tail):
         url = alice.path + tail.format(task["id"])
         first = await alice.get(url)
         etag = first.headers["etag"]
@@ -288,7 +292,7 @@ class TestReadingWhatOneHas:
             assert answer.status_code == 200
             assert answer.headers["content-length"] == first.headers["content-length"]
 
-    async def test_any_write_makes_every_list_new(self, alice, task):
+    async def test_any_write_changes_the_etag_of_every_list(self, alice, task):
         urls = [alice.path, f"{alice.path}?status=completed", f"{alice.path}?limit=1", f"{alice.path}/summary"]
         before = [(await alice.get(url)).headers["etag"] for url in urls]
         await alice.post(f"{alice.path}/{task['id']}/complete")
@@ -297,13 +301,13 @@ class TestReadingWhatOneHas:
             assert answer.status_code == 200
             assert answer.headers["etag"] != etag
 
-    async def test_the_same_question_in_other_words_has_the_same_tag_and_another_question_another(self, alice, task):
+    async def test_equal_queries_have_equal_etags_and_different_queries_different_ones(self, alice, task):
         same = ["", "?status=all", "?sort=created&order=desc"]
         others = ["?status=pending", "?limit=5", "?limit=6", "?count=true", "?q=x", "?tag=x", "?overdue=true"]
         assert len({(await alice.get(alice.path + url)).headers["etag"] for url in same}) == 1
         assert len({(await alice.get(alice.path + url)).headers["etag"] for url in ["", *others]}) == len(others) + 1
 
-    async def test_the_next_page_has_a_tag_of_its_own(self, alice):
+    async def test_the_next_page_has_its_own_etag(self, alice):
         for _ in range(3):
             await alice.make()
         first = await alice.get(f"{alice.path}?limit=1")
@@ -317,7 +321,7 @@ class TestReadingWhatOneHas:
         assert len(seen) == 1
         assert "tasks" not in seen[0][0]
 
-    async def test_who_was_erased_and_begins_anew_is_not_told_that_nothing_changed(self, alice, connection):
+    async def test_a_user_who_returns_after_an_erasure_gets_no_304(self, alice, connection):
         await alice.make("Before")
         etag = (await alice.get(alice.path)).headers["etag"]
         await connection.execute("DELETE FROM users WHERE id = 'alice'")
@@ -327,7 +331,7 @@ class TestReadingWhatOneHas:
         anew = await alice.get(alice.path, headers={"If-None-Match": f"{etag}, {nothing.headers['etag']}"})
         assert [task["title"] for task in anew.json()] == ["After"]
 
-    async def test_somebody_elses_tag_says_nothing(self, alice, bob, task, refusal):
+    async def test_an_etag_of_another_user_never_matches(self, alice, bob, task, refusal):
         answer = await bob.get(f"{bob.path}/{task['id']}", headers={"If-None-Match": etag_of(task)})
         refusal(answer, 404, "task_not_found")
         for _ in range(2):  # a task of the same id at the same version
@@ -341,7 +345,7 @@ class TestReadingWhatOneHas:
         theirs = (await alice.get(alice.path)).headers["etag"]
         assert (await bob.get(bob.path, headers={"If-None-Match": theirs})).status_code == 200
 
-    async def test_an_allowed_page_may_read_the_tag_of_an_unchanged_answer(self, alice, task):
+    async def test_an_allowed_page_may_read_the_etag_of_a_304(self, alice, task):
         headers = {"Origin": "https://app.example.com", "If-None-Match": etag_of(task)}
         answer = await alice.get(f"{alice.path}/{task['id']}", headers=headers)
         assert answer.status_code == 304

@@ -45,7 +45,9 @@ def listed(response, name: str) -> set[str]:
         ("/health", "GET", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-async def test_a_preflight_needs_no_token_and_tells_what_may_be_sent(http, statements, path, method, methods):
+async def test_a_preflight_needs_no_token_and_lists_the_allowed_methods_and_headers(
+    http, statements, path, method, methods
+):
     headers = {
         "Origin": OURS,
         "Access-Control-Request-Method": method,
@@ -67,14 +69,14 @@ async def test_a_preflight_needs_no_token_and_tells_what_may_be_sent(http, state
 
 
 @pytest.mark.parametrize("origin", OTHERS)
-async def test_to_another_origin_a_preflight_grants_nothing(http, origin):
+async def test_a_preflight_of_another_origin_grants_nothing(http, origin):
     headers = {"Origin": origin, "Access-Control-Request-Method": "GET"}
     response = await http.options("/api/alice/tasks", headers=headers)
     assert response.status_code == 204
     assert granted(response) == set()
 
 
-async def test_a_page_of_ours_may_read_the_answer_and_its_headers(alice, private):
+async def test_an_allowed_page_may_read_the_response_and_its_headers(alice, private):
     response = await alice.get(alice.path, headers={"Origin": OURS})
     assert response.status_code == 200
     assert response.headers["access-control-allow-origin"] == OURS
@@ -84,7 +86,7 @@ async def test_a_page_of_ours_may_read_the_answer_and_its_headers(alice, private
 
 
 @pytest.mark.parametrize("origin", [*OTHERS, None])
-async def test_no_other_page_may(alice, private, origin):
+async def test_no_other_page_may_read_a_response(alice, private, origin):
     response = await alice.get(alice.path, headers={"Origin": origin} if origin is not None else {})
     assert response.status_code == 200
     assert granted(response) == set()
@@ -102,27 +104,27 @@ async def test_no_other_page_may(alice, private, origin):
         ("GET", "/api/alice/tasks?limit=0", 422),
     ],
 )
-async def test_a_page_of_ours_may_read_errors_too(alice, method, path, status):
+async def test_an_allowed_page_may_read_errors_too(alice, method, path, status):
     response = await alice.request(method, path, headers={"Origin": OURS})
     assert response.status_code == status
     assert response.headers["access-control-allow-origin"] == OURS
     assert "X-Request-ID" in listed(response, "access-control-expose-headers")
 
 
-async def test_a_page_of_ours_may_read_that_a_token_is_missing(http):
+async def test_an_allowed_page_may_read_that_a_token_is_missing(http):
     response = await http.get("/api/alice/tasks", headers={"Origin": OURS})
     assert response.status_code == 401
     assert response.headers["access-control-allow-origin"] == OURS
 
 
-async def test_what_is_shared_by_caches_varies_by_origin_too(http):
+async def test_cacheable_responses_vary_by_origin_too(http):
     for origin in (OURS, OTHERS[0]):
         response = await http.get("/openapi.json", headers={"Origin": origin})
         assert "public" in response.headers["cache-control"]
         assert "Origin" in response.headers.get("vary", "")
 
 
-async def test_options_without_a_page_behind_it_is_no_preflight(http, refusal):
+async def test_options_without_an_origin_is_no_preflight(http, refusal):
     for headers in ({}, {"Origin": OURS}, {"Access-Control-Request-Method": "GET"}):
         refusal(await http.options("/api/alice/tasks", headers=headers), 401, "authentication_required")
 
@@ -135,7 +137,7 @@ async def test_an_origin_is_compared_as_browsers_would_write_it_and_echoed_as_it
     assert response.headers["access-control-allow-origin"] == origin
 
 
-async def test_two_origins_are_none(alice):
+async def test_two_origin_headers_count_as_none(alice):
     response = await alice.get(alice.path, headers=[("Origin", OURS), ("Origin", OURS)])
     assert response.status_code == 200
     assert granted(response) == set()
@@ -260,7 +262,7 @@ async def test_a_page_may_read_every_kind_of_error(alice, monkeypatch, error):
         ("GET /api/me/tasks HTTP/1.1\r\nHost: x\r\n{}X: " + "x" * 9000 + "\r\n", 413),
     ],
 )
-async def test_a_page_may_read_what_never_reached_a_route(exchange, refusal, sent, status):
+async def test_a_page_may_read_errors_from_before_routing(exchange, refusal, sent, status):
     async def ask(origins: str) -> Answer:
         answer, *_ = await exchange(f"{sent.format(origins)}\r\nnonsense\r\n\r\n".encode("latin-1"))
         return answer

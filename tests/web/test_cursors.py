@@ -34,7 +34,7 @@ def packed(*parts: object) -> str:
 
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(POSITIONS)
-def test_what_is_written_is_read_and_needs_no_encoding_in_a_url(position):
+def test_a_written_cursor_can_be_read_and_needs_no_url_encoding(position):
     sort, key, task_id = position
     text = cursors.write(Position(key, task_id), LIST)
     assert text.replace("-", "").replace("_", "").isalnum()
@@ -52,7 +52,7 @@ def test_what_is_written_is_read_and_needs_no_encoding_in_a_url(position):
     | st.lists(st.just(LIST) | st.text(max_size=3) | st.integers(0, 9), max_size=5).map(lambda parts: packed(*parts)),
     st.sampled_from(list(KEYS)),
 )
-def test_whatever_is_sent_it_is_a_position_or_a_refusal(text, sort):
+def test_every_text_is_a_position_or_refused(text, sort):
     try:
         position = cursors.read(text, LIST, sort)
     except InvalidInputError as error:
@@ -64,7 +64,7 @@ def test_whatever_is_sent_it_is_a_position_or_a_refusal(text, sort):
 
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(POSITIONS, st.data())
-def test_cut_or_changed_it_is_another_position_or_a_refusal_but_never_another_list(position, data):
+def test_a_changed_cursor_is_another_position_or_refused_but_never_another_list(position, data):
     sort, key, task_id = position
     text = cursors.write(Position(key, task_id), LIST)
     place = data.draw(st.integers(0, len(text) - 1))
@@ -76,7 +76,7 @@ def test_cut_or_changed_it_is_another_position_or_a_refusal_but_never_another_li
         assert isinstance(read, Position)
 
 
-def test_one_list_does_not_take_anothers():
+def test_a_list_refuses_the_cursor_of_another_list():
     other = cursors.fingerprint({"sort": "updated"})
     text = cursors.write(Position("5", 5), LIST)
     with pytest.raises(InvalidInputError, match="another list"):
@@ -109,6 +109,6 @@ def test_lists_that_differ_in_anything_have_different_fingerprints(one, other):
         base64.urlsafe_b64encode(b"\xc6\xff\xff\xff\xff").decode(),
     ],
 )  # fmt: skip
-def test_what_is_not_one_of_ours_is_refused_with_where_to_take_one_from(text):
+def test_the_error_for_a_foreign_cursor_says_where_to_get_one(text):
     with pytest.raises(InvalidInputError, match="Link header"):
         cursors.read(text, LIST, "created")

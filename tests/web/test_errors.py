@@ -26,7 +26,7 @@ class TestShape:
         ],
         ids=lambda value: str(value)[:30],
     )
-    async def test_each_error_has_it(self, alice, refusal, line, body, problem):
+    async def test_each_error_is_a_problem_of_the_same_shape(self, alice, refusal, line, body, problem):
         refusal(await alice.request(*line.split(), content=body, headers=JSON), *problem)
 
     async def test_detail_is_a_sentence_and_errors_name_the_fields(self, alice, refusal):
@@ -63,7 +63,7 @@ class TestShape:
         assert not second.endswith((";", " "))
         assert response.json()["detail"].count("known are") == 1
 
-    async def test_the_header_of_a_table_is_told_the_columns_once(self, alice):
+    async def test_the_error_for_a_table_header_lists_the_columns_once(self, alice):
         sent = {"content": "title,colour,shape\nx,y,z\n", "headers": {"Content-Type": "text/csv"}}
         response = await alice.request("POST", "/api/me/import", **sent)
         assert response.status_code == 422
@@ -103,7 +103,9 @@ class TestShape:
             ({"title": 7}, "must be 1 to 200 characters after trimming white space, one of them visible"),
         ],
     )
-    async def test_a_switch_sent_as_text_is_told_to_lose_its_quotation_marks(self, alice, refusal, change, message):
+    async def test_the_error_for_a_quoted_boolean_says_to_remove_the_quotation_marks(
+        self, alice, refusal, change, message
+    ):
         task = await alice.make()
         response = await alice.patch(f"{alice.path}/{task['id']}", json=change)
         (error,) = refusal(response, 422, "validation_error", *change)["errors"]
@@ -128,7 +130,9 @@ class TestShape:
             (["Bearer a, Bearer b"], 400, "invalid_request"),
         ],
     )
-    async def test_each_way_to_lack_a_good_token_has_its_challenge(self, http, refusal, authorization, status, code):
+    async def test_each_kind_of_missing_or_invalid_token_has_its_challenge(
+        self, http, refusal, authorization, status, code
+    ):
         response = await http.get("/api/alice/tasks", headers=[("Authorization", value) for value in authorization])
         refusal(response, status, code)
 
@@ -158,7 +162,7 @@ class TestOurOwnFaults:
         return set_to
 
     @pytest.mark.parametrize("kind", [ValueError, KeyError, ZeroDivisionError, DoableError, ExceptionGroup])
-    async def test_a_bug_is_a_500_that_tells_nothing(self, alice, refusal, fails, caplog, kind):
+    async def test_a_bug_is_a_500_without_details(self, alice, refusal, fails, caplog, kind):
         fails(kind(self.SECRET, [ValueError(self.SECRET)]) if kind is ExceptionGroup else kind(self.SECRET))
         response = await alice.get(f"{alice.path}/1", headers={"X-Request-ID": "bug-1"})
         refusal(response, 500, "internal_error")
@@ -175,7 +179,7 @@ class TestOurOwnFaults:
         monkeypatch.undo()
         assert (await alice.get(f"{alice.path}/1")).status_code == 404
 
-    async def test_what_is_away_for_a_moment_is_a_503_with_when_to_try_again(self, alice, refusal, fails):
+    async def test_a_temporary_outage_is_a_503_with_retry_after(self, alice, refusal, fails):
         fails(UnavailableError("pool"))
         response = await alice.get(f"{alice.path}/1")
         refusal(response, 503, "service_unavailable")
@@ -190,7 +194,7 @@ class TestOurOwnFaults:
 
 class TestRequestId:
     @pytest.mark.parametrize("sent", ["a", "0", "007", "A-b_c.9", "x" * 128, "d9428888-122b-11e1-b85c-61cd3cbb3210"])
-    async def test_a_plain_one_comes_back_as_it_is(self, alice, http, refusal, sent):
+    async def test_a_plain_request_id_is_returned_unchanged(self, alice, http, refusal, sent):
         headers = {"X-Request-ID": sent}
         assert (await alice.get(alice.path, headers=headers)).headers["x-request-id"] == sent
         assert (await alice.delete(f"{alice.path}/1", headers=headers)).headers["x-request-id"] == sent
@@ -214,14 +218,14 @@ class TestRequestId:
             b"${x}",
         ],
     )
-    async def test_any_other_is_replaced(self, alice, sent):
+    async def test_any_other_request_id_is_replaced(self, alice, sent):
         response = await alice.get(alice.path, headers=[(b"X-Request-ID", sent)])
         given = response.headers["x-request-id"]
         assert response.status_code == 200
         assert given.encode() != sent
         assert given.replace("-", "").isalnum()
 
-    async def test_each_answer_has_its_own(self, alice, http):
+    async def test_each_response_has_its_own_request_id(self, alice, http):
         answers = [await caller.get("/health/live") for caller in (alice, http) for _ in range(20)]
         assert len({answer.headers["x-request-id"] for answer in answers}) == 40
 
@@ -246,7 +250,7 @@ class TestSize:
         refusal(await alice.post(alice.path, content=chunks(LIMIT), headers=JSON), 413, "payload_too_large")
         assert len((await alice.get(alice.path)).json()) == 1
 
-    async def test_a_stranger_may_be_cut_off_by_size_but_learns_nothing_else(self, http):
+    async def test_a_large_body_without_a_token_is_413_or_401_and_reveals_nothing_else(self, http):
         response = await http.post("/api/alice/tasks", content=b" " * (LIMIT + 1), headers=JSON)
         assert response.status_code in {401, 413}
 
@@ -278,7 +282,7 @@ class TestRawHttp:
             "CONNECT localhost:80 HTTP/1.1", "CONNECT x HTTP/1.1",
         ],
     )  # fmt: skip
-    async def test_a_request_line_that_is_none_is_a_bad_request(self, send, refusal, statements, line):
+    async def test_a_malformed_request_line_is_a_bad_request(self, send, refusal, statements, line):
         with statements() as seen:
             answer = await send(line)
         refusal(answer, 400, "bad_request")
@@ -306,7 +310,7 @@ class TestRawHttp:
             ([" Folded: header"], b""),
         ],
     )
-    async def test_framing_that_is_ambiguous_or_broken_is_a_bad_request(self, send, refusal, headers, body):
+    async def test_ambiguous_or_broken_framing_is_a_bad_request(self, send, refusal, headers, body):
         answer = await send(self.POST, "Content-Type: application/json", *headers, body=body)
         refusal(answer, 400, "bad_request")
         assert answer.headers["connection"] == "close"
@@ -316,7 +320,7 @@ class TestRawHttp:
         """RFC 9112 section 5.1: a proxy that reads it otherwise would see another request in the body."""
         refusal(await send(self.POST, f"{name}: 2", body=b"{}"), 400, "bad_request")
 
-    async def test_nothing_after_broken_framing_is_taken_for_a_second_request(self, exchange, sign):
+    async def test_bytes_after_broken_framing_are_not_read_as_a_second_request(self, exchange, sign):
         hidden = (
             f"DELETE /api/alice/tasks?status=all HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sign('alice')}\r\n\r\n"
         )
@@ -324,7 +328,7 @@ class TestRawHttp:
         answers = await exchange(sent.encode())
         assert [answer.status_code for answer in answers] == [400]
 
-    async def test_two_requests_on_one_connection_are_answered_in_turn(self, exchange):
+    async def test_two_requests_on_one_connection_get_their_responses_in_order(self, exchange):
         sent = (
             "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         )
@@ -334,11 +338,11 @@ class TestRawHttp:
         refusal(await send(self.GET, "X-Long: " + "x" * 8192), 413, "payload_too_large")
         assert (await send(self.GET, "X-Long: " + "x" * 7000)).status_code == 200
 
-    async def test_200_headers_are_fine_while_they_are_short(self, send):
+    async def test_200_short_headers_are_accepted(self, send):
         assert (await send(self.GET, *(f"X-{number}: {number}" for number in range(200)))).status_code == 200
 
     @pytest.mark.parametrize("method", ["FOO", "TRACE", "get", "NONE", "G" * 100])
-    async def test_a_method_nobody_knows_is_gated_like_any_other(self, send, refusal, method):
+    async def test_an_unknown_method_needs_a_token_like_any_other(self, send, refusal, method):
         line = f"{method} /api/alice/tasks HTTP/1.1"
         refusal(await send(line, anonymous=True), 401, "authentication_required")
         refusal(await send(line.replace("alice", "bob")), 403, "forbidden")
@@ -357,27 +361,27 @@ class TestRawHttp:
         refusal(await send("GET http://elsewhere.example/api/bob/tasks HTTP/1.1"), 403, "forbidden")
 
     @pytest.mark.parametrize("line", ["GET /* HTTP/1.1", "GET /../../etc/passwd HTTP/1.1"])
-    async def test_what_is_no_path_of_ours_is_not_found(self, send, refusal, line):
+    async def test_an_unknown_path_is_404(self, send, refusal, line):
         refusal(await send(line), 404, "not_found")
 
     @pytest.mark.parametrize("count", [1, 2, 100, 900, 2000, 7000])
-    async def test_however_many_slashes_trail_they_are_one_and_cost_nothing(self, send, refusal, count):
+    async def test_many_trailing_slashes_count_as_one_and_cost_nothing(self, send, refusal, count):
         """Sanic's router calls itself for each of them: to 7,000 it would answer 500, after a third of a second."""
         answer = await send(f"GET /health/live{'/' * count} HTTP/1.1", anonymous=True)
         assert answer.status_code == 200
         refusal(await send(f"GET /nothing{'/' * count} HTTP/1.1", anonymous=True), 404, "not_found")
 
-    async def test_an_expectation_that_is_not_understood_fails(self, send, refusal):
+    async def test_an_unknown_expectation_fails(self, send, refusal):
         answer = await send(self.POST, "Expect: the unexpected", "Content-Length: 2", body=b"{}")
         refusal(answer, 417, "expectation_failed")
 
-    async def test_100_continue_is_given_before_the_body_is_read(self, exchange, sign):
+    async def test_100_continue_is_sent_before_the_body_is_read(self, exchange, sign):
         head = f"{self.POST}\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {sign('alice')}\r\n"
         sent = f"{head}Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 14\r\n\r\n"
         answers = await exchange(sent.encode() + b'{"title": "A"}')
         assert [answer.status_code for answer in answers] == [100, 201]
 
-    async def test_a_client_that_hangs_up_is_no_error(self, server, alice, caplog):
+    async def test_a_disconnected_client_is_not_an_error(self, server, alice, caplog):
         host, port = server.removeprefix("http://").split(":")
         for sent in (b"", b"GET", b"POST /api/alice/tasks HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"):
             _, writer = await asyncio.open_connection(host, int(port))

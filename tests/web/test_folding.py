@@ -90,7 +90,7 @@ def asked(query: str) -> tuple[str, tuple[object, ...]]:
     return sent(lambda connection: Task.objects.for_user("ada", using=connection).matching(matching).page())
 
 
-async def test_what_is_found_by_tag_and_by_text_is_what_python_says_is_the_same(server, connection):
+async def test_searches_by_tag_and_text_find_exactly_what_python_folds_to_the_same_key(server, connection):
     texts = examples()
     drafts = [
         schemas.read_draft(json.dumps({"title": f"-{text}-", "tags": [text], "description": text}).encode())

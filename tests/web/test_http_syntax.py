@@ -160,9 +160,7 @@ def sent(sign):
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: f"{case.name} ({case.paragraph})")
-async def test_what_could_be_read_in_two_ways_is_a_bad_request_and_ends_the_connection(
-    exchange, sent, alice, refusal, case
-):
+async def test_an_ambiguous_request_is_a_bad_request_and_ends_the_connection(exchange, sent, alice, refusal, case):
     answers = await exchange(sent(case, close=False) + SMUGGLED)
     assert len(answers) == 1, "what follows is no request"
     refusal(answers[0], 400, "bad_request")
@@ -171,7 +169,7 @@ async def test_what_could_be_read_in_two_ways_is_a_bad_request_and_ends_the_conn
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: f"{case.name} ({case.paragraph})")
-async def test_what_can_be_read_in_one_way_is_taken(exchange, sent, alice, case):
+async def test_an_unambiguous_request_is_accepted(exchange, sent, alice, case):
     (answer,) = await exchange(sent(case))
     assert (answer.status_code, answer.headers["connection"]) == (201, "close"), answer.text
     assert [task["title"] for task in (await alice.get(alice.path)).json()] == ["A"]
@@ -185,7 +183,7 @@ async def test_the_next_request_begins_where_the_body_ends_whatever_empty_lines_
     assert [answer.status_code for answer in answers] == [201, 201, 200]
 
 
-async def test_bytes_that_come_one_by_one_mean_the_same(server, sent):
+async def test_a_request_sent_byte_by_byte_means_the_same(server, sent):
     case = Case("", "", b"Transfer-Encoding: Chunked\r\n", b"1;x\r\n{\r\nc\r\n" + TITLE[1:] + b"\r\n0\r\nX: 1\r\n\r\n")
     address = urlsplit(server)
     async with asyncio.timeout(10):
@@ -314,7 +312,7 @@ async def _over_http_1_0(server: str, bearing: str, path: str, method: str = "GE
 class TestOptionsOfTheServer:
     """RFC 9110 section 9.3.7: `OPTIONS *` asks about the server, not about one of its paths."""
 
-    async def test_it_is_answered_with_the_methods_there_are_and_needs_no_token(self, exchange):
+    async def test_options_asterisk_lists_the_methods_and_needs_no_token(self, exchange):
         (answer,) = await exchange(b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert (answer.status_code, answer.content) == (204, b"")
         assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
@@ -322,6 +320,6 @@ class TestOptionsOfTheServer:
         assert answer.headers["x-request-id"]
 
     @pytest.mark.parametrize("line", ["GET *", "OPTIONS /*", "OPTIONS **"])
-    async def test_nothing_else_has_this_target(self, exchange, refusal, line):
+    async def test_no_other_method_may_have_the_target_asterisk(self, exchange, refusal, line):
         (answer,) = await exchange(f"{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         assert answer.status_code in {400, 404}

@@ -61,9 +61,7 @@ def test_every_private_route_names_its_owner_in_the_path(routes):
     assert all(f"{template}/".startswith("/api/{user_id}/") for _, template in known if template not in public)
 
 
-async def test_without_a_token_every_route_is_closed_and_nothing_is_asked_of_the_database(
-    http, private, statements, refusal
-):
+async def test_without_a_token_every_route_is_closed_and_sends_no_statement(http, private, statements, refusal):
     with statements() as seen:
         for method, path in private:
             response = await http.request(method, path, json=BODY)
@@ -73,7 +71,7 @@ async def test_without_a_token_every_route_is_closed_and_nothing_is_asked_of_the
     assert seen == []
 
 
-async def test_with_a_strangers_token_every_route_is_closed_and_nothing_is_asked_of_the_database(
+async def test_with_another_users_token_every_route_is_closed_and_sends_no_statement(
     alice, bob, private, statements, refusal
 ):  # fmt: skip
     task = await alice.make()
@@ -119,7 +117,7 @@ async def test_another_encoding_of_the_same_owner_is_the_same(alice):
     assert (await alice.get("/api/m%65/tasks")).status_code == 200
 
 
-async def test_anothers_task_answers_byte_for_byte_as_one_that_never_was(alice, bob, routes):
+async def test_a_task_of_another_user_gets_the_same_response_as_one_that_never_existed(alice, bob, routes):
     foreign, missing = (await bob.make(completed=True))["id"], (await bob.make())["id"] + 1_000_000
     templates = {(method, template) for method, template in routes[0] if "{task_id}" in template}
     assert len(templates) >= 14
@@ -135,7 +133,7 @@ async def test_anothers_task_answers_byte_for_byte_as_one_that_never_was(alice, 
     assert (await bob.get(f"{bob.path}/{foreign}")).json()["version"] == 1
 
 
-async def test_anothers_deleted_task_answers_as_one_that_never_was(alice, bob):
+async def test_a_deleted_task_of_another_user_gets_the_same_response_as_one_that_never_existed(alice, bob):
     deleted = await bob.make()
     await bob.delete(f"{bob.path}/{deleted['id']}")
     for caller in (alice, bob):
@@ -144,7 +142,7 @@ async def test_anothers_deleted_task_answers_as_one_that_never_was(alice, bob):
         assert (answers[0].headers.raw, answers[0].content) == (answers[1].headers.raw, answers[1].content)
 
 
-async def test_what_lies_in_anothers_trash_can_be_neither_seen_nor_restored_nor_destroyed(alice, bob):
+async def test_the_trash_of_another_user_can_be_neither_listed_nor_restored_nor_destroyed(alice, bob):
     deleted = await bob.make()
     await bob.delete(f"{bob.path}/{deleted['id']}")
     for method, path in (("POST", "{}/restore"), ("DELETE", "{}")):
@@ -160,7 +158,7 @@ async def test_what_lies_in_anothers_trash_can_be_neither_seen_nor_restored_nor_
     assert [task["id"] for task in (await bob.get("/api/me/trash")).json()] == [deleted["id"]]
 
 
-async def test_what_one_user_does_shows_nowhere_in_what_another_sees(alice, bob):
+async def test_the_writes_of_one_user_are_invisible_to_others(alice, bob):
     await bob.make("Bob's", tags=["home"], due_date="2020-01-01", priority="high")
     await alice.make("Alice's")
     for query in ("", "limit=10&count=true", "q=bob", "tag=home", "overdue=true", "priority=high", "sort=title"):
@@ -183,7 +181,7 @@ async def test_what_one_user_does_shows_nowhere_in_what_another_sees(alice, bob)
         ("completed_at", "1999-01-01T00:00:00Z"), ("version", 999),
     ],
 )  # fmt: skip
-async def test_what_the_service_assigns_cannot_be_set(alice, bob, field, value):
+async def test_fields_that_the_service_assigns_cannot_be_set(alice, bob, field, value):
     created = await alice.make(**{field: value})
     assert created[field] != value
     for method, path, body in (
@@ -284,7 +282,7 @@ async def move_in_and_out(caller) -> None:
         assert (response.status_code, response.text) == (200, '{"imported":1,"skipped":0}')
 
 
-async def test_public_routes_ask_the_database_for_its_state_alone(app, http, statements):
+async def test_public_routes_query_only_the_state_of_the_database(app, http, statements):
     app.ctx.readiness.forget()
     with statements() as seen:
         for path in sorted(PUBLIC):

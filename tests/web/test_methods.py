@@ -42,7 +42,7 @@ async def test_head_of_an_error_has_its_status_and_headers(alice, path):
 
 
 @pytest.mark.parametrize("path", ALLOWED)
-async def test_options_tells_the_same_methods_as_a_405(alice, refusal, path):
+async def test_options_lists_the_same_methods_as_a_405(alice, refusal, path):
     methods = ALLOWED[path]
     path = path.format(**await alice.make())
     answer = await alice.options(path)
@@ -60,7 +60,7 @@ async def test_options_tells_the_same_methods_as_a_405(alice, refusal, path):
 
 
 @pytest.mark.parametrize("method", ["TRACE", "FOO", "PROPFIND", "NONE", "QUERY"])
-async def test_a_method_that_http_hardly_knows_is_not_allowed_either(alice, refusal, method):
+async def test_a_rare_http_method_is_not_allowed_either(alice, refusal, method):
     response = await alice.request(method, alice.path)
     refusal(response, 405, "method_not_allowed")
     assert allow(response) == ALLOWED["/api/me/tasks"]
@@ -100,7 +100,7 @@ async def test_a_trailing_slash_makes_no_difference_to_writing(alice):
         "/health/none", "/docs/nothing.js", "/docs/..%2f..%2fetc%2fpasswd", "/favicon.ico", "/.env", "/debug",
     ],
 )  # fmt: skip
-async def test_what_is_no_route_is_not_found_with_or_without_a_token(alice, http, refusal, path):
+async def test_an_unknown_route_is_404_with_or_without_a_token(alice, http, refusal, path):
     for caller in (http, alice):
         response = await caller.get(f"{caller.base_url}".rstrip("/") + path)
         refusal(response, 404, "not_found")

@@ -68,12 +68,12 @@ def bodies(document: dict, operations: dict):
                 yield f"{' '.join(name)} {place} {media_type}", content["schema"], examples
 
 
-def test_it_is_a_valid_openapi_3_1_document(document):
+def test_the_document_is_valid_openapi_3_1(document):
     assert document["openapi"] == "3.1.0"
     assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
-def test_it_describes_every_route_and_nothing_else(app, server, operations):
+def test_the_document_describes_every_route_and_nothing_else(app, server, operations):
     routed = {
         (method, route.ctx.template)
         for route in app.router.routes
@@ -84,7 +84,7 @@ def test_it_describes_every_route_and_nothing_else(app, server, operations):
     assert set(operations) == routed
 
 
-def test_it_asks_for_a_token_exactly_where_the_service_does(app, server, document, operations):
+def test_the_document_requires_a_token_exactly_where_the_service_does(app, server, document, operations):
     public = {route.ctx.template for route in app.router.routes if route.ctx.public}
     assert document["security"] == [{"token": []}]
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
@@ -146,7 +146,7 @@ def test_the_body_of_a_completion_is_optional(operations, method):
     assert operations[method, "/api/{user_id}/tasks/{task_id}/complete"]["requestBody"]["required"] is False
 
 
-def test_every_problem_stands_in_the_preamble_with_its_status(document):
+def test_every_problem_is_in_the_preamble_with_its_status(document):
     for code, problem in PROBLEMS.items():
         assert f"| {problem.status} | `{code}` |" in document["info"]["description"]
 
@@ -245,9 +245,9 @@ def test_a_created_task_links_to_the_operations_on_it(operations):
     assert all("{task_id}" in known[link["operationId"]] for link in links.values())
 
 
-def test_it_is_the_same_every_time_it_is_made(document):
+def test_the_document_is_the_same_every_time(document):
     assert openapi.document() == document == openapi.document()
 
 
-async def test_it_may_be_kept_for_a_minute(http):
+async def test_the_document_may_be_cached_for_a_minute(http):
     assert (await http.get("/openapi.json")).headers["cache-control"] == "public, max-age=60"

@@ -33,7 +33,7 @@ def ask(alice, http):
 
 
 @pytest.mark.parametrize(("method", "tail"), WRITES)
-async def test_a_good_request_gets_as_far_as_the_database(ask, refusal, statements, method, tail):
+async def test_a_valid_request_reaches_the_database(ask, refusal, statements, method, tail):
     with statements() as seen:
         response = await ask(method, tail)
     if tail:  # …/complete takes no title
@@ -51,7 +51,7 @@ class TestWithoutTheDatabase:
             yield
         assert seen == []
 
-    async def test_422_comes_before_a_task_that_is_not_there(self, ask, refusal, method, tail):
+    async def test_422_comes_before_404_for_a_missing_task(self, ask, refusal, method, tail):
         response = await ask(method, tail, "invalid")
         fields = ("title", "completed")
         refusal(response, 422, "validation_error", *fields)
@@ -78,14 +78,14 @@ class TestWithoutTheDatabase:
                 response = await ask(wrong, tail, body, task="abc", user="bob", anonymous=True)
                 refusal(response, 401, "authentication_required")
 
-    async def test_no_such_route_comes_before_401(self, ask, refusal, method, tail):
+    async def test_404_for_an_unknown_route_comes_before_401(self, ask, refusal, method, tail):
         for anonymous in (True, False):
             response = await ask(method, f"{tail or ''}/nothing/at/all", "undeclared", user="bob", anonymous=anonymous)
             refusal(response, 404, "not_found")
 
 
 @pytest.mark.parametrize(("method", "tail"), WRITES)
-async def test_an_id_that_cannot_be_comes_before_405(ask, refusal, statements, method, tail):
+async def test_404_for_an_impossible_id_comes_before_405(ask, refusal, statements, method, tail):
     with statements() as seen:
         for wrong in (method, "FOO", "PUT" if tail else "POST"):
             refusal(await ask(wrong, tail, "undeclared", task="abc"), 404, "task_not_found")
@@ -93,13 +93,13 @@ async def test_an_id_that_cannot_be_comes_before_405(ask, refusal, statements, m
 
 
 @pytest.mark.parametrize("tail", ["?limit=0", "?nothing", "/summary?tz=Nowhere", "/abc"])
-async def test_the_owner_is_checked_before_the_question(alice, refusal, statements, tail):
+async def test_the_owner_is_checked_before_the_query(alice, refusal, statements, tail):
     with statements() as seen:
         refusal(await alice.get(f"/api/bob/tasks{tail}"), 403, "forbidden")
     assert seen == []
 
 
-async def test_a_stranger_with_a_body_over_the_limit_is_refused_or_cut_off(alice):
+async def test_another_user_with_a_body_over_the_limit_is_refused_or_disconnected(alice):
     response = await alice.post("/api/bob/tasks", content=b" " * 70_000, headers={"Content-Type": "application/json"})
     assert response.status_code in {403, 413}
 

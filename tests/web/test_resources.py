@@ -42,7 +42,7 @@ def bearer(sent: str, **headers: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {sent}", **headers}
 
 
-async def test_a_user_beyond_the_rate_is_told_when_to_come_back_and_others_are_not_touched(serve, free_port):
+async def test_a_user_over_the_rate_limit_gets_retry_after_and_others_are_not_affected(serve, free_port):
     client = await serve(PORT=str(free_port), RATE_LIMIT="3/minute")
     mine = bearer(token("alice"))
     for left in (2, 1, 0):
@@ -92,7 +92,7 @@ async def test_ipv6_addresses_of_one_64_are_counted_together(serve, free_port):
     assert await guess("2001:db8:1:3::1") == 401
 
 
-async def test_the_address_is_believed_from_as_many_proxies_as_are_ours_and_no_more(serve, free_port):
+async def test_the_client_address_is_read_from_exactly_as_many_proxies_as_are_configured(serve, free_port):
     client = await serve(PORT=str(free_port), AUTH_FAILURE_LIMIT="1/minute", PROXIES_COUNT="1")
     bad = token("alice")[:-3] + "AAA"
 
@@ -105,7 +105,7 @@ async def test_the_address_is_believed_from_as_many_proxies_as_are_ours_and_no_m
     assert await guess("203.0.113.8") == 401
 
 
-async def test_without_proxies_of_ours_x_forwarded_for_says_nothing(serve, free_port):
+async def test_without_configured_proxies_x_forwarded_for_is_ignored(serve, free_port):
     client = await serve(PORT=str(free_port), AUTH_FAILURE_LIMIT="1/minute")
     bad = token("alice")[:-3] + "AAA"
     headers = [bearer(bad, **{"X-Forwarded-For": f"203.0.113.{number}"}) for number in (1, 2)]
@@ -113,7 +113,7 @@ async def test_without_proxies_of_ours_x_forwarded_for_says_nothing(serve, free_
 
 
 @pytest.mark.skipif(REDIS is None, reason="LOUD: redis-server is not installed, so shared rate limits are NOT tested")
-async def test_two_services_count_together_in_redis_and_go_on_alone_when_it_dies(
+async def test_two_services_share_counts_in_redis_and_count_alone_after_it_dies(
     serve, launch, eventually, tmp_path, unused_port
 ):
     port, first_port, second_port = unused_port(), unused_port(), unused_port()
@@ -181,7 +181,7 @@ async def test_a_request_that_trickles_in_is_ended_by_a_total_deadline(serve, fr
     assert b"application/problem+json" in said
 
 
-async def test_a_client_that_stops_in_the_middle_is_ended_too(serve, free_port):
+async def test_a_client_that_stops_in_the_middle_is_disconnected_too(serve, free_port):
     client = await serve(PORT=str(free_port), READ_TIMEOUT="1")
     for at_once in (b"GET /api/me/ta", SLOW_BODY_HEAD % token("alice").encode() + b'{"title'):
         borne, said = await drip(str(client.base_url), at_once, b"", 0)
@@ -189,7 +189,7 @@ async def test_a_client_that_stops_in_the_middle_is_ended_too(serve, free_port):
         assert said.startswith(b"HTTP/1.1 408 ")
 
 
-async def test_a_body_that_trickles_in_behind_its_own_answer_is_ended_too(serve, free_port):
+async def test_a_body_that_trickles_in_after_its_response_is_ended_too(serve, free_port):
     client = await serve(PORT=str(free_port), READ_TIMEOUT="1")
     at_once = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
     borne, said = await drip(str(client.base_url), at_once, SLOW_HEAD, 0.05)
@@ -234,7 +234,7 @@ async def take(address: str, bearing: str, bites: int, pause: float) -> tuple[in
     return expected, received
 
 
-async def test_a_client_that_takes_nothing_of_a_long_answer_is_cut_off(app, server, long_list, monkeypatch):
+async def test_a_client_that_reads_nothing_of_a_long_response_is_disconnected(app, server, long_list, monkeypatch):
     monkeypatch.setitem(app.config, "SEND_TIMEOUT", 0.3)
     async with asyncio.timeout(20):
         expected, received = await take(server, token("alice"), bites=1, pause=1.5)
@@ -242,7 +242,7 @@ async def test_a_client_that_takes_nothing_of_a_long_answer_is_cut_off(app, serv
     assert received < expected
 
 
-async def test_a_client_that_takes_a_long_answer_slowly_gets_all_of_it(app, server, long_list, monkeypatch):
+async def test_a_client_that_reads_a_long_response_slowly_gets_all_of_it(app, server, long_list, monkeypatch):
     monkeypatch.setitem(app.config, "SEND_TIMEOUT", 0.5)
     started = time.monotonic()
     async with asyncio.timeout(20):
@@ -261,7 +261,7 @@ async def test_a_keep_alive_connection_in_use_is_not_mistaken_for_a_slow_one(ser
         await asyncio.sleep(0.2)  # idle in between, as a browser is
 
 
-async def test_500_slow_clients_at_once_are_ended_and_keep_nobody_else_waiting(serve, free_port):
+async def test_500_slow_clients_are_disconnected_and_delay_no_other_client(serve, free_port):
     client = await serve(PORT=str(free_port), READ_TIMEOUT="2")
     slow = [asyncio.create_task(drip(str(client.base_url), b"", SLOW_HEAD, 1.0)) for _ in range(500)]
     await asyncio.sleep(0.5)

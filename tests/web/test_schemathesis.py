@@ -41,7 +41,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("examples", [12, pytest.param(100, marks=pytest.mark.trial)])
-async def test_the_service_keeps_to_its_description_whatever_is_sent(alice, server, tmp_path, examples):
+async def test_the_service_conforms_to_its_openapi_document_for_generated_requests(alice, server, tmp_path, examples):
     tasks = [(await alice.make(f"Task {number}"))["id"] for number in range(100)]
     hooks = Path(__file__).with_name("schemathesis_hooks.py")
     configuration = tmp_path / "schemathesis.toml"

@@ -32,7 +32,7 @@ GUESSES = [
 
 
 @pytest.mark.parametrize(("method", "path", "hint"), GUESSES)
-async def test_a_path_that_others_guess_is_not_found_and_says_where_it_is(  # noqa: PLR0913, PLR0917 - three are fixtures
+async def test_a_commonly_guessed_path_is_404_with_the_right_path(  # noqa: PLR0913, PLR0917 - three are fixtures
     alice, refusal, statements, method, path, hint
 ):
     with statements() as seen:
@@ -46,7 +46,7 @@ async def test_a_path_that_others_guess_is_not_found_and_says_where_it_is(  # no
 @pytest.mark.parametrize(
     "path", ["/nothing", "/favicon.ico", "/api/me/nothing", "/api/me/tasks/1/2", "/api/me/tasks/summary/1"]
 )
-async def test_any_other_path_names_the_docs(alice, refusal, path):
+async def test_any_other_unknown_path_is_404_with_a_link_to_the_docs(alice, refusal, path):
     assert refusal(await alice.get(path), 404, "not_found")["detail"] == hints.NO_ROUTE
 
 
@@ -80,13 +80,13 @@ async def test_without_a_token_a_path_of_the_form_of_a_route_is_401_as_always(ht
 @pytest.mark.parametrize(
     "path", ["/api/tasks/%3Cscript%3E", "/v1/../../etc/passwd", "/tasks/${jndi:x}", "/api/v1/s3cret"]
 )
-async def test_no_sentence_quotes_the_path(alice, refusal, path):
+async def test_no_error_quotes_the_path(alice, refusal, path):
     detail = refusal(await alice.get(path), 404, "not_found")["detail"]
     assert not re.search(r"script|passwd|jndi|s3cret", detail)
 
 
 @pytest.mark.parametrize("user", [".", ".."])
-async def test_a_subject_of_dots_gets_no_path_that_clients_would_take_apart(caller, user):
+async def test_a_subject_of_dots_gets_no_path_that_clients_would_normalize(caller, user):
     dotted = caller(user)
     created = await dotted.post("/api/me/tasks", json={"title": "A"})
     assert created.status_code == 201

@@ -63,7 +63,7 @@ def take(line: socket.socket, pause: float = 0.0, bite: int = 64 * KIB) -> bytes
 
 
 @pytest.mark.usefixtures("long_list")
-async def test_a_user_holds_no_more_than_the_budget_and_the_largest_answer(alice, server, budget, eventually):
+async def test_a_user_holds_at_most_the_budget_and_the_largest_response(alice, server, budget, eventually):
     with contextlib.ExitStack() as lines:
         held = [lines.enter_context(narrow(server, alice)) for _ in range(8)]
         await eventually(lambda: budget.size > 2 * SIZE - MIB)
@@ -77,14 +77,14 @@ async def test_a_user_holds_no_more_than_the_budget_and_the_largest_answer(alice
 
 
 @pytest.mark.usefixtures("long_list")
-async def test_the_503_says_when_to_come_back(alice, server, budget, eventually, refusal):
+async def test_the_503_has_retry_after(alice, server, budget, eventually, refusal):
     with narrow(server, alice), narrow(server, alice):
         await eventually(lambda: budget.size > 2 * SIZE - MIB)
         refusal(await alice.get(alice.path), 503, "service_unavailable")
 
 
 @pytest.mark.usefixtures("long_list")
-async def test_what_is_taken_or_given_up_is_free_again(alice, server, budget, eventually):
+async def test_the_memory_of_sent_and_abandoned_responses_is_freed(alice, server, budget, eventually):
     assert len((await alice.get(alice.path)).content) > SIZE
     await eventually(lambda: budget.size == 0)
     with narrow(server, alice):
@@ -95,7 +95,7 @@ async def test_what_is_taken_or_given_up_is_free_again(alice, server, budget, ev
 
 
 @pytest.mark.usefixtures("long_list")
-async def test_the_transport_never_holds_the_whole_of_an_answer(alice, server, app, eventually, monkeypatch):
+async def test_the_transport_never_buffers_a_whole_response(alice, server, app, eventually, monkeypatch):
     seen = []
     with narrow(server, alice):
         await eventually(lambda: app.ctx.unsent.size > SIZE - MIB)
@@ -116,9 +116,7 @@ async def _unwritten() -> int:
 
 
 @pytest.mark.usefixtures("long_list")
-async def test_a_client_that_takes_less_than_the_rate_is_cut_and_one_that_takes_more_is_not(
-    alice, server, app, monkeypatch
-):
+async def test_a_client_below_the_minimum_rate_is_disconnected_and_a_faster_one_is_not(alice, server, app, monkeypatch):
     monkeypatch.setitem(app.config, "SEND_TIMEOUT", 1.0)
     monkeypatch.setitem(app.config, "SEND_RATE", 256 * KIB)
     with narrow(server, alice) as slow:
@@ -136,13 +134,13 @@ def _status(line: socket.socket) -> bytes:
 
 
 class TestBudget:
-    def test_an_answer_alone_may_be_larger_than_all_of_it(self):
+    def test_a_single_response_may_exceed_the_budget(self):
         budget = Budget(per_user=10, in_all=20)
         budget.take(Unsent("alice", 100, lambda: None))
         with pytest.raises(UnavailableError):
             budget.take(Unsent("bob", 1, lambda: None))
 
-    def test_one_user_leaves_the_rest_to_others(self):
+    def test_one_user_leaves_memory_for_others(self):
         budget = Budget(per_user=10, in_all=100)
         for size in (30, 5, 5):
             budget.take(Unsent("alice", size, lambda: None))
@@ -151,7 +149,7 @@ class TestBudget:
         budget.take(Unsent("bob", 60, lambda: None))
         assert budget.size == 100
 
-    def test_who_has_had_its_time_is_cut_for_another_and_nobody_else(self, monkeypatch):
+    def test_only_an_overdue_client_is_disconnected_for_another(self, monkeypatch):
         budget, cut = Budget(per_user=10, in_all=100), []
         for number in range(10):
             budget.take(Unsent(f"user {number}", 10, lambda number=number: cut.append(number)))
@@ -162,7 +160,7 @@ class TestBudget:
         assert cut == [0, 1]
         assert budget.size == 95
 
-    async def test_a_wait_ends_when_there_is_room(self):
+    async def test_a_wait_ends_when_memory_is_free(self):
         budget, held = Budget(per_user=10, in_all=10), Unsent("alice", 10, lambda: None)
         budget.take(held)
         asyncio.get_running_loop().call_later(0.1, budget.release, held)
