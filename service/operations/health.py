@@ -15,7 +15,7 @@ from service.web.responses import json_value
 blueprint: Blueprint = Blueprint("health", url_prefix="/health")
 
 
-class Alive(Struct):
+class Liveness(Struct):
     """The process serves."""
 
     status: Annotated[str, Meta(examples=["ok"])] = "ok"
@@ -24,7 +24,7 @@ class Alive(Struct):
 @blueprint.get("/live", ctx_public=True)
 async def live(_request: ApiRequest) -> HTTPResponse:
     """Say that the process serves; touches nothing else."""
-    return json_value(Alive())
+    return json_value(Liveness())
 
 
 @blueprint.get("/ready", ctx_public=True)

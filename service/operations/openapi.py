@@ -15,13 +15,13 @@ AWAY = {
 
 def _ready(name: str) -> Operation:
     return Operation(
-        name, "health", "Whether requests can be answered",
+        name, "Health", "Whether requests can be answered",
         "For balancers: as of a second ago at most, however often they ask.",
         {
-            200: Answer("Everything that an answer needs is there.", readiness.Ready, READY),
+            200: Answer("Everything that an answer needs is there.", readiness.ReadinessReport, READY),
             503: Answer(
                 "Something is missing, and the failing part says what; or the process is about to stop (`draining`).",
-                readiness.Ready, AWAY, headers=("Retry-After",),
+                readiness.ReadinessReport, AWAY, headers=("Retry-After",),
             ),
         },
         ANYWHERE, public=True,
@@ -30,29 +30,29 @@ def _ready(name: str) -> Operation:
 
 OPERATIONS: Operations = {
     ("GET", "/health/live"): Operation(
-        "live", "health", "Whether the process serves", "Touches nothing else.",
-        {200: Answer("It does.", health.Alive, {"status": "ok"})}, ANYWHERE, public=True,
+        "getLiveness", "Health", "Whether the process serves", "Touches nothing else.",
+        {200: Answer("It does.", health.Liveness, {"status": "ok"})}, ANYWHERE, public=True,
     ),
-    ("GET", "/health/ready"): _ready("ready"),
-    ("GET", "/health"): _ready("health"),
+    ("GET", "/health/ready"): _ready("getReadiness"),
+    ("GET", "/health"): _ready("getHealth"),
     ("GET", "/metrics"): Operation(
-        "readMetrics", "health", "Figures for Prometheus",
+        "getMetrics", "Health", "Figures for Prometheus",
         "For who sends METRICS_TOKEN as a bearer token, and for this machine itself; for all others there is no such "
         "route.",
         {200: Answer("All workers' figures together, in Prometheus' text format.", str, media_types=("text/plain",))},
         (*ANYWHERE, "not_found"), public=True,
     ),
     ("GET", "/openapi.json"): Operation(
-        "describe", "documentation", "This description", "",
+        "getOpenApiDocument", "Documentation", "This description", "",
         {200: Answer("An OpenAPI 3.1 document.", dict)}, ANYWHERE, public=True,
     ),
     ("GET", "/docs"): Operation(
-        "readDocumentation", "documentation", "A page to read and try this description", "",
+        "getDocumentationPage", "Documentation", "A page to read and try this description", "",
         {200: Answer("The page.", str, media_types=("text/html",))}, ANYWHERE, public=True,
     ),
     ("GET", "/docs/{name}"): Operation(
-        "readDocumentationFile", "documentation", "One of the page's own files", "",
-        {200: Answer("The file.", str, media_types=("text/css", "text/javascript"))},
+        "getDocumentationFile", "Documentation", "One of the page's own files", "",
+        {200: Answer("The file.", str, media_types=("text/css", "text/javascript", "image/svg+xml"))},
         (*ANYWHERE, "not_found"), public=True,
     ),
 }  # fmt: skip

@@ -17,24 +17,26 @@ REMEMBERED = 1.0  # seconds: however often they probe, the database is asked onc
 PATIENCE = 1.0  # seconds that the database has for its answer; who waits longer is not served well by us either
 
 
-class Part(Struct, omit_defaults=True):
+class ReadinessPart(Struct, omit_defaults=True):
     """One thing that readiness depends on; `detail` says what is wrong with it, never where it is."""
 
     status: Annotated[str, Meta(examples=["ok"])]
     detail: str | None = None
 
 
-class Ready(Struct, omit_defaults=True):
+class ReadinessReport(Struct, omit_defaults=True):
     """Whether everything that an answer needs is there; `keys` only where an issuer's key set is configured."""
 
     status: Annotated[str, Meta(examples=["ok"])]
-    database: Part
-    migrations: Part
-    keys: Part | None = None
+    database: ReadinessPart
+    migrations: ReadinessPart
+    keys: ReadinessPart | None = None
 
 
 # What is said from the first signal to stop on: send no more, we are about to go.
-DRAINING = Ready("draining", Part("unknown", "not looked at any more"), Part("unknown", "not looked at any more"))
+DRAINING = ReadinessReport(
+    "draining", ReadinessPart("unknown", "not looked at any more"), ReadinessPart("unknown", "not looked at any more")
+)
 
 
 class Readiness:
@@ -45,13 +47,13 @@ class Readiness:
         self._keys = keys
         self._one_at_a_time = asyncio.Lock()
         self._made_at = float("-inf")
-        self._report: Ready | None = None
+        self._report: ReadinessReport | None = None
 
     def forget(self) -> None:
         """Look anew at the next probe."""
         self._made_at = float("-inf")
 
-    async def report(self, pool: FairClient) -> Ready:
+    async def report(self, pool: FairClient) -> ReadinessReport:
         """Return the state as of a second ago at most; `pool` is asked for the database's."""
         async with self._one_at_a_time:
             if self._report is None or monotonic() - self._made_at > REMEMBERED:
@@ -59,30 +61,34 @@ class Readiness:
                 self._made_at = monotonic()
             return self._report
 
-    async def _look(self, pool: FairClient) -> Ready:
+    async def _look(self, pool: FairClient) -> ReadinessReport:
         database, schema = await _look_at_database(pool)
         keys = _look_at_keys(self._keys)
         well = all(part is None or part.status == "ok" for part in (database, schema, keys))
-        return Ready("ok" if well else "unavailable", database, schema, keys)
+        return ReadinessReport("ok" if well else "unavailable", database, schema, keys)
 
 
-async def _look_at_database(pool: FairClient) -> tuple[Part, Part]:
+async def _look_at_database(pool: FairClient) -> tuple[ReadinessPart, ReadinessPart]:
     try:
         async with asyncio.timeout(PATIENCE):
             unsupported = await pool.unsupported_encoding()
             applied = await migrations.applied(pool)
     except (UnavailableError, TimeoutError) as error:
         kind = error.kind if isinstance(error, UnavailableError) else "timeout"
-        unknown = Part("unknown", "the database could not be asked")
-        return Part("unavailable", f"no answer ({kind})"), unknown
+        unknown = ReadinessPart("unknown", "the database could not be asked")
+        return ReadinessPart("unavailable", f"no answer ({kind})"), unknown
     if unsupported:
-        return Part("unsupported", unsupported), Part("unknown", "another database is needed first")
+        return ReadinessPart("unsupported", unsupported), ReadinessPart("unknown", "another database is needed first")
     if applied != migrations.newest():
-        return Part("ok"), Part("behind", "the schema is not at the newest migration; run the migrations")
-    return Part("ok"), Part("ok", applied)
+        return ReadinessPart("ok"), ReadinessPart(
+            "behind", "the schema is not at the newest migration; run the migrations"
+        )
+    return ReadinessPart("ok"), ReadinessPart("ok", applied)
 
 
-def _look_at_keys(keys: PublishedKeys | None) -> Part | None:
+def _look_at_keys(keys: PublishedKeys | None) -> ReadinessPart | None:
     if keys is None:
         return None
-    return Part("ok") if keys.count else Part("missing", "the issuer has not answered with its keys yet")
+    if not keys.count:
+        return ReadinessPart("missing", "the issuer has not answered with its keys yet")
+    return ReadinessPart("ok")

@@ -38,31 +38,25 @@ class ChangeParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = USUAL_PAGE  # fmt: skip
 
 
-# A task, or the tombstone of a deleted task. msgspec does not support an untagged union of two objects.
-Change = Annotated[
-    Any,
-    Meta(
-        extra_json_schema={
-            "anyOf": [
-                {"$ref": "#/components/schemas/Task"},
-                {
-                    "type": "object",
-                    "title": "Tombstone",
-                    "properties": {
-                        "id": {"type": "integer", "minimum": 1},
-                        "uid": {"type": "string", "format": "uuid"},
-                        "version": {"type": "integer", "minimum": 1},
-                        "deleted": {"const": True},
-                    },
-                    "required": ["id", "uid", "version", "deleted"],
-                },
-            ]
-        }
-    ),
-]
+class Tombstone(Struct, kw_only=True):
+    """A deleted task in the change feed."""
+
+    id: Annotated[int, Meta(ge=1)]
+    uid: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+    version: Annotated[int, Meta(ge=1, description="The owner's revision at the deletion.")]
+    deleted: Annotated[bool, Meta(extra_json_schema={"const": True})]
 
 
-class Changes(Struct, kw_only=True):
+# msgspec does not support an untagged union of two objects.
+CHANGE = {
+    "title": "Change",
+    "description": "A task in its newest state, or the tombstone of a deleted task.",
+    "anyOf": [{"$ref": "#/components/schemas/Task"}, {"$ref": "#/components/schemas/Tombstone"}],
+}
+Change = Annotated[Any, Meta(extra_json_schema={"$ref": "#/components/schemas/Change"})]
+
+
+class TaskChangePage(Struct, kw_only=True):
     """Changes ordered by version. Each task appears once, in its newest state."""
 
     changes: list[Change]

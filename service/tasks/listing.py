@@ -37,7 +37,7 @@ Bound = Annotated[
     _rule(
         "a day, or a moment with its offset",
         examples=["2026-12-24", "2026-12-24T18:00:00+01:00"],
-        anyOf=[{"format": "date"}, {"format": "date-time"}],
+        anyOf=[{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}],
     ),
 ]
 

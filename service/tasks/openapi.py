@@ -6,7 +6,7 @@ from service.tasks import listing, schemas
 from service.tasks import routes as tasks
 from service.web.openapi.shapes import EXAMPLE, OWNED, WITH_BODY, Answer, Body, Operation, Operations
 
-TAG = "tasks"
+TAG = "Tasks"
 ALL = "/api/{user_id}/tasks"
 ONE = f"{ALL}/{{task_id}}"
 
@@ -25,6 +25,7 @@ PATCHES: dict[str, object] = {
     "set a moment, which clears the day": {"due_at": "2026-12-24T18:00:00+01:00"},
     "clear fields": {"description": None, "tags": None, "due_date": None},
 }
+DELETIONS: dict[str, object] = {"as it is": {}, "only as you know it": {"if_version": 7}}
 COMPLETIONS: dict[str, object] = {"complete": {"completed": True}, "reopen": {"completed": False}}
 
 CHANGES = (
@@ -57,7 +58,7 @@ def _complete(name: str, headers: tuple[str, ...], *problems: str) -> Operation:
     return Operation(
         name, TAG, "Complete or reopen a task", COMPLETES, _task("The task as it is now."),
         (*WITH_BODY, "task_not_found", "version_mismatch", *problems),
-        body=Body(schemas.Completion, COMPLETIONS, required=False), headers=headers,
+        body=Body(schemas.TaskCompletion, COMPLETIONS, required=False), headers=headers,
     )  # fmt: skip
 
 
@@ -80,13 +81,13 @@ OPERATIONS: Operations = {
     ("DELETE", ALL): Operation(
         "deleteTasks", TAG, "Delete many tasks",
         "Clears the completed tasks, or the pending ones, or all; which must be said.",
-        {200: Answer("How many tasks were deleted.", schemas.Deleted, {"deleted": 3})},
-        (*OWNED, "trash_full", "validation_error"), query=tasks.DeleteParameters,
+        {200: Answer("How many tasks were deleted.", schemas.DeletedCount, {"deleted": 3})},
+        (*OWNED, "trash_full", "validation_error"), query=tasks.DeleteParameters, guarded=True,
     ),
     ("GET", f"{ALL}/summary"): Operation(
-        "summariseTasks", TAG, "Count tasks by state",
+        "getTaskSummary", TAG, "Count tasks by state",
         "Overdue and due today count pending tasks alone.",
-        {200: Answer("The counts.", schemas.Summary,
+        {200: Answer("The counts.", schemas.TaskSummary,
                      {"total": 12, "pending": 9, "completed": 3, "overdue": 1, "due_today": 2}, ("ETag",)),
          304: Answer(UNCHANGED, headers=("ETag",))},
         (*OWNED, "too_many_heavy_requests", "validation_error"), query=tasks.SummaryParameters,
@@ -101,8 +102,8 @@ OPERATIONS: Operations = {
     ("DELETE", ONE): Operation(
         "deleteTask", TAG, "Delete a task", "A second time there is nothing left to delete: 404.",
         {204: Answer("The task is in the trash.")}, (*WITH_BODY, "task_not_found", "trash_full", "version_mismatch"),
-        body=Body(schemas.Deletion, {"only as you know it": {"if_version": 7}}, required=False), headers=("If-Match",),
+        body=Body(schemas.TaskDeletion, DELETIONS, required=False), headers=("If-Match",),
     ),
     ("PATCH", f"{ONE}/complete"): _complete("completeTask", ("If-Match",)),
-    ("POST", f"{ONE}/complete"): _complete("completeTaskByPost", ("If-Match", "Idempotency-Key"), *KEYED),
+    ("POST", f"{ONE}/complete"): _complete("postTaskCompletion", ("If-Match", "Idempotency-Key"), *KEYED),
 }  # fmt: skip

@@ -76,7 +76,7 @@ async def delete_tasks(request: ApiRequest) -> HTTPResponse:
     sent = parameters.read(request.query_string, DeleteParameters)
     completed = None if sent.status == "all" else sent.status == "completed"
     deleted = await request.tasks.delete_many(completed=completed, trash_quota=request.settings.trash_quota)
-    return responses.json_value(schemas.Deleted(deleted))
+    return responses.json_value(schemas.DeletedCount(deleted))
 
 
 @blueprint.get("/summary", unquote=True)
@@ -91,7 +91,7 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
         return known
     async with request.heavy():
         state, *counts = await request.tasks.summarise(today.date(), starts, ends)
-    return responses.json_value(schemas.Summary(*counts), headers={"ETag": etag(state)})
+    return responses.json_value(schemas.TaskSummary(*counts), headers={"ETag": etag(state)})
 
 
 @blueprint.get("/<task_id:str>", unquote=True)

@@ -171,7 +171,7 @@ class TaskDraft(TaskFields, kw_only=True, forbid_unknown_fields=True):
     title: Title
 
 
-class Completion(Struct, kw_only=True, forbid_unknown_fields=True):
+class TaskCompletion(Struct, kw_only=True, forbid_unknown_fields=True):
     """Sets a task's completion to what is given, however often it is sent; toggles it when nothing is given."""
 
     completed: Completed | UnsetType = UNSET
@@ -185,7 +185,7 @@ class Completion(Struct, kw_only=True, forbid_unknown_fields=True):
     if_version: IfVersion = UNSET
 
 
-class Deletion(Struct, kw_only=True, forbid_unknown_fields=True):
+class TaskDeletion(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a deletion may be tied to."""
 
     if_version: IfVersion = UNSET
@@ -220,13 +220,13 @@ class Task(Struct, kw_only=True):
     version: Annotated[int, Meta(ge=1, description="The owner's revision at this task's last change.")]
 
 
-class Deleted(Struct):
-    """How many tasks were moved to the trash."""
+class DeletedCount(Struct):
+    """How many tasks the request deleted."""
 
     deleted: Annotated[int, Meta(ge=0)]
 
 
-class Summary(Struct):
+class TaskSummary(Struct):
     """Counts of live tasks. Overdue and due today count pending tasks alone."""
 
     total: Annotated[int, Meta(ge=0)]
@@ -259,13 +259,13 @@ def changes_of(sent: TaskFields) -> TaskChanges:
 
 def read_completion(body: bytes) -> tuple[bool | None, int | None]:
     """The completion to set, None to toggle it, and the version as in a Patch. Raises as `read_patch` does."""
-    sent = Completion() if body.strip() in NOTHING else validation.decode(body, Completion)
+    sent = TaskCompletion() if body.strip() in NOTHING else validation.decode(body, TaskCompletion)
     return None if sent.completed is UNSET else sent.completed, sent.if_version or None
 
 
 def read_deletion(body: bytes) -> int | None:
     """The version that the task must have, if any was named. Raises as `read_patch` does."""
-    return None if body.strip() in NOTHING else validation.decode(body, Deletion).if_version or None
+    return None if body.strip() in NOTHING else validation.decode(body, TaskDeletion).if_version or None
 
 
 def columns_of(task: TaskFields) -> TaskChanges:

@@ -38,7 +38,7 @@ class ImportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = "create"  # fmt: skip
 
 
-class Imported(Struct):
+class ImportResult(Struct):
     """The number of created tasks, and the number of skipped ones."""
 
     imported: Annotated[int, Meta(ge=0)]
@@ -64,7 +64,7 @@ def _adding(
 ) -> Callable[[UserTasks | KeyedImport], Awaitable[HTTPResponse]]:
     async def add(own: UserTasks | KeyedImport) -> HTTPResponse:
         quotas, skip = request.quotas, sent.on_conflict == "skip"
-        return responses.json_value(Imported(*await own.add_all(tasks, count, quotas=quotas, skip_known=skip)))
+        return responses.json_value(ImportResult(*await own.add_all(tasks, count, quotas=quotas, skip_known=skip)))
 
     return add
 

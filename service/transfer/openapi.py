@@ -14,7 +14,7 @@ from service.transfer.formats import FORMATS
 from service.transfer.formats.lines import ImportedTask
 from service.web.openapi.shapes import EXAMPLE, OWNED, WITH_BODY, Answer, Body, Operation, Operations
 
-TAG = "export and import"
+TAG = "Export and import"
 
 
 class ExportedUser(Struct, kw_only=True):
@@ -33,7 +33,7 @@ class ExportedTask(schemas.Task, kw_only=True):
     deleted_at: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
 
 
-class Export(Struct, kw_only=True):
+class UserExport(Struct, kw_only=True):
     """All data of one user."""
 
     format: Literal["doable-export"]
@@ -43,7 +43,7 @@ class Export(Struct, kw_only=True):
     tasks: list[ExportedTask]
 
 
-class Import(Struct, kw_only=True, forbid_unknown_fields=True):
+class TaskImport(Struct, kw_only=True, forbid_unknown_fields=True):
     """A file to import; an export is one. Only its tasks are read."""
 
     tasks: Annotated[list[ImportedTask], Meta(max_length=10_000)]
@@ -68,7 +68,7 @@ OPERATIONS: Operations = {
         "exportTasks", TAG, "Export everything",
         "Streams all tasks as a file. JSON and CSV include the trash and can be imported again. iCalendar contains the "
         "live tasks as VTODO. If the service fails during the export, the response ends early, without its last chunk.",
-        {200: Answer("The file.", Export, EXPORT, ("Content-Disposition",),
+        {200: Answer("The file.", UserExport, EXPORT, ("Content-Disposition",),
                      others=tuple(form.media_type for form in FORMATS.values())[1:])},
         (*OWNED, "too_many_heavy_requests", "validation_error"), query=exports.ExportParameters,
     ),
@@ -76,10 +76,10 @@ OPERATIONS: Operations = {
         "importTasks", TAG, "Import tasks",
         "Creates up to 10,000 tasks from a JSON or CSV body of at most 32 MiB. If a task is invalid, none is created. "
         "Every task gets a new id.",
-        {200: Answer("The number of created and skipped tasks.", imports.Imported, {"imported": 2, "skipped": 0})},
+        {200: Answer("The number of created and skipped tasks.", imports.ImportResult, {"imported": 2, "skipped": 0})},
         (*WITH_BODY, "task_quota_exceeded", "too_many_heavy_requests", "trash_full", *KEYED),
         headers=("Idempotency-Key",), query=imports.ImportParameters,
-        body=Body(Import, {"titles are enough": {"tasks": [{"title": "Water the plants"}, {"title": "Rest"}]}},
+        body=Body(TaskImport, {"titles are enough": {"tasks": [{"title": "Water the plants"}, {"title": "Rest"}]}},
                   others=("text/csv",)),
     ),
 }  # fmt: skip

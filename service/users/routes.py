@@ -17,7 +17,7 @@ blueprint: Blueprint = Blueprint("users", url_prefix="/api/<user_id:str>")
 RULE = "your own user id, to confirm that all your data will be permanently deleted"
 
 
-class Erasure(Struct, forbid_unknown_fields=True):
+class UserErasure(Struct, forbid_unknown_fields=True):
     """The confirmation that prevents an erasure by accident."""
 
     confirm: Annotated[
@@ -25,7 +25,7 @@ class Erasure(Struct, forbid_unknown_fields=True):
     ]
 
 
-class Unfinished(Struct):
+class ErasureProgress(Struct):
     """The response if some rows are not removed yet."""
 
     done: Annotated[bool, Meta(description="Always false. Send the request again, or let the daily upkeep finish.")] = (
@@ -43,10 +43,10 @@ async def erase_user(request: ApiRequest) -> HTTPResponse:
     user_id = request.caller.user_id
     confirm(request.json_body, user_id)
     done = await User.objects.for_user(user_id, using=request.database).erase(within=responses.WORKING_TIME)
-    return responses.empty() if done else responses.unfinished(Unfinished())
+    return responses.empty() if done else responses.unfinished(ErasureProgress())
 
 
 def confirm(body: bytes, user_id: str) -> None:
     """Check that `body` contains `user_id` as the confirmation. Raises MalformedInputError or InvalidInputError."""
-    if validation.decode(body.strip() or b"{}", Erasure).confirm != user_id:
-        raise InvalidInputError([FieldError("confirm", validation.rule(Erasure, "confirm"))])
+    if validation.decode(body.strip() or b"{}", UserErasure).confirm != user_id:
+        raise InvalidInputError([FieldError("confirm", validation.rule(UserErasure, "confirm"))])

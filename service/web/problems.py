@@ -169,7 +169,7 @@ CLIENT_CLOSED_REQUEST = 499
 INTERNAL = "The service failed because of a bug; report the request_id."
 
 
-class Fault(msgspec.Struct):
+class InvalidField(msgspec.Struct):
     """One fault of one field, parameter or line of the input."""
 
     field: Annotated[str, msgspec.Meta(examples=["title"])]
@@ -185,7 +185,9 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
     detail: Annotated[str, msgspec.Meta(description="One sentence for people: what is wrong and what to do.")]
     code: Annotated[str, msgspec.Meta(description="The problem's code, for programs. Its meaning never changes.")]
     errors: (
-        Annotated[list[Fault], msgspec.Meta(min_length=1, description="One for each field that breaks its rule.")]
+        Annotated[
+            list[InvalidField], msgspec.Meta(min_length=1, description="One for each field that breaks its rule.")
+        ]
         | UnsetType
     ) = UNSET
     current: (
@@ -206,7 +208,7 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def details(problem: Problem, detail: str, request_id: str, error: BaseException | None = None) -> ProblemDetails:
     """Return the body for `problem`, with what `error` adds: invalid fields, the current task, a failed operation."""
-    faults = [Fault(*fault) for fault in error.messages] if isinstance(error, errors.InvalidInputError) else UNSET
+    faults = [InvalidField(*fault) for fault in error.messages] if isinstance(error, errors.InvalidInputError) else UNSET
     failed = error if isinstance(error, errors.BatchFailedError) else None
     return ProblemDetails(
         type=f"urn:doable:problem:{problem.code}",

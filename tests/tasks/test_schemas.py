@@ -168,7 +168,7 @@ def test_a_completion_is_empty_or_explicit(data, patch):
     assert schemas.read_completion(data) == patch
 
 
-@pytest.mark.parametrize("kind", [schemas.TaskDraft, schemas.TaskPatch, schemas.Completion])
+@pytest.mark.parametrize("kind", [schemas.TaskDraft, schemas.TaskPatch, schemas.TaskCompletion])
 def test_every_field_has_a_text_for_its_rule(kind):
     for field in msgspec.structs.fields(kind):
         assert validation.rule(kind, field.encode_name).startswith(("must be ", "is not", "ignored")), field.encode_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import jsonschema
@@ -13,6 +14,7 @@ from service.tasks.schemas import TaskDraft
 from service.web import openapi
 from service.web.problems import PROBLEMS
 
+READ_ONLY = {"id", "uid", "user_id", "completed_at", "created_at", "updated_at", "version"}
 METHODS = {"get", "put", "post", "delete", "patch"}
 
 
@@ -56,6 +58,11 @@ def resolve(document: dict, node: dict) -> dict:
     return node
 
 
+def data(events: str) -> list[object]:
+    """What server-sent events hold as their data; their schema is that of one of these."""
+    return [json.loads(line) for line in re.findall(r"^data: (.*)$", events, re.MULTILINE)]
+
+
 def bodies(document: dict, operations: dict):
     """Every content of every request and answer: where it is, its schema and its examples."""
     for name, operation in operations.items():
@@ -64,7 +71,7 @@ def bodies(document: dict, operations: dict):
             for media_type, content in holder.get("content", {}).items():
                 examples = [resolve(document, example)["value"] for example in content.get("examples", {}).values()]
                 if "example" in content:
-                    examples.append(content["example"])
+                    examples += data(content["example"]) if media_type == "text/event-stream" else [content["example"]]
                 yield f"{' '.join(name)} {place} {media_type}", content["schema"], examples
 
 
@@ -128,10 +135,9 @@ def test_mass_deletion_says_that_its_status_is_required(operations):
 
 def test_a_request_may_hold_the_fields_that_validate_it_and_no_others(document):
     draft = document["components"]["schemas"]["TaskDraft"]
-    assert set(draft["properties"]) == set(TaskDraft.__struct_fields__)
+    assert set(draft["properties"]) == set(TaskDraft.__struct_fields__) - READ_ONLY
     assert draft["required"] == ["title"]
     assert draft["additionalProperties"] is False
-    assert draft["properties"]["version"]["readOnly"] is True
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -251,3 +257,64 @@ def test_the_document_is_the_same_every_time(document):
 
 async def test_the_document_may_be_cached_for_a_minute(http):
     assert (await http.get("/openapi.json")).headers["cache-control"] == "public, max-age=60"
+
+
+def test_the_names_are_fit_for_a_generated_client(document, operations):
+    """A verb and what it is about: generators make functions of the ids, and types of the schemas' names."""
+    verbs = "get|list|create|put|post|update|complete|batch|stream|delete|restore|destroy|empty|erase|export|import"
+    for operation in operations.values():
+        assert re.fullmatch(rf"({verbs})([A-Z][a-zA-Z]+)", operation["operationId"])
+        assert re.fullmatch(r"[A-Z][a-z ]+", operation["tags"][0])
+    schemas = document["components"]["schemas"]
+    assert {"Task", "Change", "Tombstone", "TaskSummary", "DeletedCount", "InvalidField", "ReadinessPart"} <= set(
+        schemas
+    )
+    assert all(schema["title"] == name for name, schema in schemas.items())
+
+
+def test_every_object_has_a_name(document, operations):
+    """An object without one becomes a type such as InlineResponse200, or one that is named after the operation."""
+    schemas = [schema for _, schema, _ in bodies(document, operations)]
+    schemas += [
+        part
+        for schema in document["components"]["schemas"].values()
+        for field in schema.get("properties", {}).values()
+        for part in (field, field.get("items", {}), *field.get("anyOf", ()))
+    ]
+    unnamed = [schema for schema in schemas if "properties" in schema or schema.get("items", {}).get("properties")]
+    assert unnamed == []
+
+
+def test_no_request_has_fields_that_are_only_read(document):
+    """As properties, generators would make two types of each schema: one to read and one to write."""
+    assert "readOnly" not in json.dumps(document)
+
+
+def test_every_parameter_has_a_type(operations):
+    for (method, path), operation in operations.items():
+        for parameter in operation.get("parameters", ()):
+            kinds = parameter["schema"].get("anyOf", [parameter["schema"]])
+            assert all("type" in kind for kind in kinds), f"{method} {path}: {parameter['name']}"
+
+
+def test_no_header_is_filled_in_that_would_refuse_the_request(operations):
+    """A page that fills in examples sent If-Match: "7", and each write was refused with 412."""
+    for operation in operations.values():
+        for parameter in operation.get("parameters", ()):
+            assert parameter["in"] != "header" or not {"example", "examples"} & set(parameter)
+
+
+def test_what_deletes_more_than_one_task_has_no_example_of_a_user(operations):
+    guarded = {
+        operation["operationId"]
+        for operation in operations.values()
+        for parameter in operation.get("parameters", ())
+        if parameter["name"] == "user_id" and "example" not in parameter
+    }
+    assert guarded == {"deleteTasks", "emptyTrash", "eraseUser"}
+
+
+async def test_fields_that_are_only_read_are_still_ignored_in_a_request(alice):
+    task = await alice.make()
+    answer = await alice.put(f"{alice.path}/{task['id']}", json=task)
+    assert (answer.status_code, answer.json()) == (200, task)

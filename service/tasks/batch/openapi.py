@@ -8,6 +8,12 @@ from service.tasks.openapi import ALL, KEYED, TAG
 from service.web.openapi.shapes import EXAMPLE, WITH_BODY, Answer, Body, Operation, Operations
 
 BATCHES: dict[str, object] = {
+    "create some": {
+        "operations": [
+            {"op": "create", "task": {"title": "Buy a watering can"}},
+            {"op": "create", "task": {"title": "Repot the ficus", "priority": "low"}},
+        ]
+    },
     "all or nothing": {
         "operations": [
             {"op": "create", "task": {"title": "Buy a watering can"}},
@@ -29,11 +35,11 @@ RESULTS = {"results": [{"status": 201, "task": EXAMPLE}, {"status": 204}, {"stat
 
 OPERATIONS: Operations = {
     ("POST", f"{ALL}/batch"): Operation(
-        "performBatch", TAG, "Do many writes at once",
+        "batchTasks", TAG, "Do many writes at once",
         "Up to 100 operations in at most 1 MiB, done in their order in one transaction; each sees what those before it "
         "did. As it comes a batch is atomic: an operation that fails undoes all, 422, and the problem names it. With "
         '`"atomic": false` the answer is 200, and each operation has its own status, and an `error` where it failed.',
-        {200: Answer("What became of each operation, in their order.", batches.BatchResults, RESULTS)},
-        (*WITH_BODY, "batch_failed", *KEYED), body=Body(operations.Batch, BATCHES), headers=("Idempotency-Key",),
+        {200: Answer("What became of each operation, in their order.", batches.TaskBatchResult, RESULTS)},
+        (*WITH_BODY, "batch_failed", *KEYED), body=Body(operations.TaskBatch, BATCHES), headers=("Idempotency-Key",),
     ),
 }  # fmt: skip

@@ -26,7 +26,7 @@ MAXIMUM_BODY = 1024 * 1024  # bytes; a hundred of the longest tasks, in whatever
 STATUSES = {"create": 201, "delete": 204}  # of what was done; 200 else
 
 
-class OperationResult(Struct, kw_only=True, omit_defaults=True):
+class BatchOperationResult(Struct, kw_only=True, omit_defaults=True):
     """What became of one operation."""
 
     status: Annotated[int, Meta(ge=200, le=499, description="What the operation would be answered by itself.")]
@@ -34,10 +34,10 @@ class OperationResult(Struct, kw_only=True, omit_defaults=True):
     error: Annotated[ProblemDetails, Meta(description="Why nothing was done.")] | UnsetType = UNSET
 
 
-class BatchResults(Struct):
+class TaskBatchResult(Struct):
     """What became of the operations, in their order."""
 
-    results: Annotated[list[OperationResult], Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)]
+    results: Annotated[list[BatchOperationResult], Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)]
 
 
 @blueprint.post("/", unquote=True, stream=True)
@@ -50,7 +50,7 @@ async def perform_batch(request: ApiRequest) -> HTTPResponse:
     async def perform(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
         done = await tasks.perform(valid, atomic=atomic, quotas=request.quotas)
         answered = tasks.answered if isinstance(tasks, KeyedTasks) else request.request_id
-        return responses.json_value(BatchResults([*_results(sent, iter(done), answered)]))
+        return responses.json_value(TaskBatchResult([*_results(sent, iter(done), answered)]))
 
     return await replay.once(request, request.tasks, KeyedTasks, perform)
 
@@ -64,12 +64,12 @@ async def _body(request: ApiRequest) -> bytes:
 
 def _results(
     sent: list[Operation | InvalidInputError], done: Iterator[Outcome], request_id: str
-) -> Iterator[OperationResult]:
+) -> Iterator[BatchOperationResult]:
     for operation in sent:
         outcome = next(done) if isinstance(operation, Operation) else operation
         if isinstance(outcome, DoableError):
             error = of_operation(outcome, request_id)
-            yield OperationResult(status=error.status, error=error)
+            yield BatchOperationResult(status=error.status, error=error)
         else:
             status = STATUSES.get(cast("Operation", operation).verb, 200)
-            yield OperationResult(status=status, task=UNSET if outcome is None else msgspec.Raw(outcome.encode()))
+            yield BatchOperationResult(status=status, task=UNSET if outcome is None else msgspec.Raw(outcome.encode()))

@@ -101,7 +101,7 @@ class UnreadBatch(Struct, kw_only=True, forbid_unknown_fields=True):
     operations: Annotated[Annotated[list[Any], COUNTED], LISTED]
 
 
-class Batch(UnreadBatch, kw_only=True, forbid_unknown_fields=True):
+class TaskBatch(UnreadBatch, kw_only=True, forbid_unknown_fields=True):
     """What to do, in this order."""
 
     operations: Annotated[Annotated[list[Sent], COUNTED], LISTED]

@@ -7,7 +7,7 @@ from service.tasks.openapi import KEYED
 from service.tasks.trash import routes as trash
 from service.web.openapi.shapes import EXAMPLE, OWNED, WITH_BODY, Answer, Operation, Operations
 
-TAG = "trash"
+TAG = "Trash"
 ALL = "/api/{user_id}/trash"
 ONE = f"{ALL}/{{task_id}}"
 
@@ -26,10 +26,10 @@ OPERATIONS: Operations = {
     ("DELETE", ALL): Operation(
         "emptyTrash", TAG, "Empty the trash",
         "Removes all that is in it for good. It takes no parameters, no body and no condition.",
-        {200: Answer("How many tasks are gone.", trash.Destroyed, {"deleted": 3}),
+        {200: Answer("How many tasks are gone.", schemas.DeletedCount, {"deleted": 3}),
          202: Answer("How many are gone so far. More are left than one request has time for: send it again.",
-                     trash.Destroyed, {"deleted": 250_000}, ("Retry-After",))},
-        WITH_BODY,
+                     schemas.DeletedCount, {"deleted": 250_000}, ("Retry-After",))},
+        WITH_BODY, guarded=True,
     ),
     ("POST", f"{ONE}/restore"): Operation(
         "restoreTask", TAG, "Restore a deleted task",

@@ -40,12 +40,6 @@ class TrashedTask(schemas.Task, kw_only=True):
     deleted_at: Annotated[datetime, Meta(tz=True, description="Since when it lies in the trash.")]
 
 
-class Destroyed(Struct):
-    """How many tasks were removed for good by this request."""
-
-    deleted: Annotated[int, Meta(ge=0)]
-
-
 @blueprint.get("/", unquote=True)
 async def list_trash(request: ApiRequest) -> HTTPResponse:
     """The caller's deleted tasks, newest deletion first: all of them, or a page."""
@@ -68,7 +62,8 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
     _refuse_conditions(request)
     parameters.read(request.query_string, NoParameters)
     deleted, done = await request.tasks.destroy_all(within=responses.WORKING_TIME)
-    return responses.json_value(Destroyed(deleted)) if done else responses.unfinished(Destroyed(deleted))
+    count = schemas.DeletedCount(deleted)
+    return responses.json_value(count) if done else responses.unfinished(count)
 
 
 @blueprint.post("/<task_id:str>/restore", unquote=True)

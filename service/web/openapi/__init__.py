@@ -49,14 +49,17 @@ def document() -> dict[str, Any]:
     """Return the whole OpenAPI document as a JSON value."""
     kinds = [answer.kind for operation in OPERATIONS.values() for answer in operation.answers.values() if answer.kind]
     kinds += [operation.body.kind for operation in OPERATIONS.values() if operation.body]
-    schemas, components = msgspec.json.schema_components([*kinds, ProblemDetails], ref_template=REFERENCE)
+    others = (ProblemDetails, *sync.TYPES)
+    schemas, components = msgspec.json.schema_components([*kinds, *others], ref_template=REFERENCE)
     by_kind = dict(zip(kinds, schemas, strict=False))
     for name in ("TaskDraft", "TaskPatch", "TaskFields", "ImportedTask"):
         components[name]["not"] = EXCLUSIVE
     components["ProblemDetails"]["properties"]["code"]["enum"] = list(PROBLEMS)
     components["ProblemDetails"]["properties"]["current"]["$ref"] = REFERENCE.format(name="Task")
-    components["OperationResult"]["properties"]["task"]["$ref"] = REFERENCE.format(name="Task")
+    components["BatchOperationResult"]["properties"]["task"]["$ref"] = REFERENCE.format(name="Task")
+    components |= sync.SCHEMAS
     _give_types(components)
+    _leave_out_read_only(components)
 
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for (method, path), operation in OPERATIONS.items():
@@ -83,7 +86,7 @@ def _operation(method: str, path: str, operation: Operation, schemas: dict[Any, 
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": operation.description,
-        "parameters": _path_parameters(path)
+        "parameters": _path_parameters(path, guarded=operation.guarded)
         + (_query_parameters(operation.query) if operation.query else [])
         + [{"name": name, "in": "header", **preamble.READ[name]} for name in operation.headers],
         "responses": {
@@ -98,10 +101,13 @@ def _operation(method: str, path: str, operation: Operation, schemas: dict[Any, 
     return {name: value for name, value in described.items() if value not in ("", []) or name == "security"}
 
 
-def _path_parameters(path: str) -> list[dict[str, Any]]:
-    return [
+def _path_parameters(path: str, *, guarded: bool) -> list[dict[str, Any]]:
+    parameters = [
         {"name": name, "in": "path", "required": True, **preamble.IN_PATH[name]} for name in PARAMETER.findall(path)
     ]
+    if guarded:
+        parameters[0].pop("example")
+    return parameters
 
 
 def _query_parameters(kind: type[Struct]) -> list[dict[str, Any]]:
@@ -159,6 +165,18 @@ def _give_types(schema: Any) -> None:  # noqa: ANN401 - any JSON
     elif isinstance(schema, list):
         for part in schema:
             _give_types(part)
+
+
+def _leave_out_read_only(components: dict[str, Any]) -> None:
+    """Remove the fields that a request may hold and the service ignores.
+
+    The preamble describes them. As properties they would double each type in generated clients: one to read, one to
+    write.
+    """
+    for schema in components.values():
+        properties = schema.get("properties", {})
+        for name in [name for name, kind in properties.items() if kind.get("readOnly")]:
+            del properties[name]
 
 
 def _links() -> dict[str, Any]:

@@ -39,12 +39,12 @@ INFO = {
 }
 
 TAGS = [
-    {"name": "tasks", "description": "What a user has to do."},
-    {"name": "trash", "description": "What was deleted, and can still come back."},
-    {"name": "user", "description": "All that is a user's, at once."},
-    {"name": "export and import", "description": "Everything of a user, taken out and put in."},
-    {"name": "health", "description": "For balancers and platforms; no token needed."},
-    {"name": "documentation", "description": "This description; no token needed."},
+    {"name": "Tasks", "description": "What a user has to do."},
+    {"name": "Trash", "description": "What was deleted, and can still come back."},
+    {"name": "User", "description": "All that is a user's, at once."},
+    {"name": "Export and import", "description": "Everything of a user, taken out and put in."},
+    {"name": "Health", "description": "For balancers and platforms; no token needed."},
+    {"name": "Documentation", "description": "This description; no token needed."},
 ]
 
 IN_PATH: dict[str, dict[str, Any]] = {
@@ -58,7 +58,7 @@ IN_PATH: dict[str, dict[str, Any]] = {
         "schema": {"type": "integer", "format": "int64", "minimum": 1},
         "example": 42,
     },
-    "name": {"description": "The file's name.", "schema": {"type": "string"}, "example": "start.js"},
+    "name": {"description": "The file's name.", "schema": {"type": "string"}},
 }
 
 READ: dict[str, dict[str, Any]] = {
@@ -67,13 +67,11 @@ READ: dict[str, dict[str, Any]] = {
         "and changes nothing. A weak ETag never matches; if a proxy weakens ETags, send `if_version` in the body "
         "instead.",
         "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]*"( *, *"[!#-~]*")*)$'},
-        "example": '"7"',
     },
     "If-None-Match": {
         "description": "The ETag of a response that you have. If it is still current, the response is 304, without a "
         "body.",
         "schema": {"type": "string"},
-        "example": '"7"',
     },
 }
 

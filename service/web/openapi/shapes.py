@@ -60,7 +60,8 @@ class Body(NamedTuple):
 class Operation(NamedTuple):
     """One method of one path; `problems` are codes of `service.web.problems.PROBLEMS`.
 
-    `headers` are the names of those that it reads, as in `preamble.READ`.
+    `headers` are the names of those that it reads, as in `preamble.READ`. An operation that is `guarded` deletes more
+    than one task: its path has no example of a user, so that a page that fills in examples sends it for nobody.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Operation(NamedTuple):
     body: Body | None = None
     public: bool = False
     headers: tuple[str, ...] = ()
+    guarded: bool = False
 
 
 Operations = dict[tuple[str, str], Operation]
