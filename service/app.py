@@ -92,6 +92,7 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.blueprint(health.blueprint)
     app.blueprint(metrics.blueprint)
     app.blueprint(documentation.blueprint)
+    app.ctx.documentation = documentation.Documentation(*(development.for_documentation() if development else ()))
     if development:
         app.ctx.landing = development
         app.blueprint(landing.blueprint)

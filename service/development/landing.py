@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sanic import Blueprint, HTTPResponse
 
-from service.development.playground import Playground, digests
+from service.development.playground import SESSION, Playground, digests
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("landing")
@@ -80,6 +80,13 @@ class Landing(NamedTuple):
     address: str
     user: str
     playground: Playground | None
+
+    def for_documentation(self) -> tuple[str | None, dict[str, str]]:
+        """Return what the documentation page shows in development.
+
+        This is the path that gives it a demo token, if there is one, and the paths of other pages by their names.
+        """
+        return (SESSION, {"Playground": "/playground"}) if self.playground else (None, {})
 
     def links(self) -> dict[str, str]:
         """Return the paths to link and their descriptions, the playground first if it is served."""

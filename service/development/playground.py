@@ -23,6 +23,7 @@ from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("playground")
 
+SESSION = "/playground/session"
 STYLE = re.compile(rb"<style>(.*?)</style>", re.DOTALL)
 PRIVATE = {
     "Cache-Control": "no-store",
@@ -78,7 +79,7 @@ async def module(request: ApiRequest) -> HTTPResponse:
     return HTTPResponse(_open(request).module(), 200, {**PRIVATE}, "text/javascript; charset=utf-8")
 
 
-@blueprint.get("/playground/session", ctx_public=True)
+@blueprint.get(SESSION, ctx_public=True)
 async def session(request: ApiRequest) -> HTTPResponse:
     """Send a token to the page. Raises NotFound for a request from any other page."""
     playground = _open(request)

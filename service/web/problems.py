@@ -208,7 +208,9 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def details(problem: Problem, detail: str, request_id: str, error: BaseException | None = None) -> ProblemDetails:
     """Return the body for `problem`, with what `error` adds: invalid fields, the current task, a failed operation."""
-    faults = [InvalidField(*fault) for fault in error.messages] if isinstance(error, errors.InvalidInputError) else UNSET
+    faults = (
+        [InvalidField(*fault) for fault in error.messages] if isinstance(error, errors.InvalidInputError) else UNSET
+    )
     failed = error if isinstance(error, errors.BatchFailedError) else None
     return ProblemDetails(
         type=f"urn:doable:problem:{problem.code}",

@@ -65,22 +65,38 @@ class Browser:
         target = created["targetId"]
         session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
         self._tabs[session] = tab = Tab(self, target, session)
-        for domain in ("Runtime", "Log", "Page"):
+        for domain in ("Runtime", "Log", "Page", "Network"):
             await tab.call(f"{domain}.enable")
         await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
         await tab.call("Page.navigate", url=url)
         return tab
 
 
+class Request:
+    """A request that a page has sent, or that its policy has stopped. The status is None until there is an answer."""
+
+    def __init__(self, method: str, url: str):
+        self.method, self.url, self.status = method, url, None
+
+
 class Tab:
-    """One tab. What its console complains of is kept in `complaints`."""
+    """One tab. It keeps its console's errors and warnings in `complaints`, and each of its requests in `requests`."""
 
     def __init__(self, browser: Browser, target: str, session: str):
         self._browser, self._target, self._session = browser, target, session
         self.complaints: list[str] = []
+        self._requests: dict[str, Request] = {}
+
+    @property
+    def requests(self) -> list[Request]:
+        return [*self._requests.values()]
 
     def hear(self, method: str, event: dict[str, Any]) -> None:
-        if method == "Runtime.exceptionThrown":
+        if method == "Network.requestWillBeSent":
+            self._requests[event["requestId"]] = Request(event["request"]["method"], event["request"]["url"])
+        elif method == "Network.responseReceived" and event["requestId"] in self._requests:
+            self._requests[event["requestId"]].status = event["response"]["status"]
+        elif method == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(event["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled" and event["type"] in {"error", "warning", "assert"}:
             self.complaints.append(json.dumps(event["args"]))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 
 import pytest
+
+from tests.end_to_end.chromium import Browser, chromium
 
 PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "main")
 
@@ -19,3 +22,9 @@ def one_process(request, tmp_path_factory) -> None:
             created.write(PROCESS)
     except FileExistsError:
         assert marker.read_text() == PROCESS, f"{request.path.name} runs in {marker.read_text()} and in {PROCESS}"
+
+
+@pytest.fixture(scope="module")
+async def browser(tmp_path_factory) -> AsyncIterator[Browser]:
+    async with chromium(tmp_path_factory.mktemp("profile")) as running:
+        yield running

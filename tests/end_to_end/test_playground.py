@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import Launched
-from tests.end_to_end.chromium import PROGRAM, Browser, Tab, chromium
+from tests.end_to_end.chromium import PROGRAM, Tab
+from tests.end_to_end.development import Service
 
-ROOT = Path(__file__).parents[2]
 MARKUP = '<img src=x onerror="document.title=1"><b>Water</b> the plants &amp; more'
 # Chromium itself remarks on every answer of 400 and more. 404 and 412 are what a conflict is made of; 409 answers a
 # write that a reloaded page sends again while the first one still runs.
@@ -35,26 +30,6 @@ async def database(make_database) -> str:
     return await make_database("playground")
 
 
-class Service:
-    """What `make run` runs, in a folder of its own; `address` is where it says that its page is."""
-
-    def __init__(self, folder: Path, **environment: str):
-        self.folder, self._environment = folder, {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environment}
-
-    async def start(self) -> None:
-        command = [sys.executable, "-m", "service", "run", "--development"]
-        options = {"cwd": self.folder, "env": self._environment, "start_new_session": True}
-        self.process = Launched(
-            lambda stdout, stderr: subprocess.Popen(command, stdout=stdout, stderr=stderr, **options), self.folder, 0
-        )
-        await self.process.says("Ctrl-C")
-        (self.address,) = re.findall(r"(http://\S+/playground)$", self.process.stdout, re.MULTILINE)
-
-    async def stop(self) -> None:
-        self.process.signal(signal.SIGTERM)
-        assert (await self.process.exit_code(), self.process.stderr) == (0, "")
-
-
 @pytest.fixture(scope="module")
 async def playground(database, tmp_path_factory, unused_port) -> AsyncIterator[Service]:
     folder, port = tmp_path_factory.mktemp("playground"), str(unused_port())
@@ -69,12 +44,6 @@ async def playground(database, tmp_path_factory, unused_port) -> AsyncIterator[S
 async def http(playground) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=playground.address.removesuffix("/playground"), verify=False) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-async def browser(tmp_path_factory) -> AsyncIterator[Browser]:
-    async with chromium(tmp_path_factory.mktemp("profile")) as running:
-        yield running
 
 
 class Page:

@@ -185,10 +185,11 @@ async def test_a_page_may_read_every_answer_of_every_route(app, alice, http, cal
     """Each route, each method: without a token, with one, with another user's, and with a body that is no JSON."""
     stranger = caller("mallory")
     walked = set()
+    file = next(iter(app.ctx.documentation.files))
     for template, method in sorted({(route.ctx.template, m) for route in app.router.routes for m in route.methods}):
         if template.endswith("/events"):
             continue  # below
-        path = template.replace("{user_id}", "alice").replace("{task_id}", "1").replace("{name}", "start.js")
+        path = template.replace("{user_id}", "alice").replace("{task_id}", "1").replace("{name}", file)
         for client in (http, alice, stranger):
             for content in (None, b"{"):
                 headers = {"Origin": OURS, "Content-Type": "application/json"}

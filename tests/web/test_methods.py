@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 ALLOWED = {
@@ -16,6 +18,9 @@ ALLOWED = {
     "/openapi.json": {"GET", "HEAD", "OPTIONS"},
 }
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+NONCE = re.compile(
+    r"nonce-[\w-]{22}|(?<=csp-nonce\" content=\")[\w-]{22}"
+)  # the documentation page has a new one each time
 READABLE = [path for path, methods in ALLOWED.items() if "GET" in methods]
 
 
@@ -23,13 +28,19 @@ def allow(response) -> set[str]:
     return set(response.headers["allow"].replace(" ", "").split(","))
 
 
+def comparable(response) -> dict[str, str]:
+    """The headers without what is another for each answer."""
+    return {name: NONCE.sub("", value) for name, value in response.headers.items() if name != "x-request-id"}
+
+
 @pytest.mark.parametrize("path", READABLE)
 async def test_head_answers_as_get_without_the_body(alice, path):
     path = path.format(**await alice.make())
+    alice.headers["Accept-Encoding"] = "identity"
     got, head = await alice.get(path), await alice.head(path)
     assert head.status_code == got.status_code == 200
     assert head.content == b""
-    assert dict(head.headers) | {"x-request-id": ""} == dict(got.headers) | {"x-request-id": ""}
+    assert comparable(head) == comparable(got)
     assert head.headers["content-length"] == str(len(got.content))
 
 
@@ -77,7 +88,7 @@ async def test_a_trailing_slash_makes_no_difference_to_reading(alice, path):
     path = path.format(**await alice.make())
     plain, slashed = await alice.get(path), await alice.get(f"{path}/")
     assert slashed.status_code == plain.status_code == 200
-    assert slashed.content == plain.content
+    assert NONCE.sub("", slashed.text) == NONCE.sub("", plain.text)
 
 
 async def test_a_trailing_slash_makes_no_difference_to_writing(alice):

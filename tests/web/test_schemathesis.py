@@ -32,6 +32,7 @@ tasks = {{ values = {tasks} }}
 # Other users in the path are tested by name elsewhere; made up ones would be answered 403 and nothing else.
 [parameters]
 "path.user_id" = "alice"
+"path.name" = "{file}"
 "path.task_id" = {{ dictionary = "tasks", probability = 0.7 }}
 "query.tz" = {{ dictionary = "zones" }}
 """
@@ -41,11 +42,16 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("examples", [12, pytest.param(100, marks=pytest.mark.trial)])
-async def test_the_service_conforms_to_its_openapi_document_for_generated_requests(alice, server, tmp_path, examples):
+async def test_the_service_conforms_to_its_openapi_document_for_generated_requests(
+    app, alice, server, tmp_path, examples
+):
     tasks = [(await alice.make(f"Task {number}"))["id"] for number in range(100)]
     hooks = Path(__file__).with_name("schemathesis_hooks.py")
     configuration = tmp_path / "schemathesis.toml"
-    configuration.write_text(CONFIGURATION.format(hooks=json.dumps(str(hooks)), tasks=tasks, examples=examples))
+    file = next(iter(app.ctx.documentation.files))
+    configuration.write_text(
+        CONFIGURATION.format(hooks=json.dumps(str(hooks)), tasks=tasks, examples=examples, file=file)
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration),
         "run", f"{server}/openapi.json", "--checks", "all", "--no-color",

@@ -1,0 +1,219 @@
+"""The documentation page in a real browser: it asks this service alone, and its examples work as they stand."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.end_to_end.chromium import PROGRAM, Request, Tab
+from tests.end_to_end.development import Service
+
+pytestmark = pytest.mark.skipif(
+    not PROGRAM, reason="LOUD: Chromium is not installed, so the documentation page is NOT tested in a browser"
+)
+
+# In the order in which they are sent: the first one makes the task that the others are about.
+WORK_AS_THEY_STAND = {
+    "tasks/createTask": 201,
+    "tasks/listTasks": 200,
+    "tasks/getTaskSummary": 200,
+    "tasks/getTask": 200,
+    "tasks/putTask": 200,
+    "tasks/updateTask": 200,
+    "tasks/completeTask": 200,
+    "tasks/postTaskCompletion": 200,
+    "tasks/batchTasks": 200,
+    "tasks/listTaskChanges": 200,
+    "tasks/deleteTask": 204,
+    "trash/listTrash": 200,
+    "trash/restoreTask": 404,  # the example is a live task
+    "trash/destroyTask": 404,
+    "export-and-import/exportTasks": 200,
+    "export-and-import/importTasks": 200,
+    "health/getLiveness": 200,
+    "health/getReadiness": 200,
+    "health/getHealth": 200,
+    "health/getMetrics": 200,
+}
+# These delete more than one task. The page fills in no user, and sends nothing without one.
+GUARDED = ("tasks/deleteTasks", "trash/emptyTrash", "user/eraseUser")
+# The first one never ends. The others are this page itself, which leaves them out.
+OTHERS = {"streamTaskEvents", "getOpenApiDocument", "getDocumentationPage", "getDocumentationFile"}
+
+
+# The button that sends the request that is open.
+SEND = (
+    "[...document.querySelectorAll('.scalar-client .scalar-button-solid')]"
+    ".find(one => one.checkVisibility({ visibilityProperty: true }))"
+)
+
+
+def opener(anchor: str) -> str:
+    """The button that opens the request of an operation."""
+    return f"document.querySelector(`section[id='v1/tag/{anchor}'] .show-api-client-button`)"
+
+
+class Page:
+    """A tab with the documentation page."""
+
+    def __init__(self, tab: Tab, address: str, eventually: Callable[..., Awaitable[object]]):
+        self.tab, self.address, self._eventually = tab, address, eventually
+
+    async def until(self, script: str) -> None:
+        async def holds() -> bool:
+            return await self.tab.run(f"Boolean({script})")  # an element has no value
+
+        try:
+            await self._eventually(holds, 60)
+        except AssertionError:
+            seen = await self.tab.run("document.body.innerText.slice(0, 4000)")
+            pytest.fail(f"never came true: {script}\n{self.tab.complaints}\n{seen}", pytrace=False)
+
+    async def show(self, anchor: str = "", *, dark: bool = False, width: int = 1280) -> None:
+        """Load the page anew, at an operation such as "tasks/createTask" or at its top."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.tab.call("Emulation.setEmulatedMedia", features=[scheme])
+        await self.tab.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 1000
+        )
+        await self.tab.call("Page.navigate", url="about:blank")
+        await self.tab.call("Page.navigate", url=f"{self.address}/docs{anchor and f'#v1/tag/{anchor}'}")
+        await self.until(opener(anchor) if anchor else "document.querySelector('.introduction-section')")
+
+    async def send(self, anchor: str) -> int:
+        """Open the request that an operation shows and send it as it stands. Return how many were sent before it."""
+        group = f"#v1/tag/{anchor.partition('/')[0]}/"
+        if await self.tab.run(f"location.hash.startsWith('{group}')"):
+            await self.tab.run(f"location.hash = '#v1/tag/{anchor}'")
+            await self.until(opener(anchor))
+        else:
+            await self.show(anchor)
+        await self.tab.run(f"{opener(anchor)}.click()")
+        await self.until(SEND)
+        before = len(self.tab.requests)
+        await self.tab.run(f"{SEND}.click()")
+        return before
+
+    async def close(self) -> None:
+        """Close the request that is open."""
+        await self.tab.run("document.querySelector('.app-exit-button').click()")
+        await self.until(f"!({SEND})")
+
+    async def answer(self, before: int) -> Request:
+        """Wait for the answer to what the page has asked of the API after its first `before` requests."""
+
+        def answered() -> Request | None:
+            new = [one for one in self.tab.requests[before:] if not re.search(r"^data:|^blob:|/docs/", one.url)]
+            return new[0] if new and new[0].status else None
+
+        return await self._eventually(answered)
+
+
+@pytest.fixture(scope="module")
+async def service(make_database, tmp_path_factory, unused_port) -> AsyncIterator[Service]:
+    folder, database = tmp_path_factory.mktemp("documentation"), await make_database("documentation")
+    service = Service(folder, DATABASE_URL=database, PORT=str(unused_port()), RATE_LIMIT="off")
+    await service.start()
+    yield service
+    service.process.kill()
+    assert service.process.stderr == ""
+
+
+@pytest.fixture(scope="module")
+def address(service) -> str:
+    return service.address.removesuffix("/playground")
+
+
+@pytest.fixture
+async def page(browser, address, eventually) -> AsyncIterator[Page]:
+    async with browser.profile() as profile:
+        yield Page(await browser.open("about:blank", profile), address, eventually)
+
+
+@pytest.fixture
+async def demo(address) -> AsyncIterator[httpx.AsyncClient]:
+    """The demo user, without the page."""
+    async with httpx.AsyncClient(base_url=address, verify=False) as client:
+        granted = await client.get("/playground/session", headers={"Sec-Fetch-Site": "same-origin"})
+        client.headers["Authorization"] = f"Bearer {granted.json()['token']}"
+        yield client
+
+
+def elsewhere(page: Page) -> list[str]:
+    """Every address that the page has asked for, or has tried to, beside those of this service."""
+    return [
+        request.url
+        for request in page.tab.requests
+        if not request.url.startswith((f"{page.address}/", "data:", "about:"))
+    ]
+
+
+async def test_each_example_works_as_it_stands(page, demo):
+    description = (await demo.get("/openapi.json")).json()
+    named = {operation["operationId"] for path in description["paths"].values() for operation in path.values()}
+    assert named == {one.partition("/")[2] for one in (*WORK_AS_THEY_STAND, *GUARDED)} | OTHERS
+    for anchor, status in WORK_AS_THEY_STAND.items():
+        answer = await page.answer(await page.send(anchor))
+        assert (answer.status, urlsplit(answer.url).query) == (status, ""), f"{anchor}: {answer.method} {answer.url}"
+        await page.close()
+    assert elsewhere(page) == []
+    expected = re.compile(r"status of 404 .*/api/demo/trash/\d+(/restore)?$|request has been cancelled")
+    assert [one for one in page.tab.complaints if not expected.search(one)] == []
+
+
+async def test_nothing_is_destroyed_by_sending_an_example(page, demo):
+    await demo.post("/api/me/tasks", json={"title": "Stays"})
+    before = (await demo.get("/api/me/export")).json()["tasks"]
+    for anchor in GUARDED:
+        await page.show(anchor)
+        await page.send(anchor)
+        await page.until("/must have values/.test(document.querySelector('[data-sonner-toaster]')?.textContent)")
+    assert [request.url for request in page.tab.requests if request.method == "DELETE"] == []
+    assert (await demo.get("/api/me/export")).json()["tasks"] == before
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 390), (True, 1280)], ids=["light, 390 px", "dark, 1280 px"])
+async def test_it_is_readable_at_any_width_and_asks_no_other_server(page, dark, width):
+    await page.show("tasks/createTask", dark=dark, width=width)
+    assert await page.tab.run("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
+    assert await page.tab.run("document.body.classList.contains('dark-mode')") is dark
+    background = await page.tab.run("getComputedStyle(document.querySelector('.scalar-app')).backgroundColor")
+    assert background == ("rgb(18, 20, 19)" if dark else "rgb(250, 249, 246)")
+    assert elsewhere(page) == []
+    assert page.tab.complaints == []
+
+
+async def test_its_search_and_all_of_its_groups_ask_no_other_server(page):
+    await page.show()
+    await page.tab.run("document.querySelectorAll('[aria-expanded=false]').forEach(one => one.click())")
+    await page.tab.run("[...document.querySelectorAll('button')].find(one => /Search/.test(one.innerText)).click()")
+    await page.until("document.activeElement.matches('input')")
+    await page.tab.type("restore")
+    await page.until("/Restore a deleted task/.test(document.querySelector('[role=dialog]')?.innerText)")
+    assert elsewhere(page) == []
+    assert page.tab.complaints == []
+
+
+async def test_a_token_that_would_have_expired_is_exchanged(page):
+    await page.show("tasks/listTasks")
+    await page.tab.run("{ const now = Date.now; Date.now = () => now() + 11 * 60_000; } 0")
+    before = await page.send("tasks/listTasks")
+    assert (await page.answer(before + 1)).status == 200
+    asked = [urlsplit(one.url).path for one in page.tab.requests if one.url.startswith("http")]
+    assert asked[-2:] == ["/playground/session", "/api/demo/tasks"]
+
+
+async def test_in_production_it_has_no_token_and_asks_for_none(browser, server, eventually):
+    async with browser.profile() as profile:
+        page = Page(await browser.open("about:blank", profile), server, eventually)
+        await page.show("tasks/createTask")
+        assert not await page.tab.run("document.body.dataset.session ?? ''")
+        asked = {urlsplit(one.url).path.partition(".")[0] for one in page.tab.requests if one.url.startswith("http")}
+        assert asked - {"/docs/icon"} == {"/docs", "/docs/page", "/docs/scalar", "/openapi"}
+        assert "eyJ" not in json.dumps(await page.tab.run("document.documentElement.outerHTML"))
+        assert page.tab.complaints == []
