@@ -1,9 +1,9 @@
-"""Admission of heavy requests: a bulkhead, so that one user's heavy requests leave room for everyone else's.
+"""Limit heavy requests with a bulkhead, so that the heavy requests of one user cannot delay those of other users.
 
-Heavy is a request whose work grows with the number of the user's tasks: a list without `limit`, a count, a search, a
-summary, an export, an import. Each worker does a few of them at once, and fewer of one user. The others wait, served
-round robin by user. After WAIT seconds a request that its own user holds up gets 429, any other 503, both with
-Retry-After.
+A request is heavy if its work grows with the number of the user's tasks: a list without `limit`, a count, a search, a
+summary, an export, an import. Each worker runs a few of them at the same time, and fewer of one user. The others wait,
+and are served round robin by user. After WAIT seconds, a request that waits for its own user's requests gets 429, and
+any other gets 503. Both have Retry-After.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from service.database.placement import nodes
 from service.errors import TooManyHeavyRequestsError, UnavailableError
 
 WAIT = 10.0  # seconds
-STREAMS = 100  # exports that a worker has under way at once; each may hold 3 MB
+STREAMS = 100  # exports that a worker may run at the same time; each may need 3 MB
 STREAMS_PER_USER = 2
 
 
 class Bulkhead:
-    """At most `size` requests at once, and at most `share` of one user."""
+    """Allows at most `size` requests at the same time, and at most `share` of one user."""
 
     def __init__(self, size: int, share: int, wait: float) -> None:
-        """Begin with all places free; a request waits for `wait` seconds at most.
+        """Begin with all places free. A request waits for at most `wait` seconds.
 
-        All users of one node of a cluster hold half of the places at most, as they do of the connections.
+        All users of one node of a cluster together hold at most half of the places, as with connections.
         """
         self._free = size
         self._queue: FairQueue[None] = FairQueue(share, wait, max(1, size // 2), nodes.of)
 
     def place(self, user_id: str) -> Place:
-        """Hold a place for the length of an `async with`.
+        """Return a context manager (`async with`) that holds a place.
 
-        Raises TooManyHeavyRequestsError when the user's own requests hold it up for too long, UnavailableError when
-        those of others do.
+        Its entry raises TooManyHeavyRequestsError if the wait for the user's own requests exceeds the limit, and
+        UnavailableError if the wait for those of other users does.
         """
         return Place(self, user_id)
 
     async def enter(self, user_id: str) -> None:
-        """Take a place. Raises as `place` does."""
+        """Wait for a place. Raises the errors of `place`."""
         if self._free and self._queue.may_hold(user_id):
             self._free -= 1
             self._queue.hold(user_id)
@@ -56,11 +56,11 @@ class Bulkhead:
             await self._queue.wait(user_id, self._leave)
         except TimeoutError:
             if self._queue.has_share(user_id):
-                raise TooManyHeavyRequestsError(random.randint(2, 6)) from None  # noqa: S311 - spreads retries
+                raise TooManyHeavyRequestsError(random.randint(2, 6)) from None  # noqa: S311 - spreads retries over time; needs no secret
             raise UnavailableError("admission") from None
 
     def _leave(self, _place: None, user_id: str | None) -> None:
-        """Free a place of the user, and give it to the next waiter."""
+        """Free a place of the user, and pass it to the next waiter."""
         self._queue.let_go(user_id)
         self._free += 1
         while self._free and self._queue.waiting and (turn := self._queue.next()):
@@ -69,17 +69,17 @@ class Bulkhead:
 
 
 class Place:
-    """A place among the heavy requests, held for the length of an `async with`."""
+    """A place of a bulkhead, as a context manager."""
 
     __slots__ = ("_bulkhead", "_user_id")
 
     def __init__(self, bulkhead: Bulkhead, user_id: str) -> None:
-        """Hold a place of `bulkhead` for the user."""
+        """Prepare to hold a place of `bulkhead` for the user."""
         self._bulkhead = bulkhead
         self._user_id = user_id
 
     async def __aenter__(self) -> None:
-        """Wait for the place. Raises as `Bulkhead.place` does."""
+        """Wait for the place. Raises the errors of `Bulkhead.place`."""
         await self._bulkhead.enter(self._user_id)
 
     async def __aexit__(self, *_error: object) -> None:
@@ -91,25 +91,25 @@ class Admission:
     """The bulkheads of one worker."""
 
     def __init__(self, pool_size: int, wait: float = WAIT) -> None:
-        """Let heavy requests hold half of a pool of `pool_size` connections, and one user a quarter of that.
+        """Create as many places as half of the pool's `pool_size` connections. One user may hold a quarter of them.
 
-        Most deployments thus do one heavy request of a user at a time: each may keep a core of the database busy.
+        Most deployments thus run one heavy request of a user at a time. Each may use a whole core of the database.
         """
         places = max(2, pool_size // 2)
         self._work = Bulkhead(places, max(1, places // 4), wait)
         self._streams = Bulkhead(STREAMS, STREAMS_PER_USER, wait)
 
     def heavy(self, user_id: str) -> Place:
-        """Hold a place for heavy work: `async with admission.heavy(user_id)`.
+        """Return a context manager that holds a place for heavy work: `async with admission.heavy(user_id)`.
 
-        Raises TooManyHeavyRequestsError (429) and UnavailableError (503).
+        Its entry raises TooManyHeavyRequestsError (429) and UnavailableError (503).
         """
         return self._work.place(user_id)
 
     async def paced(self, user_id: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Pass on `pieces`, holding a place for heavy work while each of them is made, and none while it is sent.
+        """Yield `pieces`. Hold a place for heavy work while a piece is computed, but not while it is sent.
 
-        A client that reads slowly thus holds up its own user's exports alone. Raises as `heavy` does.
+        A client that reads slowly thus delays only exports of its own user. Raises the errors of `heavy`.
         """
         async with self._streams.place(user_id):
             while True:

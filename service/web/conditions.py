@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110 section 13): writes that are tied to a version, and reads of what has not changed."""
+"""Evaluate conditional requests (RFC 9110 section 13): writes at an expected version, and reads of unchanged data."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from service.web import responses
 from service.web.cursors import fingerprint
 from service.web.request import ApiRequest
 
-# One element of a list of entity tags (RFC 9110 sections 5.6.1 and 8.8.3), with what ends it; it may be empty.
+# One element of a list of entity tags (RFC 9110 sections 5.6.1 and 8.8.3), with its delimiter. It may be empty.
 ELEMENT = re.compile(r'[ \t]*(?:(W/)?"([^"\x00-\x20\x7f]*)"[ \t]*)?(?:,|\Z)')
-# The version, and what `responses.etag` puts behind it; a bare version can mean only one thing, so it will do.
+# The version, and the suffix that `responses.etag` adds. A version without the suffix is unambiguous, so it is valid.
 VERSION = re.compile(r"([1-9][0-9]{0,18})(?:\.[0-9a-f]{8})?", re.ASCII)
-# What servers and proxies that compress an answer put behind its ETag: Apache, Jetty and others.
+# The suffix that servers and proxies append to the ETag of a response that they compress: Apache, Jetty and others.
 SUFFIX = re.compile(r"(?:--?|[;:_/])(?:gzip|br|zstd|deflate)\Z")
 ANY = "*"
 
 
 class Tag(NamedTuple):
-    """An entity tag: whether it is weak, and what stands in its quotes."""
+    """An entity tag: whether it is weak, and the text between its quotes."""
 
     weak: bool
     opaque: str
 
     @property
     def original(self) -> str:
-        """What stood in the quotes before a proxy compressed the answer."""
+        """The text between the quotes before a proxy compressed the response."""
         return SUFFIX.sub("", self.opaque)
 
     @property
     def is_mangled(self) -> bool:
-        """Whether a proxy has changed it. This service gives strong tags alone."""
+        """Whether a proxy has changed the tag. This service itself sends only strong tags."""
         return self.weak or self.original != self.opaque
 
 
 def entity_tags(text: str) -> list[Tag]:
-    """The entity tags of a header. Raises ValueError for what is no list of them, or an empty one."""
+    """Return the entity tags in a header. Raises ValueError if `text` is not a list of them, or an empty list."""
     found, at = [], 0
     while at < len(text):
         element = ELEMENT.match(text, at)
@@ -56,12 +56,12 @@ def entity_tags(text: str) -> list[Tag]:
 
 
 def expected(request: ApiRequest, if_version: int | None) -> Expected | None:
-    """What a write expects of its task, by its condition headers and by the body's `if_version`; all of them must hold.
+    """Return the conditions of a write, from its headers and the body's `if_version`. All of them must be true.
 
-    `If-Match` compares strongly (RFC 9110 section 13.1.1): a tag that a proxy has changed matches nothing, because it
-    no longer names one exact state. `*` holds for any task that is there. `If-None-Match` compares weakly (section
-    13.1.2), and `*` holds for none. Raises InvalidInputError for a header that cannot be read: to overlook it would
-    lose an update.
+    `If-Match` compares strongly (RFC 9110 section 13.1.1). A tag that a proxy has changed matches nothing, because it
+    no longer names one exact state. `*` matches any existing task. `If-None-Match` compares weakly (section 13.1.2),
+    and `*` excludes any existing task. Raises InvalidInputError for an invalid header, because ignoring it could lose
+    an update.
     """
     matching, excluding = _condition(request, "If-Match"), _condition(request, "If-None-Match")
     versions: list[int] | None = None if if_version is None else [if_version]
@@ -79,7 +79,7 @@ def expected(request: ApiRequest, if_version: int | None) -> Expected | None:
 
 
 def refuse(request: ApiRequest, instead: str = "many are deleted as they are") -> None:
-    """Raise InvalidInputError where a write cannot be tied to an ETag, of many tasks for instance."""
+    """Raise InvalidInputError if a write that supports no ETag, such as one of many tasks, has a condition header."""
     faults = [
         FieldError(name, f"is for one live task; {instead}")
         for name in ("If-Match", "If-None-Match")
@@ -90,10 +90,10 @@ def refuse(request: ApiRequest, instead: str = "many are deleted as they are") -
 
 
 def is_known(request: ApiRequest, etag: str) -> bool:
-    """Whether the caller has what `etag` stands for, by `If-None-Match`, where weak tags do as well as strong ones.
+    """Return whether `If-None-Match` contains `etag`, so that the caller already has the content.
 
-    So do tags that a proxy has changed: they stand for the same content in another coding.
-    One that cannot be read names nothing: an answer in full is always right.
+    Weak tags match too, and so do tags that a proxy has changed: they stand for the same content in another coding. An
+    invalid header matches nothing, because a full response is always correct.
     """
     if "if-none-match" not in request.headers:
         return False
@@ -109,7 +109,10 @@ def is_known(request: ApiRequest, etag: str) -> bool:
 async def unchanged(
     request: ApiRequest, state: Callable[[], Awaitable[str]], etag: Callable[[str], str]
 ) -> HTTPResponse | None:
-    """304 if the caller has what `etag` makes of the tasks' state; the state is read only for who might have it."""
+    """Return 304 if the caller already has the tasks at their current state, otherwise None.
+
+    Read the state only if the request has `If-None-Match`. `etag` returns the ETag for a state.
+    """
     if "if-none-match" not in request.headers:
         return None
     current = etag(await state())
@@ -117,12 +120,12 @@ async def unchanged(
 
 
 def mark_of(asked: tuple[object, ...]) -> str:
-    """What tells ETags apart of all that can be `asked` about a user's tasks."""
+    """Return a text that distinguishes the ETags of different queries (`asked`) about a user's tasks."""
     return fingerprint(asked).hex()
 
 
 def etag_of(state: str, mark: str) -> str:
-    """The ETag of what was asked about all tasks of a user, by its `mark`, in that user's `state`."""
+    """Return the ETag of a query about a user's tasks, from the query's `mark` and the user's `state`."""
     return f'"{state}-{mark}"'
 
 
@@ -131,7 +134,7 @@ def _header(request: ApiRequest, name: str) -> str:
 
 
 def _condition(request: ApiRequest, name: str) -> list[Tag] | str | None:
-    """The tags of a condition header, ANY, or None where it was not sent. Raises InvalidInputError."""
+    """Return the tags in a condition header, ANY for `*`, or None if it was not sent. Raises InvalidInputError."""
     if name not in request.headers:
         return None
     text = _header(request, name)
@@ -144,7 +147,7 @@ def _condition(request: ApiRequest, name: str) -> list[Tag] | str | None:
 
 
 def _versions(opaque: Iterable[str]) -> Iterator[int]:
-    """The versions that tags of tasks name."""
+    """Yield the versions that the tags name. Skip tags that name none."""
     for text in opaque:
         found = VERSION.fullmatch(text)
         if found and int(found[1]) <= MAXIMUM_BIGINT:

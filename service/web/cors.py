@@ -1,6 +1,6 @@
-"""CORS: which browsers' pages may read our answers (https://fetch.spec.whatwg.org/#http-cors-protocol).
+"""CORS: allow pages of the configured origins to read responses (https://fetch.spec.whatwg.org/#http-cors-protocol).
 
-A grant is no credential. It lets a page read what it would get with a token of its own.
+A grant is no credential: the page still needs a token.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ EXPOSED = (
     "Content-Disposition, ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
     "X-Request-ID, X-Total-Count"
 )
-# What the API reads, what tracing in browsers adds (W3C Trace Context and Baggage, Sentry), and what fetch clients send
-# against stale caches.
+# The headers that the API reads, those of tracing in browsers (W3C Trace Context and Baggage, Sentry), and those that
+# fetch clients send to bypass stale caches.
 ALLOWED = (
     "Authorization, Baggage, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, "
     "Pragma, Sentry-Trace, Traceparent, Tracestate, X-Request-ID"
 )
 METHOD = re.compile(r"[A-Za-z-]{1,32}", re.ASCII)
-MAXIMUM_AGE = "7200"  # seconds; Chromium keeps a preflight's answer no longer
+MAXIMUM_AGE = "7200"  # seconds; Chromium's maximum for the response to a preflight
 LINE = re.compile(rb"\r\norigin:[ \t]*([!-~]+)[ \t]*(?=\r\n)", re.IGNORECASE)
 
 
 def is_preflight(request: ApiRequest) -> bool:
-    """Return whether a browser asks if a page may send a request. It sends no token with it, and needs none."""
+    """Return whether the request is a preflight of a browser. A preflight has no token, and needs none."""
     return (
         request.method == "OPTIONS"
         and "origin" in request.headers
@@ -38,10 +38,10 @@ def is_preflight(request: ApiRequest) -> bool:
 
 
 def preflight(request: ApiRequest) -> HTTPResponse:
-    """Answer a preflight; `headers_for` adds the origin if it is allowed, and nothing is granted if it is not.
+    """Return the response to a preflight. `headers_for` adds the origin if it is allowed.
 
-    The answer is the same for every path. It allows the method that is asked for, whatever it is, so that the request
-    is sent and the page can read its 404 or 405.
+    The response is the same for every path. It allows any requested method, so that the browser sends the request and
+    the page can read its 404 or 405.
     """
     headers = {"Vary": "Access-Control-Request-Method"}
     if _is_allowed(request, request.headers.getall("origin")):
@@ -54,12 +54,12 @@ def preflight(request: ApiRequest) -> HTTPResponse:
 
 
 def headers_for(request: ApiRequest) -> dict[str, str]:
-    """Return the headers that let a page of an allowed origin read this answer; none for any other."""
+    """Return the headers that allow a page of an allowed origin to read the response; none for any other origin."""
     sent = _sent_origins(request)
     if not sent or not _is_allowed(request, sent):
         return {}
     return {
-        "Access-Control-Allow-Origin": sent[0],  # as it came: browsers compare it byte by byte
+        "Access-Control-Allow-Origin": sent[0],  # unchanged, because browsers compare it byte by byte
         "Access-Control-Allow-Credentials": "true",
         "Access-Control-Expose-Headers": EXPOSED,
     }
@@ -68,8 +68,8 @@ def headers_for(request: ApiRequest) -> dict[str, str]:
 def _sent_origins(request: ApiRequest) -> list[str]:
     """Return the request's Origin headers.
 
-    Sanic's stand-in for a request that it could not read has neither head nor headers, but the connection still holds
-    its bytes. A page must be able to read a 400, 413 or 417 too.
+    Sanic's stand-in for an unreadable request has neither head nor headers, so the headers are read from the bytes in
+    the connection's buffer. A page must be able to read a 400, 413 or 417 too.
     """
     if request.head or request.stream is None:
         return list(request.headers.getall("origin", ()))

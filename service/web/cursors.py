@@ -1,4 +1,4 @@
-"""Cursors: where a next page begins, as an opaque text that only fits the list it came from."""
+"""Write and read cursors. A cursor is an opaque text with the position of the next page, valid for one list only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEYS = {
 
 
 class Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """What a cursor holds: the fingerprint of its list, the sort key and the id of the last task before the page."""
+    """The content of a cursor: its list's fingerprint, and the sort key and id of the last task before the page."""
 
     fingerprint: bytes
     key: str
@@ -33,38 +33,38 @@ class Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 
 def fingerprint(parts: object) -> bytes:
-    """A digest of all that makes two lists the same list: their filters, sort and order."""
+    """Return a digest of the filters, sort and order of a list. Equal lists have equal digests."""
     return blake2b(msgspec.msgpack.encode(parts), digest_size=8).digest()
 
 
 def write(position: Position, listed: bytes) -> str:
-    """The cursor for `position` in the list whose fingerprint is `listed`."""
+    """Return the cursor for `position` in the list with the fingerprint `listed`."""
     packed = msgspec.msgpack.encode(Cursor(listed, position.key, position.id))
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
 def read(text: str, listed: bytes, sort: str) -> Position:
-    """The position in `text`.
+    """Return the position in the cursor `text`.
 
-    Raises InvalidInputError for a cursor that is not one of ours, or belongs to another list. It is not signed: a
-    forged one reaches nothing but its own user's tasks, which every statement names.
+    Raises InvalidInputError for an invalid cursor or one of another list. Cursors are not signed, because a forged one
+    gives no access: every statement names the token's user.
     """
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         cursor = msgspec.msgpack.decode(packed, type=Cursor)
     except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError):
-        raise InvalidInputError([FieldError("cursor", "is not one of ours; take it from the Link header")]) from None
+        raise InvalidInputError([FieldError("cursor", "is not valid; take it from the Link header")]) from None
     if cursor.fingerprint != listed:
         raise InvalidInputError(
             [FieldError("cursor", "belongs to another list; use it with the same filters, sort and order")]
         )
     if not _fits(cursor.key, sort) or not 0 <= cursor.id <= MAXIMUM_BIGINT:
-        raise InvalidInputError([FieldError("cursor", "is not one of ours; take it from the Link header")])
+        raise InvalidInputError([FieldError("cursor", "is not valid; take it from the Link header")])
     return Position(cursor.key, cursor.id)
 
 
 def _fits(key: str, sort: str) -> bool:
-    """Whether PostgreSQL can read `key` as a key of this sort."""
+    """Return whether PostgreSQL can read `key` as a value of this sort's column."""
     if not KEYS[sort].fullmatch(key):
         return False
     if sort in {"created", "updated"}:
@@ -72,6 +72,6 @@ def _fits(key: str, sort: str) -> bool:
     if sort in {"due_date", "deleted"} and not key.endswith("infinity"):
         try:
             datetime.fromisoformat(key)
-        except ValueError:  # the 30th of February, the year 0
+        except ValueError:  # such as 30 February, or the year 0
             return False
     return True

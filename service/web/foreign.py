@@ -1,4 +1,4 @@
-"""Naming what a client probably meant by a field or parameter that is not known here."""
+"""Suggest a known name for an unknown field or parameter."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from difflib import get_close_matches
 from functools import lru_cache
 
-LONGEST = 40  # characters; a longer name is nobody's typing error
+LONGEST = 40  # characters; a longer name is no typing error
 CUTOFF = 0.7  # 'titel' for 'title' is 0.8
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 INDEXED = re.compile(r"(.+)\[\d*\]", re.DOTALL)
-PAGES = "pages take 'limit', and then the 'cursor' of the Link header"
+PAGES = "pages use 'limit', and then the 'cursor' of the Link header"
 
-# What other task services and their frontends say, and what it is here: the first ones that a route knows.
+# Names in other task services and their frontends, with the names here. The first one that a route knows is suggested.
 OTHERS_WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("status", "state", "done", "is_done", "is_completed", "complete", "completed", "checked"),
                     ("completed", "status")),
@@ -32,7 +32,7 @@ PAGING = frozenset({"page", "per_page", "page_size", "size", "offset", "skip", "
 
 @lru_cache(maxsize=512)
 def meant_by(name: str, known: tuple[str, ...]) -> str | None:
-    """A sentence's part that says which of the `known` names `name` probably stands for; None for no idea."""
+    """Return a hint with the `known` name that `name` probably stands for, as a part of a sentence; None if none."""
     if len(name) > LONGEST:
         return None
     if (indexed := INDEXED.fullmatch(name)) and indexed[1] in known:

@@ -1,4 +1,4 @@
-"""One connection's requests and answers: Sanic's, with strict parsing and answers that are sent in pieces."""
+"""Sanic's HTTP/1.1 handling of one connection, with a strict parser, and with responses that are sent in pieces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAXIMUM_EMPTY_LINES = 8  # before a request line
 MAXIMUM_DROPPED = 8 * 1024  # bytes of chunk extensions and trailers in one request, as for the headers
-MAXIMUM_SKIPPED = 64 * 1024  # bytes of a body that nobody reads, beyond which the connection is closed instead
+MAXIMUM_SKIPPED = 64 * 1024  # bytes of an unread body; if more are left, the connection is closed instead
 PIECE = 64 * 1024  # bytes
 END = b"\r\n"
 BLANK = END + END
@@ -28,26 +28,26 @@ BODILESS = frozenset({204, 304})  # statuses
 
 
 class StrictHttp(Http):
-    """Sanic's HTTP/1.1, held to RFC 9112 where Sanic is lenient, and lenient where the RFC asks for it."""
+    """Sanic's HTTP/1.1, made strict where RFC 9112 requires it, and lenient where the RFC requires that."""
 
     __slots__ = ("_dropped",)
 
     protocol: DeadlineProtocol
-    # Sanic declares these too narrowly.
+    # Sanic's own type annotations are too narrow.
     request_body: Any  # None, True or "chunked"
     request_bytes: Any  # an int
     request_bytes_left: Any  # an int
-    response_func: Any  # None, or what sends the next part of the answer
+    response_func: Any  # None, or the function that sends the next part of the response
 
     def init_for_request(self) -> None:
-        """Begin with the next request; the answer to the last one is written."""
+        """Begin with the next request, after the response to the last one was written."""
         self.protocol.answered()
         super().init_for_request()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
 
     async def http1_request_header(self) -> None:
-        """Receive a request's head and begin the request.
+        """Receive the head of a request, and create the request.
 
-        It does what Sanic's method does, strictly, and in one pass. Raises BadRequest, PayloadTooLarge and
+        This replaces Sanic's method with a strict parser in one pass. Raises BadRequest, PayloadTooLarge and
         ExpectationFailed.
         """
         self._dropped = 0
@@ -83,20 +83,20 @@ class StrictHttp(Http):
         protocol.state["requests_count"] += 1
 
     def _expect_body(self, headers: Header, version: str) -> int:
-        """Note how the body comes, and return how many bytes before it stay in the buffer."""
+        """Read how the body is framed. Return the number of bytes before it that stay in the buffer."""
         if "expect" in headers:
             if headers["expect"].lower() != "100-continue":
                 raise ExpectationFailed(f"Unknown Expect: {headers['expect']}")
             self.expecting_continue = version != "1.0"  # RFC 9110 section 10.1.1
         if "transfer-encoding" in headers:
             self.request_body = "chunked"
-            return len(END)  # which stands before the first chunk, as before all others
+            return len(END)  # so that a CRLF precedes the first chunk, as it precedes all others
         self.request_body = True
         self.request_bytes_left = self.request_bytes = int(headers["content-length"])
         return 0
 
     async def read(self) -> bytes | None:
-        """Read some bytes of the body; None at its end. Raises BadRequest and PayloadTooLarge."""
+        """Return some bytes of the body, or None at its end. Raises BadRequest and PayloadTooLarge."""
         if self.request_body == "chunked" and self.request_bytes_left == 0:
             if self.expecting_continue:
                 self.expecting_continue = False
@@ -112,7 +112,7 @@ class StrictHttp(Http):
         return await super().read()
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 - Sanic's own
-        """Send the head of an answer, and what there is of its body."""
+        """Send the head of a response, and the available part of its body."""
         if self.request_body or self.request.method == STAND_IN:
             self._leave_unread_body()
         response = self.response
@@ -134,7 +134,7 @@ class StrictHttp(Http):
             await super().http1_response_header(data, end_stream)
 
     async def _answer_at_once(self, response: BaseHTTPResponse, body: bytes) -> None:
-        """Send a whole answer in one piece: as almost every answer is sent."""
+        """Send a whole response in one piece, as is usual."""
         headers = response.headers
         if response.status not in BODILESS and not (self.head_only and "content-length" in headers):
             headers["content-length"] = str(len(body))
@@ -145,7 +145,7 @@ class StrictHttp(Http):
         self.stage = Stage.IDLE
 
     async def _receive_head(self) -> int:
-        """Receive until the head is there; return where it ends, or HEADER_MAX_SIZE where it is too long."""
+        """Receive data until the head is complete. Return its size, or HEADER_MAX_SIZE if it is too long."""
         await self._skip_empty_lines()
         buffer, start = self.recv_buffer, 0
         while (end := buffer.find(BLANK, start)) < 0:
@@ -153,14 +153,14 @@ class StrictHttp(Http):
             if start >= self.HEADER_MAX_SIZE:
                 return int(self.HEADER_MAX_SIZE)
             if buffer.count(b"\n") > buffer.count(END):
-                raise BadRequest("a bare LF in the head")  # the head's end might never come
+                raise BadRequest("a bare LF in the head")  # the end of the head may never arrive
             await self._receive_more()
         return int(min(end, self.HEADER_MAX_SIZE))
 
     async def _skip_empty_lines(self) -> None:
         """Skip the empty lines before a request line (RFC 9112 section 2.2).
 
-        The connection stays idle meanwhile: a client that ends its body with a CRLF has not begun another request.
+        The connection stays idle during this, because a CRLF after a body does not begin another request.
         """
         buffer, left = self.recv_buffer, MAXIMUM_EMPTY_LINES
         while len(buffer) < len(END) or buffer.startswith(END):
@@ -183,14 +183,14 @@ class StrictHttp(Http):
         self.keep_alive = "close" not in options and (version == "1.1" or "keep-alive" in options)
 
     async def _begin_chunk(self) -> None:
-        """Read what stands before the next chunk: the end of the line before, the size and its extensions.
+        """Read the start of the next chunk: the CRLF of the previous one, the size and its extensions.
 
-        Behind the last chunk the trailers are read and dropped (RFC 9112 section 7.1.2).
+        After the last chunk, read and drop the trailers (RFC 9112 section 7.1.2).
         """
         while len(self.recv_buffer) < len(END):
             await self._receive_more()
         if not self.recv_buffer.startswith(END):
-            raise BadRequest("no CRLF behind a chunk")
+            raise BadRequest("no CRLF after a chunk")
         del self.recv_buffer[: len(END)]
         line = await self._read_line()
         size = syntax.chunk_size(line)
@@ -202,7 +202,7 @@ class StrictHttp(Http):
         self.request_bytes += size
 
     async def _read_line(self) -> bytes:
-        """Read a line. Raises BadRequest when these lines have more than MAXIMUM_DROPPED bytes in all."""
+        """Read a line. Raises BadRequest if the lines have more than MAXIMUM_DROPPED bytes in total."""
         start = 0
         while (end := self.recv_buffer.find(END, start)) < 0:
             start = max(0, len(self.recv_buffer) - 1)
@@ -210,14 +210,14 @@ class StrictHttp(Http):
                 break
             await self._receive_more()
         line = bytes(self.recv_buffer[: max(end, 0)])
-        self._dropped += max(0, len(line) - 16)  # a size is no extension
+        self._dropped += max(0, len(line) - 16)  # the size, at most 16 digits, does not count
         if end < 0 or self._dropped > MAXIMUM_DROPPED:
             raise BadRequest("too many chunk extensions or trailers")
         del self.recv_buffer[: end + len(END)]
         return line
 
     def _leave_unread_body(self) -> None:
-        """Close the connection behind an early answer to a body that is long, of unknown length, or was not begun."""
+        """Close the connection after an early response if the rest of the body is long, unknown or not yet sent."""
         if self.request.method == STAND_IN:
             self.protocol.expects_more = True
         if not self.request_body:
@@ -228,12 +228,12 @@ class StrictHttp(Http):
             self.forget_body()
 
     def forget_body(self) -> None:
-        """Read no more of the body; the connection must close behind the answer."""
+        """Stop reading the body. The connection must close after the response."""
         self.request_body = None
         self.protocol.expects_more = True
 
     async def _begin_until_close(self, data: bytes) -> None:
-        """Begin a stream for HTTP/1.0, which knows no chunks: the connection's end is the stream's."""
+        """Begin a stream for HTTP/1.0. It has no chunked coding, so closing the connection ends the stream."""
         response = self.response
         self.keep_alive = False
         response.headers["connection"] = "close"

@@ -1,4 +1,4 @@
-"""Rate limits: how often one user, or one network, may do something; counted in memory, or in Redis by `limits`."""
+"""Rate limits per user and per client network. Counters are in memory, or in Redis with the package `limits`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from service.logs.outages import Outage
 
 logger = logging.getLogger("doable.limits")
 
-# A counter that is away must not hold a request up for long.
+# An unavailable storage must not delay a request for long.
 REDIS_OPTIONS = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
-RETRY_STORAGE = 5.0  # seconds that each worker counts for itself after the shared storage failed
-MAXIMUM_KEYS = 100_000  # keys with a counter of their own, in each window of each limit
-SHARED_COUNTERS = 2**14  # for the keys beyond that
+RETRY_STORAGE = 5.0  # seconds for which each worker counts separately after a failure of the shared storage
+MAXIMUM_KEYS = 100_000  # keys with their own counter, in each window of each limit
+SHARED_COUNTERS = 2**14  # counters for the keys beyond that
 
 
 class Allowance(NamedTuple):
-    """What a client may still do: the policy's `quota` in `window` seconds, what `remains` of it and until when."""
+    """The state of a client's limit: `quota` hits in `window` seconds, and how many of them remain."""
 
     allowed: bool
     quota: int
@@ -37,32 +37,32 @@ class Allowance(NamedTuple):
 
 
 class SlidingWindow:
-    """Counts hits per key in memory; the cost of a hit does not depend on the number of keys.
+    """Counts hits per key in memory. The cost of a hit does not depend on the number of keys.
 
-    The algorithm is the sliding window counter of `limits`: the hits of the current window, plus those of the window
-    before, weighted by the part of it that the last `seconds` still cover. The windows of all keys begin at the same
-    moment, so counters expire as a whole dictionary, and no hit has to look for expired keys.
+    The algorithm is the sliding window counter of `limits`. It adds the hits of the current window to those of the
+    previous window, weighted by the part of it that is within the last `seconds`. The windows of all keys begin at the
+    same time, so a whole dictionary of counters expires at once, and a hit never searches for expired keys.
 
-    Memory is bounded. Once a window holds `maximum` keys, further keys share SHARED_COUNTERS counters by their hash
-    until the window ends. A key that has a counter keeps it, so sending many other keys never resets a limit; a key
-    that shares one may be refused early, never late.
+    Memory is limited. When a window has `maximum` keys, further keys share SHARED_COUNTERS counters by their hash until
+    the window ends. A key that has a counter keeps it, so sending many other keys never resets a limit. A key with a
+    shared counter may be refused too early, but never too late.
     """
 
     def __init__(
         self, amount: int, seconds: int, *, clock: Callable[[], float] = monotonic, maximum: int = MAXIMUM_KEYS
     ) -> None:
-        """Allow `amount` hits of each key in `seconds`."""
+        """Allow `amount` hits of each key in `seconds`. `maximum` is the number of keys with their own counter."""
         self._amount = amount
         self._seconds = seconds
         self._clock = clock
         self._maximum = maximum
-        self._window = 0  # which one is current, counted from the clock's zero
-        # By the hash of the key: it is salted for each process, and a key may be a kilobyte long.
+        self._window = 0  # the number of the current window, counted from the clock's zero
+        # Counters by the hash of the key, because a key may be a kilobyte long. Each process salts its hashes.
         self._current: dict[int, int] = {}
         self._previous: dict[int, int] = {}
 
     def hit(self, key: str) -> Allowance:
-        """Count one hit of `key` if it is allowed, and return what remains. Refused hits do not count."""
+        """Count one hit of `key` if it is allowed, and return the state of its limit. Refused hits do not count."""
         window, passed = divmod(self._clock(), self._seconds)
         if window != self._window:
             self._previous = self._current if window == self._window + 1 else {}
@@ -83,21 +83,21 @@ class SlidingWindow:
         return Allowance(allowed, self._amount, self._seconds, max(0, self._amount - weighted), max(1, ceil(resets_in)))
 
     def __len__(self) -> int:
-        """Return the number of counters that are kept."""
+        """Return the number of counters."""
         return len(self._current) + len(self._previous)
 
 
 class RateLimiter:
-    """Limits how often a key may be hit in a sliding window.
+    """Limits the hits of a key in a sliding window.
 
-    With a shared storage all processes count together. While the storage does not answer, each process counts for
-    itself: a limit that is too generous for a moment is better than a service that is down.
+    With a shared storage, all processes share the counters. While the storage does not answer, each process counts
+    separately: a limit that is temporarily too high is better than an unavailable service.
     """
 
     def __init__(self, name: str, rate: str, storage: str) -> None:
-        """Allow `rate`, such as 600/minute, per key; `storage` is `memory` or a Redis URL.
+        """Allow `rate`, such as 600/minute, per key. `storage` is `memory` or the URL of a Redis.
 
-        Raises ConfigurationError when the storage's client library is not installed.
+        Raises ConfigurationError if the client library of the storage is not installed.
         """
         self._name = name
         self._rate = parse(rate)
@@ -105,15 +105,16 @@ class RateLimiter:
         self._shared = None if storage == "memory" else SlidingWindowCounterRateLimiter(_open(storage))
         self._shared_failed_at = float("-inf")
         self._outage = Outage(
-            logger, lost="rate limit storage does not answer; counting alone", back="rate limit storage answers again"
-        )
+            logger, lost="rate limit storage does not answer; each worker counts separately",
+            back="rate limit storage answers again",
+        )  # fmt: skip
 
     async def hit(self, key: str) -> Allowance:
-        """Count one hit of `key` if it is allowed, and return what remains."""
+        """Count one hit of `key` if it is allowed, and return the state of its limit."""
         if self._shared is not None and monotonic() - self._shared_failed_at > RETRY_STORAGE:
             try:
                 allowance = await self._hit_shared(self._shared, key)
-            except Exception as error:  # noqa: BLE001 - each storage fails in its own words
+            except Exception as error:  # noqa: BLE001 - each storage has its own errors
                 self._shared_failed_at = monotonic()
                 self._outage.failed(type(error).__name__, limit=self._name)
             else:
@@ -129,15 +130,15 @@ class RateLimiter:
 
 
 def rate_limiter(name: str, rate: str, storage: str) -> RateLimiter | None:
-    """Make the limiter for `rate`, or None when it is `off`. Raises as RateLimiter does."""
+    """Return the limiter for `rate`, or None if it is `off`. Raises the errors of RateLimiter."""
     return None if rate == "off" else RateLimiter(name, rate, storage)
 
 
 def network_of(address: str) -> str:
-    """Return the network that `address` is counted by: an IPv4 address, or the /64 of an IPv6 address.
+    """Return the network of `address` for the counters: an IPv4 address itself, or the /64 of an IPv6 address.
 
-    One site gets a /64 at least (RFC 6177), so it can send from 2**64 addresses. Brackets and a port, which some
-    proxies add, are dropped. Text that is no address is returned as it is.
+    One site has at least a /64 (RFC 6177), so it can send from 2**64 addresses. Remove brackets and a port, which some
+    proxies add. Return a text that is no address unchanged.
     """
     host, bracket, _ = address.removeprefix("[").partition("]")
     if not bracket and address.count(":") == 1:
@@ -154,9 +155,9 @@ def network_of(address: str) -> str:
 def _open(url: str) -> Storage:
     try:
         storage = storage_from_string(f"async+{url}", implementation="redispy", **REDIS_OPTIONS)
-    except Exception:  # noqa: BLE001 - each storage fails in its own words, which may hold the URL's password
+    except Exception:  # noqa: BLE001 - each storage has its own errors, and they may contain the URL's password
         raise ConfigurationError(
             "RATE_LIMIT_STORAGE cannot be used; check the URL, and install its client: pip install 'doable[redis]'."
         ) from None
-    assert isinstance(storage, Storage)  # noqa: S101 - that is what async+ asks for
+    assert isinstance(storage, Storage)  # noqa: S101 - `async+` selects this class
     return storage

@@ -1,4 +1,4 @@
-"""Requests of this machine itself, which need no token for what is served to it alone."""
+"""Recognise requests from this machine itself, which need no token for local routes such as /metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, ip_address
 from service.web.request import ApiRequest
 
 HOST = re.compile(r"(localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
-# Headers that proxies, tunnels and CDNs add. `X-Forwarded-…` is any name with that beginning.
+# Headers that proxies, tunnels and CDNs add. Any name that begins with `X-Forwarded-` counts too.
 FORWARDING = frozenset({
     "cf-connecting-ip", "cf-ray", "client-ip", "fastly-client-ip", "fly-client-ip", "forwarded", "forwarded-for",
     "ngrok-trace-id", "true-client-ip", "via", "x-client-ip", "x-cluster-client-ip", "x-envoy-external-address",
@@ -17,12 +17,12 @@ FORWARDING = frozenset({
 
 
 def is_local(request: ApiRequest) -> bool:
-    """Whether the request was made on this machine and for it, with no proxy in between.
+    """Return whether the request comes from this machine and is meant for it, without a proxy in between.
 
-    A peer on loopback alone proves nothing: it may be a proxy on this machine that passes strangers on. So the Host
-    header must name this machine too, which also keeps out DNS rebinding, and no header may say that the request was
-    forwarded. HTTP/1.0 is refused because nginx speaks it to upstreams by default, with a Host of its own making and
-    no such header; Prometheus, curl and browsers speak HTTP/1.1.
+    A loopback address alone proves nothing, because a proxy on this machine may forward requests of other clients.
+    Therefore the Host header must also name this machine, which prevents DNS rebinding too, and no header may indicate
+    a proxy. HTTP/1.0 is refused, because nginx uses it for upstreams by default, with its own Host and without such a
+    header. Prometheus, curl and browsers use HTTP/1.1.
     """
     hosts = request.headers.getall("host", ())
     return (

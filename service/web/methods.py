@@ -1,7 +1,7 @@
-"""Every route answers every method: HEAD and OPTIONS where GET does, and 405 with `Allow` for the rest.
+"""Complete the methods of every route: HEAD and OPTIONS, and 405 with `Allow` for all others.
 
-Sanic would answer a wrong method before anybody was asked for a token. As a route of its own the 405 comes where the
-contract wants it: behind 401, 403 and a task id that cannot be.
+Sanic itself returns a 405 before the middleware has checked the token. Here the 405 is a route of its own, so that 401,
+403 and the 404 of an invalid task id come first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PARAMETER = re.compile(r"<([a-z_]+)(?::[^>]*)?>")
 
 
 def complete(app: Sanic[Any, Any]) -> None:
-    """Give every path of `app` the methods that its handlers leave out. Call it after the last route was added."""
+    """Add the missing methods to every path of `app`. Call this after the last route was added."""
     Extend(
         app,
         extensions=[HTTPExtension],
@@ -34,19 +34,19 @@ def complete(app: Sanic[Any, Any]) -> None:
             cors=False, http_auto_head=True, http_auto_options=True, http_auto_trace=False, http_all_methods=False
         ),
     )
-    # Otherwise Sanic compiles its signal router again for each route that is added after the start.
+    # Without this, Sanic compiles its signal router again for each route that is added after the start.
     app.before_server_start(lambda app: app.signal_router.reset(), priority=PRIORITY + 1)
     app.before_server_start(_complete, priority=PRIORITY - 1)  # after sanic-ext has added HEAD and OPTIONS
 
 
 def of_server(request: ApiRequest) -> HTTPResponse | None:
-    """204 with the methods that any path takes, to `OPTIONS *` (RFC 9110 section 9.3.7)."""
+    """Return 204 with the methods of all paths for `OPTIONS *` (RFC 9110 section 9.3.7); None for other requests."""
     if request.method == "OPTIONS" and request.raw_url == b"*":
         return Answer(status=204, headers={"Allow": request.app.ctx.allow})
     return None
 
 
-async def _refuse(request: ApiRequest, **_path: Any) -> NoReturn:  # noqa: ANN401 - whatever the path holds
+async def _refuse(request: ApiRequest, **_path: Any) -> NoReturn:  # noqa: ANN401 - the parameters of any path
     raise MethodNotAllowed("", request.method, request.allowed_methods)
 
 
@@ -64,7 +64,7 @@ async def _complete(app: Sanic[Any, Any]) -> None:
             app.add_route(_refuse, f"/{path}", methods=refused, name=f"{ours.name}_refuse", unquote=ours.unquote)
         for route in app.router.routes:
             if route.path == path:
-                route.extra.ignore_body = False  # what a client sends with a GET is read, and then of no interest
+                route.extra.ignore_body = False  # the next request on the connection begins after the body of a GET
                 route.ctx.allow = allowed
                 route.ctx.template = template
                 route.ctx.depth = path.count("/")

@@ -1,4 +1,4 @@
-"""The gate before every handler, and the finishing touch on every answer."""
+"""The middleware: it authenticates every request, and completes, counts and logs every response."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ from service.web.request import ApiRequest
 logger = logging.getLogger("doable.requests")
 
 VARY = "Authorization, Origin"
-ADDRESS = 64  # characters of the client's address that are logged; an IPv6 address has up to 45
+ADDRESS = 64  # maximum characters of a client's address in the log; an IPv6 address has up to 45
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1
 TASK_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 
 
 async def authenticate(request: ApiRequest) -> HTTPResponse | None:
-    """Let only the owner through, deciding from the token alone; public routes are the exception, and say so.
+    """Refuse requests whose token is not that of the user in the path. Public routes need no token.
 
-    A handler behind it gets `task_id` as an integer and never sees the path's user: queries use the token's.
+    The decision depends on the token alone. Handlers get `task_id` as an integer, and not the user of the path, because
+    queries use the token's user.
     """
     if request.was_at_gate:
-        return None  # Sanic brings a request that it cancelled here again, before it answers 408 or 503
+        return None  # Sanic runs the middleware again for a request that it cancelled, before it answers 408 or 503
     request.was_at_gate = True
     if cors.is_preflight(request):
-        return cors.preflight(request)  # before the path is looked at: a page must be able to read its own 404
+        return cors.preflight(request)  # for any path, because a page must be able to read its 404
     route = request.route or request.find_route()
     if route is None:
-        return methods.of_server(request)  # else the answer is a 404 or a 400 already
+        return methods.of_server(request)  # otherwise the response is a 404 or a 400 already
     if request.path.strip("/").count("/") != route.ctx.depth:
-        request.route = None  # the router takes /tasks/summary/1 for /tasks/summary
+        request.route = None  # the router also matches /tasks/summary/1 to /tasks/summary
         raise NotFound
     if route.ctx.public:
         return None
@@ -57,7 +58,7 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
     owner = path.pop("user_id", "")
     if owner not in {identity.user_id, RESERVED_SUBJECT}:
         if hints.is_misplaced(owner):
-            raise NotFound  # /api/tasks has the form of a path that names a user; its 404 says what is meant
+            raise NotFound  # /api/tasks has the form of a path with a user id; the 404 names the right path
         raise NotTheOwnerError
     if request.app.ctx.user_limiter:
         await _count_request(request, request.app.ctx.user_limiter, identity)
@@ -67,11 +68,11 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
 
 
 async def identify(request: ApiRequest) -> Identity:
-    """Verify who is calling. Raises what `bearer_token` and the verifier do.
+    """Return the identity of the caller. Raises the errors of `bearer_token` and of the verifier.
 
-    A network that has sent too many bad tokens gets RateLimitedError for further bad ones. Its valid tokens pass:
-    others behind the same address must not pay for one client. So each token is verified first. A signature check
-    takes less time than reading the request did (21 to 79 µs), and verified tokens are cached.
+    A network that has sent too many bad tokens gets RateLimitedError for further bad ones. Its valid tokens are still
+    accepted, because other clients may have the same address. Therefore each token is verified first. A signature check
+    takes less time than reading the request (21 to 79 µs), and verified tokens are cached.
     """
     verifier: TokenVerifier = request.app.ctx.verifier
     token = bearer_token(request)
@@ -98,9 +99,10 @@ async def _count_request(request: ApiRequest, limiter: RateLimiter, identity: Id
 
 
 def bearer_token(request: ApiRequest) -> str:
-    """The one bearer token of the request (RFC 6750 section 2.1; the scheme's case does not matter, RFC 9110 11.1).
+    """Return the bearer token of the request (RFC 6750 section 2.1; the scheme is in any case, RFC 9110 section 11.1).
 
-    Raises CredentialsMissingError, CredentialsAmbiguousError, or InvalidTokenError for bytes that no token has.
+    Raises CredentialsMissingError for no token, CredentialsAmbiguousError for several, and InvalidTokenError for a
+    token that is not ASCII.
     """
     sent = request.headers.getall("authorization", ())
     if len(sent) > 1:
@@ -117,18 +119,18 @@ def bearer_token(request: ApiRequest) -> str:
 
 
 def task_id(text: str) -> int:
-    """The task's id in a path. Raises TaskNotFoundError for what no task can have: it is not there."""
+    """Return the task id in a path. Raises TaskNotFoundError for a text that cannot be an id."""
     if not TASK_ID.fullmatch(text) or int(text) > MAXIMUM_BIGINT:
         raise TaskNotFoundError("There is no task with this id; ids are whole numbers, such as 42.")
     return int(text)
 
 
 async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
-    """Put on every answer, errors too, what the contract promises of all of them, and log it."""
+    """Add the headers that all responses have, also errors, and log the request."""
     headers = response.headers
     headers["X-Request-ID"] = request.request_id
     headers["X-Content-Type-Options"] = "nosniff"
-    varies = "Origin"  # caches may share the rest, but not what one origin was granted
+    varies = "Origin"  # caches may share public responses, but not the CORS headers of another origin
     if request.path.startswith("/api/"):
         headers.setdefault("Cache-Control", "private, no-cache")
         varies = VARY
@@ -147,9 +149,9 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
 
 
 def conclude(request: ApiRequest, status: int, *, ended: str = "") -> None:
-    """Count a request that has ended, and log it; an answer that streams does so itself, when it is over.
+    """Count a request and write its access log entry, after its response. A stream calls this itself, at its end.
 
-    Of what lasts as long as somebody listens, `ended` says why it did not last longer; that is no time to answer in.
+    For an event stream, `ended` is the reason of its end. Its duration is no response time, so it is not counted.
     """
     elapsed = _elapsed(request)
     figures.request_ended(request.method, request.template, status, None if ended else elapsed)
@@ -176,10 +178,10 @@ def conclude(request: ApiRequest, status: int, *, ended: str = "") -> None:
 
 
 def _warn_of_proxy(request: ApiRequest) -> None:
-    """Warn once that a proxy may stand in front whose X-Forwarded-For is not read."""
+    """Warn once that X-Forwarded-For is ignored, although there may be a proxy in front of the service."""
     request.app.ctx.expects_no_proxy = False
     logger.warning(
-        "X-Forwarded-For is ignored because PROXIES_COUNT is 0. If a proxy of yours sends it, set PROXIES_COUNT to the "
+        "X-Forwarded-For is ignored because PROXIES_COUNT is 0. If your own proxy sends it, set PROXIES_COUNT to the "
         "number of your proxies; until then all clients share the proxy's address in the log and in AUTH_FAILURE_LIMIT."
     )
 

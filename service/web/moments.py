@@ -1,4 +1,4 @@
-"""Reading days, moments and time zones: one function each for bodies, queries and imports."""
+"""Parse days, timestamps and time zones, for bodies, query strings and imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-# RFC 3339 section 5.6, and what can mean only one thing: no seconds, a shorter offset, a space before the offset.
+# RFC 3339 section 5.6, and unambiguous variants: without seconds, with a short offset, with a space before the offset.
 MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d+))?)?(?: ?([Zz]|[+-]\d{2}(?::?[0-5]\d)?))?", re.ASCII
 )
@@ -17,7 +17,7 @@ MOMENT = re.compile(
 LOST_PLUS = re.compile(r"(:\d{2}(?:\.\d+)?) {1,2}(?=\d{2}(?::?\d{2})?\Z)", re.ASCII)
 LEAP_SECOND = 60
 LAST_MOMENT = time(23, 59, 59, 999_999)
-LONGEST = 100  # characters; a longer text is no moment
+LONGEST = 100  # characters; a longer text is no timestamp
 
 RULE = "a moment with its offset, such as 2026-12-24T18:00:00+01:00"
 DAY_RULE = "a calendar day, YYYY-MM-DD"
@@ -26,10 +26,11 @@ OUT_OF_RANGE = "is outside of the years 1 to 9999 in UTC"
 
 
 def read_moment(text: str) -> datetime:
-    """The moment that `text` says, in UTC (RFC 3339).
+    """Return the timestamp in `text` (RFC 3339), in UTC.
 
-    Digits beyond microseconds are cut off, so that the end of a year never becomes the next year. For the same reason
-    a leap second is read as the last microsecond before it ends. Raises ValueError with a sentence for the client.
+    Digits beyond microseconds are cut off, so that a timestamp at the end of a year never moves into the next year. For
+    the same reason a leap second becomes the last microsecond before its end. Raises ValueError with a message for the
+    client.
     """
     found = MOMENT.fullmatch(text) if len(text) <= LONGEST else None
     if found is None:
@@ -41,7 +42,7 @@ def read_moment(text: str) -> datetime:
     clock = f"{minute}:{'59' if leap else second or '00'}.{'999999' if leap else (fraction or '0')[:6]:0<6}"
     try:
         local = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if offset in {'Z', 'z'} else offset}")
-    except ValueError:  # the 30th of February, the 25th hour
+    except ValueError:  # such as 30 February, or the 25th hour
         raise ValueError(f"must be {RULE}") from None
     try:
         moment = local.astimezone(timezone.utc)
@@ -53,11 +54,11 @@ def read_moment(text: str) -> datetime:
 
 
 def read_day(text: str) -> date:
-    """The day that `text` says. Raises ValueError with a sentence for the client."""
+    """Return the day in `text`. Raises ValueError with a message for the client."""
     if DAY.fullmatch(text):
         try:
             return date.fromisoformat(text)
-        except ValueError:  # the 30th of February
+        except ValueError:  # such as 30 February
             raise ValueError(f"must be {DAY_RULE}") from None
     if is_moment(text):
         raise ValueError("is a moment; send it as due_at, or send the day alone, YYYY-MM-DD")
@@ -65,14 +66,14 @@ def read_day(text: str) -> date:
 
 
 def read_due_moment(text: str) -> datetime:
-    """As `read_moment`; of a day it says where days go."""
+    """Return the timestamp in `text`, as `read_moment`. For a day, the error names the right field."""
     if DAY.fullmatch(text):
         raise ValueError(f"is a day; send it as due_date, or add a time and an offset: {text}T18:00:00Z")
     return read_moment(text)
 
 
 def read_bound(text: str, at: time) -> datetime:
-    """The moment `at` of a day in UTC, or the moment that a query's `text` says. Raises ValueError likewise."""
+    """Return the timestamp in a query's `text`, or the time `at` of its day in UTC. Raises ValueError as above."""
     if DAY.fullmatch(text):
         try:
             return datetime.combine(date.fromisoformat(text), at, timezone.utc)
@@ -84,15 +85,16 @@ def read_bound(text: str, at: time) -> datetime:
 
 
 def is_moment(text: str) -> bool:
-    """Whether `text` looks like a day with a time, with or without an offset."""
+    """Return whether `text` has the form of a day with a time, with or without an offset."""
     return len(text) <= LONGEST and MOMENT.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=256)
 def read_zone(text: str) -> str:
-    """The IANA name of the time zone that `text` says, in any case. Raises ValueError with the nearest known name.
+    """Return the IANA name of the time zone in `text`, whose case does not matter.
 
-    `Etc/Unknown` is what browsers name a zone that they cannot tell (Unicode CLDR); it is UTC.
+    Browsers send `Etc/Unknown` if they do not know the zone (Unicode CLDR); it becomes UTC. Raises ValueError with the
+    nearest known name.
     """
     zones = _zones()
     if found := zones.get(text.lower()):
@@ -106,9 +108,10 @@ def read_zone(text: str) -> str:
 
 @cache
 def _zones() -> dict[str, str]:
-    """The zones by their names in lower case, as the package `tzdata` lists them.
+    """Return the time zones of the package `tzdata`, by their names in lower case.
 
-    `zoneinfo.available_timezones()` would add the machine's own, such as `localtime`, which differs between machines.
+    `zoneinfo.available_timezones()` would add names of this machine, such as `localtime`, which differ between
+    machines.
     """
     names = (files("tzdata") / "zones").read_text(encoding="ascii").split()
     return {name.lower(): name for name in names} | {"etc/unknown": "UTC"}

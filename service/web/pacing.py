@@ -1,14 +1,14 @@
-"""Long work on the event loop, cut into slices so that other requests are served in between."""
+"""Divide long work on the event loop into slices, so that other requests can run in between."""
 
 from __future__ import annotations
 
 import asyncio
 
-SLICE = 0.005  # seconds of work before the loop may do something else
+SLICE = 0.005  # seconds of work before other tasks may run
 
 
 class Pace:
-    """Measures how long a piece of work has held the event loop."""
+    """Measures how long the current task has run without yielding to the event loop."""
 
     __slots__ = ("_loop", "_since")
 

@@ -1,4 +1,4 @@
-"""From a page to its headers: where the next one is, and how many tasks there are in all."""
+"""Write the headers of a page of tasks: the link to the next page, and the total count."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from service.web import cursors, parameters, responses
 
 
 def headers(page: Page, path: str, following: str, listed: bytes) -> dict[str, str]:
-    """`Link` to the next page while there is one (RFC 8288), `X-Total-Count` when it was asked for.
+    """Return `Link` if there is a next page (RFC 8288), and `X-Total-Count` if it was requested.
 
-    `following` is the query string up to the cursor, and `listed` the list's fingerprint.
+    `following` is the query string of the next page up to the cursor, and `listed` the list's fingerprint.
     """
     found = {}
     if page.next is not None:
@@ -23,7 +23,7 @@ def headers(page: Page, path: str, following: str, listed: bytes) -> dict[str, s
 
 
 def _followable(path: str) -> str:
-    """Return the request's `path` as it came, but for what could end the URL early or lead out of /api/."""
+    """Return the request's `path` with all characters encoded that could end the URL early or lead out of /api/."""
     root, api, user, *rest = path.split("/")
     if unquote(user) in responses.DOTS:
         user = RESERVED_SUBJECT
@@ -31,6 +31,6 @@ def _followable(path: str) -> str:
 
 
 def following(query_string: str) -> str:
-    """The query string of the next page, up to the cursor."""
+    """Return the query string of the next page, up to the cursor."""
     kept = [pair for pair in parameters.pairs(query_string) if pair[0] != "cursor"]
     return urlencode([*kept, ("cursor", "")])

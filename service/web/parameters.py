@@ -1,4 +1,4 @@
-"""Read query strings: the only parser of them, and their parameters as typed fields."""
+"""Parse query strings into typed fields. This is the only parser of query strings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHOLE_NUMBERS = frozenset({"limit"})
 def pairs(query_string: str) -> list[tuple[str, str]]:
     """Return the names and values in the order of the query string.
 
-    Raises InvalidInputError for broken UTF-8 and for more than MAXIMUM_PARTS parts.
+    Raises InvalidInputError for invalid UTF-8 and for more than MAXIMUM_PARTS parts.
     """
     try:
         return parse_qsl(query_string, keep_blank_values=True, errors="strict", max_num_fields=MAXIMUM_PARTS)
@@ -34,10 +34,10 @@ def read(
     repeatable: frozenset[str] = frozenset(),
     aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> validation.S:
-    """Return the query string as a `kind`; only `repeatable` names may come twice, `aliases` are other names.
+    """Return the query string as a `kind`. Names may be repeated only if they are in `repeatable`.
 
-    A known name with an empty value is as if it were not there. Raises InvalidInputError for an unknown name, a value
-    that breaks its rule, a repetition, and as `pairs` does.
+    `aliases` maps other names to those of `kind`. A known name with an empty value is ignored. Raises InvalidInputError
+    for an unknown name, an invalid value and a forbidden repetition, and the errors of `pairs`.
     """
     values: dict[str, Any] = {}
     spelled: dict[str, str] = {}
@@ -52,7 +52,7 @@ def read(
         elif name in repeatable:
             values.setdefault(name, []).append(value)
         elif name in WHOLE_NUMBERS and not WHOLE.fullmatch(value):
-            values[name] = None  # a fault, though msgspec would read '1e3' and '5.0' as whole numbers too
+            values[name] = None  # an invalid value, because msgspec would accept '1e3' and '5.0' as whole numbers
         elif name in values and sent in known:
             repeated.append(FieldError(sent, "may be sent only once"))
         else:

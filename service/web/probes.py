@@ -1,15 +1,15 @@
-"""Which answers to health probes are worth a line in the log: they come every few seconds, and mostly hear the same."""
+"""Decide which health probes are logged. They arrive every few seconds, and mostly get the same response."""
 
 from __future__ import annotations
 
 HEALTH = "/health"
-EVERY = 100  # of a row of equal answers; so many probes are a few minutes, and their lines show that somebody asks
+EVERY = 100  # one of so many equal responses is logged, every few minutes, to show that probes still arrive
 
-_last: dict[str, tuple[int, int]] = {}  # by route: the status, and how often in a row
+_last: dict[str, tuple[int, int]] = {}  # by route: the last status, and the number of its repetitions
 
 
 def is_worth_a_line(route: str | None, status: int) -> bool:
-    """Whether to log an answer of `status`; of a health route's only changes and every hundredth are."""
+    """Return whether to log a response with `status`. For a health route, log changes and every hundredth response."""
     if route is None or not route.startswith(HEALTH):
         return True
     before, times = _last.get(route, (0, 0))

@@ -1,4 +1,4 @@
-"""A connection's time limits: a request must arrive, and its answer must be taken, within bounds."""
+"""The time limits of a connection: for the arrival of a request, and for reading its response."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from sanic.server.protocols.http_protocol import HttpProtocol
 
 from service.web.http1 import PIECE, StrictHttp
 
-LINGER = 30.0  # seconds for which a connection that is closed early goes on reading, and
-LINGER_IDLE = 5.0  # seconds without a byte that end it sooner
-LINGER_SIZE = 64 * 1024 * 1024  # bytes, twice the largest body
-KERNEL_BUFFER = 128 * 1024  # bytes that the kernel takes ahead of the client
+LINGER = 30.0  # maximum seconds for which a connection keeps reading after an early response
+LINGER_IDLE = 5.0  # seconds without a byte after which it stops sooner
+LINGER_SIZE = 64 * 1024 * 1024  # maximum bytes that it reads, twice the largest body
+KERNEL_BUFFER = 128 * 1024  # bytes that the kernel buffers for a slow client
 
 
 class DeadlineProtocol(HttpProtocol):
-    """Ends a request that takes longer than READ_TIMEOUT seconds to arrive, headers and body together.
+    """Ends requests that take longer than READ_TIMEOUT seconds to arrive, headers and body together.
 
-    Sanic's own REQUEST_TIMEOUT begins anew with every byte, so a client that sends one a second holds a connection
-    for as long as it likes ("Slowloris"). One timer a connection is enough: it looks again only when it fires. A
-    connection on which no request begins has the same time.
+    Sanic's own REQUEST_TIMEOUT restarts with every byte, so a client that sends one byte per second can hold a
+    connection for ever ("Slowloris"). One timer per connection is enough, because it checks the deadline only when it
+    fires. A connection without a request has the same time limit.
 
-    Aborts a connection, too, whose client takes its answer at less than SEND_RATE bytes a second, on average of
-    SEND_TIMEOUT seconds. Answers are written in pieces, each when the client has taken the last one, so a slow client
-    does not hold the whole of a long answer in the transport's buffer.
+    It also aborts connections whose client reads a response at less than SEND_RATE bytes per second, on average of
+    SEND_TIMEOUT seconds. Responses are written in pieces, each after the client has read most of the previous one, so
+    that a long response to a slow client does not fill the transport's buffer.
 
-    Closes a connection gently when the client is still sending: see `close`.
+    If the client is still sending, a connection is closed gently: see `close`.
     """
 
     HTTP_CLASS = StrictHttp
@@ -55,33 +55,33 @@ class DeadlineProtocol(HttpProtocol):
     )
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Sanic's own
-        """Take Sanic's options."""
+        """Create the protocol with Sanic's options."""
         super().__init__(**options)
-        self.expects_more = False  # whether the client may go on sending what is not read any more
-        self.is_fresh = True  # no request has begun
-        self.on_sent: Callable[[], None] | None = None  # called when the answer is written, or cannot be any more
+        self.expects_more = False  # whether the client may still send data that will not be read
+        self.is_fresh = True  # whether no request has begun yet
+        self.on_sent: Callable[[], None] | None = None  # called when the response is written, or was given up
         self._buffer_size: int = self.app.config.REQUEST_BUFFER_SIZE  # bytes
         self._reading_since = 0.0
         self._reading_timer: asyncio.TimerHandle | None = None
         self._sending_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
-        self._written = 0  # bytes, since the connection began
-        self._taken = 0  # bytes of these, when the window began
-        self._paused_since = self._paused_for = 0.0  # seconds of the window in which the client was waited for
-        self._dropped = 0  # bytes, of what came after the connection was closed
+        self._written = 0  # bytes written since the connection began
+        self._taken = 0  # bytes of these that the client had read when the window began
+        self._paused_since = self._paused_for = 0.0  # seconds of the window in which writing waited for the client
+        self._dropped = 0  # bytes that arrived after the connection was closed
         self._idle_since = self._lingers_until = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # reason: as Sanic's
-        """Begin to wait for the first request."""
+        """Start the timer for the first request."""
         super().connection_made(transport)  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
         if (line := transport.get_extra_info("socket")) and line.family in {socket.AF_INET, socket.AF_INET6}:
-            # Otherwise the kernel takes 4 MB for each client, and reports room again only when a third of that is gone.
+            # By default, the kernel buffers 4 MB for each client, and reports free space only after a third was sent.
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_BUFFER)
         self._reading_since = self.loop.time()
         self._arm(self.app.config.READ_TIMEOUT)
 
     def data_received(self, data: bytes) -> None:
-        """Note when a request begins to arrive; drop what comes after the connection was closed."""
+        """Store received data. Start the timer when a request begins. Drop data after the connection was closed."""
         if self._linger_timer is not None:
             self._drop(len(data))
             return
@@ -89,7 +89,7 @@ class DeadlineProtocol(HttpProtocol):
             self._reading_since = self.loop.time()
             if self._reading_timer is None:
                 self._arm(self.app.config.READ_TIMEOUT)
-        # The rest is Sanic's method, without its search for a setting at each call.
+        # The rest is Sanic's own method, without its lookup of a setting in each call.
         self._time = current_time()
         self.recv_buffer += data
         if len(self.recv_buffer) >= self._buffer_size and self.transport:
@@ -97,10 +97,10 @@ class DeadlineProtocol(HttpProtocol):
         self._data_received.set()
 
     async def send(self, data: bytes | memoryview) -> None:
-        """Write `data` in pieces, each of them when the client has taken most of what was written before."""
+        """Write `data` in pieces. Write each piece after the client has read most of the previous data."""
         transport = self.transport
         if len(data) <= PIECE and transport and self._can_write.is_set() and not transport.is_closing():
-            self._written += len(data)  # the way of almost every answer, without three more coroutines
+            self._written += len(data)  # the usual case, without three more coroutines
             transport.write(data)
             self._time = current_time()
         else:
@@ -109,20 +109,20 @@ class DeadlineProtocol(HttpProtocol):
                 await self._write(view[start : start + PIECE])
 
     def pause_writing(self) -> None:
-        """Begin to measure how fast the client reads; asyncio says that more waits to be sent than should."""
+        """Start to measure how fast the client reads. asyncio calls this when the write buffer is full."""
         super().pause_writing()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
         self._paused_since = self.loop.time()
         if self._sending_timer is None:
             self._begin_window()
 
     def resume_writing(self) -> None:
-        """Go on; asyncio says that the client has taken most of it, and Sanic that the connection is gone."""
+        """Continue to write. asyncio calls this when the buffer is mostly sent, Sanic when the connection is lost."""
         if self._is_paused:
             self._paused_for += self.loop.time() - self._paused_since
         super().resume_writing()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
 
     def check_timeouts(self) -> None:
-        """Look at Sanic's limits; of RESPONSE_TIMEOUT, which is the service's own, no client uses anything up."""
+        """Check Sanic's time limits. Time that the service waits for a client does not count for RESPONSE_TIMEOUT."""
         http = self.http
         waits_for_body = http is not None and http.stage is Stage.HANDLER and bool(http.request_body)
         if waits_for_body or self._is_paused:
@@ -130,25 +130,25 @@ class DeadlineProtocol(HttpProtocol):
         super().check_timeouts()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
 
     async def drained(self) -> None:
-        """Wait until the client has taken what was written, but for the little that the transport buffers."""
+        """Wait until the client has read the written data, except for the little in the transport's buffer."""
         await self._can_write.wait()
 
     def read_until(self, seconds: float) -> None:
-        """Give the request that is arriving `seconds` from now on in place of READ_TIMEOUT, if that is more."""
+        """Extend the deadline of the current request to `seconds` from now, if that is later."""
         later = self.loop.time() + seconds - self.app.config.READ_TIMEOUT
         self._reading_since = max(self._reading_since, later)
 
     def close(self, timeout: float | None = None) -> None:
-        """Close the connection; gently when the client may still be sending a request that is answered already.
+        """Close the connection; gently if the client may still be sending a request that has its response already.
 
-        To close it at once would reset it, and the reset may destroy the answer before the client has read it. So the
-        sending side alone is closed, and what still comes is dropped, for a while (RFC 9112 section 9.6).
+        Closing it immediately would reset it, and the reset may destroy the response before the client has read it.
+        Therefore only the sending side is closed, and received data is dropped for a while (RFC 9112 section 9.6).
         """
         transport = self.transport
         if self.expects_more and self._linger_timer is None and transport and not transport.is_closing():
             try:
                 transport.write_eof()
-            except OSError:  # the client is gone
+            except OSError:  # the client has closed the connection
                 super().close(timeout)
                 return
             if self._callback_check_timeouts:
@@ -162,13 +162,13 @@ class DeadlineProtocol(HttpProtocol):
             super().close(timeout)
 
     def answered(self) -> None:
-        """Tell who waits for it that the answer is written, but for what the transport buffers, or is given up."""
+        """Call `on_sent`: the response is written, except for the data in the transport's buffer, or given up."""
         if self.on_sent is not None:
             self.on_sent()
             self.on_sent = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timers with the connection."""
+        """Cancel the timers of the connection."""
         self.answered()
         for timer in (self._reading_timer, self._sending_timer, self._linger_timer):
             if timer is not None:
@@ -177,13 +177,13 @@ class DeadlineProtocol(HttpProtocol):
 
     @property
     def _is_reading(self) -> bool:
-        """Whether a head or a body is under way; the body of a request that is answered already counts too."""
+        """Whether a head or a body is arriving, also the body of a request that has its response already."""
         http = self.http
         return http is not None and (http.stage is Stage.REQUEST or bool(http.request_body))
 
     @property
     def _is_paused(self) -> bool:
-        """Whether the client has to take more before anything else is written."""
+        """Whether writing waits for the client to read."""
         return not self._can_write.is_set()
 
     def _arm(self, seconds: float) -> None:
@@ -200,8 +200,8 @@ class DeadlineProtocol(HttpProtocol):
             self.close()
         elif self._task:
             self._http.exception = RequestTimeout("the request did not arrive in time")
-            self._http.forget_body()  # else Sanic would answer, and go on reading what is still to come
-            self._time = current_time()  # that of the answer begins
+            self._http.forget_body()  # otherwise Sanic would keep reading the body after the response
+            self._time = current_time()  # start the time limit of the response
             self._task.cancel()
 
     async def _write(self, piece: bytes | memoryview) -> None:
@@ -219,7 +219,7 @@ class DeadlineProtocol(HttpProtocol):
         return self._written - (self.transport.get_write_buffer_size() if self.transport else 0)
 
     def _look_for_reader(self) -> None:
-        """Abort a connection whose client was waited for, and took less than SEND_RATE bytes a second meanwhile."""
+        """Abort the connection if the client has read less than SEND_RATE bytes per second while writing waited."""
         self._sending_timer = None
         if self.transport is None or not self._is_paused:
             return

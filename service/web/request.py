@@ -1,4 +1,4 @@
-"""The request as our handlers see it."""
+"""The request class of this service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from service.web.limiting import Allowance
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 PLAIN = frozenset({"application/json"})
-STAND_IN = "NONE"  # the method that Sanic gives to its stand-in for a request that it could not read
+STAND_IN = "NONE"  # the method of Sanic's stand-in for an unreadable request
 MERGEABLE = PLAIN | {"application/merge-patch+json"}
 _prefix = os.urandom(8).hex()
 _number = count(1)
@@ -35,19 +35,19 @@ os.register_at_fork(after_in_child=lambda: globals().update(_prefix=os.urandom(8
 
 
 class ApiRequest(Request[Any, Any]):
-    """A request that knows its caller, once the middleware has verified who that is."""
+    """A request of this API. The middleware sets its `identity`."""
 
     identity: Identity | None = None
-    # Whether it has been before the middleware already, whatever that decided.
+    # Whether the middleware has already seen the request.
     was_at_gate: bool = False
-    # What the caller may still do in this window, where requests are limited.
+    # The state of the caller's rate limit, if there is a limit.
     allowance: Allowance | None = None
-    # Why the answer is what it is, in words for the log alone.
+    # The reason of a failure, for the log only.
     failure: str | None = None
     # The names of the invalid fields, for the log.
     invalid_fields: Sequence[str] = ()
 
-    # Whether the answer is a stream, which ends long after it began.
+    # Whether the response is a stream, which ends long after its head was sent.
     streams: bool = False
 
     _request_id: str | None = None
@@ -63,7 +63,7 @@ class ApiRequest(Request[Any, Any]):
         head: bytes = b"",
         stream_id: int = 0,
     ) -> None:
-        """Make the request; Sanic's stand-in for one that it could not read must not fail over the same URL again."""
+        """Create the request. Sanic's stand-in for an unreadable request must not fail again because of its URL."""
         rest = cast("Header", headers), version, method, transport, app, head, stream_id
         try:
             super().__init__(url_bytes, *rest)
@@ -77,28 +77,28 @@ class ApiRequest(Request[Any, Any]):
 
     @property
     def path(self) -> str:
-        """The path, ending in one slash at most: Sanic's router takes a third of a second for the 7,000 that fit."""
+        """The path, with at most one slash at its end. Sanic's router takes a third of a second for 7,000 slashes."""
         return self._path
 
     def _normal_path(self) -> str:
         if self._parsed_url.path is None:
-            return "/"  # of an absolute target without one (RFC 9110 section 4.2.3)
+            return "/"  # the path of an absolute target without a path (RFC 9110 section 4.2.3)
         path: str = super().path
         return f"{path.rstrip('/')}/" if path.endswith("//") else path
 
     @property
     def request_id(self) -> str:
-        """The client's X-Request-ID, if it is fit to be logged and echoed, else one of ours."""
-        if self._request_id is None:  # a cached_property of Python 3.11 takes a lock, which costs 2 µs
+        """The client's X-Request-ID if it is valid, otherwise a new id."""
+        if self._request_id is None:  # not a cached_property, which takes a lock in Python 3.11 and costs 2 µs
             sent = self.headers.getone("x-request-id", None)
-            # A process's random prefix and a counter are as unique as a UUID, at a fraction of its cost.
+            # A random prefix per process and a counter are as unique as a UUID, at a fraction of its cost.
             self._request_id = sent if sent and REQUEST_ID.fullmatch(sent) else f"{_prefix}-{next(_number):x}"
         return self._request_id
 
     def find_route(self) -> Route | None:
-        """The route of this path, also for a method that Sanic does not know; None where there is no such path.
+        """Return the route of the path, also for a method that Sanic does not know; None if no route matches.
 
-        Nor has a request a route that could not be read: nobody can say who sent it.
+        An unreadable request has no route, because it cannot be authenticated.
         """
         if self.route is None and self.head:
             try:
@@ -110,33 +110,33 @@ class ApiRequest(Request[Any, Any]):
 
     @property
     def client_address(self) -> str:
-        """The client's address, believing X-Forwarded-For only for as many proxies as PROXIES_COUNT says.
+        """The client's address. X-Forwarded-For is trusted for PROXIES_COUNT proxies only.
 
-        Behind a proxy it is what the proxy wrote, which may be any text.
+        Behind a proxy, the address is the proxy's text, which may be any text.
         """
-        if not self.settings.proxies_count:  # the default, and the reading of headers that costs 2 µs is spared
+        if not self.settings.proxies_count:  # the default, which saves reading the header (2 µs)
             return self._peer
         address = str(self.remote_addr or self._peer)
         return address[1:-1] if address.startswith("[") and address.endswith("]") else address  # Sanic brackets IPv6
 
     @property
     def _peer(self) -> str:
-        """The address at the other end of the connection; Sanic's stand-in for an unreadable request has no `ip`."""
+        """The address of the connection's other end. Sanic's stand-in for an unreadable request has no `ip`."""
         if self.ip:
             return str(self.ip)
-        find = getattr(self.transport, "get_extra_info", None)  # there is no transport once the client is gone
+        find = getattr(self.transport, "get_extra_info", None)  # a closed connection has no transport
         peer = find("peername") if find else None
         return str(peer[0]) if isinstance(peer, tuple) else ""
 
     @property
     def allowed_methods(self) -> tuple[str, ...]:
-        """The methods that this path answers; empty where there is no such path."""
+        """The methods of the path's route; empty if no route matches."""
         route = self.find_route()
         return tuple(route.ctx.allow) if route else ()
 
     @property
     def template(self) -> str | None:
-        """The route's path with its parameters' names, for logs and metrics; None where there is no such route."""
+        """The route's path with the names of its parameters, for logs and metrics; None if no route matches."""
         return str(self.route.ctx.template) if self.route else None
 
     @property
@@ -152,7 +152,7 @@ class ApiRequest(Request[Any, Any]):
         return Task.objects.for_user(caller.user_id, using=self.database, email=caller.email, name=caller.name)
 
     def heavy(self) -> AbstractAsyncContextManager[None]:
-        """Hold a place for the caller's heavy work. Raises as `Admission.heavy` does."""
+        """Return a context manager that holds a place for the caller's heavy work. Raises as `Admission.heavy`."""
         held: AbstractAsyncContextManager[None] = self.app.ctx.admission.heavy(self.caller.user_id)
         return held
 
@@ -165,15 +165,15 @@ class ApiRequest(Request[Any, Any]):
 
     @property
     def http(self) -> Http:
-        """Where the request comes from and the answer goes, for handlers that stream one of them."""
-        assert isinstance(self.stream, Http)  # noqa: S101 - this service speaks HTTP/1.1 alone
+        """The HTTP state of the connection, for handlers that stream a request or a response."""
+        assert isinstance(self.stream, Http)  # noqa: S101 - this service supports HTTP/1 only
         return self.stream
 
     @property
     def json_body(self) -> bytes:
-        """The body, which must be sent as JSON in UTF-8 and without a coding, or be empty; without its byte order mark.
+        """The body, without a byte order mark. It must be empty, or JSON in UTF-8 without a content coding.
 
-        Raises UnsupportedMediaTypeError. A merge patch (RFC 7396) is JSON; PUT and PATCH treat all JSON as one.
+        PUT and PATCH also accept a merge patch (RFC 7396), and treat it as JSON. Raises UnsupportedMediaTypeError.
         """
         body = bytes(self.body)
         if body:
@@ -186,7 +186,7 @@ class ApiRequest(Request[Any, Any]):
 
     @property
     def quotas(self) -> Quotas:
-        """How many tasks the caller may have, by the settings."""
+        """The maximum numbers of tasks that the caller may have, from the settings."""
         return Quotas(self.settings.task_quota, self.settings.trash_quota)
 
     @property

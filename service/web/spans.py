@@ -1,7 +1,7 @@
-"""A span for each request: what OpenTelemetry is told of it, and what it is not.
+"""Create an OpenTelemetry span for each request.
 
-It is told the method, the route and the status. It is never told the token, the body, the query, or a path as it was
-sent, which may hold anything; nor who it was, unless TRACE_USER_IDS says so.
+A span contains the method, the route and the status. It never contains the token, the body, the query string or the raw
+path. It contains the user's id only if TRACE_USER_IDS is set.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from service.telemetry import tracing
 from service.telemetry.counting import METHODS
 from service.web.request import ApiRequest
 
-# Those who ask every few seconds, and whom nobody wants to read about.
+# The routes of probes and scrapers, which send a request every few seconds.
 UNTRACED = ("/health", "/metrics")
-LONGEST = 256  # characters of a header that are kept
+LONGEST = 256  # maximum characters of a header in a span
 
 
 class Carrier(Getter[ApiRequest]):
-    """Where propagators find what a request's headers say of its trace."""
+    """Reads the headers of a request for OpenTelemetry's propagators."""
 
     def get(self, carrier: ApiRequest, key: str) -> list[str] | None:
-        """The values of a header; what is not ASCII is in no propagator's form, and may only raise errors there."""
+        """Return the values of a header. Values that are not ASCII are skipped: no propagator uses them."""
         return [value for value in carrier.headers.getall(key, ()) if value.isascii()] or None
 
     def keys(self, carrier: ApiRequest) -> list[str]:
-        """The names of all headers."""
+        """Return the names of all headers."""
         return list(carrier.headers)
 
 
@@ -40,10 +40,10 @@ CARRIER = Carrier()
 
 
 def install(app: Sanic[Any, Any]) -> None:
-    """Trace the requests of `app`. Call it before any other middleware is registered, so that it sees them all."""
+    """Trace the requests of `app`. Call this before other middleware is registered, so that it sees every request."""
     app.ctx.exporter = tracing.Exporter()
     app.register_middleware(begin, "request")
-    app.register_middleware(end, "response")  # responses take the way back, so it comes last
+    app.register_middleware(end, "response")  # Sanic runs response middleware in reverse order, so this runs last
     app.before_server_start(_open)
     app.after_server_stop(_close)
 
@@ -54,11 +54,11 @@ async def _open(app: Sanic[Any, Any]) -> None:
 
 
 async def _close(app: Sanic[Any, Any]) -> None:
-    app.ctx.exporter.close()  # nobody is served any more who could be held up by it
+    app.ctx.exporter.close()  # this may block, because no requests are left
 
 
 def begin(request: ApiRequest) -> None:
-    """Start the request's span, as of when its headers had arrived, in the trace that the caller names if any."""
+    """Start the request's span, at the time when its headers arrived, in the trace of the caller if there is one."""
     template = request.template
     if template is not None and template.startswith(UNTRACED):
         return
@@ -80,7 +80,7 @@ def begin(request: ApiRequest) -> None:
 
 
 def end(request: ApiRequest, response: BaseHTTPResponse) -> None:
-    """End the request's span as its answer is about to be sent, and let nothing that follows belong to it."""
+    """End the request's span before its response is sent, and reset the current span."""
     span: Span | None = getattr(request.ctx, "span", None)
     if span is None:
         return
@@ -97,14 +97,14 @@ def _describe(span: Span, request: ApiRequest, status: int) -> None:
         attributes["url.path"] = _path(request, template)
     if request.identity and request.settings.trace_user_ids:
         attributes["enduser.id"] = request.identity.user_id
-    if status >= 500:  # noqa: PLR2004 - an HTTP status; those below are the client's doing, and no failure of ours
+    if status >= 500:  # noqa: PLR2004 - an HTTP status; lower ones are errors of the client
         attributes["error.type"] = request.failure or str(status)
         span.set_status(StatusCode.ERROR)
     span.set_attributes(attributes)
 
 
 def _path(request: ApiRequest, template: str) -> str:
-    """The route's template with the ids that were found to be numbers; what else stood there stays unsaid."""
+    """Return the route's template with the numeric ids of the path. Other values could contain personal data."""
     for name, value in request.match_info.items():
         if isinstance(value, int):
             template = template.replace(f"{{{name}}}", str(value))
@@ -112,11 +112,11 @@ def _path(request: ApiRequest, template: str) -> str:
 
 
 def _arrived(request: ApiRequest) -> int | None:
-    """When the request's headers had arrived, in nanoseconds since 1970; None, now, where Sanic has not noted it."""
+    """Return the time when the request's headers arrived, in nanoseconds since 1970; None if Sanic does not know it."""
     began = getattr(request.stream, "perft0", None)
     return None if began is None else time_ns() - int((perf_counter() - began) * 1e9)
 
 
 def _legible(text: str) -> str:
-    """A header's text without what cannot be exported: one lone surrogate would cost its whole batch of spans."""
+    """Return a header's text, shortened, with lone surrogates escaped. One could prevent the export of all spans."""
     return text[:LONGEST].encode("utf-8", "backslashreplace").decode()

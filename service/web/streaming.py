@@ -1,4 +1,4 @@
-"""Answers that are sent while they are made: whole, or visibly broken."""
+"""Stream responses. A response that fails is aborted, so that clients notice that it is incomplete."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ logger = logging.getLogger("doable.streaming")
 
 
 async def send(request: ApiRequest, pieces: AsyncIterator[bytes], media_type: str, headers: dict[str, str]) -> None:
-    """Answer 200 with `pieces`, of which there is at least one.
+    """Answer 200 with `pieces`, at least one.
 
-    What the first piece raises becomes a problem as usual. After it the status has left, so the connection is cut
-    without the end that chunked coding must have (RFC 9112 section 8): nobody takes a part for the whole. Sending
-    waits for the client; how long one may take nothing is the connection's own limit, SEND_TIMEOUT.
+    An error of the first piece becomes a problem response as usual. After the first piece the status is already sent,
+    so an error closes the connection without the last chunk (RFC 9112 section 8). Therefore no client takes a part for
+    the whole. Sending waits for the client, and the connection's SEND_TIMEOUT limits that wait.
     """
     first = await anext(pieces)
     request.streams = True
     response = await request.respond(Answer(None, 200, headers, media_type))
-    assert response is not None  # noqa: S101 - Sanic gives back what it was given
+    assert response is not None  # noqa: S101 - Sanic returns its argument
     try:
         await response.send(first, end_stream=False)
         if request.method == "HEAD":
@@ -36,7 +36,7 @@ async def send(request: ApiRequest, pieces: AsyncIterator[bytes], media_type: st
         if transport := request.http.protocol.transport:
             transport.abort()
         fields = {"request_id": request.request_id, "kind": getattr(error, "kind", type(error).__name__)}
-        logger.warning("an answer was cut short", extra={"fields": fields})
+        logger.warning("a response was aborted", extra={"fields": fields})
         if not isinstance(error, UnavailableError):
             raise
     finally:
@@ -44,12 +44,12 @@ async def send(request: ApiRequest, pieces: AsyncIterator[bytes], media_type: st
 
 
 async def send_head(request: ApiRequest, media_type: str, headers: dict[str, str]) -> None:
-    """Answer HEAD as a stream that has not begun: what GET would send before it, without a length, which it has not."""
+    """Answer HEAD with the head of a stream, as GET would send it, without a Content-Length."""
     response = await request.respond(Answer(None, 200, headers, media_type))
-    assert response is not None  # noqa: S101 - Sanic gives back what it was given
+    assert response is not None  # noqa: S101 - Sanic returns its argument
     await response.send(b"", end_stream=False)
     _end_head(request)
 
 
 def _end_head(request: ApiRequest) -> None:
-    request.http.head_response_ignored(b"", end_stream=True)  # Sanic's `eof` awaits it, and it is no coroutine
+    request.http.head_response_ignored(b"", end_stream=True)  # `response.eof()` would await this

@@ -1,8 +1,8 @@
-"""The grammar of HTTP/1.1 messages (RFC 9112), as strict as it must be behind a proxy.
+"""Check the syntax of HTTP/1.1 messages (RFC 9112), as strictly as is necessary behind a proxy.
 
-A proxy and a service that read the same bytes as different messages let an attacker smuggle a request past the proxy.
+If a proxy and the service parse the same bytes as different messages, an attacker can smuggle a request past the proxy.
 Sanic's own parser accepts a bare LF, control characters, names that are not tokens, two Host headers and several
-spellings of a number. Every function here raises BadRequest, which is answered with 400 and closes the connection.
+spellings of a number. The functions here raise BadRequest. It becomes a 400 and closes the connection.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from sanic.compat import Header
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # RFC 9110 section 5.6.2
-# RFC 9112 section 3.2, without the authority form of CONNECT. Sanic would take `*x` for `/x`.
+# RFC 9112 section 3.2, without the authority form of CONNECT. Sanic would treat `*x` as `/x`.
 _LINE = _TOKEN + rb" (?:/[\x21-\x7e]*+|[A-Za-z][A-Za-z0-9+.\-]*+://[\x21-\x7e]++)|OPTIONS \*"
 _FIELD = _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+"  # RFC 9112 section 5, without the obsolete line folding
 HEAD = re.compile(b"(?:" + _LINE + rb") HTTP/1\.[01](?:\r\n" + _FIELD + b")*+")
 FIELD = re.compile(_FIELD)
-# RFC 9112 section 7.1: only hexadecimal digits; extensions must be ignored.
+# RFC 9112 section 7.1: a size in hexadecimal digits, and extensions, which must be ignored.
 CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
-# Python's strip() takes U+00A0 and others for white space, so a length behind one would pass as a number.
+# Python's strip() treats U+00A0 and others as white space, so a length after one would count as a number.
 FRAMING_BEYOND_ASCII = re.compile(
     rb"\r\n(?:host|content-length|transfer-encoding|connection|expect):[^\r]*[\x80-\xff]", re.IGNORECASE
 )
-# RFC 9112 section 6.3. Python's int() would also take signs, underscores, white space and the digits of any script.
+# RFC 9112 section 6.3. Python's int() would also accept signs, underscores, white space and digits of any script.
 LENGTH = re.compile(r"[0-9]{1,18}[ \t]*", re.ASCII)
-# RFC 9110 section 4.2.1 and RFC 3986 section 3.2.2; empty where the target has no authority.
+# RFC 9110 section 4.2.1 and RFC 3986 section 3.2.2. The host is empty if the target has no authority.
 HOST = re.compile(
     r"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+|\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9\-._~]+)?\])"
     r"(?::[0-9]{0,5})?[ \t]*"
@@ -38,17 +38,18 @@ HOST = re.compile(
 
 
 def check_head(head: bytes) -> None:
-    """Check the request line and the header lines, without the empty line that ends them."""
+    """Check the request line and the header lines. `head` must not include the empty line at their end."""
     if not HEAD.fullmatch(head):
-        raise BadRequest("the head is not as RFC 9112 has it")
+        raise BadRequest("the head violates RFC 9112")
     if not head.isascii() and FRAMING_BEYOND_ASCII.search(head):
-        raise BadRequest("a header that frames the message is not ASCII")
+        raise BadRequest("a header for the framing of the message is not ASCII")
 
 
 def check_headers(headers: Header, version: str) -> None:
-    """Check the headers that decide where the message ends and whom it is for; `version` is 1.0 or 1.1.
+    """Check the headers for the framing and the target of the message. `version` is 1.0 or 1.1.
 
-    Write the transfer coding as Sanic knows it: RFC 9112 section 7 has it in any case.
+    Replace the transfer coding by its name in lower case, because Sanic knows no other. RFC 9112 section 7 allows any
+    case.
     """
     hosts = headers.getall("host", ())
     if len(hosts) != 1 and (hosts or version == "1.1"):  # RFC 9112 section 3.2
@@ -57,7 +58,7 @@ def check_headers(headers: Header, version: str) -> None:
         raise BadRequest("an invalid Host header")
     if "transfer-encoding" in headers:
         if len(headers.getall("transfer-encoding")) > 1 or "content-length" in headers:  # section 6.3
-            raise BadRequest("two headers that frame the message")
+            raise BadRequest("several headers for the framing of the message")
         if version == "1.0" or headers["transfer-encoding"].rstrip(" \t").lower() != "chunked":  # section 6.1
             raise BadRequest("a transfer coding other than chunked, or in HTTP/1.0")
         headers["transfer-encoding"] = "chunked"
@@ -73,7 +74,7 @@ def _is_host(text: str) -> bool:
 
 
 def chunk_size(line: bytes) -> int:
-    """The number of bytes in a chunk, from the line before it."""
+    """Return the number of bytes in a chunk, from the line before it."""
     found = CHUNK.fullmatch(line)
     if found is None:
         raise BadRequest("an invalid chunk size")

@@ -1,9 +1,9 @@
-"""A budget of bytes that were made and not sent yet, so that slow readers cannot fill the memory.
+"""Limit the bytes of unsent responses, so that slow readers cannot exhaust the memory.
 
-An answer of more than SMALL bytes is counted from the moment it is made until the client has taken it. One that does
-not fit into the budget of its user or of the process is dropped, and 503; a whole list waits for room before the
-database is asked. A slow reader holds its share for GRACE seconds at least: after that its answer is cut when another
-one needs the room.
+A response of more than SMALL bytes counts from its creation until the client has read it. If it does not fit into the
+budget of its user or of the process, the request gets 503. A list without a limit waits for free space before it
+queries the database. A slow reader keeps its space for at least GRACE seconds. After that, its response is aborted if
+another response needs the space.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ PER_USER = 64 * 1024 * 1024  # bytes
 IN_ALL = 256 * 1024 * 1024  # bytes, in each worker
 GRACE = 30.0  # seconds
 WAIT = 2.0  # seconds
-INTERVAL = 0.05  # seconds between two looks for room
+INTERVAL = 0.05  # seconds between two checks for free space
 
 
 @dataclass(eq=False, slots=True)
 class Unsent:
-    """An answer that is being sent: whose it is, its size in bytes, and how to cut it."""
+    """A response that is being sent: its user, its size in bytes, and the function that aborts it."""
 
     user_id: str
     size: int
@@ -38,12 +38,12 @@ class Unsent:
 
 
 class Budget:
-    """What a process holds unsent, of each user and in all."""
+    """The unsent responses of a process, with limits per user and in total."""
 
     def __init__(self, per_user: int = PER_USER, in_all: int = IN_ALL) -> None:
-        """Allow so many bytes, of each user beside the largest answer: a list has no limit.
+        """Set the limits in bytes. The largest response of each user does not count, because lists have no limit.
 
-        What a process holds may be more for the length of one answer that is larger than all of `in_all`.
+        A single response larger than `in_all` exceeds the limit of the process while it is being sent.
         """
         self._per_user = per_user
         self._in_all = in_all
@@ -51,11 +51,11 @@ class Budget:
 
     @property
     def size(self) -> int:
-        """How many bytes are unsent."""
+        """The number of unsent bytes."""
         return sum(unsent.size for unsent in self._held)
 
     async def wait(self, user_id: str) -> None:
-        """Wait until the user may have one more answer made. Raises UnavailableError after WAIT seconds."""
+        """Wait until there is space for another response of the user. Raises UnavailableError after WAIT seconds."""
         if not self._held:
             return
         ends = time.monotonic() + WAIT
@@ -65,23 +65,23 @@ class Budget:
             await asyncio.sleep(INTERVAL)
 
     def take(self, unsent: Unsent) -> None:
-        """Count an answer. Raises UnavailableError where it does not fit."""
+        """Count a response. Raises UnavailableError if it does not fit."""
         if not self._has_room(unsent.user_id, unsent.size):
             raise UnavailableError("unsent")
         self._held[unsent] = None
 
     def release(self, unsent: Unsent) -> None:
-        """Count an answer no more."""
+        """Stop counting a response."""
         self._held.pop(unsent, None)
 
     def _has_room(self, user_id: str, size: int) -> bool:
-        """Whether an answer fits, after others had to make room for it."""
+        """Return whether a response fits. Abort old responses of slow readers if that is necessary."""
         own = [unsent for unsent in self._held if unsent.user_id == user_id]
         largest = max((unsent.size for unsent in own), default=0)
         return self._fits(own, size, self._per_user + largest) and self._fits([*self._held], size, self._in_all)
 
     def _fits(self, held: list[Unsent], size: int, limit: int) -> bool:
-        """Whether `size` bytes more than those `held` stay within `limit`; cut the oldest ones until they do."""
+        """Return whether `size` more bytes fit into `limit`. Abort the oldest ones of `held` if that is necessary."""
         total = size + sum(unsent.size for unsent in held)
         for oldest in held:
             if total <= limit:
@@ -95,13 +95,13 @@ class Budget:
 
 
 async def room(request: ApiRequest) -> None:
-    """Wait for room for the caller's answer. Raises UnavailableError."""
+    """Wait for space for the caller's response. Raises UnavailableError."""
     budget: Budget = request.app.ctx.unsent
     await budget.wait(request.caller.user_id)
 
 
 def hold(request: ApiRequest, response: HTTPResponse) -> HTTPResponse:
-    """Count the body of `response` until it is sent, or the connection is gone. Raises UnavailableError."""
+    """Count the body of `response` until it is sent or the connection is closed. Raises UnavailableError."""
     size, protocol = len(response.body or b""), request.http.protocol
     if size > SMALL and isinstance(protocol, DeadlineProtocol) and protocol.transport and request.method != "HEAD":
         budget: Budget = request.app.ctx.unsent

@@ -1,7 +1,7 @@
-"""Reading what clients send into typed fields: strict, and with every fault named at once.
+"""Convert the client's input into typed fields, strictly, and report all faults together.
 
-The types are msgspec's, and OpenAPI is made from the same ones. The fast path is one decode. Only when that fails are
-the fields looked at one by one, to tell the client about all of them (up to twenty).
+The types are msgspec structs, which also define the OpenAPI schemas. In the usual case, one call of msgspec decodes the
+input. If that fails, each field is checked separately, so that the response names all faults (up to twenty).
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from service.web import foreign
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-BYTE = re.compile(r"\(byte (\d+)\)")  # in the words of msgspec
+BYTE = re.compile(r"\(byte (\d+)\)")  # the position in msgspec's messages
 
-# Of a whole request. A body of 64 KiB may hold 6,000 unknown fields; to name them all took 0.1 s and an answer of 2 MB.
+# The maximum for a whole request. A body of 64 KiB may contain 6,000 unknown fields; naming all of them took 0.1 s and
+# 2 MB.
 MAXIMUM_FAULTS = 20
-LONGEST_NAME = 40  # characters of a client's own name for a field, in an answer
-UNDECODABLE = "it holds half of a surrogate pair, or a number beyond all bounds"
-UNNAMED = FieldError("", f"is not valid; only {MAXIMUM_FAULTS} faults of a request are named")
+LONGEST_NAME = 40  # maximum characters of an unknown field name in a response
+UNDECODABLE = "it contains half of a surrogate pair, or a number that is too large"
+UNNAMED = FieldError("", f"is not valid; the response names only {MAXIMUM_FAULTS} faults of a request")
 
 
 def decode(body: bytes, kind: type[S]) -> S:
-    """The JSON object in `body` as a `kind`.
+    """Return the JSON object in `body` as a `kind`.
 
-    Raises MalformedInputError for what is not JSON, InvalidInputError naming every field that breaks its rule.
+    Raises MalformedInputError if the body is not JSON, and InvalidInputError with a fault for each invalid field.
     """
     try:
         decoded: S = _decoder(kind)(body)
@@ -53,7 +54,7 @@ def _parse(body: bytes) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _place(body: bytes, reason: str) -> str:
-    """Where `body` stops being JSON in UTF-8: the byte from 0, the line and the column (in characters) from 1."""
+    """Return the position of the first fault: the byte, from 0, and the line and column in characters, from 1."""
     at = min(int(found[1]), len(body) - 1) if (found := BYTE.search(reason)) else len(body)
     try:
         body.decode()
@@ -68,10 +69,10 @@ def _place(body: bytes, reason: str) -> str:
 
 
 def _is_cut_off(body: bytes) -> bool:
-    """Whether JSON that msgspec takes for the beginning of one is that; half of a surrogate pair looks the same."""
+    """Return whether `body` is cut off. msgspec reports half of a surrogate pair in the same way."""
     try:
         json.loads(body)
-    except (json.JSONDecodeError, RecursionError):  # near the greatest depth msgspec goes further
+    except (json.JSONDecodeError, RecursionError):  # msgspec's maximum depth is greater than that of `json`
         return True
     except ValueError:  # an integer of too many digits
         return False
@@ -79,9 +80,9 @@ def _is_cut_off(body: bytes) -> bool:
 
 
 def convert(value: object, kind: type[S], *, strict: bool, most: int = MAXIMUM_FAULTS) -> S:
-    """`value`, an object's members by name, as a `kind`; without `strict` a text may stand for a number or a switch.
+    """Return `value`, a dictionary of fields, as a `kind`. If not `strict`, a text may represent a number or boolean.
 
-    Raises InvalidInputError naming every field that breaks its rule, up to `most`; none is looked for if that is 0.
+    Raises InvalidInputError with at most `most` faults. If `most` is 0, the fields are not checked separately.
     """
     try:
         return msgspec.convert(value, kind, strict=strict)
@@ -91,13 +92,13 @@ def convert(value: object, kind: type[S], *, strict: bool, most: int = MAXIMUM_F
 
 
 def rule(kind: type[msgspec.Struct], name: str) -> str:
-    """The sentence that says what the field `name` of `kind` must be."""
+    """Return the rule of the field `name` of `kind` as a message for the client."""
     sentence = _sentence(_known(kind)[name].type)
     return f"must be {sentence}" if sentence else "is not valid"
 
 
 def within(place: str, faults: list[FieldError]) -> list[FieldError]:
-    """The faults of something that is itself at `place` in what was sent."""
+    """Return `faults` of an object at `place` in the input, with `place` added to their field names."""
     return [fault._replace(field=f"{place}.{fault.field}" if fault.field else place) for fault in faults]
 
 
@@ -144,12 +145,12 @@ def _faults(value: object, kind: type[msgspec.Struct], *, strict: bool) -> list[
 
 
 def shortened(name: str) -> str:
-    """A name that a client made up, short enough to be answered."""
+    """Return an unknown name, shortened for the response."""
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 
 def _inside(content: object, kind: Any, name: str, *, strict: bool) -> list[FieldError]:  # noqa: ANN401 - any type that msgspec knows
-    """The faults of what should be an object in the field `name`; none where it should be anything else."""
+    """Return the faults of an object in the field `name`; none if the field is not an object."""
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return []
     if not isinstance(content, dict):
@@ -158,7 +159,7 @@ def _inside(content: object, kind: Any, name: str, *, strict: bool) -> list[Fiel
 
 
 def _misfit(content: object, kind: Any, *, strict: bool) -> str | bool:  # noqa: ANN401 - any type that msgspec knows
-    """Why `content` is no `kind`: a sentence, or True where the field's rule says it; False if it is one."""
+    """Return False if `content` is a valid `kind`. Otherwise return a message, or True if the field's rule applies."""
     try:
         msgspec.convert(content, kind, strict=strict)
         if (read := _reader(kind)) and content is not None:
@@ -174,7 +175,7 @@ def _misfit(content: object, kind: Any, *, strict: bool) -> str | bool:  # noqa:
 
 
 def _reader(kind: Any) -> Callable[[Any], object] | None:  # noqa: ANN401 - any type that msgspec knows
-    """What reads the content of a field whose type alone does not say what it must be; see `Meta.extra`."""
+    """Return the function in `Meta.extra` that parses the field, or None if its type is sufficient."""
     for meta in getattr(kind, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta) and meta.extra and "read" in meta.extra:
             reader: Callable[[Any], object] = meta.extra["read"]
@@ -185,12 +186,12 @@ def _reader(kind: Any) -> Callable[[Any], object] | None:  # noqa: ANN401 - any 
 def _unknown(name: str, known: tuple[str, ...]) -> FieldError:
     meant = foreign.meant_by(name, known)
     message = f"is not known; {meant}" if meant else "is not known"
-    hint = f"known are {', '.join(known)}" if known else "there is none to send"
+    hint = f"known names: {', '.join(known)}" if known else "no name is allowed here"
     return FieldError(shortened(name), message, hint, is_known=False)
 
 
 def _example(kind: Any) -> str:  # noqa: ANN401 - any type that msgspec knows
-    """What an object of this `kind` looks like."""
+    """Return a description of an object of this `kind`, with an example."""
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return "it has no default"
     known = _known(kind).values()
@@ -201,7 +202,7 @@ def _example(kind: Any) -> str:  # noqa: ANN401 - any type that msgspec knows
 
 
 def _schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any type that msgspec knows
-    """What the types of a field add to its JSON Schema."""
+    """Return the additions of a field's type to its JSON Schema."""
     for meta in getattr(kind, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta) and meta.extra_json_schema:
             return meta.extra_json_schema

@@ -156,7 +156,7 @@ class TestETagsThatAProxyHasChanged:
         for if_match in MANGLED:
             with subtests.test(if_match=if_match):
                 problem = refusal(await write(alice, task, kind, if_match), 412, "version_mismatch")
-                assert "A proxy that compresses has changed the ETag" in problem["detail"]
+                assert "A proxy that compresses responses has changed the ETag" in problem["detail"]
                 assert "send the version as 'if_version' in the body" in problem["detail"]
                 assert "has changed since" not in problem["detail"]
                 assert problem["current"] == task
@@ -193,7 +193,7 @@ class TestWritingWhatOneHasNotSeen:
     async def test_a_write_excluded_by_if_none_match_changes_nothing_and_shows_the_task(
         self, alice, task, refusal, subtests, kind
     ):
-        excludes = "If-None-Match excludes this write, because the task is there, at version "
+        excludes = "If-None-Match excludes this write, because the task exists, at version "
         for if_none_match in ("*", '"{0}"', '"1", "{0}"', *MANGLED):
             with subtests.test(if_none_match=if_none_match):
                 problem = refusal(await unless(alice, task, kind, if_none_match), 412, "version_mismatch")

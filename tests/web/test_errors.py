@@ -56,12 +56,12 @@ class TestShape:
         response = await alice.request(method, path, json=body)
         assert response.status_code == 422
         first, second = (error["message"] for error in response.json()["errors"])
-        assert "; known are " in first.replace("? ", "; ")
+        assert "; known names: " in first.replace("? ", "; ")
         assert first.startswith("is not known")
         assert second.startswith("is not known")
-        assert "known are" not in second
+        assert "known names:" not in second
         assert not second.endswith((";", " "))
-        assert response.json()["detail"].count("known are") == 1
+        assert response.json()["detail"].count("known names:") == 1
 
     async def test_the_error_for_a_table_header_lists_the_columns_once(self, alice):
         sent = {"content": "title,colour,shape\nx,y,z\n", "headers": {"Content-Type": "text/csv"}}
