@@ -31,7 +31,6 @@ DUE_DESCENDING = f"coalesce({DUE}, timestamptz '-infinity')"
 # A JSON array of what is listed, in its order.
 ARRAY = "'[' || coalesce(string_agg(document, ','), '') || ']'"
 ORDERED_ARRAY = "'[' || coalesce(string_agg({}, ',' ORDER BY place), '') || ']'"
-PLACE = "row_number() OVER ()"
 
 # A key as text that reads the same whatever the session's DateStyle and TimeZone are.
 PORTABLE = {
@@ -59,6 +58,15 @@ class Walk:
         """The arguments of `order_by`; a queryset in this order has the annotation `key`."""
         sign = "-" if self.descending else ""
         return [f"{sign}key"] if self.unique else [f"{sign}key", f"{sign}id"]
+
+    @property
+    def place(self) -> str:
+        """The expression for the number of a task in this order, from 1.
+
+        It repeats the order, because PostgreSQL evaluates window functions before the ORDER BY of their SELECT.
+        """
+        direction = "DESC" if self.descending else "ASC"
+        return f"row_number() OVER (ORDER BY {self.key} {direction}, tasks.id {direction})"
 
     def beyond(self, key: Term, identity: Term) -> Q:
         """Return the condition that a task comes after the place of `key`, a term of the `type`, and `identity`."""
@@ -180,7 +188,7 @@ def _along_an_index(  # noqa: PLR0913, PLR0917 - what makes up a page
         last = f"CASE WHEN count(*) = {size} THEN {'min' if walk.descending else 'max'}(key) END"
         end = f"{last} AS key, {last} AS id"
     else:
-        documents = page.columns(id="tasks.id", key=walk.key, document=tasks.document, place=PLACE)
+        documents = page.columns(id="tasks.id", key=walk.key, document=tasks.document, place=walk.place)
         end = f"max(key) FILTER (WHERE place = {size}) AS key, max(id) FILTER (WHERE place = {size}) AS id"
     following = tasks.filter(walk.beyond(RawSQL("page.key"), RawSQL("page.id"))).limited(RawSQL("1"))
     return f"""
@@ -197,7 +205,7 @@ def _sorted(  # noqa: PLR0913, PLR0917 - what makes up a page
     size = f"{sql(limit)}::int"
     keys = listed.limited(Sql("{}::int + 1", limit)).columns(id="tasks.id", key=walk.key)
     return f"""
-        WITH page AS MATERIALIZED (SELECT id, key, {PLACE} AS place FROM ({sql(keys)}) AS listed)
+        WITH page AS MATERIALIZED (SELECT id, key, row_number() OVER () AS place FROM ({sql(keys)}) AS listed)
         SELECT (SELECT {ORDERED_ARRAY.format(tasks.document)} FROM page JOIN tasks
                 ON tasks.user_id = {sql(tasks.owner_term)} AND tasks.id = page.id AND place <= {size}) AS document,
                {PORTABLE.get(walk.type, "key::text")} AS key, id, {total} AS total,

@@ -125,6 +125,19 @@ class TestComposing:
             after = page.next
         assert (seen, after) == (whole, None)
 
+    @pytest.mark.parametrize(
+        "plan", ["enable_seqscan = off", "enable_indexscan = off; SET LOCAL enable_bitmapscan = off"]
+    )
+    async def test_a_page_of_the_trash_ends_with_its_last_task_whatever_the_plan(self, ada, recorded, connection, plan):
+        made = [await make(ada, title) for title in ("a", "b", "c", "d")]
+        await ada.delete_many(completed=None, trash_quota=QUOTA)  # all in the same moment
+        text, arguments = sent(lambda _: recorded.trashed().page(3))
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL {plan}")
+            row = await connection.fetchrow(text, *arguments)
+        assert (row["id"], row["more"]) == (made[1], True)
+        assert [task["id"] for task in json.loads(row["document"])] == made[:0:-1]
+
     async def test_a_list_is_newest_first_unless_it_is_sorted(self, recorded):
         text, _ = sent(lambda _: recorded.live().page(3))
         assert 'ORDER BY "key" DESC LIMIT $2' in text
