@@ -23,7 +23,7 @@ from service.operations.purge import purge_daily
 from service.operations.readiness import Readiness
 from service.sync import events, feed
 from service.sync.hub import Hub
-from service.tasks import routes as tasks
+from service.tasks import collection, routes
 from service.tasks.batch import routes as batches
 from service.tasks.trash import routes as trash
 from service.transfer import exports, imports, uploads
@@ -81,7 +81,8 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.ctx.user_limiter = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
     app.ctx.failure_limiter = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 
-    app.blueprint(tasks.blueprint)
+    app.blueprint(collection.blueprint)
+    app.blueprint(routes.blueprint)
     app.blueprint(batches.blueprint)
     app.blueprint(feed.blueprint)
     app.blueprint(events.blueprint)
@@ -92,7 +93,7 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.blueprint(health.blueprint)
     app.blueprint(metrics.blueprint)
     app.blueprint(documentation.blueprint)
-    app.ctx.documentation = documentation.Documentation(*(development.for_documentation() if development else ()))
+    app.ctx.documentation = documentation.Documentation(app, *(development.for_documentation() if development else ()))
     if development:
         app.ctx.landing = development
         app.blueprint(landing.blueprint)

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from sanic import Blueprint, HTTPResponse
+from sanic import Blueprint, HTTPResponse, Sanic
 from sanic.exceptions import NotFound
 
 from service.web import openapi
+from service.web.openapi.shapes import ANYWHERE, Answer, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("documentation")
@@ -60,12 +61,14 @@ class File(NamedTuple):
 class Documentation:
     """What these routes answer with, read and compressed at startup."""
 
-    def __init__(self, session: str | None = None, links: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Make the answers.
+    def __init__(
+        self, app: Sanic[Any, Any], session: str | None = None, links: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Make the answers; the document describes the routes that `app` has.
 
         In development the page reads a demo token from the path `session`, and links to other pages by their names.
         """
-        self.description = File(gzip.compress(msgspec.json.encode(openapi.document())), "application/json")
+        self.description = File(gzip.compress(msgspec.json.encode(openapi.document(app))), "application/json")
         self.files: dict[str, File] = {}
         values = {
             "session": f' data-session="{escape(session)}"' if session else "",
@@ -94,13 +97,19 @@ def takes_gzip(header: str) -> bool:
     return False
 
 
-@blueprint.get("/openapi.json", ctx_public=True)
+@blueprint.get("/openapi.json", ctx_public=True, ctx_description=Description(
+    "getOpenApiDocument", "Documentation", "This description", "",
+    {200: Answer("An OpenAPI 3.1 document.", dict)}, ANYWHERE,
+))  # fmt: skip
 async def description(request: ApiRequest) -> HTTPResponse:
     """Answer with the OpenAPI 3.1 document."""
     return await _documentation(request).description.response(request, KEPT_BRIEFLY)
 
 
-@blueprint.get("/docs", ctx_public=True)
+@blueprint.get("/docs", ctx_public=True, ctx_description=Description(
+    "getDocumentationPage", "Documentation", "A page to read and try this description", "",
+    {200: Answer("The page.", str, media_types=("text/html",))}, ANYWHERE,
+))  # fmt: skip
 async def page(request: ApiRequest) -> HTTPResponse:
     """Answer with the page."""
     nonce = secrets.token_urlsafe(16)
@@ -108,7 +117,11 @@ async def page(request: ApiRequest) -> HTTPResponse:
     return HTTPResponse(_documentation(request).page(nonce), 200, headers, "text/html; charset=utf-8")
 
 
-@blueprint.get("/docs/<name:str>", ctx_public=True)
+@blueprint.get("/docs/<name:str>", ctx_public=True, ctx_description=Description(
+    "getDocumentationFile", "Documentation", "One of the page's own files", "",
+    {200: Answer("The file.", str, media_types=("text/css", "text/javascript", "image/svg+xml"))},
+    (*ANYWHERE, "not_found"),
+))  # fmt: skip
 async def file(request: ApiRequest, name: str) -> HTTPResponse:
     """Answer with one of the page's files. Raises NotFound for any other name."""
     found = _documentation(request).files.get(name)

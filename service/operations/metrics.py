@@ -15,6 +15,7 @@ from service.errors import DoableError
 from service.telemetry import Figures
 from service.web.local import is_local
 from service.web.middleware import bearer_token
+from service.web.openapi.shapes import ANYWHERE, Answer, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("metrics")
@@ -22,7 +23,13 @@ blueprint: Blueprint = Blueprint("metrics")
 PUBLISH_EVERY = 1.0  # seconds; shorter than anybody scrapes, so that a worker's figures are never long out of date
 
 
-@blueprint.get("/metrics", ctx_public=True)
+@blueprint.get("/metrics", ctx_public=True, ctx_description=Description(
+    "getMetrics", "Health", "Figures for Prometheus",
+    "For who sends METRICS_TOKEN as a bearer token, and for this machine itself; for all others there is no such "
+    "route.",
+    {200: Answer("All workers' figures together, in Prometheus' text format.", str, media_types=("text/plain",))},
+    (*ANYWHERE, "not_found"),
+))  # fmt: skip
 async def read(request: ApiRequest) -> HTTPResponse:
     """The metrics in Prometheus' text format. Raises NotFound for who may not read them."""
     if not (is_authorized(request) or is_local(request)):

@@ -6,6 +6,7 @@ the last id that it has received. https://html.spec.whatwg.org/multipage/server-
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -13,15 +14,18 @@ from sanic import Blueprint
 
 from service.errors import InvalidInputError
 from service.sync import stream
-from service.sync.feed import SINCE, Since, position
+from service.sync.feed import SINCE, TOMBSTONE, Change, Since, position
 from service.sync.hub import Hub
 from service.users.queryset import SyncPosition
 from service.web import parameters, streaming
+from service.web.openapi.shapes import OWNED, Answer, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("events", url_prefix="/api/<user_id:str>/tasks")
 
 UNKNOWN = SyncPosition("0")  # no history has this beginning, so the stream starts with a reset
+
+EVENT = f"event: task\nid: 64a1b2c3d4e5f-8\ndata: {json.dumps(TOMBSTONE)}\n\n"
 
 
 class EventParameters(Struct, kw_only=True, forbid_unknown_fields=True, rename={"last_event_id": "lastEventId"}.get):
@@ -44,7 +48,16 @@ class EventParameters(Struct, kw_only=True, forbid_unknown_fields=True, rename={
     ] = ""
 
 
-@blueprint.get("/events", unquote=True)
+@blueprint.get("/events", unquote=True, ctx_description=Description(
+    "streamTaskEvents", "Tasks", "Listen to changes",
+    "Server-sent events: `event: task`, its `id` a position, its `data` a change as in the change feed. Begins "
+    "after the header `Last-Event-ID`, else after `lastEventId`, else after `since`, else now. `event: reset` "
+    "says that what came after the position is not known any more: read everything again, the stream goes on "
+    "from its id. Ends when the token expires.",
+    {200: Answer("The events, for as long as you listen. The schema is that of the `data` of one event.",
+                 Change, EVENT, media_types=("text/event-stream",))},
+    (*OWNED, "too_many_streams", "validation_error"), query=EventParameters,
+))  # fmt: skip
 async def stream_events(request: ApiRequest) -> None:
     """Stream the caller's changes."""
     since = read_position(request)

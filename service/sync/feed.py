@@ -13,6 +13,7 @@ from service.errors import FieldError, InvalidInputError
 from service.sync.changes import ChangePage, changes_since
 from service.users.queryset import START, SyncPosition
 from service.web import parameters, responses, unsent
+from service.web.openapi.shapes import EXAMPLE, OWNED, Answer, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("changes", url_prefix="/api/<user_id:str>/tasks")
@@ -26,6 +27,8 @@ Since = Annotated[
     Meta(description=f"The position to continue from: {SINCE}.", extra={"rule": SINCE},
          extra_json_schema={"examples": ["0", "64a1b2c3d4e5f-8"]}),
 ]  # fmt: skip
+
+TOMBSTONE = {"id": 41, "uid": "019aceef-9a40-7aa0-9d52-0c4b7e1f3a86", "version": 8, "deleted": True}
 
 
 class ChangeParameters(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -64,7 +67,16 @@ class TaskChangePage(Struct, kw_only=True):
     has_more: Annotated[bool, Meta(description="Whether more changes are available now.")]
 
 
-@blueprint.get("/changes", unquote=True)
+@blueprint.get("/changes", unquote=True, ctx_description=Description(
+    "listTaskChanges", "Tasks", "Read what changed",
+    "What changed after the position `since`, in the order of versions, each task once, at its newest state. Send "
+    "`next` as `since` of the next request, at once while `has_more` is true. With `since=0` it is a full sync: "
+    "all live tasks, to begin a new copy with. 410 says to begin anew.",
+    {200: Answer("A page of changes; an empty one when nothing changed.", TaskChangePage,
+                 {"changes": [EXAMPLE, TOMBSTONE], "next": "64a1b2c3d4e5f-8", "has_more": False})},
+    (*OWNED, "sync_position_gone", "validation_error"), query=ChangeParameters,
+    types=(Tombstone,), schemas={"Change": CHANGE},
+))  # fmt: skip
 async def read_changes(request: ApiRequest) -> HTTPResponse:
     """Return a page of the changes since a position."""
     sent = parameters.read(request.query_string, ChangeParameters)

@@ -1,100 +1,37 @@
-"""The routes of a user's tasks. The middleware has let only their owner through."""
+"""The routes of one task: read, change, complete and delete it. The middleware has let only its owner through."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from datetime import datetime, timedelta
-from functools import partial
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
-
-from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
-from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
-from service.tasks import listing, schemas
+from service.tasks import schemas
 from service.tasks.keyed import KeyedTasks
 from service.tasks.writes import UserTasks
-from service.web import conditions, moments, paging, parameters, responses, unsent
+from service.web import conditions, responses
+from service.web.openapi.shapes import EXAMPLE, KEYED, OWNED, UNCHANGED, WITH_BODY, Answer, Body, Description
 from service.web.request import ApiRequest
 
-blueprint: Blueprint = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")
+blueprint: Blueprint = Blueprint("task", url_prefix="/api/<user_id:str>/tasks/<task_id:str>")
+
+TAG = "Tasks"
+PATCHES: dict[str, object] = {
+    "change some fields": {"title": "Water all plants", "priority": "high"},
+    "set a moment, which clears the day": {"due_at": "2026-12-24T18:00:00+01:00"},
+    "clear fields": {"description": None, "tags": None, "due_date": None},
+}
+DELETIONS: dict[str, object] = {"as it is": {}, "only as you know it": {"if_version": 7}}
+COMPLETIONS: dict[str, object] = {"complete": {"completed": True}, "reopen": {"completed": False}}
 
 
-class DeleteParameters(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which tasks to delete. There is no default: nothing is mass-deleted by accident."""
-
-    status: Annotated[
-        Literal["completed", "pending", "all"],
-        Meta(extra={"rule": "completed, pending or all"}, description="Which tasks; 'all' must be said."),
-    ]
+def _task(description: str) -> dict[int, Answer]:
+    return {200: Answer(description, schemas.Task, EXAMPLE, ("ETag",))}
 
 
-class SummaryParameters(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Whose day counts as today."""
-
-    tz: Annotated[
-        str,
-        Meta(extra={"rule": "an IANA time zone such as Europe/Berlin"}, description="Whose day 'today' is.",
-             extra_json_schema={"format": "iana-time-zone", "examples": ["Europe/Berlin"]}),
-    ] = "UTC"  # fmt: skip
-
-
-@blueprint.get("/", unquote=True)
-async def list_tasks(request: ApiRequest) -> HTTPResponse:
-    """The caller's live tasks: all of them, or a page."""
-    asked = listing.read(request.query_string)
-    etag = partial(listing.etag, asked)
-    if known := await conditions.unchanged(request, request.tasks.owner.state, etag):
-        return known
-    if asked.heavy:
-        await unsent.room(request)
-    async with request.heavy() if asked.heavy else nullcontext():
-        query = asked.query
-        page = await request.tasks.matching(query).page(query.limit, query.after, count=query.count)
-        headers = paging.headers(page, request.path, asked.following, asked.listed) | {"ETag": etag(page.state)}
-        return unsent.hold(request, responses.json_document(page.document, headers=headers))
-
-
-@blueprint.post("/", unquote=True)
-async def create_task(request: ApiRequest) -> HTTPResponse:
-    """Create a task."""
-    conditions.refuse(request, "to create a task once, send an Idempotency-Key")
-    draft = schemas.read_draft(request.json_body)
-
-    async def create(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
-        return responses.created(await tasks.create(draft, quota=request.settings.task_quota), tasks.user_id)
-
-    return await replay.once(request, request.tasks, KeyedTasks, create)
-
-
-@blueprint.delete("/", unquote=True)
-async def delete_tasks(request: ApiRequest) -> HTTPResponse:
-    """Move many tasks to the trash at once."""
-    conditions.refuse(request)
-    sent = parameters.read(request.query_string, DeleteParameters)
-    completed = None if sent.status == "all" else sent.status == "completed"
-    deleted = await request.tasks.delete_many(completed=completed, trash_quota=request.settings.trash_quota)
-    return responses.json_value(schemas.DeletedCount(deleted))
-
-
-@blueprint.get("/summary", unquote=True)
-async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
-    """Count the caller's live tasks by state."""
-    sent = parameters.read(request.query_string, SummaryParameters)
-    zone = _zone(sent.tz)
-    today, starts, ends = _today(zone)
-    mark = conditions.mark_of(("summary", zone, today.strftime(listing.MINUTE)))
-    etag = partial(conditions.etag_of, mark=mark)
-    if known := await conditions.unchanged(request, request.tasks.owner.state, etag):
-        return known
-    async with request.heavy():
-        state, *counts = await request.tasks.summarise(today.date(), starts, ends)
-    return responses.json_value(schemas.TaskSummary(*counts), headers={"ETag": etag(state)})
-
-
-@blueprint.get("/<task_id:str>", unquote=True)
+@blueprint.get("/", unquote=True, ctx_description=Description(
+    "getTask", TAG, "Read a task", "", _task("The task.") | {304: Answer(UNCHANGED, headers=("ETag",))},
+    (*OWNED, "task_not_found"), headers=("If-None-Match",),
+))  # fmt: skip
 async def get_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """One task."""
     stored = await request.tasks.find(task_id)
@@ -103,8 +40,18 @@ async def get_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     return responses.task(stored)
 
 
-@blueprint.put("/<task_id:str>", unquote=True, name="put_task")
-@blueprint.patch("/<task_id:str>", unquote=True)
+def _update(name: str) -> Description:
+    return Description(
+        name, TAG, "Change a task",
+        "Takes any subset of the fields: one that is left out keeps its value, null sets it to its default (RFC 7396). "
+        "`{}` changes nothing. PUT and PATCH do the same.", _task("The task as it is now."),
+        (*WITH_BODY, "task_not_found", "version_mismatch"), body=Body(schemas.TaskPatch, PATCHES),
+        headers=("If-Match",),
+    )  # fmt: skip
+
+
+@blueprint.put("/", unquote=True, name="put_task", ctx_description=_update("putTask"))
+@blueprint.patch("/", unquote=True, ctx_description=_update("updateTask"))
 async def update_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Change the fields that are sent; the others keep their values."""
     changes, if_version = schemas.read_patch(request.json_body)
@@ -112,8 +59,19 @@ async def update_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     return responses.task(await request.tasks.update(task_id, changes, expected))
 
 
-@blueprint.post("/<task_id:str>/complete", unquote=True, name="post_complete")
-@blueprint.patch("/<task_id:str>/complete", unquote=True)
+def _complete(name: str, headers: tuple[str, ...], *problems: str) -> Description:
+    return Description(
+        name, TAG, "Complete or reopen a task",
+        'Without a body it toggles, atomically. With `{"completed": true}` or `false` it sets, however often it is '
+        "sent. PATCH and POST do the same.", _task("The task as it is now."),
+        (*WITH_BODY, "task_not_found", "version_mismatch", *problems),
+        body=Body(schemas.TaskCompletion, COMPLETIONS, required=False), headers=headers,
+    )  # fmt: skip
+
+
+@blueprint.patch("/complete", unquote=True, ctx_description=_complete("completeTask", ("If-Match",)))
+@blueprint.post("/complete", unquote=True, name="post_complete",
+                ctx_description=_complete("postTaskCompletion", ("If-Match", "Idempotency-Key"), *KEYED))  # fmt: skip
 async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Toggle a task's completion, or set it when the body says to what."""
     completed, if_version = schemas.read_completion(request.json_body)
@@ -127,25 +85,14 @@ async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     return await replay.once(request, request.tasks, KeyedTasks, complete)
 
 
-@blueprint.delete("/<task_id:str>", unquote=True)
+@blueprint.delete("/", unquote=True, ctx_description=Description(
+    "deleteTask", TAG, "Delete a task", "A second time there is nothing left to delete: 404.",
+    {204: Answer("The task is in the trash.")}, (*WITH_BODY, "task_not_found", "trash_full", "version_mismatch"),
+    body=Body(schemas.TaskDeletion, DELETIONS, required=False), headers=("If-Match",),
+))  # fmt: skip
 async def delete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Move a task to the trash."""
     if_version = schemas.read_deletion(request.json_body)
     expected = conditions.expected(request, if_version)
     await request.tasks.delete(task_id, expected, trash_quota=request.settings.trash_quota)
     return responses.empty()
-
-
-def _zone(text: str) -> str:
-    """The IANA name of a time zone. Raises InvalidInputError for an unknown one."""
-    try:
-        return moments.read_zone(text)
-    except ValueError as error:
-        raise InvalidInputError([FieldError("tz", str(error))]) from None
-
-
-def _today(zone: str) -> tuple[datetime, datetime, datetime]:
-    """Now, today's first moment and tomorrow's, in an IANA zone."""
-    now = datetime.now(ZoneInfo(zone))
-    starts = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return now, starts, starts + timedelta(days=1)

@@ -12,8 +12,10 @@ from sanic import Blueprint
 from sanic.exceptions import BadRequest
 
 from service.errors import FieldError, InvalidInputError
+from service.tasks import schemas
 from service.transfer.formats import FORMATS, Format, table
 from service.web import media_types, parameters, streaming
+from service.web.openapi.shapes import EXAMPLE, OWNED, Answer, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("exports", url_prefix="/api/<user_id:str>/export")
@@ -34,7 +36,55 @@ class ExportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = False  # fmt: skip
 
 
-@blueprint.get("/", unquote=True)
+class ExportedUser(Struct, kw_only=True):
+    """The user, with the e-mail address and the name from the last token that wrote."""
+
+    id: str
+    email: str | None
+    name: str | None
+    created_at: Annotated[datetime, Meta(tz=True)]
+    revision: int
+
+
+class ExportedTask(schemas.Task, kw_only=True):
+    """A task. A deleted task has `deleted_at`."""
+
+    deleted_at: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
+
+
+class UserExport(Struct, kw_only=True):
+    """All data of one user."""
+
+    format: Literal["doable-export"]
+    version: Annotated[int, Meta(ge=1, le=1)]
+    exported_at: Annotated[datetime, Meta(tz=True)]
+    user: ExportedUser | None
+    tasks: list[ExportedTask]
+
+
+EXPORT = {
+    "format": "doable-export",
+    "version": 1,
+    "exported_at": "2026-12-01T12:00:00.000000Z",
+    "user": {
+        "id": "dFz1UQm3T0yLbXkA",
+        "email": "ada@example.com",
+        "name": "Ada",
+        "created_at": "2026-12-01T09:30:00.000000Z",
+        "revision": 7,
+    },
+    "tasks": [EXAMPLE],
+}
+
+
+@blueprint.get("/", unquote=True, ctx_description=Description(
+    "exportTasks", "Export and import", "Export everything",
+    "Streams all tasks as a file. JSON and CSV include the trash and can be imported again. iCalendar contains the "
+    "live tasks as VTODO. If the service fails during the export, the response ends early, without its last chunk.",
+    {200: Answer("The file.", UserExport, EXPORT, ("Content-Disposition",),
+                 others=tuple(form.media_type for form in FORMATS.values())[1:])},
+    (*OWNED, "too_many_heavy_requests", "validation_error"), query=ExportParameters,
+))  # fmt: skip
 async def export_tasks(request: ApiRequest) -> None:
     """Stream all tasks of the caller as a file."""
     sent = parameters.read(request.query_string, ExportParameters)

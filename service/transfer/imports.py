@@ -12,9 +12,11 @@ from sanic import Blueprint, HTTPResponse
 from service.idempotency import replay
 from service.tasks.writes import UserTasks
 from service.transfer.formats import document, lines, table
+from service.transfer.formats.lines import ImportedTask
 from service.transfer.uploads import Room, Uploads
 from service.transfer.writes import KeyedImport
 from service.web import conditions, media_types, parameters, responses
+from service.web.openapi.shapes import KEYED, WITH_BODY, Answer, Body, Description
 from service.web.protocol import DeadlineProtocol
 from service.web.request import ApiRequest
 
@@ -45,7 +47,22 @@ class ImportResult(Struct):
     skipped: Annotated[int, Meta(ge=0)]
 
 
-@blueprint.post("/", unquote=True, stream=True)
+class TaskImport(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A file to import; an export is one. Only its tasks are read."""
+
+    tasks: Annotated[list[ImportedTask], Meta(max_length=10_000)]
+
+
+@blueprint.post("/", unquote=True, stream=True, ctx_description=Description(
+    "importTasks", "Export and import", "Import tasks",
+    "Creates up to 10,000 tasks from a JSON or CSV body of at most 32 MiB. If a task is invalid, none is created. "
+    "Every task gets a new id.",
+    {200: Answer("The number of created and skipped tasks.", ImportResult, {"imported": 2, "skipped": 0})},
+    (*WITH_BODY, "task_quota_exceeded", "too_many_heavy_requests", "trash_full", *KEYED),
+    headers=("Idempotency-Key",), query=ImportParameters,
+    body=Body(TaskImport, {"titles are enough": {"tasks": [{"title": "Water the plants"}, {"title": "Rest"}]}},
+              others=("text/csv",)),
+))  # fmt: skip
 async def import_tasks(request: ApiRequest) -> HTTPResponse:
     """Create all tasks of a file, or none of them."""
     conditions.refuse(request, "an import creates tasks")

@@ -10,6 +10,7 @@ from sanic import Blueprint, HTTPResponse
 from service.errors import FieldError, InvalidInputError
 from service.users.models import User
 from service.web import conditions, responses, validation
+from service.web.openapi.shapes import WITH_BODY, Answer, Body, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("users", url_prefix="/api/<user_id:str>")
@@ -33,7 +34,18 @@ class ErasureProgress(Struct):
     )
 
 
-@blueprint.delete("/", unquote=True)
+@blueprint.delete("/", unquote=True, ctx_description=Description(
+    "eraseUser", "User", "Erase a user",
+    "Removes tasks, trash, idempotency keys and the user's row, for good and at once. `confirm` must be the "
+    "token's user id, also where the path says `me`. Also 204 if the user has no data. 202 if a very large trash "
+    "takes longer than one request: nothing of it can be reached any more; send the request again until it is 204, "
+    "or let the daily upkeep remove the rest.",
+    {204: Answer("Nothing of the user is left."),
+     202: Answer("Rows are left to remove: send it again.", ErasureProgress, {"done": False},
+                 ("Retry-After",))},
+    WITH_BODY, guarded=True,
+    body=Body(UserErasure, {"confirm with your own id": {"confirm": "dFz1UQm3T0yLbXkA"}}),
+))  # fmt: skip
 async def erase_user(request: ApiRequest) -> HTTPResponse:
     """Erase the caller: tasks, trash, idempotency keys and the user's row.
 

@@ -39,6 +39,11 @@ def complete(app: Sanic[Any, Any]) -> None:
     app.before_server_start(_complete, priority=PRIORITY - 1)  # after sanic-ext has added HEAD and OPTIONS
 
 
+def template(route: Route) -> str:
+    """Return the path of `route` with its parameters in braces, such as `/api/{user_id}/tasks`."""
+    return "/" + PARAMETER.sub(r"{\1}", route.path)
+
+
 def of_server(request: ApiRequest) -> HTTPResponse | None:
     """Return 204 with the methods of all paths for `OPTIONS *` (RFC 9110 section 9.3.7); None for other requests."""
     if request.method == "OPTIONS" and request.raw_url == b"*":
@@ -58,7 +63,6 @@ async def _complete(app: Sanic[Any, Any]) -> None:
     for path, routes in paths.items():
         allowed = sorted(method for route in routes for method in route.methods)
         ours = next(route for route in routes if not getattr(route.handler, "__auto_handler__", False))
-        template = "/" + PARAMETER.sub(r"{\1}", path)
         refused = [str(method) for method in HTTP_METHODS if method not in allowed]
         if refused:
             app.add_route(_refuse, f"/{path}", methods=refused, name=f"{ours.name}_refuse", unquote=ours.unquote)
@@ -66,7 +70,7 @@ async def _complete(app: Sanic[Any, Any]) -> None:
             if route.path == path:
                 route.extra.ignore_body = False  # the next request on the connection begins after the body of a GET
                 route.ctx.allow = allowed
-                route.ctx.template = template
+                route.ctx.template = template(route)
                 route.ctx.depth = path.count("/")
                 route.ctx.public = getattr(ours.ctx, "public", False)
     methods = {method for route in app.router.routes for method in getattr(route.ctx, "allow", ())}

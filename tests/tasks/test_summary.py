@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from service.tasks import routes
+from service.tasks import collection
 
 COUNTS = ["total", "pending", "completed", "overdue", "due_today"]
 
@@ -22,7 +22,7 @@ def clock(monkeypatch):
             def now(cls, zone):
                 return datetime.fromisoformat(moment).astimezone(zone)
 
-        monkeypatch.setattr(routes, "datetime", Clock)
+        monkeypatch.setattr(collection, "datetime", Clock)
 
     return set_to
 

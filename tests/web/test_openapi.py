@@ -251,8 +251,8 @@ def test_a_created_task_links_to_the_operations_on_it(operations):
     assert all("{task_id}" in known[link["operationId"]] for link in links.values())
 
 
-def test_the_document_is_the_same_every_time(document):
-    assert openapi.document() == document == openapi.document()
+def test_the_document_is_the_same_every_time(app, document):
+    assert openapi.document(app) == document == openapi.document(app)
 
 
 async def test_the_document_may_be_cached_for_a_minute(http):

@@ -17,6 +17,7 @@ from service.tasks.batch.writes import Operation, Outcome
 from service.tasks.keyed import KeyedTasks
 from service.tasks.writes import UserTasks
 from service.web import conditions, responses
+from service.web.openapi.shapes import EXAMPLE, KEYED, WITH_BODY, Answer, Body, Description
 from service.web.problems import ProblemDetails, of_operation
 from service.web.request import ApiRequest
 
@@ -24,6 +25,32 @@ blueprint: Blueprint = Blueprint("batches", url_prefix="/api/<user_id:str>/tasks
 
 MAXIMUM_BODY = 1024 * 1024  # bytes; a hundred of the longest tasks, in whatever script, are 0.9 MB
 STATUSES = {"create": 201, "delete": 204}  # of what was done; 200 else
+
+BATCHES: dict[str, object] = {
+    "create some": {
+        "operations": [
+            {"op": "create", "task": {"title": "Buy a watering can"}},
+            {"op": "create", "task": {"title": "Repot the ficus", "priority": "low"}},
+        ]
+    },
+    "all or nothing": {
+        "operations": [
+            {"op": "create", "task": {"title": "Buy a watering can"}},
+            {"op": "update", "id": 42, "changes": {"priority": "high"}, "if_version": 7},
+            {"op": "complete", "id": 43, "completed": True},
+        ]
+    },
+    "each by itself": {"atomic": False, "operations": [{"op": "delete", "id": 42}, {"op": "restore", "id": 43}]},
+}
+MISSING = {
+    "type": "urn:doable:problem:task_not_found",
+    "title": "Task not found",
+    "status": 404,
+    "detail": "There is no task with this id.",
+    "code": "task_not_found",
+    "request_id": "3f1c9a5e7b2d4860-2a",
+}
+RESULTS = {"results": [{"status": 201, "task": EXAMPLE}, {"status": 204}, {"status": 404, "error": MISSING}]}
 
 
 class BatchOperationResult(Struct, kw_only=True, omit_defaults=True):
@@ -40,7 +67,14 @@ class TaskBatchResult(Struct):
     results: Annotated[list[BatchOperationResult], Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)]
 
 
-@blueprint.post("/", unquote=True, stream=True)
+@blueprint.post("/", unquote=True, stream=True, ctx_description=Description(
+    "batchTasks", "Tasks", "Do many writes at once",
+    "Up to 100 operations in at most 1 MiB, done in their order in one transaction; each sees what those before it "
+    "did. As it comes a batch is atomic: an operation that fails undoes all, 422, and the problem names it. With "
+    '`"atomic": false` the answer is 200, and each operation has its own status, and an `error` where it failed.',
+    {200: Answer("What became of each operation, in their order.", TaskBatchResult, RESULTS)},
+    (*WITH_BODY, "batch_failed", *KEYED), body=Body(operations.TaskBatch, BATCHES), headers=("Idempotency-Key",),
+))  # fmt: skip
 async def perform_batch(request: ApiRequest) -> HTTPResponse:
     """Do many writes at once."""
     sent, atomic = operations.read(await _body(request))

@@ -15,11 +15,16 @@ from service.tasks import listing, schemas
 from service.tasks.keyed import KeyedTasks
 from service.tasks.writes import UserTasks
 from service.web import conditions, cursors, paging, parameters, responses, unsent, validation
+from service.web.openapi.shapes import EXAMPLE, KEYED, OWNED, WITH_BODY, Answer, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("trash", url_prefix="/api/<user_id:str>/trash")
 
 LISTED = cursors.fingerprint("trash")  # there is one order and no filter
+TAG = "Trash"
+TRASHED = {
+    **EXAMPLE, "deleted_at": "2026-12-02T08:15:00.000000Z", "updated_at": "2026-12-02T08:15:00.000000Z", "version": 8,
+}  # fmt: skip
 
 
 class TrashParameters(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -40,7 +45,13 @@ class TrashedTask(schemas.Task, kw_only=True):
     deleted_at: Annotated[datetime, Meta(tz=True, description="Since when it lies in the trash.")]
 
 
-@blueprint.get("/", unquote=True)
+@blueprint.get("/", unquote=True, ctx_description=Description(
+    "listTrash", TAG, "List deleted tasks",
+    "The task that was deleted last comes first. Pages work as those of the list of tasks do.",
+    {200: Answer("The deleted tasks; an empty list when there are none.", list[TrashedTask], [TRASHED],
+                 ("Link", "X-Total-Count"))},
+    (*OWNED, "too_many_heavy_requests", "validation_error"), query=TrashParameters,
+))  # fmt: skip
 async def list_trash(request: ApiRequest) -> HTTPResponse:
     """The caller's deleted tasks, newest deletion first: all of them, or a page."""
     sent = parameters.read(request.query_string, TrashParameters)
@@ -56,7 +67,14 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
         return unsent.hold(request, responses.json_document(page.document, headers=headers))
 
 
-@blueprint.delete("/", unquote=True)
+@blueprint.delete("/", unquote=True, ctx_description=Description(
+    "emptyTrash", TAG, "Empty the trash",
+    "Removes all that is in it for good. It takes no parameters, no body and no condition.",
+    {200: Answer("How many tasks are gone.", schemas.DeletedCount, {"deleted": 3}),
+     202: Answer("How many are gone so far. More are left than one request has time for: send it again.",
+                 schemas.DeletedCount, {"deleted": 250_000}, ("Retry-After",))},
+    WITH_BODY, guarded=True,
+))  # fmt: skip
 async def empty_trash(request: ApiRequest) -> HTTPResponse:
     """Remove all that is in the trash for good; 202 if there is more than the time of a request allows."""
     _refuse_conditions(request)
@@ -66,7 +84,12 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
     return responses.json_value(count) if done else responses.unfinished(count)
 
 
-@blueprint.post("/<task_id:str>/restore", unquote=True)
+@blueprint.post("/<task_id:str>/restore", unquote=True, ctx_description=Description(
+    "restoreTask", TAG, "Restore a deleted task",
+    "Everything about it is as before, but for `updated_at` and `version`. It takes no body and no condition.",
+    {200: Answer("The task, live again.", schemas.Task, EXAMPLE, ("ETag",))},
+    (*WITH_BODY, "task_not_found", "task_quota_exceeded", *KEYED), headers=("Idempotency-Key",),
+))  # fmt: skip
 async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Give a deleted task back."""
     _refuse_conditions(request)
@@ -77,7 +100,11 @@ async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     return await replay.once(request, request.tasks, KeyedTasks, restore)
 
 
-@blueprint.delete("/<task_id:str>", unquote=True)
+@blueprint.delete("/<task_id:str>", unquote=True, ctx_description=Description(
+    "destroyTask", TAG, "Remove a deleted task for good",
+    "Only what is in the trash; a live task is not found here. It takes no body and no condition.",
+    {204: Answer("The task is gone.")}, (*WITH_BODY, "task_not_found"),
+))  # fmt: skip
 async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Remove a deleted task for good."""
     _refuse_conditions(request)

@@ -1,39 +1,25 @@
 """The API's description in OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0).
 
-The `openapi` module of each noun lists its operations. The schemas come from the types that validate requests, and the
-errors from the table of problems, so nothing is stated twice. A new route needs one entry.
+Each route has its description as `ctx_description`; the document is made of these. The schemas come from the types that
+validate requests, and the errors from the table of problems, so nothing is stated twice.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from sanic import Sanic
 
-from service.operations import openapi as public
-from service.sync import openapi as sync
-from service.tasks import openapi as tasks
-from service.tasks.batch import openapi as batches
-from service.tasks.trash import openapi as trash
-from service.transfer import openapi as portable
-from service.users import openapi as users
+from service.web import methods
 from service.web.openapi import preamble, refusals
-from service.web.openapi.shapes import Answer, Body, Operation, Operations
+from service.web.openapi.shapes import Answer, Body, Description
 from service.web.problems import PROBLEMS, ProblemDetails
 from service.web.request import MERGEABLE, PLAIN
-
-OPERATIONS: Operations = (
-    tasks.OPERATIONS
-    | batches.OPERATIONS
-    | sync.OPERATIONS
-    | trash.OPERATIONS
-    | portable.OPERATIONS
-    | users.OPERATIONS
-    | public.OPERATIONS
-)
 
 REFERENCE = "#/components/schemas/{name}"
 TEXT = {"schema": {"type": "string"}}
@@ -45,11 +31,22 @@ EXCLUSIVE = {
 }
 
 
-def document() -> dict[str, Any]:
-    """Return the whole OpenAPI document as a JSON value."""
-    kinds = [answer.kind for operation in OPERATIONS.values() for answer in operation.answers.values() if answer.kind]
-    kinds += [operation.body.kind for operation in OPERATIONS.values() if operation.body]
-    others = (ProblemDetails, *sync.TYPES)
+class Operation(NamedTuple):
+    """A method of a path, what describes it, and whether it is public."""
+
+    method: str
+    path: str
+    described: Description
+    public: bool
+
+
+def document(app: Sanic[Any, Any]) -> dict[str, Any]:
+    """Return the OpenAPI document of all routes that `app` has, as a JSON value."""
+    operations = _operations(app)
+    described = [operation.described for operation in operations]
+    kinds = [answer.kind for one in described for answer in one.answers.values() if answer.kind]
+    kinds += [one.body.kind for one in described if one.body]
+    others = (ProblemDetails, *(kind for one in described for kind in one.types))
     schemas, components = msgspec.json.schema_components([*kinds, *others], ref_template=REFERENCE)
     by_kind = dict(zip(kinds, schemas, strict=False))
     for name in ("TaskDraft", "TaskPatch", "TaskFields", "ImportedTask"):
@@ -57,13 +54,15 @@ def document() -> dict[str, Any]:
     components["ProblemDetails"]["properties"]["code"]["enum"] = list(PROBLEMS)
     components["ProblemDetails"]["properties"]["current"]["$ref"] = REFERENCE.format(name="Task")
     components["BatchOperationResult"]["properties"]["task"]["$ref"] = REFERENCE.format(name="Task")
-    components |= sync.SCHEMAS
+    for one in described:
+        components |= one.schemas
     _give_types(components)
     _leave_out_read_only(components)
 
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
-    for (method, path), operation in OPERATIONS.items():
-        paths[path][method.lower()] = _operation(method, path, operation, by_kind)
+    links = _links(operations)
+    for operation in operations:
+        paths[operation.path][operation.method.lower()] = _described(operation, by_kind, links)
     return {
         "openapi": "3.1.0",
         "info": preamble.INFO,
@@ -80,25 +79,38 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(method: str, path: str, operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "operationId": operation.id,
-        "tags": [operation.tag],
-        "summary": operation.summary,
-        "description": operation.description,
-        "parameters": _path_parameters(path, guarded=operation.guarded)
-        + (_query_parameters(operation.query) if operation.query else [])
-        + [{"name": name, "in": "header", **preamble.READ[name]} for name in operation.headers],
-        "responses": {
-            **{str(status): _answer(operation, answer, schemas) for status, answer in operation.answers.items()},
-            **refusals.responses(operation.problems),
-        },
+def _operations(app: Sanic[Any, Any]) -> list[Operation]:
+    """List the described operations in the order of the blueprints in `app`, and of the routes in each module."""
+    blueprints = [*app.blueprints]
+    found = []
+    for route in app.router.routes:
+        described = getattr(route.ctx, "description", None)
+        if described is not None:
+            (method,) = route.methods
+            place = blueprints.index(route.name.split(".")[1]), described.place
+            public = getattr(route.ctx, "public", False)
+            found.append((place, Operation(method, methods.template(route), described, public)))
+    return [operation for _, operation in sorted(found, key=itemgetter(0))]
+
+
+def _described(operation: Operation, schemas: dict[Any, Any], links: dict[str, Any]) -> dict[str, Any]:
+    method, path, described, public = operation
+    answers = {str(status): _answer(one, schemas, links, public=public) for status, one in described.answers.items()}
+    found: dict[str, Any] = {
+        "operationId": described.id,
+        "tags": [described.tag],
+        "summary": described.summary,
+        "description": described.description,
+        "parameters": _path_parameters(path, guarded=described.guarded)
+        + (_query_parameters(described.query) if described.query else [])
+        + [{"name": name, "in": "header", **preamble.READ[name]} for name in described.headers],
+        "responses": answers | refusals.responses(described.problems),
     }
-    if operation.body:
-        described["requestBody"] = _body(operation.body, MERGEABLE if method in {"PUT", "PATCH"} else PLAIN, schemas)
-    if operation.public:
-        described["security"] = []
-    return {name: value for name, value in described.items() if value not in ("", []) or name == "security"}
+    if described.body:
+        found["requestBody"] = _body(described.body, MERGEABLE if method in {"PUT", "PATCH"} else PLAIN, schemas)
+    if public:
+        found["security"] = []
+    return {name: value for name, value in found.items() if value not in ("", []) or name == "security"}
 
 
 def _path_parameters(path: str, *, guarded: bool) -> list[dict[str, Any]]:
@@ -129,8 +141,8 @@ def _query_parameter(name: str, schema: dict[str, Any], *, required: bool) -> di
     }  # fmt: skip
 
 
-def _answer(operation: Operation, answer: Answer, schemas: dict[Any, Any]) -> dict[str, Any]:
-    limits = () if operation.public else ("RateLimit", "RateLimit-Policy")
+def _answer(answer: Answer, schemas: dict[Any, Any], links: dict[str, Any], *, public: bool) -> dict[str, Any]:
+    limits = () if public else ("RateLimit", "RateLimit-Policy")
     names = ("X-Request-ID", *answer.headers, *limits)
     described: dict[str, Any] = {
         "description": answer.description,
@@ -142,7 +154,7 @@ def _answer(operation: Operation, answer: Answer, schemas: dict[Any, Any]) -> di
             content["example"] = answer.example
         described["content"] = {**dict.fromkeys(answer.media_types, content), **dict.fromkeys(answer.others, TEXT)}
     if answer.links:
-        described["links"] = _links()
+        described["links"] = links
     return described
 
 
@@ -179,11 +191,11 @@ def _leave_out_read_only(components: dict[str, Any]) -> None:
             del properties[name]
 
 
-def _links() -> dict[str, Any]:
+def _links(operations: list[Operation]) -> dict[str, Any]:
     """Return the links from a new task to the operations on it."""
     parameters = {"user_id": "$request.path.user_id", "task_id": "$response.body#/id"}
     return {
-        operation.id: {"operationId": operation.id, "parameters": parameters}
-        for (_, path), operation in OPERATIONS.items()
+        described.id: {"operationId": described.id, "parameters": parameters}
+        for _, path, described, _ in operations
         if "{task_id}" in path
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -13,6 +16,10 @@ OWNED = (
     "service_unavailable",
 )  # fmt: skip
 WITH_BODY = (*OWNED, "malformed_json", "unsupported_media_type", "validation_error")
+# The problems of the routes that take an Idempotency-Key.
+KEYED = ("request_in_progress", "idempotency_full", "idempotency_key_reused")
+
+UNCHANGED = "What you have, by `If-None-Match`, still holds. There is no body."
 
 # The task in all examples.
 EXAMPLE = {
@@ -57,11 +64,13 @@ class Body(NamedTuple):
     others: tuple[str, ...] = ()  # media types of the same content as text
 
 
-class Operation(NamedTuple):
-    """One method of one path; `problems` are codes of `service.web.problems.PROBLEMS`.
+@dataclass(frozen=True, slots=True, eq=False)
+class Description:
+    """The description of one method of one path; a route has it as `ctx_description`.
 
-    `headers` are the names of those that it reads, as in `preamble.READ`. An operation that is `guarded` deletes more
-    than one task: its path has no example of a user, so that a page that fills in examples sends it for nobody.
+    `problems` are codes of `service.web.problems.PROBLEMS`. `headers` are the names of the request headers that the
+    operation reads, as in `preamble.READ`. An operation that is `guarded` deletes more than one task: its path has no
+    example of a user, so that a page that fills in examples sends it for nobody.
     """
 
     id: str
@@ -72,9 +81,8 @@ class Operation(NamedTuple):
     problems: tuple[str, ...]
     query: type[Struct] | None = None
     body: Body | None = None
-    public: bool = False
     headers: tuple[str, ...] = ()
     guarded: bool = False
-
-
-Operations = dict[tuple[str, str], Operation]
+    types: tuple[type[Struct], ...] = ()  # that `schemas` refer to
+    schemas: Mapping[str, object] = field(default_factory=dict)  # that no type can express, by name
+    place: int = field(default_factory=count().__next__, init=False)  # among all descriptions, in the order of the code
