@@ -11,9 +11,10 @@ from sanic import Blueprint, HTTPResponse
 from service.database.expected import MAXIMUM_BIGINT
 from service.errors import FieldError, InvalidInputError
 from service.sync.changes import ChangePage, changes_since
+from service.tasks.schemas import EXAMPLE
 from service.users.queryset import START, SyncPosition
 from service.web import parameters, responses, unsent
-from service.web.openapi.shapes import EXAMPLE, OWNED, Answer, Description
+from service.web.openapi.shapes import OWNED, Answer, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("changes", url_prefix="/api/<user_id:str>/tasks")

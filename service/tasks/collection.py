@@ -15,9 +15,10 @@ from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
 from service.tasks import listing, schemas
 from service.tasks.keyed import KeyedTasks
+from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
 from service.web import conditions, moments, paging, parameters, responses, unsent
-from service.web.openapi.shapes import EXAMPLE, KEYED, OWNED, UNCHANGED, WITH_BODY, Answer, Body, Description
+from service.web.openapi.shapes import KEYED, OWNED, UNCHANGED, WITH_BODY, Answer, Body, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("tasks", url_prefix="/api/<user_id:str>/tasks")

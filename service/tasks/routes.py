@@ -7,9 +7,10 @@ from sanic import Blueprint, HTTPResponse
 from service.idempotency import replay
 from service.tasks import schemas
 from service.tasks.keyed import KeyedTasks
+from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
 from service.web import conditions, responses
-from service.web.openapi.shapes import EXAMPLE, KEYED, OWNED, UNCHANGED, WITH_BODY, Answer, Body, Description
+from service.web.openapi.shapes import KEYED, OWNED, UNCHANGED, WITH_BODY, Answer, Body, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("task", url_prefix="/api/<user_id:str>/tasks/<task_id:str>")

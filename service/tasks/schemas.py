@@ -12,6 +12,7 @@ from service.database.expected import MAXIMUM_BIGINT
 from service.errors import FieldError, InvalidInputError
 from service.tasks.writes import TaskChanges
 from service.web import moments, validation
+from service.web.openapi.shapes import example_of
 from service.web.text import INVISIBLE, fold_tags, is_blank, with_keys
 
 MAXIMUM_TITLE = 200
@@ -204,20 +205,29 @@ class Task(Struct, kw_only=True):
     id: Annotated[int, Meta(ge=1, description="The owner's revision at its creation; never reused.", examples=[42])]
     uid: Annotated[
         str,
-        Meta(description="A UUID that no other task of anybody has; immutable.", extra_json_schema={"format": "uuid"}),
+        Meta(
+            description="A UUID that no other task of anybody has; immutable.",
+            examples=["019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04"],
+            extra_json_schema={"format": "uuid"},
+        ),
     ]
     user_id: Annotated[str, Meta(description="The owner.", examples=["dFz1UQm3T0yLbXkA"])]
     title: Annotated[str, Meta(min_length=1, max_length=MAXIMUM_TITLE, examples=["Water the plants"])]
-    description: Annotated[str, Meta(max_length=MAXIMUM_DESCRIPTION)] | None
-    completed: bool
+    description: Annotated[str, Meta(max_length=MAXIMUM_DESCRIPTION, examples=["The ones on the balcony too"])] | None
+    completed: Annotated[bool, Meta(examples=[False])]
     completed_at: Annotated[datetime, Meta(tz=True, description="When it turned completed.")] | None
-    priority: Literal["none", "low", "medium", "high"]
-    tags: Annotated[list[str], Meta(max_length=MAXIMUM_TAGS)]
-    due_date: date | None
+    priority: Annotated[Literal["none", "low", "medium", "high"], Meta(examples=["medium"])]
+    tags: Annotated[list[str], Meta(max_length=MAXIMUM_TAGS, examples=[["home", "garden"]])]
+    due_date: Annotated[date, Meta(examples=["2026-12-24"])] | None
     due_at: Annotated[datetime, Meta(tz=True)] | None
-    created_at: Annotated[datetime, Meta(tz=True)]
-    updated_at: Annotated[datetime, Meta(tz=True, description="Moves on every real change.")]
-    version: Annotated[int, Meta(ge=1, description="The owner's revision at this task's last change.")]
+    created_at: Annotated[datetime, Meta(tz=True, examples=["2026-12-01T09:30:00.000000Z"])]
+    updated_at: Annotated[
+        datetime, Meta(tz=True, description="Moves on every real change.", examples=["2026-12-01T09:30:00.000000Z"])
+    ]
+    version: Annotated[int, Meta(ge=1, description="The owner's revision at this task's last change.", examples=[7])]
+
+
+EXAMPLE = example_of(Task)
 
 
 class DeletedCount(Struct):

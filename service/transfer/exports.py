@@ -13,9 +13,10 @@ from sanic.exceptions import BadRequest
 
 from service.errors import FieldError, InvalidInputError
 from service.tasks import schemas
+from service.tasks.schemas import EXAMPLE
 from service.transfer.formats import FORMATS, Format, table
 from service.web import media_types, parameters, streaming
-from service.web.openapi.shapes import EXAMPLE, OWNED, Answer, Description
+from service.web.openapi.shapes import OWNED, Answer, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("exports", url_prefix="/api/<user_id:str>/export")

@@ -15,9 +15,10 @@ from service.tasks.batch import schemas as operations
 from service.tasks.batch.schemas import MAXIMUM_OPERATIONS
 from service.tasks.batch.writes import Operation, Outcome
 from service.tasks.keyed import KeyedTasks
+from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
 from service.web import conditions, responses
-from service.web.openapi.shapes import EXAMPLE, KEYED, WITH_BODY, Answer, Body, Description
+from service.web.openapi.shapes import KEYED, WITH_BODY, Answer, Body, Description
 from service.web.problems import ProblemDetails, of_operation
 from service.web.request import ApiRequest
 

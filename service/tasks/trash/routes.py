@@ -13,9 +13,10 @@ from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
 from service.tasks import listing, schemas
 from service.tasks.keyed import KeyedTasks
+from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
 from service.web import conditions, cursors, paging, parameters, responses, unsent, validation
-from service.web.openapi.shapes import EXAMPLE, KEYED, OWNED, WITH_BODY, Answer, Description
+from service.web.openapi.shapes import KEYED, OWNED, WITH_BODY, Answer, Description
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("trash", url_prefix="/api/<user_id:str>/trash")

@@ -17,7 +17,7 @@ from sanic import Sanic
 
 from service.web import methods
 from service.web.openapi import preamble, refusals
-from service.web.openapi.shapes import Answer, Body, Description
+from service.web.openapi.shapes import Answer, Body, Description, example_of
 from service.web.problems import PROBLEMS, ProblemDetails
 from service.web.request import MERGEABLE, PLAIN
 
@@ -74,7 +74,7 @@ def document(app: Sanic[Any, Any]) -> dict[str, Any]:
             "schemas": components,
             "headers": preamble.HEADERS,
             "securitySchemes": preamble.SECURITY_SCHEMES,
-            **refusals.components(),
+            **refusals.components(example_of(next(kind for kind in kinds if kind.__name__ == "Task"))),
         },
     }
 

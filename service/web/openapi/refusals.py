@@ -10,7 +10,6 @@ import msgspec
 
 from service import errors
 from service.web import problems
-from service.web.openapi.shapes import EXAMPLE
 from service.web.problems import PROBLEMS, Problem
 
 REQUEST_ID = "3f1c9a5e7b2d4860-2a"
@@ -20,7 +19,6 @@ SAMPLES: Mapping[str, errors.DoableError] = {
     "trash_full": errors.TrashFullError(20_000),
     "idempotency_full": errors.IdempotencyFullError(10_000, 10_485_760),
     "batch_failed": errors.BatchFailedError(1, errors.TaskNotFoundError()),
-    "version_mismatch": errors.VersionMismatchError(7, msgspec.json.encode(EXAMPLE).decode()),
     "validation_error": errors.InvalidInputError(
         [errors.FieldError("title", "must be 1 to 200 characters after trimming white space, one of them visible")]
     ),
@@ -38,11 +36,17 @@ def responses(codes: Iterable[str]) -> dict[str, Any]:
     return {str(status): _response(found) for status, found in sorted(by_status.items())}
 
 
-def components() -> dict[str, Any]:
-    """Return an example of each problem, and the responses that belong to no operation."""
+def components(task: object) -> dict[str, Any]:
+    """Return an example of each problem, with `task` as the example of a task, and the responses of no operation."""
+    mismatch = errors.VersionMismatchError(7, msgspec.json.encode(task).decode())
+    samples = {"version_mismatch": mismatch, **SAMPLES}
     return {
         "examples": {
-            code: {"summary": problem.title, "description": problem.when, "value": _example(problem)}
+            code: {
+                "summary": problem.title,
+                "description": problem.when,
+                "value": _example(problem, samples.get(problem.code)),
+            }
             for code, problem in PROBLEMS.items()
         },
         "responses": {code: _response([PROBLEMS[code]]) for code in ELSEWHERE},
@@ -72,8 +76,7 @@ def _response(found: list[Problem]) -> dict[str, Any]:
     }
 
 
-def _example(problem: Problem) -> Any:  # noqa: ANN401 - any JSON
-    sample = SAMPLES.get(problem.code)
+def _example(problem: Problem, sample: errors.DoableError | None) -> Any:  # noqa: ANN401 - any JSON
     body = problems.details(problem, sample.detail if sample else _detail(problem.code), REQUEST_ID, sample)
     return msgspec.json.decode(msgspec.json.encode(body))
 

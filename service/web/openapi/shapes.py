@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 # The problems of every route, of every route that needs a token, and of every such route with a body.
@@ -21,23 +22,16 @@ KEYED = ("request_in_progress", "idempotency_full", "idempotency_key_reused")
 
 UNCHANGED = "What you have, by `If-None-Match`, still holds. There is no body."
 
-# The task in all examples.
-EXAMPLE = {
-    "id": 42,
-    "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04",
-    "user_id": "dFz1UQm3T0yLbXkA",
-    "title": "Water the plants",
-    "description": "The ones on the balcony too",
-    "completed": False,
-    "completed_at": None,
-    "priority": "medium",
-    "tags": ["home", "garden"],
-    "due_date": "2026-12-24",
-    "due_at": None,
-    "created_at": "2026-12-01T09:30:00.000000Z",
-    "updated_at": "2026-12-01T09:30:00.000000Z",
-    "version": 7,
-}
+
+def example_of(kind: type[Struct]) -> dict[str, Any]:
+    """Return an example of `kind` as JSON values: of each field the first example, or null where it has none."""
+    _, components = msgspec.json.schema_components([kind])
+    return {name: _first(schema) for name, schema in components[kind.__name__]["properties"].items()}
+
+
+def _first(schema: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON
+    kinds = (schema, *schema.get("anyOf", ()))
+    return next((example for kind in kinds for example in kind.get("examples", ())), None)
 
 
 class Answer(NamedTuple):
