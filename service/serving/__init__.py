@@ -11,6 +11,7 @@ import errno
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable
 
 from service import __version__
@@ -25,19 +26,28 @@ from service.serving.worker import STOP_SIGNALS, work
 logger = logging.getLogger("doable.serving")
 
 BACKLOG = 1024
+PORT_PATIENCE = 2.5  # seconds; the workers of a supervisor that was killed hold the port for 2.2 s at most
 
 
 def bind(settings: Settings) -> socket.socket:
-    """Bind a socket to the configured address. Raises ConfigurationError if that fails."""
+    """Bind a socket to the configured address, and wait for PORT_PATIENCE if the port is in use.
+
+    Raises ConfigurationError if that fails.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        listener.close()
-        raise _unavailable(settings, error) from None
-    return listener
+    ends = time.monotonic() + PORT_PATIENCE
+    while True:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            listener.close()
+            if error.errno != errno.EADDRINUSE or time.monotonic() > ends:
+                raise _unavailable(settings, error) from None
+            time.sleep(0.05)
+        else:
+            return listener
 
 
 def serve(settings: Settings, announce: Callable[[], None] | None = None, *,

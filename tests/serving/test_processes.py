@@ -475,6 +475,18 @@ async def test_a_busy_port_is_an_error_before_anything_is_started(launch, settin
     assert not (tmp_path / ".data" / "postgres").exists()
 
 
+async def test_a_start_waits_for_the_port_of_a_process_that_ends(launch, settings, free_port, eventually):
+    with socket.create_server(("127.0.0.1", free_port)) as taken:
+        process = launch(
+            [sys.executable, "-m", "service", "run"], PORT=str(free_port), HOST="127.0.0.1",
+            DATABASE_URL=settings.database_url, BETTER_AUTH_SECRET=settings.better_auth_secret,
+        )  # fmt: skip
+        await asyncio.sleep(0.5)
+        taken.close()
+    await process.says('"listening"')
+    assert process.stderr == ""
+
+
 @pytest.mark.parametrize(
     ("proxies", "sent", "logged"),
     [
