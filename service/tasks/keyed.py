@@ -1,4 +1,4 @@
-"""A user's writes under an idempotency key: those of `UserTasks` that a POST asks for."""
+"""A user's writes under an idempotency key: the writes of `UserTasks` that POST requests perform."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PERFORM = call("perform_once", 14)
 class KeyedTasks(KeyedScope):
     """The tasks of one user, written under one key.
 
-    Each method does the same as its namesake of `UserTasks`, and raises the same.
+    Each method performs the write of the same name in `UserTasks`, and raises the same errors.
     """
 
     async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:
@@ -33,25 +33,25 @@ class KeyedTasks(KeyedScope):
         """Complete a pending task or reopen a completed one."""
         return await self._one(Operation("complete", task_id, expected=expected), Quotas(0, 0))
 
-    async def complete(self, task_id: int, completed: bool, expected: Expected | None = None) -> StoredTask:  # noqa: FBT001 - what it sets
+    async def complete(self, task_id: int, completed: bool, expected: Expected | None = None) -> StoredTask:  # noqa: FBT001 - the value to set
         """Complete the task, or reopen it."""
         return await self._one(Operation("complete", task_id, {"completed": completed}, expected), Quotas(0, 0))
 
     async def restore(self, task_id: int, *, quota: int) -> StoredTask:
-        """Give a task back from the trash."""
+        """Restore a task from the trash."""
         return await self._one(Operation("restore", task_id), Quotas(quota, 0))
 
     async def perform(self, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas) -> list[Outcome]:
-        """Do many writes in one transaction."""
+        """Perform many writes in one transaction."""
         outcomes = await self._outcomes(operations, quotas, atomic=atomic)
         return batch.all_or_none(outcomes) if atomic else outcomes
 
     async def _one(self, operation: Operation, quotas: Quotas) -> StoredTask:
-        """Do an atomic batch of one operation."""
+        """Perform an atomic batch of one operation."""
         (outcome,) = await self._outcomes([operation], quotas, atomic=True)
         if isinstance(outcome, DoableError):
             raise outcome
-        assert outcome is not None  # noqa: S101 - none of these verbs ends in the trash
+        assert outcome is not None  # noqa: S101 - only a deletion has no document
         marks = msgspec.json.decode(outcome, type=_Marks)
         return StoredTask(marks.id, marks.version, marks.uid, outcome)
 
@@ -61,7 +61,7 @@ class KeyedTasks(KeyedScope):
 
 
 class _Marks(Struct):
-    """What an answer's headers are made of, as the task's JSON has it."""
+    """The members of a task's JSON that the response headers need."""
 
     id: int
     version: int

@@ -1,4 +1,4 @@
-"""A task, and `Task.objects.for_user(...)`, the one way to reach it."""
+"""The task model. `Task.objects.for_user(...)` is the only access to tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.users.models import User
 
 
 class Priority(IntEnum):
-    """How urgent a task is; stored as a number so that it sorts."""
+    """The urgency of a task, stored as a number so that it can be sorted."""
 
     NONE = 0
     LOW = 1
@@ -23,14 +23,14 @@ class Priority(IntEnum):
 
 
 class TaskManager(ScopedManager["Task"]):
-    """Closed to every query that names no user."""
+    """A manager that refuses every query without a user."""
 
     def for_user(
         self, user_id: str, *, using: Connection, email: str | None = None, name: str | None = None
     ) -> UserTasks:
         """Return the tasks of `user_id` (1 to 255 characters), read and written over the connection `using`.
 
-        `email` and `name` refresh the user's row at writes.
+        Each write updates the user's row with `email` and `name`.
         """
         return UserTasks(self.model, using, (user_id, email, name))
 

@@ -55,7 +55,7 @@ class StoredTask(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """The numbers of live tasks, and the state of the owner at that moment (see `UserQuerySet.state`)."""
+    """The numbers of live tasks, and the state of the owner in the same snapshot (see `UserQuerySet.state`)."""
 
     state: str
     total: int
@@ -88,7 +88,7 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
 
     @property
     def owner_term(self) -> Any:  # noqa: ANN401 - an id or a term
-        """The owner's id, for the texts of terminals."""
+        """The owner's id, for the SQL texts of terminals."""
         return self._owner[0]
 
     @verb
@@ -154,7 +154,7 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
         """Select tasks that are due after `moment`."""
         return self._due_after(moment.isoformat())
 
-    # As text: asyncpg would send the first and the last moment of the calendar as minus and plus infinity.
+    # The time is sent as text, because asyncpg sends the first and the last time of the calendar as infinity.
     @verb
     def _due_before(self, moment: str) -> Self:
         return self.filter(where(f"{DUE} < {{}}::text::timestamptz", moment))
@@ -169,7 +169,7 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
         return self.pending().filter(where(f"{DUE} < now()"))
 
     def sorted_by(self, sort: str, *, descending: bool) -> Self:
-        """Sort by created, updated, title, due_date or priority. Of several calls, the last counts."""
+        """Sort by created, updated, title, due_date or priority. The last of several calls applies."""
         return self.then(ORDERS[sort, descending])
 
     def along(self, walk: Walk) -> Self:
@@ -218,7 +218,7 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
         return page_of(row)
 
     async def summarise(self, today: date, starts: datetime, ends: datetime) -> Summary:
-        """Count the live tasks. `today` is the time from `starts` to before `ends`, in the time zone of the caller."""
+        """Count the live tasks. In the caller's time zone, `today` lasts from `starts` until before `ends`."""
         row = await self.fetch_one(_summary, today, starts, ends)
         return Summary(row["state"] or NEVER_WRITTEN, *(row[column] for column in Summary._fields[1:]))
 

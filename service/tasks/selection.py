@@ -1,9 +1,9 @@
-"""Lists of one user's tasks: what can be asked, in which orders, and the SQL that makes a page of JSON of a queryset.
+"""Lists of one user's tasks: the filters, the orders, and the SQL that builds a page of JSON from a queryset.
 
-Pages follow a keyset, not an offset: the position after a page is its last task's sort key and id, so a page costs
-the same at any depth, and inserting or deleting between two pages repeats nothing and skips nothing. The order is
-always `(sort key, id)` in one direction. By creation that is the order of the primary key; any other one is a sort of
-one user's tasks, of which there are 10,000 at most: an index for each would cost every write more than it saves a read.
+Pages use a keyset, not an offset. The position after a page is the sort key and the id of its last task. A page costs
+the same at any depth, and an insertion or deletion between two pages neither repeats nor skips a task. The order is
+always `(sort key, id)` in one direction. The order of creation is that of the primary key. Each other order sorts the
+tasks of one user, at most 10,000 by default; an index for it would cost every write more than it saves a read.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from service.database.scoping import Row
     from service.tasks.queryset import TaskQuerySet
 
-# A calendar day lasts until its last microsecond (in UTC, as it has no zone of its own); a moment is itself. Tasks
-# that are never due come last in both directions.
+# A due day ends with its last microsecond in UTC, because it has no time zone; a due time counts as it is. Tasks that
+# are never due come last in both directions.
 DUE = "coalesce(tasks.due_at, ((tasks.due_date + 1)::timestamp - interval '1 microsecond') AT TIME ZONE 'UTC')"
 DUE_ASCENDING = f"coalesce({DUE}, timestamptz 'infinity')"
 DUE_DESCENDING = f"coalesce({DUE}, timestamptz '-infinity')"
 
-# A JSON array of what is listed, in its order.
+# A JSON array of the listed tasks, in their order.
 ARRAY = "'[' || coalesce(string_agg(document, ','), '') || ']'"
 ORDERED_ARRAY = "'[' || coalesce(string_agg({}, ',' ORDER BY place), '') || ']'"
 
-# A key as text that reads the same whatever the session's DateStyle and TimeZone are.
+# A key as text that does not depend on the session's DateStyle and TimeZone.
 PORTABLE = {
     "timestamptz": "CASE WHEN isfinite(key) THEN to_char(key AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00') "
     "ELSE key::text END",
@@ -41,10 +41,10 @@ PORTABLE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """A way through a user's tasks, in the order of `key` and then of the id.
+    """An order of a user's tasks: by `key`, then by id.
 
-    `key` is an SQL expression of the `type`. It is `unique` where it has no ties and needs no id to part them. The way
-    is `indexed` where an index has that order.
+    `key` is an SQL expression of the `type`. It is `unique` if no two tasks have the same key; the id is not needed
+    then. The walk is `indexed` if an index has its order.
     """
 
     key: str
@@ -69,15 +69,15 @@ class Walk:
         return f"row_number() OVER (ORDER BY {self.key} {direction}, tasks.id {direction})"
 
     def beyond(self, key: Term, identity: Term) -> Q:
-        """Return the condition that a task comes after the place of `key`, a term of the `type`, and `identity`."""
+        """Return the condition that a task comes after the position of `key`, a term of the `type`, and `identity`."""
         sign = "<" if self.descending else ">"
         if self.unique:
             return where(f"{self.key} {sign} {{}}", key)
         return where(f"({self.key}, tasks.id) {sign} ({{}}, {{}})", key, identity)
 
 
-# `created` is the id and `updated` the version: both follow the same lock as the timestamps they stand for, in the
-# same order, without ties.
+# `created` sorts by id and `updated` by version. Both are assigned under the same lock as the timestamps, so they have
+# the same order, but without ties.
 KEYS = {
     "created": ("tasks.id", "tasks.id", "bigint"),
     "updated": ("tasks.version", "tasks.version", "bigint"),
@@ -98,7 +98,7 @@ LAST_DELETED_FIRST = Walk(key="tasks.deleted_at", type="timestamptz", descending
 
 
 class Position(NamedTuple):
-    """A place between two tasks of a list: the sort key, as PostgreSQL writes it, and the id of the one before."""
+    """A position after a task of a list: the sort key of the task, as PostgreSQL writes it, and its id."""
 
     key: str
     id: int
@@ -106,7 +106,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskQuery:
-    """Which of a user's live tasks, and in what order. Everything is already valid, `tags` and `text` are folded."""
+    """The filters and the order of a list of live tasks. All values are valid; `tags` and `text` are folded."""
 
     completed: bool | None = None
     priorities: tuple[int, ...] = ()
@@ -123,9 +123,9 @@ class TaskQuery:
 
 
 class Page(NamedTuple):
-    """A JSON array of tasks; where the next page begins, if there is one; how many match, if that was asked.
+    """A JSON array of tasks, the position of the next page if there is one, and the number of matches if requested.
 
-    `state` is the owner's (see `UserQuerySet.state`), of the same snapshot.
+    `state` is that of the owner in the same snapshot (see `UserQuerySet.state`).
     """
 
     document: str
@@ -135,13 +135,13 @@ class Page(NamedTuple):
 
 
 def page_of(row: Row) -> Page:
-    """Return the page that one of the texts below has found."""
+    """Convert a row of one of the SQL texts below."""
     position = Position(row["key"], row["id"]) if row["more"] else None
     return Page(row["document"], position, row["total"], row["state"] or NEVER_WRITTEN)
 
 
 def whole(tasks: TaskQuerySet, sql: Writer, *, counted: bool) -> str:
-    """The list of all `tasks`."""
+    """Build the SQL text that reads all `tasks`. `counted` also counts them, as in the other two texts."""
     tasks, _ = _ordered(tasks)
     return f"""
         SELECT {ARRAY} AS document, {_total(tasks, sql, counted=counted)} AS total,
@@ -151,13 +151,13 @@ def whole(tasks: TaskQuerySet, sql: Writer, *, counted: bool) -> str:
 
 
 def first_page(tasks: TaskQuerySet, sql: Writer, limit: Term, *, counted: bool) -> str:
-    """The first `limit` of `tasks`."""
+    """Build the SQL text that reads the first `limit` of `tasks`."""
     tasks, walk = _ordered(tasks)
     return _page(walk, tasks, tasks, sql, limit, counted=counted)
 
 
-def next_page(tasks: TaskQuerySet, sql: Writer, limit: Term, key: Term, identity: Term, *, counted: bool) -> str:  # noqa: PLR0913 - what makes up a page
-    """The first `limit` of `tasks` after the position of `key`, as text, and `identity`."""
+def next_page(tasks: TaskQuerySet, sql: Writer, limit: Term, key: Term, identity: Term, *, counted: bool) -> str:  # noqa: PLR0913 - the parts of a page
+    """Build the SQL text that reads the first `limit` of `tasks` after `key`, as text, and `identity`."""
     tasks, walk = _ordered(tasks)
     listed = tasks.filter(walk.beyond(Sql(f"{{}}::text::{walk.type}", key), Sql("{}", identity)))
     return _page(walk, tasks, listed, sql, limit, counted=counted)
@@ -168,19 +168,19 @@ def _ordered(tasks: TaskQuerySet) -> tuple[TaskQuerySet, Walk]:
     return (tasks, tasks.walk) if tasks.walk else (tasks.along(NEWEST_FIRST), NEWEST_FIRST)
 
 
-def _page(  # noqa: PLR0913 - what makes up a page
+def _page(  # noqa: PLR0913 - the parts of a page
     walk: Walk, tasks: TaskQuerySet, listed: TaskQuerySet, sql: Writer, limit: Term, *, counted: bool
 ) -> str:
-    """A page of `listed`, as a part of all `tasks`."""
+    """Build the SQL text of a page of `listed`, which is a part of all `tasks`."""
     frame = _along_an_index if walk.indexed else _sorted
     return frame(walk, tasks, listed, sql, limit, _total(tasks, sql, counted=counted))
 
 
-def _along_an_index(  # noqa: PLR0913, PLR0917 - what makes up a page
+def _along_an_index(  # noqa: PLR0913, PLR0917 - the parts of a page
     walk: Walk, tasks: TaskQuerySet, listed: TaskQuerySet, sql: Writer, limit: Term, total: str
 ) -> str:
-    # Only behind a full page can there be a next one: then one more step along the index tells. A page that held a
-    # row more, to be cut off again, took a quarter longer.
+    # Only a full page can have a next one. One more step along the index finds out. The alternative, a page with one
+    # more row that is removed again, took a quarter longer.
     size = f"{sql(limit)}::int"
     page = listed.limited(limit)
     if walk.unique:
@@ -198,10 +198,10 @@ def _along_an_index(  # noqa: PLR0913, PLR0917 - what makes up a page
     """  # noqa: S608 - values are arguments, all else is ours
 
 
-def _sorted(  # noqa: PLR0913, PLR0917 - what makes up a page
+def _sorted(  # noqa: PLR0913, PLR0917 - the parts of a page
     walk: Walk, tasks: TaskQuerySet, listed: TaskQuerySet, sql: Writer, limit: Term, total: str
 ) -> str:
-    # Keys and ids alone are sorted, one more than the page has: that one tells whether there is a next page.
+    # Sort only keys and ids, and one more than the page needs: the additional one shows whether there is a next page.
     size = f"{sql(limit)}::int"
     keys = listed.limited(Sql("{}::int + 1", limit)).columns(id="tasks.id", key=walk.key)
     return f"""
@@ -216,7 +216,7 @@ def _sorted(  # noqa: PLR0913, PLR0917 - what makes up a page
 
 
 def owner_state(tasks: TaskQuerySet, sql: Writer) -> str:
-    """The SELECT of the state of the owner of `tasks`, for texts that read it together with them."""
+    """Return the SELECT of the state of the owner of `tasks`, for SQL texts that read both in one snapshot."""
     return sql(tasks.owner.columns(**STATE))
 
 

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from service.users.models import User  # noqa: F401 - as a string, below
 
 LIVE_AT_ONCE = 10_000  # live tasks that one transaction removes; the default of TASK_QUOTA
-PAGE = 5_000  # rows that one statement removes at most where there is no other bound; it takes some 0.2 s
+PAGE = 5_000  # rows; the maximum that one statement removes if there is no other limit; it takes about 0.2 s
 
 # If there are more live tasks, LIVE_PAGE removes the others first, so that the transaction of ERASE is always short.
 LIVE_PAGE = call("erase_live_page", 3)
 ERASE = call("erase_owner", 1)
 SWEEP = call("sweep_erased", 2)
 
-# The moment of the owner's first write in microseconds, in hexadecimal digits. An owner who was erased and writes again
-# has another beginning, though the revisions start from 1 again.
+# The time of the owner's first write in microseconds, in hexadecimal digits. An owner who writes again after an erasure
+# has another beginning, even if the revisions start from 1 again.
 BEGINNING = "to_hex((date_part('epoch', users.created_at) * 1000000)::bigint)"
 POSITION = {"beginning": BEGINNING, "revision": "users.revision"}
-# Changes whenever any of the owner's tasks does, and never comes back.
+# The state changes whenever a task of the owner changes, and no value occurs twice.
 STATE = {"state": f"{BEGINNING} || '-' || users.revision"}
 NEVER_WRITTEN = "0"  # the state of a user without a row
 EXPORTED = {
@@ -62,19 +62,19 @@ START = SyncPosition()  # the position of a user without a row, and the start of
 
 
 class UserQuerySet(OwnedQuerySet["User"]):
-    """One user's own row. Every method raises UnavailableError when the database cannot answer now."""
+    """The row of one user. Every method raises UnavailableError if the database is not available."""
 
     __slots__ = ()
 
     owner_column: ClassVar[str] = "id"
 
     async def state(self) -> str:
-        """Return a word for what the user's tasks are now: as long as it is the same, so are they. Reads one row."""
+        """Return the state of the user's tasks: while it is the same, no task has changed. Reads one row."""
         row = await self.fetch_first(_state)
         return row["state"] if row else NEVER_WRITTEN
 
     async def position(self) -> SyncPosition:
-        """Return the position of the last write; START before the first."""
+        """Return the position of the last write; START before the first write."""
         row = await self.fetch_first(_position)
         return position_of(row) if row else START
 

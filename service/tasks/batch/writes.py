@@ -1,4 +1,4 @@
-"""Many writes of one user at once, in the order in which they were asked for: one call of a database function."""
+"""Perform many writes of one user in their order, with one call of a database function."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.errors import (
 )
 
 Owner = tuple[str, str | None, str | None]  # id, e-mail, name
-# What became of an operation: the task's JSON, None for one that went to the trash, or why nothing was done.
+# The result of an operation: the task's JSON, None after a deletion, or the error.
 Outcome = str | None | DoableError
 
 BATCH = call("perform_batch", 7)
@@ -30,17 +30,17 @@ NULL = b"null"
 
 
 class Quotas(NamedTuple):
-    """How many tasks one user may have: live ones, and in the trash."""
+    """The maximum number of live tasks of one user, and of tasks in the trash."""
 
     tasks: int
     trash: int
 
 
 class Operation(NamedTuple):
-    """One write: of a new task, or of the one with `task_id`, if that is as `expected`.
+    """One write: of a new task, or of the task `task_id` if its version is as `expected`.
 
-    `changes` are values by column, already valid, as in `UserTasks.create` and `update`; `complete` without `completed`
-    among them toggles.
+    `changes` are valid values by column, as in `UserTasks.create` and `update`. `complete` without `completed` in them
+    toggles.
     """
 
     verb: Literal["create", "update", "complete", "delete", "restore"]
@@ -50,20 +50,20 @@ class Operation(NamedTuple):
 
 
 class _Answer(Struct):
-    """What `perform_batch` returns, as `perform_once` keeps it."""
+    """The result of `perform_batch`, as `perform_once` stores it."""
 
     outcomes: list[str] | None
     versions: list[int | None] | None
-    documents: list[Raw] | None  # to the last byte as they were
+    documents: list[Raw] | None  # unchanged, byte for byte
 
 
 async def perform(
     connection: Connection, owner: Owner, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas
 ) -> list[Outcome]:
-    """Do `operations`, all of them in one transaction; return what became of each, in their order.
+    """Perform `operations` in their order, in one transaction. Returns the result of each.
 
-    Each sees what those before it did. With `atomic`, raises BatchFailedError for the first that cannot be done, and
-    nothing is written. A task that is created meanwhile is not there, not even one of this batch's own.
+    Each operation sees the writes of the earlier ones, but it does not find a task that the batch has created. With
+    `atomic`, raises BatchFailedError for the first operation that fails, and nothing is written.
     """
     row = await connection.call(BATCH, *owner, *quotas, atomic, encode(operations))
     outcomes = read(operations, quotas, row["outcomes"], row["versions"], row["documents"])
@@ -71,7 +71,7 @@ async def perform(
 
 
 def all_or_none(outcomes: list[Outcome]) -> list[Outcome]:
-    """The outcomes of an atomic batch. Raises BatchFailedError if one of them is a failure."""
+    """Return the outcomes of an atomic batch. Raises BatchFailedError if the last one is an error."""
     if outcomes and isinstance(failed := outcomes[-1], DoableError):
         raise BatchFailedError(len(outcomes) - 1, failed)
     return outcomes
@@ -84,14 +84,14 @@ def read(
     versions: Sequence[int | None] | None,
     documents: Sequence[str | None] | None,
 ) -> list[Outcome]:
-    """Return what became of `operations`, by the columns of `perform_batch`."""
-    # There are fewer outcomes than operations where one of an atomic batch has failed.
+    """Convert the columns of `perform_batch` to the outcomes of `operations`."""
+    # There are fewer outcomes than operations if an operation of an atomic batch has failed.
     done = zip(outcomes or (), versions or (), documents or (), strict=True)
     return [_outcome(operation, quotas, *one) for operation, one in zip(operations, done, strict=False)]
 
 
 def read_answer(operations: Sequence[Operation], quotas: Quotas, answer: str) -> list[Outcome]:
-    """Return what became of `operations`, by the answer of `perform_once`."""
+    """Convert the answer of `perform_once` to the outcomes of `operations`."""
     kept = msgspec.json.decode(answer, type=_Answer)
     documents = [None if document == NULL else bytes(document).decode() for document in kept.documents or ()]
     return read(operations, quotas, kept.outcomes, kept.versions, documents)
@@ -103,8 +103,8 @@ def _outcome(
     if outcome == "missing":
         return TaskNotFoundError()
     if outcome == "mismatch":
-        assert operation.expected is not None  # noqa: S101 - without versions nothing can mismatch
-        assert version is not None and document is not None  # noqa: S101, PT018 - they are the task's
+        assert operation.expected is not None  # noqa: S101 - only an expected version can mismatch
+        assert version is not None and document is not None  # noqa: S101, PT018 - a mismatch includes the task
         return operation.expected.mismatch(version, document)
     if outcome == "full":
         return TrashFullError(quotas.trash) if operation.verb == "delete" else TaskQuotaError(quotas.tasks)
@@ -112,7 +112,7 @@ def _outcome(
 
 
 def encode(operations: Sequence[Operation]) -> str:
-    """The operations as `perform_batch` takes them; `columns` names those that are set, also if to null."""
+    """Encode the operations for `perform_batch` as JSON. `columns` lists the columns to set, even to null."""
     return msgspec.json.encode([_fields(operation) for operation in operations]).decode()
 
 
