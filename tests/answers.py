@@ -1,4 +1,4 @@
-"""What the tests of the API share: the one shape of errors, and bytes on a socket for what no client would send."""
+"""Shared by the API tests: the shape of error responses, and raw bytes on a socket that no HTTP client would send."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHALLENGES = {
 
 
 class Answer(NamedTuple):
-    """What came back over a socket, in the words that httpx has for it."""
+    """A response from a raw socket, with the attributes of an httpx response."""
 
     status_code: int
     headers: httpx.Headers
@@ -37,9 +37,9 @@ class Answer(NamedTuple):
 
 @pytest.fixture(scope="session")
 def refusal() -> Callable[..., dict]:
-    """`refusal(response, 422, "validation_error", "title")` holds an error to its whole shape, and gives its body.
+    """`refusal(response, 422, "validation_error", "title")` checks an error response completely, and returns its body.
 
-    What follows the code are the fields that `errors` must name, in this order.
+    The arguments after the code are the fields that `errors` must name, in this order.
     """
 
     def check(response: httpx.Response | Answer, status: int, code: str, *fields: str) -> dict:
@@ -71,7 +71,7 @@ def refusal() -> Callable[..., dict]:
 
 
 def is_private(response: httpx.Response) -> None:
-    """Hold an answer under /api to the headers that keep it out of shared caches; elsewhere to none of them."""
+    """Check that a response under /api has headers against shared caching, and that any other response has none."""
     private = urlsplit(str(response.request.url)).path.startswith("/api/")
     assert (response.headers.get("cache-control") == "private, no-cache") == private
     assert (response.headers.get("vary") == "Authorization, Origin") == private
@@ -84,7 +84,7 @@ def private() -> Callable[[httpx.Response], None]:
 
 @pytest.fixture(scope="session")
 def exchange(server) -> Callable[[bytes], Awaitable[list[Answer]]]:
-    """Sends bytes as they are, reads until the service closes the connection, and gives its answers in order."""
+    """Return a function that sends raw bytes, reads until the service closes, and returns the responses in order."""
 
     async def send(sent: bytes) -> list[Answer]:
         address = urlsplit(server)

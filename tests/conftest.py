@@ -1,4 +1,4 @@
-"""What tests share: a real PostgreSQL, a migrated database for each test process, a real server on a real socket."""
+"""Fixtures for all tests: a real PostgreSQL, a migrated database for each test process, and a real server."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ from tests.starter import Forked, Starter, forkable
 __all__ = ["exchange", "private", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler", "refusal"]
 
 ROOT = Path(__file__).parents[1]
-# Below the ports that the system gives to outgoing connections. Test processes that run side by side share none: each
-# finds a port free some time before a server of its own takes it.
+# Ports below those that the system uses for outgoing connections. Parallel test processes share no port, because each
+# one looks for a free port some time before its server binds it.
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 PORTS = itertools.cycle(
     random.sample(range(20_000 + _WORKER, 32_000, _WORKERS), 1_000)
-)  # two suites at once differ too
-STEPS = blocking.Steps()  # of the server's event loop, which is the tests' own
+)  # random, so that two suites at the same time differ too
+STEPS = blocking.Steps()  # of the server's event loop, which is also the loop of the tests
 # A Citus cluster to run the tests of API and models on (`make test-citus`): the coordinator's URL, then the workers'.
 NODES = [url for url in os.environ.get("CITUS_URLS", "").split(",") if url]
 SECRET = "a secret for tests alone, of more than 32 bytes"
 
 
 class RecordingConnection(asyncpg.Connection):
-    """A real connection that also notes every statement, so that tests can say what was asked of the database."""
+    """A real connection that also records every statement, so that tests can check the statements."""
 
     recorded: list[tuple[str, tuple[object, ...]]] = []  # noqa: RUF012 - shared by all connections on purpose
 
@@ -74,38 +74,38 @@ class RecordingConnection(asyncpg.Connection):
         self.add_query_logger(self._note)
 
     def _note(self, logged: asyncpg.connection.LoggedQuery) -> None:
-        # asyncpg itself looks types up, once for each connection.
+        # asyncpg itself looks up types, once for each connection.
         if "typeinfo_tree" not in logged.query and "'jit'" not in logged.query:
             self.recorded.append((logged.query, tuple(logged.args or ())))
 
 
 def pytest_collection_finish() -> None:
-    """Leave what the collection of tests has made out of garbage collections: each would take a tenth of a second."""
+    """Exclude the objects of the collection of tests from garbage collections; each would take a tenth of a second."""
     gc.collect()
     gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """On a cluster, leave out what only one PostgreSQL can show."""
+    """Skip tests that need a single PostgreSQL if the tests run on a cluster."""
     for item in items if NODES else ():
         if mark := item.get_closest_marker("one_database"):
             item.add_marker(pytest.mark.skip(reason=f"NOT ON A CLUSTER: {mark.kwargs['reason']}"))
 
 
 def _named(url: str, database: str) -> str:
-    """The URL of another database on the same server."""
+    """Return the URL of another database on the same server."""
     base, _, query = url.partition("?")
     return base.rsplit("/", 1)[0] + f"/{database}" + (f"?{query}" if query else "")
 
 
 async def _join(name: str) -> None:
-    """Make one cluster of the databases of this name on all NODES."""
+    """Join the databases of this name on all NODES to a cluster."""
     urls = [_named(url, name) for url in dict.fromkeys(NODES)]
     nodes = [parse(url) for url in urls]
     for url in urls:
         connection = await asyncpg.connect(url)
         await connection.execute("CREATE EXTENSION citus")
-        # What how-to/outgrow-one-database.md sets: else asyncpg's first look at the types takes seconds.
+        # As in docs/how-to/outgrow-one-database.md. Without it, asyncpg's first look at the types takes seconds.
         await connection.execute(f'ALTER DATABASE "{name}" SET citus.override_table_visibility = off')
         await connection.close()
     coordinator = await asyncpg.connect(urls[0])
@@ -117,7 +117,7 @@ async def _join(name: str) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Callable[[str], str]]:
-    """Gives a database's URL by its name, on TEST_DATABASE_URL's server or an embedded one."""
+    """Yield a function from the name of a database to its URL, on TEST_DATABASE_URL's server or an embedded one."""
     if url := (NODES[0] if NODES else os.environ.get("TEST_DATABASE_URL")):
         yield lambda name: _named(url, name)
         return
@@ -136,7 +136,7 @@ def postgres() -> Iterator[Callable[[str], str]]:
 
 @pytest.fixture(scope="session")
 async def make_database(postgres) -> AsyncIterator[Callable[[str], object]]:
-    """Gives a coroutine that makes an empty database and returns its URL; all of them are dropped at the end."""
+    """Yield a coroutine that creates an empty database and returns its URL. All of them are dropped at the end."""
     admins = [await asyncpg.connect(_named(url, "postgres")) for url in dict.fromkeys(NODES)]
     admins = admins or [await asyncpg.connect(postgres("postgres"))]
     made = []
@@ -157,7 +157,7 @@ async def make_database(postgres) -> AsyncIterator[Callable[[str], object]]:
 
 
 class Issuer:
-    """A real HTTP server that publishes a key set, and can be told to misbehave."""
+    """A real HTTP server that publishes a key set, with configurable faults."""
 
     def __init__(self):
         self.keys: dict[str, tuple[str, object]] = {}  # by key id: the algorithm and the private key
@@ -181,14 +181,14 @@ class Issuer:
         self.keys[key_id] = (algorithm, make[algorithm]())
 
     def jwk(self, key_id: str) -> dict:
-        """The public half of a key, as Better Auth publishes it: no `use`, no `key_ops`."""
+        """Return the public half of a key, as Better Auth publishes it: no `use`, no `key_ops`."""
         algorithm, key = self.keys[key_id]
         public = get_default_algorithms()[algorithm].to_jwk(key.public_key(), as_dict=True)
         public.pop("key_ops", None)
         return {**public, "kid": key_id, "alg": algorithm}
 
     def sign(self, key_id: str, user_id: object = "alice", headers: dict | None = None, **claims: object) -> str:
-        """A token signed with a published key."""
+        """Sign a token with a published key."""
         algorithm, key = self.keys[key_id]
         payload = {"sub": user_id, "exp": int(time.time()) + 900, "iss": self.origin, "aud": self.origin, **claims}
         kept = {name: value for name, value in payload.items() if value is not ...}
@@ -202,12 +202,12 @@ class Issuer:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Listen; on the same port as before, if there was one."""
+        """Listen, on the same port as before if there was one."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Be away."""
+        """Stop listening."""
         self._server.close()
         await self._server.wait_closed()
 
@@ -224,7 +224,7 @@ class Issuer:
 
 @pytest.fixture(scope="session")
 async def issuer() -> AsyncIterator[Issuer]:
-    """An issuer with a key of every algorithm, each under the algorithm's name as its id."""
+    """An issuer with one key for each algorithm; the id of a key is the name of its algorithm."""
     found = Issuer()
     for algorithm in ("EdDSA", "ES256", "ES384", "ES512", "RS256", "PS256"):
         found.add(algorithm, algorithm)
@@ -240,7 +240,7 @@ def make_issuer() -> type[Issuer]:
 
 @pytest.fixture(scope="session")
 async def through_pooler() -> AsyncIterator[Callable[[str], Awaitable[str]]]:
-    """Gives a database's URL through a real PgBouncer in transaction mode, with fewer sessions than callers."""
+    """Yield a function that routes a database's URL through a real PgBouncer in transaction mode."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="doable-pgbouncer-")))
@@ -274,12 +274,12 @@ async def through_pooler() -> AsyncIterator[Callable[[str], Awaitable[str]]]:
 
 @pytest.fixture(scope="session")
 async def settings(make_database, issuer, through_pooler) -> Settings:
-    """The settings that the tests' server runs with, over a migrated database; TEST_PGBOUNCER=1 puts one between."""
+    """The settings of the tests' server, over a migrated database. TEST_PGBOUNCER=1 adds a PgBouncer."""
     url = await make_database("main")
     pooled = os.environ.get("TEST_PGBOUNCER") == "1"
     if NODES:
         await _join(str(parse(url)["database"]))
-    # On a cluster the service speaks to the last node, and only what changes the schema to the coordinator.
+    # On a cluster the service uses the last node, and only schema changes use the coordinator.
     service_url = _named(NODES[-1], str(parse(url)["database"])) if NODES else url
     found = Settings.from_environ(
         {
@@ -302,7 +302,7 @@ async def settings(make_database, issuer, through_pooler) -> Settings:
 
 @pytest.fixture(scope="session")
 async def volatile(settings) -> set[str]:
-    """The names of PostgreSQL's functions that may answer otherwise each time, in any of their forms."""
+    """The names of PostgreSQL's volatile functions: those with at least one volatile variant."""
     connection = await asyncpg.connect(settings.migrations_database_url or settings.database_url)
     rows = await connection.fetch("SELECT DISTINCT proname FROM pg_proc WHERE provolatile = 'v'")
     await connection.close()
@@ -311,9 +311,10 @@ async def volatile(settings) -> set[str]:
 
 @pytest.fixture(scope="session")
 async def recorder(volatile) -> AsyncIterator[None]:
-    """Notes every statement that the service runs in this process, and holds them to the rules after its last test.
+    """Record every statement of the service in this process, and check all of them after its last test.
 
-    A fault is an error of that last test, which is how it reaches a controller with several test processes too.
+    A fault is reported as an error of that last test, so that it also reaches the controller of parallel test
+    processes.
     """
     FairClient.connection_class = RecordingConnection
     yield
@@ -331,7 +332,7 @@ async def app(settings, recorder) -> Sanic:
 
 @pytest.fixture(scope="session")
 async def server(app) -> AsyncIterator[str]:
-    """The served application; gives its address."""
+    """Serve the application; yields its address."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     async def start():
@@ -342,11 +343,11 @@ async def server(app) -> AsyncIterator[str]:
         return started
 
     running = await STEPS.measured(start())
-    STEPS.take()  # a start may take its time
+    STEPS.take()  # the start may block
     tasks = {task.get_name(): task for task in app.ctx.background}
-    # Tests that record statements must not see those of these tasks.
+    # Tests that record statements must not see the statements of these tasks.
     tasks["daily purge"].cancel()
-    if not NODES:  # on a cluster it goes on
+    if not NODES:  # on a cluster it must continue
         await tasks["first contact"]
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     await running.close()
@@ -362,13 +363,13 @@ def pool(app, server) -> FairClient:
 
 @pytest.fixture
 def steps() -> blocking.Steps:
-    """The watch over the server's steps, for tests of itself."""
+    """The monitor of the server's steps, for its own tests."""
     return STEPS
 
 
 @pytest.fixture(autouse=True)
 def short_steps(request) -> Iterator[None]:
-    """Fail a test whose server blocks the event loop for over 50 ms of CPU time, or over what its mark allows."""
+    """Fail a test whose server blocks the event loop for more than 50 ms of CPU time, or the limit of its mark."""
     STEPS.take()
     yield
     longest, blocks = STEPS.take()
@@ -388,7 +389,7 @@ async def http(server) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def token(user_id: str, *, seconds: float = 3600, **claims: object) -> str:
-    """A token as a frontend's auth server would sign it."""
+    """Sign a token as a frontend's auth server would."""
     return jwt.encode({"sub": user_id, "exp": time.time() + seconds, **claims}, SECRET, algorithm="HS256")
 
 
@@ -397,13 +398,13 @@ class Caller(httpx.AsyncClient):
 
     def __init__(self, address: str, user_id: str, **claims: object):
         headers = {"Authorization": f"Bearer {token(user_id, **claims)}"}
-        # There is no TLS here, and the CAs that it would need take 20 ms to load.
+        # The tests use no TLS, and loading the CAs would take 20 ms.
         super().__init__(base_url=address, headers=headers, timeout=30, verify=False)
         self.user_id = user_id
         self.path = f"/api/{quote(user_id, safe='')}/tasks"
 
     async def make(self, title: str = "A task", **fields: object) -> dict:
-        """Create a task and give it back."""
+        """Create a task and return it."""
         response = await self.post(self.path, json={"title": title, **fields})
         assert response.status_code == 201, response.text
         return response.json()
@@ -423,7 +424,7 @@ async def bob(server, empty) -> AsyncIterator[Caller]:
 
 @pytest.fixture
 async def caller(server, empty) -> AsyncIterator[Callable[..., Caller]]:
-    """Gives a client for any user id, with any claims beside it: `caller("auth0|1", name="Ada")`."""
+    """Yield a function that returns a client for any user id, with optional claims: `caller("auth0|1", name="Ada")`."""
     async with AsyncExitStack() as opened:
 
         def call(user_id: str, **claims: object) -> Caller:
@@ -436,13 +437,13 @@ async def caller(server, empty) -> AsyncIterator[Callable[..., Caller]]:
 
 @pytest.fixture(scope="session")
 def sign() -> Callable[..., str]:
-    """`sign("alice", seconds=-60)` gives a token."""
+    """Return a function that signs a token: `sign("alice", seconds=-60)`."""
     return token
 
 
 @pytest.fixture
 async def connection(settings) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the test's own, to look at what is really stored."""
+    """A connection to check the stored rows."""
     opened = await asyncpg.connect(settings.migrations_database_url or settings.database_url)
     yield opened
     await opened.close()
@@ -450,7 +451,7 @@ async def connection(settings) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture(scope="session")
 async def sweep(settings) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """`await sweep()` deletes all users, on one connection for all tests: opening one costs more than the deletion."""
+    """Yield a coroutine that deletes all users over one shared connection; opening one costs more than the deletion."""
     opened: list[asyncpg.Connection] = []
 
     async def delete() -> None:
@@ -465,13 +466,13 @@ async def sweep(settings) -> AsyncIterator[Callable[[], Awaitable[None]]]:
 
 @pytest.fixture
 async def empty(server, sweep) -> None:
-    """No users and no tasks; ids go on, as in life."""
+    """Start without users and tasks. Ids continue, as in production."""
     await sweep()
 
 
 @pytest.fixture
 def statements() -> Callable[[], object]:
-    """`with statements() as seen:` notes every SQL statement that the service runs inside it."""
+    """`with statements() as seen:` records every SQL statement that the service runs in the block."""
 
     @contextmanager
     def note() -> Iterator[list[tuple[str, tuple[object, ...]]]]:
@@ -485,9 +486,9 @@ def statements() -> Callable[[], object]:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Awaitable[Any]]:
-    """`await eventually(condition, seconds)` asks until the answer is true, and gives it; past the deadline it fails.
+    """`await eventually(condition, seconds)` waits for a true value and returns it; it fails at the deadline.
 
-    `condition` may be a coroutine function. What it raises for want of a connection counts as "not yet".
+    `condition` may be a coroutine function. If it cannot connect, that counts as "not yet".
     """
 
     async def wait(condition: Callable[[], Any], seconds: float = 30) -> Any:
@@ -505,10 +506,9 @@ def eventually() -> Callable[..., Awaitable[Any]]:
 
 @pytest.fixture(scope="session")
 def unused_port() -> Callable[[], int]:
-    """Gives a port that nothing listens on, another one each time.
+    """Return a function that finds a free port, another one each time.
 
-    It lies below those that the system gives to outgoing connections, so that none of them takes it before the test
-    does.
+    The ports are below those that the system uses for outgoing connections, so none of these takes one first.
     """
 
     def find() -> int:
@@ -525,7 +525,7 @@ def free_port(unused_port) -> int:
 
 
 class Launched:
-    """A process of a test's own, in a group of its own, so that what it starts dies with it."""
+    """A process of a test in its own process group, so that its child processes end with it."""
 
     def __init__(self, begin: Callable[[BinaryIO, BinaryIO], subprocess.Popen | Forked], folder: Path, number: int):
         self._files = [folder / f"{number}.{name}" for name in ("stdout", "stderr")]
@@ -541,17 +541,17 @@ class Launched:
         return self._files[1].read_text()
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process alone, as a platform does."""
+        """Send a signal only to the process, as a platform does."""
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """End whatever is left of the group."""
+        """End all remaining processes of the group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     async def says(self, text: str, seconds: float = 60) -> None:
-        """Wait until standard output holds `text`; that the process has ended, or the time, is a failure."""
+        """Wait until standard output contains `text`. Fails if the process ends or the time is over."""
         deadline = time.monotonic() + seconds
         while text not in self.stdout:
             ended, late = self.process.poll(), time.monotonic() > deadline
@@ -559,7 +559,7 @@ class Launched:
             await asyncio.sleep(0.01)
 
     async def exit_code(self, seconds: float = 60) -> int:
-        """Wait until the process has ended."""
+        """Wait until the process has ended, and return its exit code."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"still running after {seconds} seconds:\n{self.stdout}\n{self.stderr}"
@@ -577,7 +577,7 @@ def starter() -> Iterator[Starter]:
 
 @pytest.fixture
 def launch(tmp_path, starter) -> Iterator[Callable[..., Launched]]:
-    """`launch(["python", "-m", "service", "run"], cwd=…, PORT="1")` starts a process that inherits nothing of ours."""
+    """`launch(["python", "-m", "service", "run"], cwd=…, PORT="1")` starts a process with this environment only."""
     started: list[Launched] = []
 
     def start(command: list[str], *, cwd: Path = ROOT, user: str | None = None, **environment: str) -> Launched:
@@ -602,7 +602,7 @@ def launch(tmp_path, starter) -> Iterator[Callable[..., Launched]]:
 
 
 class Relay:
-    """A TCP port in front of the tests' PostgreSQL: the database goes away when it is closed, and hangs while held."""
+    """A TCP relay to the tests' PostgreSQL: the database is unreachable if it is closed, and hangs while it is held."""
 
     def __init__(self, url: str, port: int):
         target = parse(url)
@@ -624,12 +624,12 @@ class Relay:
         self.cut()
 
     def cut(self) -> None:
-        """Break all connections, and go on taking new ones."""
+        """Break all connections, but accept new ones."""
         for writer in tuple(self._writers):
             writer.transport.abort()
 
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Join a connection with the database, until one of the two hangs up."""
+        """Connect a client to the database until one of them disconnects."""
         host, port = self._target["host"], self._target["port"]
         if host.startswith("/"):
             there, back = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
@@ -638,11 +638,11 @@ class Relay:
         await asyncio.gather(self._copy(reader, back, self.ask), self._copy(there, writer, self.answer))
 
     async def ask(self, _sent: bytes) -> None:
-        """Come back when what a client has sent may go to the database."""
+        """Wait until a client's bytes may go to the database."""
         await self.flowing.wait()
 
     async def answer(self, _sent: bytes) -> None:
-        """Come back when what the database has sent may go to the client."""
+        """Wait until the database's bytes may go to the client."""
         await self.flowing.wait()
 
     async def _copy(
@@ -660,7 +660,7 @@ class Relay:
 
 @pytest.fixture
 async def relay(settings, unused_port) -> AsyncIterator[Relay]:
-    """A way to the migrated database that the test can open, hold and close; it is closed at first."""
+    """A relay to the migrated database that the test can open, hold and close. It is closed at first."""
     made = Relay(settings.database_url, unused_port())
     yield made
     await made.close()

@@ -1,9 +1,9 @@
-"""What every statement of the service is held to, so that one machine of many can answer it.
+"""The rules for each statement of the service, so that one machine of a cluster can run it.
 
-It names one user, by the argument `$1`, for every table that it reaches; and where it changes rows it calls no function
-that might answer otherwise on another machine. A call of one of our functions names the user as its first argument, and
-within the function every statement names that one. What tests of this process make the service run is checked when the
-last of them has ended (`recorder` in conftest.py).
+A statement names one user, by the argument `$1`, for every table that it reads or writes. If it changes rows, it calls
+no function whose result may differ on another machine. A call of one of our functions has the user as its first
+argument, and every statement within the function names that user. `recorder` in conftest.py checks all statements of
+this process after its last test.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from service.sync import changes
 
 NAMES = "|".join(table.name for table in TABLES)
 COLUMNS = "|".join({table.column for table in TABLES})
-# A table's name where rows of it are reached, and anywhere at all but before its columns.
+# A table's name where its rows are accessed: at any place except before a column.
 REACHED = re.compile(rf'\b(?:FROM|JOIN|UPDATE|INTO|ONLY|USING)\s+(?:ONLY\s+)?"?({NAMES})\b(?!"?\.)')
 NAMED = re.compile(rf'(?<![\w.])"?({NAMES})\b(?!"?\.)')
 OWNED = re.compile(rf'(?<![\w."])(?:"?(?:{NAMES})"?\.)?"?(?:{COLUMNS})"? ?= ?\$1(?!\d)')
 MADE = re.compile(rf"INSERT INTO (?:{NAMES}) \((?:{COLUMNS}),[^)]*\)\s+(?:VALUES \(|SELECT )\$1\b")
-CALL = re.compile(r"SELECT \* FROM (\w+)\((.*)\)")  # of one of our functions
+CALL = re.compile(r"SELECT \* FROM (\w+)\((.*)\)")  # a call of one of our functions
 PLACE = re.compile(r"\$\d+")
 LITERAL = re.compile(r"'(?:[^']|'')*'|--[^\n]*")
 CHANGES = re.compile(r"\b(?:UPDATE|DELETE|ON CONFLICT)\b")
@@ -31,7 +31,7 @@ CALLED = re.compile(r"\b([a-z_][a-z0-9_]*)\s*\(")
 # Within a function: the owner by name, a column behind any alias. A whole row (`VALUES (task.*)`) is refused by Citus,
 # which must see from the statement alone whose row it is.
 OWNERS = re.compile(rf"(?<![\w.])(?:\w+\.)?(?:{COLUMNS}) = owner\b")
-PART = re.compile(rf"\b({'|'.join(functions.FUNCTIONS)})\(\s*(\w+)")  # a function that another one calls
+PART = re.compile(rf"\b({'|'.join(functions.FUNCTIONS)})\(\s*(\w+)")  # a call of another function within a function
 UPDATES = re.compile(r"\b(?:UPDATE (?:\w+)\s+SET|DELETE FROM)\b[^;]*;")
 # timestamptz + interval depends on the session's time zone, so Citus refuses it on columns in an UPDATE; this does not.
 IMMUTABLE_SUM = re.compile(r"AT TIME ZONE '' \+ interval")
@@ -54,7 +54,7 @@ _EXEMPT = {_plain(statement) for statement in EXEMPT}
 
 
 def assert_names_one_user(statement: str, arguments: tuple[object, ...]) -> None:
-    """The first argument is a user's id, and every table that the statement names is reached through it."""
+    """Check that the first argument is a user's id, and that every table is restricted to it."""
     assert arguments, statement
     assert isinstance(arguments[0], str), statement
     if called := CALL.fullmatch(statement):
@@ -62,7 +62,7 @@ def assert_names_one_user(statement: str, arguments: tuple[object, ...]) -> None
         assert called[2].split(", ")[0] == "$1", statement
         return
     owners = {f"${number}" for number, value in enumerate(arguments, 1) if value == arguments[0]}
-    # Tortoise itself numbers a value anew wherever it stands.
+    # Tortoise numbers a value again at each of its places.
     code = PLACE.sub(lambda place: "$1" if place[0] in owners else place[0], LITERAL.sub("''", statement))
     tables = REACHED.findall(code)
     assert tables, statement
@@ -71,7 +71,7 @@ def assert_names_one_user(statement: str, arguments: tuple[object, ...]) -> None
 
 
 def assert_function_names_one_user(body: str) -> None:
-    """Every table that the body of a function reaches is reached through `owner`, and so is all that it calls."""
+    """Check that every table and every call in the body of a function is restricted to `owner`."""
     code = LITERAL.sub("''", body.partition("\nBEGIN\n")[2])
     assert code, body
     tables = REACHED.findall(code)
@@ -82,7 +82,7 @@ def assert_function_names_one_user(body: str) -> None:
 
 
 def assert_function_is_routed_to_one_node(body: str, mutable: Collection[str]) -> None:
-    """Citus takes each statement of the body for one machine's: see docs/how-to/outgrow-one-database.md."""
+    """Check that Citus can run each statement of the body on one machine: see docs/how-to/outgrow-one-database.md."""
     code = LITERAL.sub("''", body.partition("\nBEGIN\n")[2])
     assert "DO UPDATE" not in code, "a function in DO UPDATE SET must be immutable"
     assert not re.search(r"\bWITH\b[^;]*\bINSERT\b", code), "an INSERT in a WITH goes to every node"
@@ -92,7 +92,7 @@ def assert_function_is_routed_to_one_node(body: str, mutable: Collection[str]) -
 
 
 def assert_calls_nothing_volatile(statement: str, volatile: Collection[str]) -> None:
-    """Where a statement changes rows, it calls no function of these names."""
+    """Check that a statement that changes rows calls no function of these names."""
     code = LITERAL.sub("''", statement)
     called = set(CALLED.findall(code.lower())) & set(volatile) if CHANGES.search(code) else set()
     assert not called, f"{', '.join(called)} in {statement}"
@@ -104,7 +104,7 @@ def _is_ours(statement: str) -> bool:
 
 
 def faults(recorded: Iterable[tuple[str, tuple[object, ...]]], volatile: Collection[str]) -> Iterator[str]:
-    """What is wrong with what was run, each statement once, exempt ones aside."""
+    """Return the faults of the recorded statements, each statement once, without exempt ones."""
     for statement, arguments in {
         text: arguments for text, arguments in recorded if NAMED.search(text) or _is_ours(text)
     }.items():

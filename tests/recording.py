@@ -1,6 +1,6 @@
-"""What a read of the service would send, without a database: its SQL text and arguments.
+"""Record the SQL text and the arguments of a read, without a database.
 
-The text is compiled, so Tortoise must know the models: a test that uses this takes the fixture `server`.
+The text is compiled, so Tortoise must know the models: a test that uses this module needs the fixture `server`.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 
-class _Sent(Exception):  # noqa: N818 - no error: it carries the statement out of the read
-    """What was about to be sent."""
+class _Sent(Exception):  # noqa: N818 - not an error: it carries the statement out of the read
+    """The statement that a read was about to send."""
 
 
 class Recorder:
-    """Stands where a queryset expects a connection."""
+    """A stand-in for the connection of a queryset."""
 
     orm = None
 
     def fetch_one(self, statement: str, *arguments: object) -> NoReturn:
-        """Take the statement, and let the read go no further."""
+        """Raise the statement, so that the read ends here."""
         raise _Sent(statement, arguments)
 
     call = fetch_first = fetch_rows = fetch_one
 
 
 def sent(read: Callable[[Recorder], Coroutine[Any, Any, Any]]) -> tuple[str, tuple[object, ...]]:
-    """The statement that `read` would send over the connection that it is given."""
+    """Return the statement that `read` would send over its connection."""
     try:
         read(Recorder()).send(None)
     except _Sent as recorded:

@@ -1,4 +1,4 @@
-"""An issuer's published keys: fetched rarely, kept when the issuer is away, and never trusted beyond their family."""
+"""The published keys of an issuer: fetched rarely, kept during an outage, and never trusted beyond their key type."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = frozenset({"EdDSA", "ES256", "ES384", "ES512", "RS256", "PS256"})
 
 @pytest.fixture
 async def published(make_issuer):
-    """An issuer with one key, and its keys as the service reads them; the cool-down is a quarter of a second."""
+    """An issuer with one key, and the service's view of its keys; the cool-down is a quarter of a second."""
     issuer = make_issuer()
     issuer.add("first", "EdDSA")
     await issuer.start()
@@ -399,7 +399,7 @@ def test_a_key_without_alg_serves_only_its_own_type_and_curve(make_issuer):
 
 @pytest.fixture
 def remembering(published):
-    """A verifier over the published keys that forgets when they change."""
+    """A verifier over the published keys, with a cache that forgets tokens when the keys change."""
     issuer, keys = published
     verifier = TokenVerifier([Trust(source=keys)], leeway=0, remembered=3)
     keys.on_change = verifier.forget

@@ -1,4 +1,4 @@
-"""Keys and secrets that change while the service runs, or from one start to the next."""
+"""Rotation of keys and secrets, while the service runs or between two starts."""
 
 from __future__ import annotations
 

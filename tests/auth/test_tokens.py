@@ -1,4 +1,4 @@
-"""Which tokens are let in, and how every other one is answered: constant words, and no question to the database.
+"""Accepted and refused tokens. A refusal has a constant text and sends no statement to the database.
 
 The table follows RFC 8725 (best practices for JWTs) and RFC 6750 (bearer tokens).
 """
@@ -28,7 +28,7 @@ def part(content: object) -> str:
 
 
 def hs256(claims: dict, header: dict | None = None, secret: str | bytes = SECRET) -> str:
-    """Sign by hand what PyJWT would refuse to."""
+    """Sign by hand a token that PyJWT would refuse to sign."""
     head = part({"alg": "HS256", "typ": "JWT", **(header or {})})
     body = f"{head}.{part(claims)}"
     signature = jwt.get_algorithm_by_name("HS256").sign(
@@ -188,7 +188,7 @@ INVALID = {
     "payload with duplicate exp, the last one past": lambda _: _signed(b'{"sub":"alice","exp":99999999999,"exp":1}'),
     "non-ASCII": lambda _: "é" * 20,
     "raw high bytes": lambda _: b"\xff\xfe\xfd",
-    # What else is signed with the same secret, or looks like a token (Better Auth)
+    # Other values that are signed with the same secret, or that look like a token (Better Auth)
     "e-mail verification": lambda _: hs256(good(sub=..., email="alice@example.com"), {"typ": None}),
     "session cookie": lambda _: hs256(good(sub=..., session={"userId": "alice"}, user={"id": "alice"})),
     "session token": lambda _: "kJ8sX0aYbQ2wE5rT9uI1oP4zL7cV6nM3",
@@ -202,7 +202,7 @@ def _signed(payload: bytes) -> str:
 
 
 def _raw(issuer, **claims: object) -> str:
-    """Signed with a published key, for claims that PyJWT would not encode."""
+    """Sign with a published key a token whose claims PyJWT would not encode."""
     head = part({"alg": "EdDSA", "kid": "EdDSA"})
     body = f"{head}.{part(good(**{'iss': issuer.origin, 'aud': issuer.origin, **claims}))}"
     return f"{body}.{part(issuer.keys['EdDSA'][1].sign(body.encode()))}"

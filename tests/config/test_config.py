@@ -1,4 +1,4 @@
-"""The settings: what each variable takes, what it refuses and in which words."""
+"""The settings: accepted values, refused values and the error texts."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_the_error_for_a_refused_variable_has_its_name_and_never_its_value(name,
     assert sentence.startswith(f"{name.upper()} must be ")
     assert sentence.endswith(".")
     assert len(sentence) < (300 if name == "cors_origins" else 200)
-    if len(text) > 8 and name != "cors_origins":  # a shorter value may well be a number that the sentence offers
+    if len(text) > 8 and name != "cors_origins":  # a shorter value may be a number that the error suggests
         assert text not in sentence
     assert "pass-word" not in sentence
     assert refused.value.__cause__ is None, "a cause would be printed with its value"
@@ -262,7 +262,7 @@ def test_a_default_is_checked_like_a_variable():
 
 @pytest.mark.parametrize("name", ["better_auth_secret", "database_url", "host"])
 def test_bytes_that_are_not_utf8_are_refused_by_name(name):
-    undecodable = (b"\xffsecret" * 8).decode("utf-8", "surrogateescape")  # as os.environ gives them
+    undecodable = (b"\xffsecret" * 8).decode("utf-8", "surrogateescape")  # as in os.environ
     with pytest.raises(ConfigurationError) as refused:
         settings(**{name: undecodable})
     assert refused.value.detail == f"{name.upper()} must be text in UTF-8."

@@ -1,4 +1,4 @@
-"""Browser origins: one way to read them, whether a setting or a browser wrote them."""
+"""Browser origins: settings and browsers' headers are read in the same way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DATABASE_URL: the forms that hosts hand out, what each parameter becomes, what is refused without being shown."""
+"""DATABASE_URL: the forms of hosting providers, the effect of each parameter, and refusals that show no secret."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MIIBkTCB+wIJAKHHIgdyuNW2MA0GCSqGSIb3DQEBCwUAMA0xCzAJBgNVBAYTAlVT
 
 
 def pool(url: str, **variables: str) -> dict:
-    """What the pool is opened with."""
+    """Return the arguments with which the pool is opened."""
     found = Settings.from_environ({"DATABASE_URL": url, **{name.upper(): value for name, value in variables.items()}})
     return credentials(found, found.require_database())
 

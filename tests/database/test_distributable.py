@@ -1,6 +1,6 @@
-"""The claim that the tables can be distributed over machines by user, without a change of code, as the schema keeps it.
+"""The schema can be distributed over machines by user, without a code change.
 
-That each statement keeps it too is checked over all that the tests run: see `recorder` in conftest.py and ownership.py.
+`recorder` in conftest.py and ownership.py check the same for each statement that the tests run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TRIGGERS = """
 SELECT tgrelid::regclass::text, tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
 WHERE relnamespace = 'public'::regnamespace AND NOT tgisinternal
 """
-# By name alone these cannot be told from other forms of theirs that are not immutable.
+# These names also have variants that are not immutable, and a name alone does not tell them apart.
 IMMUTABLE_HERE = {"set"}
 COLUMN = {table.name: table.column for table in TABLES}
 

@@ -1,8 +1,8 @@
-"""`doable distribute`: what it runs, what it refuses in one sentence, and that it leaves nothing half done.
+"""`doable distribute`: the statements that it runs, its refusals, and that a failure leaves nothing half done.
 
-There is no Citus here. A stand-in takes its place: a real extension of the name `citus`, in SQL, with the functions and
-catalogs of Citus that the command uses, and the refusals of Citus that our tables could meet. It moves no row anywhere.
-`make test-citus` tries the rest on a real cluster.
+These tests run without Citus. A stand-in replaces it: a real extension named `citus`, written in SQL, with the
+functions and catalogs of Citus that the command uses and the refusals of Citus that our tables could meet. It moves no
+rows. `make test-citus` tests the rest on a real cluster.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ ALONE = (
     "doable: there is no worker node, so one node holds all data; add nodes with citus_add_node, then move "
     "data to them with citus_rebalance_start."
 )
-PARTS = ["task_document"]  # take no owner
+PARTS = ["task_document"]  # these functions have no owner argument
 NAMES = [
     *(f"{name} by {column}" for name, column, _ in AT_WORK),
     "aerich as a copy on each node",
@@ -129,9 +129,9 @@ ALREADY = [f"doable: already distributed: {name}." for name in NAMES]
 
 @pytest.fixture(scope="module")
 async def url(make_database, starter) -> str:
-    """A migrated database, where nothing is distributed."""
+    """A migrated database without distributed tables."""
     made = await make_database("distributed")
-    with open(os.devnull, "wb") as nowhere:  # noqa: ASYNC230, PTH123 - nobody else waits yet
+    with open(os.devnull, "wb") as nowhere:  # noqa: ASYNC230, PTH123 - no other task runs yet
         process = starter.start(
             ["-m", "service", "migrate"],
             cwd=ROOT,
@@ -145,7 +145,7 @@ async def url(make_database, starter) -> str:
 
 @pytest.fixture
 async def plain(url) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to that database, whose server does not offer Citus."""
+    """A connection to a database whose server does not have Citus."""
     connection = await asyncpg.connect(url)
     yield connection
     await connection.execute("DROP EXTENSION IF EXISTS citus CASCADE")
@@ -154,7 +154,7 @@ async def plain(url) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 def extensions() -> Iterator[Path]:
-    """A folder that holds the stand-in, where the server, which may be another user, can read it."""
+    """A folder with the stand-in that the server can read, even as another user."""
     with tempfile.TemporaryDirectory(prefix="doable-citus-") as folder:
         Path(folder).chmod(0o755)
         Path(folder, "extension").mkdir()
@@ -165,7 +165,7 @@ def extensions() -> Iterator[Path]:
 
 @pytest.fixture
 async def offered(plain, url, extensions) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to that database, whose server now offers the stand-in."""
+    """A connection to a database whose server has the stand-in, but without the extension."""
     if int(await plain.fetchval("SHOW server_version_num")) < 180000 or not (parse(url)["host"] or "/").startswith("/"):
         pytest.skip("NO STAND-IN FOR CITUS CAN BE OFFERED: that takes PostgreSQL 18, on this machine")
     name = parse(url)["database"]
@@ -179,14 +179,14 @@ async def offered(plain, url, extensions) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def stand_in(offered) -> asyncpg.Connection:
-    """A connection to that database, which has the stand-in."""
+    """A connection to a database with the stand-in as its extension."""
     await offered.execute("CREATE EXTENSION citus")
     return offered
 
 
 @pytest.fixture
 def distribute(launch, url) -> Callable[..., Awaitable[list[str]]]:
-    """`await distribute("--dry-run")` runs the command and gives the lines that it wrote; with `fails` the sentence."""
+    """`await distribute("--dry-run")` runs the command and returns its output lines; with `fails`, its error."""
 
     async def run(*options: str, fails: bool = False, **variables: str) -> list[str]:
         process = launch([*DOABLE, "distribute", *options], **{"DATABASE_URL": url, **variables})
@@ -231,7 +231,7 @@ async def test_functions_are_sent_to_the_node_of_their_owner_as_a_whole_on_the_s
 
 async def test_a_function_that_a_migration_made_joins_the_others_on_the_stand_in(stand_in, distribute):
     await distribute()
-    # As Citus does with a new function: it is on every node, and its calls are not sent anywhere.
+    # As in Citus, a new function exists on every node, but its calls are not sent to a node.
     found = "objid IN ('erase_owner'::regproc, 'task_document'::regproc)"
     await stand_in.execute("UPDATE pg_dist_object SET distribution_argument_index = NULL, colocationid = NULL, "
                            f"force_delegation = NULL WHERE {found}")  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the driver's failures mean: away for a moment, or a bug of ours that must be seen."""
+"""Failures of the driver: a temporary outage of the database, or a bug that must be visible."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STATES = [
 
 
 def failure(state: str) -> asyncpg.PostgresError:
-    """What asyncpg raises when the server answers with this SQLSTATE."""
+    """Return the exception of asyncpg for this SQLSTATE."""
     return asyncpg.PostgresError.new({"S": "ERROR", "C": state, "M": "made up"})
 
 

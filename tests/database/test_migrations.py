@@ -1,6 +1,6 @@
-"""Migrations: from nothing to the newest schema, once, however many releases start at once, and back again.
+"""Migrations: from an empty database to the newest schema, once for any number of concurrent releases, and back.
 
-They run in processes of their own, as `doable migrate` does: aerich closes the connections of the process it runs in.
+They run in their own processes, as `doable migrate` does, because aerich closes the connections of its process.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ EMPTY = {"constraints": {}, "indexes": {}, "columns": set(), "functions": [], "a
 
 
 async def schema(url: str) -> dict:
-    """What a database really holds, aerich's own table aside."""
+    """Return the schema of a database, without aerich's table."""
     connection = await asyncpg.connect(url)
     try:
         constraints = await connection.fetch(
@@ -115,7 +115,7 @@ async def schema(url: str) -> dict:
 
 @pytest.fixture
 def python(launch) -> Callable[..., Awaitable[list[str]]]:
-    """Runs a program to its good end and gives the lines that it wrote."""
+    """Return a function that runs a program successfully and returns its output lines."""
 
     async def run(program: str, **environment: str) -> list[str]:
         process = launch([sys.executable, "-W", "error", "-c", program], **environment)
@@ -155,7 +155,7 @@ async def test_releases_that_migrate_at_once_apply_everything_once(make_database
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND state = 'idle in transaction' AND query = 'SELECT 1'"
     )
-    async with keeper.transaction():  # while it holds the lock they all come as far as they can
+    async with keeper.transaction():  # while this test holds the lock, all of them proceed up to the lock
         await keeper.execute(f"SELECT pg_advisory_xact_lock({migrations.LOCK})")
         processes = [launch([sys.executable, "-W", "error", "-c", MIGRATE], DATABASE_URL=url) for _ in range(releases)]
         watcher = await asyncpg.connect(url)
@@ -254,7 +254,7 @@ async def downgrade(db):
 
 @pytest.fixture
 async def with_exclusive_migration(make_database, python, tmp_path) -> dict[str, str]:
-    """The environment of a release whose next migration needs the table `tasks` for itself."""
+    """The environment of a release whose next migration needs an exclusive lock on `tasks`."""
     url = await make_database("locked")
     await python(MIGRATE, DATABASE_URL=url)
     shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
@@ -297,7 +297,7 @@ NEW = ("ada", None, None, 10_000, "Old", "old", None, None, False, 0, (), (), No
 
 @pytest.fixture
 async def next_release(make_database, python, tmp_path) -> dict[str, str]:
-    """The environment of a release that adds the field `colour`, and a function that creates tasks with it."""
+    """The environment of a release that adds the field `colour`, with a function that creates tasks with it."""
     url = await make_database("field")
     await python(MIGRATE, DATABASE_URL=url)
     shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
@@ -323,7 +323,7 @@ async def next_release(make_database, python, tmp_path) -> dict[str, str]:
 async def test_a_field_is_added_while_the_old_release_reads_and_writes_and_no_row_is_rewritten(
     next_release, launch, eventually
 ):
-    """The old release goes on with its functions; all documents that are read or written now have the field."""
+    """The old release keeps its functions; all documents that it reads or writes now have the new field."""
     connection = await asyncpg.connect(next_release["DATABASE_URL"])
     for _ in range(300):
         await connection.fetchrow(user_tasks.CREATE, *NEW[:4], new_uid(), *NEW[4:])
@@ -457,7 +457,7 @@ def test_every_index_of_tasks_is_led_by_the_owner():
 
 @pytest.fixture
 def folder_for_anyone() -> Iterator[Path]:
-    """A folder that another user can read, as pytest's own are not."""
+    """A folder that another user can read; pytest's own folders are closed."""
     folder = Path(tempfile.mkdtemp(prefix="doable-pgbouncer-"))
     folder.chmod(0o755)
     yield folder
@@ -466,7 +466,7 @@ def folder_for_anyone() -> Iterator[Path]:
 
 @pytest.fixture
 async def pgbouncer(relay, launch, folder_for_anyone, unused_port, eventually) -> AsyncIterator[Callable[[str], str]]:
-    """Gives a database's URL through a real PgBouncer in transaction mode."""
+    """Yield a function that routes a database's URL through a real PgBouncer in transaction mode."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         pytest.skip("PgBouncer IS NOT INSTALLED, so nothing was tried behind a pooler: apt-get install pgbouncer")

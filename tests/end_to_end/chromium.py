@@ -18,14 +18,14 @@ PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 OPTIONS = [
     "--headless=new", "--remote-debugging-port=0", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage",
     "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    # A tab behind another one is a tab to look at here.
+    # Treat a tab in the background as visible.
     "--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
 ]  # fmt: skip
 
 
 class Browser:
-    """One browser; its tabs share what a browser's tabs share."""
+    """One browser; its tabs share its storage."""
 
     def __init__(self, connection: ClientConnection):
         self._connection = connection
@@ -34,7 +34,7 @@ class Browser:
         self._tabs: dict[str, Tab] = {}
 
     async def listen(self) -> None:
-        """Hand each answer to who asked, and each event to its tab."""
+        """Pass each response to its waiter, and each event to its tab."""
         async for text in self._connection:
             message = json.loads(text)
             if "id" in message:
@@ -54,13 +54,13 @@ class Browser:
 
     @contextlib.asynccontextmanager
     async def profile(self) -> AsyncIterator[str]:
-        """What the tabs of one person share, storage above all, and nobody else's; it ends with the block."""
+        """A browser context: its tabs share storage with each other only; it ends with the block."""
         profile = (await self.call("Target.createBrowserContext"))["browserContextId"]
         yield profile
         await self.call("Target.disposeBrowserContext", browserContextId=profile)
 
     async def open(self, url: str, profile: str) -> Tab:
-        """Open a page in a tab of its own, for somebody who prefers that nothing moves."""
+        """Open a page in a new tab, with the preference for reduced motion."""
         created = await self.call("Target.createTarget", url="about:blank", browserContextId=profile)
         target = created["targetId"]
         session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
@@ -73,14 +73,14 @@ class Browser:
 
 
 class Request:
-    """A request that a page has sent, or that its policy has stopped. The status is None until there is an answer."""
+    """A request that a page has sent or that its policy has blocked. The status is None until the response arrives."""
 
     def __init__(self, method: str, url: str):
         self.method, self.url, self.status = method, url, None
 
 
 class Tab:
-    """One tab. It keeps its console's errors and warnings in `complaints`, and each of its requests in `requests`."""
+    """One tab. `complaints` has its console's errors and warnings, and `requests` has its requests."""
 
     def __init__(self, browser: Browser, target: str, session: str):
         self._browser, self._target, self._session = browser, target, session
@@ -107,13 +107,13 @@ class Tab:
         return await self._browser.call(method, self._session, **parameters)
 
     async def run(self, script: str) -> Any:
-        """Give what an expression of JavaScript comes to; that it throws is a failure."""
+        """Evaluate a JavaScript expression and return its value. An exception fails the test."""
         answer = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     async def type(self, text: str) -> None:
-        """Type into what has the focus."""
+        """Type into the focused element."""
         await self.call("Input.insertText", text=text)
 
     async def press(self, key: str) -> None:
@@ -126,7 +126,7 @@ class Tab:
             )  # fmt: skip
 
     async def close(self) -> None:
-        """Close the tab, if it is not closed yet."""
+        """Close the tab, unless it is closed."""
         if self._target:
             await self._browser.call("Target.closeTarget", targetId=self._target)
             self._target = ""
@@ -134,9 +134,9 @@ class Tab:
 
 @contextlib.asynccontextmanager
 async def chromium(folder: Path) -> AsyncIterator[Browser]:
-    """A browser that keeps its profile in `folder`, and ends with the block."""
+    """Run a browser with its profile in `folder` within a block."""
     assert PROGRAM
-    options = [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # Chromium's own rule for root
+    options = [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # Chromium requires this for root
     process = await asyncio.create_subprocess_exec(
         PROGRAM, *options, f"--user-data-dir={folder}", "about:blank",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True,

@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 MARK = "----- the exit code of the command above:"
 SECONDS = 120  # for one page, on a busy machine
-# What differs each time a command is run. A pattern must match what the page shows and what is printed.
+# Parts of an output that differ in each run. A pattern must match the page and the real output.
 VARYING = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|\+00:00)"), "<time>"),
     (re.compile(r"\b\d\d:\d\d:\d\d "), "<clock> "),
@@ -37,7 +37,7 @@ class Snippet(NamedTuple):
 
 
 class Command(NamedTuple):
-    """What a shell runs at once, and the output that the page shows; None if it shows none."""
+    """A command, and the output that the page shows for it; None if it shows none."""
 
     text: str
     shown: str | None
@@ -51,7 +51,7 @@ def snippets(page: Path) -> list[Snippet]:
 
 
 def commands(snippet: Snippet) -> Iterator[Command]:
-    """The commands of a snippet: all of a `sh` one together, and of a `console` one what follows each `$ `."""
+    """Return the commands of a snippet: a whole `sh` block, or each line of a `console` block that begins with `$ `."""
     if snippet.language == "sh":
         yield Command(snippet.text, None)
         return
@@ -66,14 +66,14 @@ def commands(snippet: Snippet) -> Iterator[Command]:
 
 
 def steady(text: str) -> str:
-    """The text with a word in place of everything that differs from run to run."""
+    """Replace each part of the text that differs from run to run with a word."""
     for pattern, word in VARYING:
         text = pattern.sub(word, text.replace("\r", ""))
     return text.strip()
 
 
 def is_as_shown(shown: str, printed: str) -> bool:
-    """Whether `printed` is what the page shows; an ellipsis there stands for any text."""
+    """Return whether `printed` matches the output in the page; an ellipsis in the page matches any text."""
     expected = ".*?".join(re.escape(part) for part in steady(shown).split("…"))
     return re.fullmatch(expected, steady(printed), re.DOTALL) is not None
 

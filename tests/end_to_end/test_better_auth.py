@@ -1,4 +1,4 @@
-"""Doable beside a real Better Auth server: its tokens are let in, in every algorithm and through every rotation."""
+"""Doable with a real Better Auth server: the service accepts its tokens in every algorithm and after every rotation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def better_auth(launch):
 
 
 async def sign_up(port: int) -> httpx.AsyncClient:
-    """A client with the session of a new user."""
+    """Return a client with the session of a new user."""
     origin = f"http://localhost:{port}"
     client = httpx.AsyncClient(base_url=origin, headers={"Origin": origin}, timeout=60)
     account = {"email": f"{id(client)}@example.com", "password": "correct horse battery", "name": "Ada"}
@@ -57,7 +57,7 @@ async def jwt_of(session: httpx.AsyncClient) -> str:
 
 @pytest.fixture
 def doable(launch, eventually, settings):
-    """`await doable(port, BETTER_AUTH_URL=…)` starts a service, and gives a client for it."""
+    """`await doable(port, BETTER_AUTH_URL=…)` starts a service, and returns a client for it."""
 
     async def start(port: int, **environment: str) -> httpx.AsyncClient:
         launch(["python", "-m", "service", "run"], DATABASE_URL=settings.database_url, PORT=str(port), **environment)

@@ -1,7 +1,7 @@
-"""Every snippet of the pages below is run as it stands there, or named here with the reason why it is not.
+"""Every snippet of these pages runs unchanged, or is listed here with the reason why it does not run.
 
-Shell commands of a page run one after the other in one shell, and what they print must be what the page shows, apart
-from times, ids and the like (`pages.VARYING`). An ellipsis in a page stands for any text.
+The shell commands of a page run one after another in one shell. Their output must be the output in the page, except for
+times, ids and the like (`pages.VARYING`). An ellipsis in a page matches any text.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ HEROKU = "there is no Heroku where the tests run; tests/serving/test_heroku.py r
 ROTATED = "tests/auth/test_rotation.py runs the commands of this page"
 SEVERAL = "it needs nginx, HAProxy and Redis"
 
-# By page: how a snippet begins, and why it is not run.
+# By page: the start of a snippet, and the reason why it does not run.
 NOT_RUN = {
     "first-tasks.md": {
         "$ make run": "tests/serving/test_command_line.py does what `make run` does, in a folder of its own",
@@ -103,13 +103,13 @@ NOT_RUN = {
 
 
 def reason(snippet: Snippet) -> str | None:
-    """Why the snippet is not run; None if it is."""
+    """Return the reason why the snippet does not run; None if it runs."""
     reasons = NOT_RUN.get(snippet.page, {})
     return next((why for begins, why in reasons.items() if snippet.text.startswith(begins)), None)
 
 
 def is_settings(snippet: Snippet) -> bool:
-    """Whether the snippet does nothing but set variables, without asking a program for their values."""
+    """Return whether the snippet only sets variables, without the output of a program."""
     lines = snippet.text.splitlines()
     return snippet.language == "sh" and "$" not in snippet.text and all(map(ASSIGNMENT.fullmatch, lines))
 
@@ -119,7 +119,7 @@ def is_shell(snippet: Snippet) -> bool:
 
 
 def is_tested_as_code(snippet: Snippet) -> bool:
-    """Whether test_snippets.py compiles or runs the snippet."""
+    """Return whether test_snippets.py compiles or runs the snippet."""
     fenced = f"```{snippet.language}\n{snippet.text}```"
     typed = snippet.page in TYPED and NAMED.search(fenced) is not None
     return typed or any(snippet.text.startswith(begins) for begins in RUN_AS_SCRIPT.get(snippet.page, ()))
@@ -156,7 +156,7 @@ def test_every_reason_belongs_to_a_snippet():
 def test_each_setting_in_a_guide_is_a_setting_of_the_service(snippet):
     pairs = [pair.split("=", 1) for pair in snippet.text.replace("export ", "").split()]
     variables = {name: value.strip("'\"") for name, value in pairs}
-    if "BETTER_AUTH_SECRET" in variables:  # a name that stands for a secret
+    if "BETTER_AUTH_SECRET" in variables:  # a placeholder for a secret
         variables["BETTER_AUTH_SECRET"] = variables["BETTER_AUTH_SECRET"].ljust(32, "x")
     settings = {field.name.upper() for field in dataclasses.fields(Settings)}
     Settings.from_environ(variables)
@@ -175,7 +175,7 @@ async def test_the_database_accepts_the_sql_of_a_guide(snippet, connection):
 
 
 class Stage:
-    """A folder in which the commands of the pages run, and a service as `make run` starts it."""
+    """A folder for the commands of the pages, and a service as `make run` starts it."""
 
     def __init__(self, folder: Path, database_url: str, starter: Starter):
         self.folder, self.starter = folder, starter
@@ -186,13 +186,13 @@ class Stage:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command finds in its environment."""
+        """Return the environment of a command."""
         path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
         return {"PATH": path, "HOME": str(self.folder), "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
 
     @property
     def secret(self) -> str:
-        """The secret that the service made for itself, with which `doable token` signs in this folder."""
+        """Return the generated secret of the service, with which `doable token` signs in this folder."""
         return (self.folder / ".data" / "secret").read_text().strip()
 
     async def start(self, port: int, **variables: str) -> str:
@@ -227,7 +227,7 @@ async def served(stage, unused_port) -> str:
 
 @pytest.fixture
 async def nothing_stored(served, stage) -> None:
-    """No users and no tasks."""
+    """Start without users and tasks."""
     connection = await asyncpg.connect(stage.database_url)
     await connection.execute("DELETE FROM users")
     await connection.close()
@@ -235,7 +235,7 @@ async def nothing_stored(served, stage) -> None:
 
 @pytest.fixture
 async def environment(stage, served, nothing_stored) -> dict[str, str]:
-    """The environment of a page's commands, with a token of the user `alice`."""
+    """Return the environment of a page's commands, with a token of the user `alice`."""
     token = jwt.encode({"sub": "alice", "exp": 2**32}, stage.secret, "HS256")
     return {**stage.environment, "TOKEN": token, "ALICE": token}
 
@@ -256,7 +256,7 @@ async def issuer_of(make_issuer) -> AsyncIterator[Callable[[str], Awaitable[Issu
 
 
 async def follow(page: str, stage: Stage, environment: dict[str, str], places: dict[str, str]) -> None:
-    """Run the shell commands of a page, with `places` put in for the page's own addresses, and compare the output."""
+    """Run the shell commands of a page and compare the output; `places` replaces addresses of the page."""
     if missing := [program for program in PROGRAMS if not shutil.which(program)]:
         pytest.skip(f"LOUD: there is no {' and no '.join(missing)}, so the commands of {page} are NOT tested")
     listed = [
@@ -279,7 +279,7 @@ def replaced(text: str, places: dict[str, str]) -> str:
     return text
 
 
-PROGRAMS = ("curl", "make", "openssl")  # that the pages take for granted, beside Python and POSIX
+PROGRAMS = ("curl", "make", "openssl")  # Programs that the pages require, besides Python and POSIX
 TABLES = ("users", "tasks", "idempotency_keys")
 # Pages whose commands need more than a service and a token.
 APART = {
@@ -293,7 +293,7 @@ APART = {
 STORED = {
     "listing.md": ["Apple", "Banana", "Cherry"],
     "move-tasks-in-and-out.md": ["Water the plants", "Buy milk"],
-}  # titles that a page takes for granted
+}  # titles of existing tasks that a page requires
 
 
 @pytest.mark.parametrize("page", [page for page in SHELL if page not in APART])
@@ -306,7 +306,7 @@ async def test_the_commands_of_a_page_print_what_it_shows(page, stage, served, e
     await follow(page, stage, environment, {"http://localhost:8000": served})
 
 
-# What `make run` prints where it installs the environment and has no DATABASE_URL.
+# The output of `make run` when it installs the environment and has no DATABASE_URL.
 FIRST_START = re.compile(r"^doable: (making|installing|starting the embedded) .*\n", re.MULTILINE)
 
 

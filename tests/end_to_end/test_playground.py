@@ -1,4 +1,4 @@
-"""The playground in a real browser: two tabs that keep one list, on and off the line, and a person who decides."""
+"""The playground in a real browser: two tabs with one list, online and offline, and a user who resolves conflicts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.end_to_end.chromium import PROGRAM, Tab
 from tests.end_to_end.development import Service
 
 MARKUP = '<img src=x onerror="document.title=1"><b>Water</b> the plants &amp; more'
-# Chromium itself remarks on every answer of 400 and more. 404 and 412 are what a conflict is made of; 409 answers a
-# write that a reloaded page sends again while the first one still runs.
+# Chromium itself reports every response of 400 and more. A conflict causes 404 and 412; 409 is the response to a
+# write that a reloaded page repeats while the first attempt still runs.
 REFUSED = re.compile(
     r"the server responded with a status of ((404|412) .*/api/me/(tasks|trash)/\d+(/restore)?|409 .*/api/me/tasks)$"
 )
@@ -47,7 +47,7 @@ async def http(playground) -> AsyncIterator[httpx.AsyncClient]:
 
 
 class Page:
-    """A tab with the playground in it, in the words of who sits before it."""
+    """A tab with the playground, with the actions of its user."""
 
     def __init__(self, tab: Tab, eventually: Callable[..., Awaitable[object]]):
         self.tab, self._eventually = tab, eventually
@@ -63,7 +63,7 @@ class Page:
             pytest.fail(f"never came true: {script}\n{self.tab.complaints}\n{seen}", pytrace=False)
 
     async def shows(self, *titles: str, conflicts: int = 0, waiting: int = 0) -> None:
-        """Wait until these are the titles, from the top, so many rows ask for a choice, and so many writes wait."""
+        """Wait until the rows have these titles, so many conflicts and so many pending writes."""
         await self.until(
             "JSON.stringify([[...document.querySelectorAll('.row .title')].map(title => title.textContent),"
             " document.querySelectorAll('.row[data-state=conflict]').length,"
@@ -75,7 +75,7 @@ class Page:
         await self.until(f"document.body?.dataset.state === '{state}'")
 
     async def in_row(self, title: str, what: str) -> None:
-        """Do something with the first row of this title."""
+        """Perform an action on the first row with this title."""
         row = "[...document.querySelectorAll('.row')].find(row => row.task.title === " + json.dumps(title) + ")"
         await self.tab.run(f"{row}.querySelector('{what}').click()")
 
@@ -90,7 +90,7 @@ class Page:
         await self.tab.press("Enter")
 
     async def switch(self) -> None:
-        """Go offline, or come back."""
+        """Go offline or online."""
         await self.tab.run("document.getElementById('offline').click()")
 
     async def choose(self, choice: str) -> None:
@@ -104,7 +104,7 @@ class Page:
         )
 
     async def log(self) -> list[list[str]]:
-        """Method, path, status and detail of what went over the wire, oldest first; events are left out."""
+        """Return method, path, status and detail of each request, oldest first, without events."""
         lines = await self.tab.run(
             "[...document.querySelectorAll('.entry:not([data-kind=event])')].reverse().map(line =>"
             " ['method', 'path', 'status', 'detail'].map(part => line.querySelector('.' + part).textContent))"
@@ -114,7 +114,7 @@ class Page:
 
 @pytest.fixture
 async def visit(browser, eventually) -> AsyncIterator[Callable[[str], Awaitable[Page]]]:
-    """`await visit(address)` opens a tab, which is live then. In the end nobody's console may have complained."""
+    """`await visit(address)` opens a tab and waits until it is live. At the end, no console may have complained."""
     pages: list[Page] = []
 
     async with browser.profile() as profile:
@@ -132,7 +132,7 @@ async def visit(browser, eventually) -> AsyncIterator[Callable[[str], Awaitable[
 
 @pytest.fixture
 async def tabs(visit, playground, database) -> tuple[Page, Page]:
-    """Two tabs that are live, with an empty list."""
+    """Two live tabs with an empty list."""
     owner = await asyncpg.connect(database)
     await owner.execute("DELETE FROM users")
     await owner.close()
@@ -149,7 +149,7 @@ async def test_a_change_in_one_tab_appears_in_the_other_without_a_reload(tabs):
     await there.rename("Buy milk", "Buy oat milk")
     await here.shows("Feed the cat", "Buy oat milk")
     await here.in_row("Feed the cat", ".done")
-    await there.shows("Buy oat milk", "Feed the cat")  # what is done sinks
+    await there.shows("Buy oat milk", "Feed the cat")  # completed tasks move down
     await there.in_row("Feed the cat", ".delete")
     for page in tabs:
         await page.shows("Buy oat milk")
@@ -363,7 +363,7 @@ async def test_the_page_reconnects_to_a_service_that_returns_and_refuses_the_old
         sessions = [line[2] for line in await page.log() if line[1] == "/playground/session"]
         assert len(sessions) > 1, "the old token was not kept"
         assert set(sessions) == {"200"}
-        # The browser's own remarks. That a stream was cut off is none of them: its end was a proper one.
+        # The browser's own messages. An interrupted stream is not one of them, because it has a proper end.
         assert all(re.search("ERR_CONNECTION_REFUSED|status of 401", one) for one in page.tab.complaints)
         page.tab.complaints.clear()
 

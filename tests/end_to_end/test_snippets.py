@@ -1,4 +1,4 @@
-"""The code of the how-tos, as it stands there: pasted into files, type-checked, and run against the service."""
+"""The code of the how-tos, unchanged: written to files, type-checked, and run against the service."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(not (NODE and NPM), reason="LOUD: node is not in
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """The how-tos' files, compiled; a file that is shown in parts is put together in their order."""
+    """The compiled files of the how-tos. The parts of a file are joined in their order."""
     install(PACKAGES)
     folder = tmp_path_factory.mktemp("snippets")
     for source in (*PACKAGES.glob("*.ts"), *PACKAGES.glob("*.json"), ROOT / "examples" / "better-auth" / "client.mjs"):
@@ -51,7 +51,7 @@ def built(tmp_path_factory) -> Path:
     command = [NODE, "node_modules/typescript/bin/tsc", "--project", "."]
     done = subprocess.run(command, cwd=folder, timeout=SECONDS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    for compiled in (folder / "built").glob("*.js"):  # Node wants the endings that bundlers add
+    for compiled in (folder / "built").glob("*.js"):  # Node requires the file extensions that bundlers add
         compiled.write_text(re.sub(r'from "(\./[\w-]+)"', r'from "\1.js"', compiled.read_text()))
     (folder / "built" / "node_modules").symlink_to(PACKAGES / "node_modules")
     (folder / "built" / "package.json").write_text('{"type": "module"}')

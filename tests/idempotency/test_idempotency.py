@@ -1,4 +1,4 @@
-"""Writes that are sent again: one effect, one answer, for a day."""
+"""Repeated writes: one effect and one response for a day."""
 
 from __future__ import annotations
 

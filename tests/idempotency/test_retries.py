@@ -1,4 +1,4 @@
-"""Writes with an Idempotency-Key, whose process dies: sent again to the next one, each is done once."""
+"""Writes with an Idempotency-Key whose process dies. The client repeats each one, and it is performed once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 30
 
 
 class Writer(httpx.AsyncClient):
-    """A user of the started service who sends every write with the same key, and again until it is answered."""
+    """A user of the started service who repeats every write with the same key until it gets a response."""
 
     WRITES = {  # noqa: RUF012 - never changed
         "a task": ("/tasks", {"json": {"title": "A task"}}),
@@ -26,24 +26,24 @@ class Writer(httpx.AsyncClient):
     TITLES = ("A task", "A batch", "A batch", "An import")
 
     async def write(self, what: str) -> httpx.Response:
-        """Send it once."""
+        """Send the write once."""
         tail, options = self.WRITES[what]
         headers = {"Idempotency-Key": "key", **options.get("headers", {})}
         return await self.post(f"/api/me{tail}", **{**options, "headers": headers})
 
     async def write_all(self) -> list[httpx.Response | BaseException]:
-        """Send all of them at once, each once."""
+        """Send all writes concurrently, each once."""
         return await asyncio.gather(*map(self.write, self.WRITES), return_exceptions=True)
 
     async def insist(self, what: str) -> httpx.Response:
-        """Send it as often as it takes. A key whose holder has died is held until PostgreSQL has noticed."""
+        """Send the write until it succeeds. The key of a dead process is locked until PostgreSQL notices the death."""
         async with asyncio.timeout(SECONDS):
             while (response := await self.write(what)).status_code in {409, 503}:
                 await asyncio.sleep(0.05)
         return response
 
     async def titles(self) -> list[str]:
-        """The titles of what is there, sorted."""
+        """Return the titles of all tasks, sorted."""
         return sorted(task["title"] for task in (await self.get("/api/me/tasks")).json())
 
 
@@ -56,7 +56,7 @@ async def writer(free_port, sign) -> AsyncIterator[Writer]:
 
 @pytest.fixture
 def serve(launch, settings, free_port, eventually, writer) -> Callable[..., Awaitable[object]]:
-    """`await serve()` starts the service, on the same port each time, and waits until it can be asked."""
+    """`await serve()` starts the service, on the same port each time, and waits until it accepts requests."""
 
     async def start(url: str = ""):
         process = launch(
@@ -70,13 +70,13 @@ def serve(launch, settings, free_port, eventually, writer) -> Callable[..., Awai
 
 
 def kill(process) -> None:
-    """End it with no chance to say or to finish anything."""
+    """Kill the process, so that it cannot respond or clean up."""
     os.killpg(process.process.pid, signal.SIGKILL)
     process.process.wait()
 
 
 async def test_a_write_that_runs_when_the_process_dies_is_performed_once(serve, writer, connection, eventually):
-    """PostgreSQL finishes a statement whose client is gone, or notices and undoes it."""
+    """Wait until PostgreSQL has finished the statement of a dead client, or noticed its death and rolled back."""
     process = await serve()
     owner = (await writer.post("/api/me/tasks", json={"title": "Before"})).json()["user_id"]
     async with connection.transaction():
@@ -95,7 +95,7 @@ async def test_a_write_that_runs_when_the_process_dies_is_performed_once(serve, 
 
 
 class LosesAnswers(Relay):
-    """A way to the database on which, once it loses, a keyed write goes through and its answer does not come back."""
+    """A relay to the database. Once it loses responses, a keyed write is committed but its response is dropped."""
 
     loses = False
 

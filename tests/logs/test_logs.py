@@ -1,4 +1,4 @@
-"""The log: one line for one event, in a form that a machine or a person can read, whatever is in it."""
+"""The log: one line for each event, in a format for machines or for people, whatever the message contains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def record(message: str = "request", *arguments: object, level: int = logging.IN
 
 
 def raised(error: Exception) -> Exception:
-    """The same exception, with a stack."""
+    """Raise an exception, so that it has a stack."""
     try:
         raise error
     except type(error):
@@ -38,7 +38,7 @@ def as_json(made: logging.LogRecord) -> dict:
 
 @pytest.fixture
 def logging_as_it_was():
-    """Logging belongs to the process; what a test configures must not outlive it."""
+    """Restore the logging of the process after a test that configures it."""
     names = [None, "sanic.root", "sanic.error", "sanic.access", "sanic.server", "asyncio", "tortoise", "aerich"]
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
@@ -152,7 +152,7 @@ def test_everything_goes_to_stdout_in_the_configured_form_from_the_configured_le
 
 
 class Kept(logging.Handler):
-    """A handler of the standard library's kind, which keeps what it is given."""
+    """A handler of the standard library's kind that keeps its records."""
 
     def __init__(self):
         super().__init__()
@@ -230,7 +230,7 @@ def test_warnings_of_sanic_are_logged_in_our_format(logging_as_it_was, capsys):
 
 
 class Broken:
-    """A stdout whose reader has gone."""
+    """Close the reader of stdout."""
 
     def write(self, _text: str) -> None:
         raise BrokenPipeError

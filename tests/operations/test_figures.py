@@ -1,4 +1,4 @@
-"""The figures: counted for next to nothing, added up over workers that come and go, and never going back."""
+"""The metrics: cheap to count, summed over workers that start and end, and never decreasing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROUTE = "/api/{user_id}/tasks"
 
 
 def samples(written: bytes) -> dict[tuple, float]:
-    """Every sample by its name and labels."""
+    """Return every sample by its name and labels."""
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(written.decode())
@@ -133,12 +133,12 @@ def test_other_processes_see_published_figures_and_a_half_finished_write_changes
     if child == 0:
         try:
             seat.publish(busy(5), {})
-            # Half of another one: written into the half that is not read, and never made the one to read.
+            # Half of another write: it went into the half that is not read, and was never published.
             start = seat.slot * SLOT
             offset = start + 8 + (1 - board._memory[start]) * HALF
             board._memory[offset : offset + 12] = b"half-written"
         finally:
-            os._exit(0)  # whatever happens, the child must not go on with the tests
+            os._exit(0)  # in every case, the child must not continue with the tests
     os.waitpid(child, 0)
     (found,), _ = board.read()
     assert (counted(found), found.process) == (5, child)

@@ -1,4 +1,4 @@
-"""Whether the process lives and can do its work."""
+"""Liveness and readiness of a process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READY = ["/health/ready", "/health", "/health/"]
 
 @pytest.fixture(autouse=True)
 async def forgotten(app, server, eventually):
-    """Nothing is remembered of an earlier answer, and nothing stays for a later one."""
+    """Clear the remembered readiness before and after each test."""
     await eventually(lambda: app.ctx.published_keys.count)
     app.ctx.readiness.forget()
     yield

@@ -1,4 +1,4 @@
-"""GET /metrics: who may read it, and what it tells."""
+"""GET /metrics: permitted clients, and the content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOKEN = "a-token-for-prometheus-alone"
 
 
 def value(written: str, name: str, **labels: str) -> float:
-    """The sum of the samples of `name` that have these labels."""
+    """Return the sum of the samples of `name` that have these labels."""
     found = [
         float(line.rsplit(" ", 1)[1])
         for line in written.splitlines()

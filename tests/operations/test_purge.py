@@ -1,4 +1,4 @@
-"""The purge of the trash: what goes, what stays, one process at a time, and every day."""
+"""The purge of the trash: removed and kept tasks, one process at a time, and daily runs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def trash(alice, bob, connection) -> None:
 
 
 async def left(connection: asyncpg.Connection) -> list[tuple[str, int | None]]:
-    """Every task: whose it is, and for how many days it has been in the trash."""
+    """Return every task with its owner and its days in the trash."""
     rows = await connection.fetch(
         "SELECT user_id, extract(day FROM now() - deleted_at)::int AS days FROM tasks ORDER BY user_id, days"
     )
@@ -61,7 +61,7 @@ async def test_the_purge_removes_what_is_older_than_the_retention_and_nothing_el
     assert await purge.empty_trash(pool, settings) == 6
     assert await left(connection) == KEPT
     assert await purge.empty_trash(pool, settings) == 0
-    before[0]["forgotten"] = 1000 + 3 + 310_000  # the newest version of what went
+    before[0]["forgotten"] = 1000 + 3 + 310_000  # the newest version of the removed tasks
     for user in before:
         user["trash_count"] = 3
     assert [dict(user) for user in await connection.fetch("SELECT * FROM users ORDER BY id")] == before
@@ -109,7 +109,7 @@ async def test_one_process_purges_at_a_time(pool, settings, trash, connection):
 
 
 async def end(task: asyncio.Task, within: float) -> None:
-    """Cancel a task of the service, which must end within so many seconds."""
+    """Cancel a background task of the service; it must end within so many seconds."""
     task.cancel()
     await asyncio.wait([task], timeout=within)
     assert task.cancelled()

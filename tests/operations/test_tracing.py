@@ -1,4 +1,4 @@
-"""Traces: what a real service process sends to a real OTLP/HTTP receiver, what it never sends, and at what price."""
+"""Traces: the spans that a real service process sends to a real OTLP/HTTP receiver, and data that it never sends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TRACEPARENT = f"00-{TRACE}-{CALLER}-01"
 
 
 class Collector:
-    """A receiver of OTLP over HTTP that keeps what it is sent, as bytes and as spans."""
+    """A receiver of OTLP over HTTP that stores each request as bytes and as spans."""
 
     def __init__(self):
         self.bodies: list[bytes] = []
@@ -65,7 +65,7 @@ class Collector:
             writer.close()
 
     def of(self, kind: int) -> list[Span]:
-        """The spans of a kind, in the order in which they began."""
+        """Return the spans of a kind, in the order of their start."""
         return sorted((span for span in self.spans if span.kind == kind), key=lambda span: span.start_time_unix_nano)
 
     @property
@@ -78,7 +78,7 @@ class Collector:
 
 
 def attributes(of) -> dict[str, object]:
-    """The attributes of a span or resource, in Python's types."""
+    """Return the attributes of a span or resource as Python values."""
     return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in of.attributes}
 
 
@@ -128,7 +128,7 @@ async def user(free_port, user_id, sign) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def stop(process) -> list[dict]:
-    """Stop the process; give what it logged."""
+    """Stop the process and return its log."""
     process.signal(signal.SIGTERM)
     assert await process.exit_code(20) == 0
     assert process.stderr == ""
@@ -157,7 +157,7 @@ async def test_a_request_is_a_span_in_its_callers_trace_and_its_statement_a_chil
     assert (statement.trace_id.hex(), statement.parent_span_id) == (TRACE, request.span_id)
     assert statement.name == "EXECUTE create_task"
     told = attributes(statement)
-    told.pop("doable.pool.wait_ms", None)  # there if it had to wait for a connection to be opened
+    told.pop("doable.pool.wait_ms", None)  # present if the request waited for a new connection
     assert told == {
         "db.system.name": "postgresql",
         "db.operation.name": "EXECUTE",
@@ -332,7 +332,7 @@ async def test_each_worker_sends_its_own_spans(start, collector, free_port, even
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs"])
 async def test_an_unreachable_collector_delays_nothing_and_logs_one_line_a_minute(start, user, hangs):
-    with socket.create_server(("127.0.0.1", 0)) as held:  # connections to it are made, and nobody answers
+    with socket.create_server(("127.0.0.1", 0)) as held:  # the socket accepts connections but never responds
         port = held.getsockname()[1]
         if not hangs:
             held.close()
@@ -369,7 +369,7 @@ except ConfigurationError as error:
 
 @pytest.fixture
 def composed(launch, settings) -> Callable:
-    """What a process says that puts the service together with some variables."""
+    """Return the output of a process that creates the service with some variables."""
 
     async def run(**environment: str) -> str:
         process = launch(

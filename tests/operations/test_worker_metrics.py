@@ -1,4 +1,4 @@
-"""The metrics of several workers: any one tells of all, and what one had counted stays when it has died."""
+"""The metrics of several workers: each one reports all of them, and the counts of a dead worker remain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTED = re.compile(
 
 @pytest.fixture
 async def service(launch, settings, free_port, eventually):
-    """Gives a started service and its address: `await service(2, DRAIN_DELAY="1")`."""
+    """`await service(2, DRAIN_DELAY="1")` starts a service, and returns it and its address."""
 
     async def run(workers: int, **environment: str):
         process = launch(
@@ -33,7 +33,7 @@ async def service(launch, settings, free_port, eventually):
 
 
 async def get(address: str, path: str) -> httpx.Response:
-    """An answer over a connection of its own, so that any worker may give it."""
+    """Send a request over a new connection, so that any worker may respond."""
     async with httpx.AsyncClient(base_url=address, verify=False) as client:
         return await client.get(path)
 
@@ -51,7 +51,7 @@ async def test_every_worker_reports_the_metrics_of_all_workers_and_of_dead_ones(
     process, address = await service(2)
     for _ in range(40):
         assert await status(address, "/health/live") == 200
-    # The other worker's figures are a second old at most.
+    # The figures of the other worker are at most a second old.
     await eventually(lambda: all_see(address, 40))
     assert "\ndoable_workers 2.0\n" in (await get(address, "/metrics")).text
 

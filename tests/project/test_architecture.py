@@ -1,4 +1,4 @@
-"""The house's rules: who may import whom, who reads the environment, how long a room is, that excuses have reasons."""
+"""The rules for the code: imports, access to the environment, the length of modules, and reasons for exceptions."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def tree(path: Path) -> ast.Module:
 
 
 def comments(path: Path) -> list[str]:
-    """The comments alone: text about comments is none."""
+    """Return only the comments; text about comments in strings does not count."""
     tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
     return [token.string for token in tokens if token.type == tokenize.COMMENT]
 
 
 def excuses(comment: str) -> list[tuple[str, str]]:
-    """Each excuse of a comment, with the reason behind it."""
+    """Return each exception (`noqa` and the like) in a comment, with its reason."""
     found = []
     while excuse := EXCUSE.search(comment):
         rest = excuse.group(2)
@@ -96,7 +96,7 @@ def test_no_module_has_a_name_that_fits_anything():
 
 
 def handlers() -> list[tuple[str, ast.AsyncFunctionDef]]:
-    """Every function that a blueprint routes to."""
+    """Return every function that a blueprint routes to."""
     return [
         (name(path), node)
         for path in SERVICE

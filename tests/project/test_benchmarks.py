@@ -1,4 +1,4 @@
-"""The benchmark's own sums: a wrong one would be believed."""
+"""The calculations of the benchmark, because a wrong result would be believed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The documentation says what the code does: whatever can be listed in the code stands in it, or a test fails.
+"""The documentation agrees with the code: everything that can be listed in the code is in the documentation.
 
-`python tests/project/test_docs.py` prints the tables that are made from the code, to be pasted.
+`python tests/project/test_docs.py` prints the tables that are made from the code, for pasting.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ PAGES = sorted(
     if not any(part.startswith(".") or part == "node_modules" for part in page.relative_to(ROOT).parts)
 )
 SETTINGS = dataclasses.fields(Settings)
-UPKEEP = frozenset({"HEAD", "OPTIONS"})  # said once for all routes
+UPKEEP = frozenset({"HEAD", "OPTIONS"})  # documented once for all routes
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 PROBLEM_MEMBERS = [field.encode_name for field in fields(ProblemDetails)]
 LINK = re.compile(r"\[[^\]]*\]\(<?([^)>\s]+)>?\)")
 
 
 def default(setting: dataclasses.Field[Any]) -> str:
-    """A setting's default as one would write it; empty when it has none."""
+    """Return a setting's default as a user would write it; empty if it has none."""
     value = setting.default
     if isinstance(value, bool):
         return "1" if value else "0"
@@ -50,7 +50,7 @@ def default(setting: dataclasses.Field[Any]) -> str:
 
 
 def values(setting: dataclasses.Field[Any]) -> str:
-    """What a setting may be, in the words with which a wrong value is refused."""
+    """Return the valid values of a setting, in the words of its error text."""
     try:
         setting.metadata["parse"]("\x7f")
     except ValueError as error:
@@ -68,7 +68,7 @@ def problem_rows() -> list[str]:
 
 
 def rows(page: str, pattern: str) -> list[tuple[str, ...]]:
-    """The cells that `pattern` catches, of each table row of a page."""
+    """Return the cells that match `pattern`, for each table row of a page."""
     return re.findall(rf"^\| {pattern} \|", (REFERENCE / page).read_text(), re.MULTILINE)
 
 
@@ -87,7 +87,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def headings(text: str) -> Iterator[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page's headings, as GitHub creates them."""
     for heading in re.findall(r"^#{1,6} (.+)$", FENCE.sub("", text), re.MULTILINE):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
         yield re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
@@ -170,7 +170,7 @@ async def test_every_column_and_index_is_in_the_data_model(connection):
 
 
 def objects(page: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a page's fenced blocks: whole ones, those of one line, and those that a command prints."""
+    """Return the JSON objects in a page's fenced blocks: whole blocks, single lines, and the output of commands."""
     for _language, block in FENCE.findall(page.read_text()):
         outputs = re.split(r"^ *\$ .*$", block, flags=re.MULTILINE)
         for text in (*outputs, *block.splitlines()):
@@ -181,7 +181,7 @@ def objects(page: Path) -> Iterator[dict[str, Any]]:
 
 
 def problems(found: Any) -> Iterator[dict[str, Any]]:
-    """The problems in a JSON value, at any depth."""
+    """Return the problems in a JSON value, at any depth."""
     if isinstance(found, list):
         for part in found:
             yield from problems(part)
@@ -216,7 +216,7 @@ def test_every_list_of_known_fields_in_a_page_is_one_that_the_service_gives():
 
 
 def structs(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
-    """All types of what clients may send, and others."""
+    """Return all request types, and some others."""
     for subclass in kind.__subclasses__():
         yield subclass
         yield from structs(subclass)
@@ -231,7 +231,7 @@ def test_the_error_in_the_reference_is_the_one_that_the_service_gives():
 
 
 def test_no_page_names_a_migration():
-    """Names of migrations go stale with each new one."""
+    """Names of migrations become outdated with each new migration."""
     named = [(page.name, name) for page in PAGES for name in re.findall(r"\b\d+_\d{14}_\w+", page.read_text())]
     assert named == []
 
@@ -268,7 +268,7 @@ def test_every_page_is_linked_from_an_index():
 
 
 def metric_names() -> dict[str, str]:
-    """The kind of every metric, by the name that its samples begin with."""
+    """Return the kind of every metric, by the name at the start of its samples."""
     written = telemetry.text([telemetry.Figures()], telemetry.Figures(), "1").decode()
     return dict(re.findall(r"^# TYPE (\w+) (\w+)$", written, re.MULTILINE))
 
@@ -278,7 +278,7 @@ def test_the_reference_lists_exactly_the_metrics_and_their_kinds():
 
 
 def queried(text: str) -> set[str]:
-    """The metrics that PromQL names, without what a histogram adds to its own name."""
+    """Return the metrics in a PromQL expression, without the suffixes of histograms."""
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\b(?:doable|process)_\w+", text)}
 
 

@@ -1,4 +1,4 @@
-"""What is installed: locks that anybody can use and nobody can tamper with, and a wheel that runs by itself."""
+"""The installation: locks that pin every package by hash and name no host, and a wheel that runs without the source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service import __version__
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OPTIONAL = ["otel", "redis"]  # extras that production has at hand
+OPTIONAL = ["otel", "redis"]  # the extras that production installs
 LOCKS = {
     "requirements.txt": OPTIONAL,
     "requirements-run.txt": [*OPTIONAL, "embedded"],
@@ -28,7 +28,7 @@ PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[a-z,-]+\])?==(?P<version>[^
 
 
 def pins(lock: str) -> dict[str, list[str]]:
-    """Each pinned requirement of a lock, with the hashes it may have."""
+    """Return each pinned requirement of a lock, with its hashes."""
     text = re.sub(r"\s*\\\n\s*", " ", (ROOT / lock).read_text())
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     return {re.split(r" --hash=", line, maxsplit=1)[0].strip(): re.findall(r"--hash=(\S+)", line) for line in lines}
@@ -70,7 +70,7 @@ def test_production_installs_nothing_of_development():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
-    """The wheel, built from a copy so that nothing is left in the project's folder."""
+    """The wheel, built from a copy so that the project's folder stays clean."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
     for item in ("service", "aerich"):
         shutil.copytree(ROOT / item, source / item, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,4 @@
-"""The tests' own way to start processes behaves like an ordinary start."""
+"""Processes of the tests' starter behave like processes of an ordinary start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The threat model names tests that exist, and leaves out no line of the lists that it goes through."""
+"""The threat model names tests that exist, and covers each entry of the lists that it follows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS = [row for line in LINES if (row := [cell.strip() for cell in line.split("|
 
 @cache
 def names_in(path: str) -> frozenset[str]:
-    """The tests of a file, those of a class as `TestClass::test_name`, without running any of it."""
+    """Return the tests of a file, those of a class as `TestClass::test_name`, without running it."""
     return frozenset(_tests(ast.parse((ROOT / path).read_text()).body, ""))
 
 

@@ -38,7 +38,7 @@ async def test_a_background_task_that_is_cancelled_is_not_logged(caplog):
 
 async def test_a_background_task_that_waits_for_the_database_does_not_delay_a_stop(launch, relay, settings, free_port):
     await relay.open()
-    relay.flowing.clear()  # the database accepts connections, and says nothing
+    relay.flowing.clear()  # the database accepts connections, but never responds
     process = launch(
         [sys.executable, "-m", "service", "run"], DATABASE_URL=relay.url, PORT=str(free_port),
         BETTER_AUTH_SECRET=settings.better_auth_secret,

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it refuses in one sentence, and that `make run` needs nothing else."""
+"""The command line: its output, its refusals of one sentence, and `make run`, which needs no other setup."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ COMMANDS = ["run", "migrate", "purge", "distribute", "token", "check"]
 
 @pytest.fixture
 def environment(monkeypatch, tmp_path) -> Callable[..., None]:
-    """`environment(PORT="1")` makes these the only settings of this process; there is no `.data` either."""
+    """`environment(PORT="1")` sets the only settings of this process; there is no `.data` folder."""
     monkeypatch.chdir(tmp_path)
 
     def only(**variables: str) -> None:
@@ -237,7 +237,7 @@ async def test_an_unreachable_database_is_reported_in_one_sentence(launch, free_
 
 @pytest.fixture
 async def faulty_urls(make_database, unused_port) -> AsyncIterator[dict[str, tuple[str, str]]]:
-    """Gives URLs that lead to no database, each with PostgreSQL's own words, by what is wrong with it."""
+    """URLs that lead to no database, each with PostgreSQL's error text, by the kind of fault."""
     relay = Relay(await make_database("faulty"), unused_port())
     await relay.open()
     silent = socket.create_server(("127.0.0.1", 0))
@@ -274,7 +274,7 @@ async def test_each_command_reports_a_database_error_with_its_own_text(launch, f
         assert process.stderr.startswith(SENTENCES[fault])
         assert process.stderr.count("\n") == 1
         assert words in process.stderr
-        assert ("percent-encode" in process.stderr) is (fault == "the host")  # an @ in a password ends it early
+        assert ("percent-encode" in process.stderr) is (fault == "the host")  # an @ in the password ends it early
         assert "pass-word" not in process.stdout + process.stderr
 
 
@@ -395,7 +395,7 @@ async def test_a_terminal_with_another_encoding_causes_no_failure(launch):
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder such as a checkout is: others may pass through it. No database is left running in it."""
+    """A folder like a checkout, which other users may enter. No database may keep running in it."""
     made = Path(tempfile.mkdtemp(prefix="doable-run-"))
     made.chmod(0o755)
     yield made
@@ -405,15 +405,15 @@ def folder() -> Iterator[Path]:
 
 
 def running(folder: Path) -> psutil.Process | None:
-    """The PostgreSQL that runs in a folder."""
+    """Return the PostgreSQL process that runs in a folder."""
     with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
         found = psutil.Process(int((folder / ".data" / "postgres" / "postmaster.pid").read_text().split()[0]))
-        return found if found.status() != psutil.STATUS_ZOMBIE else None  # nobody may be there to bury it
+        return found if found.status() != psutil.STATUS_ZOMBIE else None  # a zombie may have no parent to reap it
     return None
 
 
 class Guest:
-    """Somebody who reads what `make run` prints, and does what it says."""
+    """A user who reads the output of `make run` and follows its instructions."""
 
     def __init__(self, process, port: int):
         self.process, self.address = process, f"http://localhost:{port}"
@@ -424,7 +424,7 @@ class Guest:
         return "Ctrl-C" in self.process.stdout
 
     async def paste(self) -> list[httpx.Response]:
-        """Ask for the documentation, then run the lines to paste, in their order."""
+        """Request the documentation, then run the printed commands in their order."""
         (documentation,) = re.findall(r"Doable is ready: (\S+)", self.process.stdout)
         assert f"See it live in two tabs: {self.address}/playground\n" in self.process.stdout
         (token,) = re.findall(r"export TOKEN=(\S+)", self.process.stdout)
@@ -442,7 +442,7 @@ class Guest:
 
 
 def curl(line: str) -> dict:
-    """What curl's arguments ask for."""
+    """Send the request of a curl command line."""
     words, headers, body, url = iter(shlex.split(line)), {}, None, ""
     for word in words:
         match word:
@@ -458,7 +458,7 @@ def curl(line: str) -> dict:
 
 @pytest.fixture
 def visit(launch, folder, free_port, eventually) -> Callable[..., Awaitable[Guest]]:
-    """`await visit()` runs what `make run` runs, in a folder of its own, until it welcomes."""
+    """`await visit()` runs the command of `make run` in an empty folder, and waits for the welcome text."""
 
     async def run(interpreter: str = sys.executable, **options: str) -> Guest:
         command = [interpreter, "-m", "service", "run", "--development"]
@@ -521,7 +521,7 @@ async def test_make_run_serves_a_landing_page_and_allows_the_origin_of_better_au
         links = re.findall(r'<a href="([^"]+)"', page.text)
         assert links == [*([] if own else ["/playground"]), "/docs", "/openapi.json", "/health"]
         for link in links:
-            assert (await client.get(link)).status_code == (503 if link == "/health" else 200)  # no key set answers
+            assert (await client.get(link)).status_code == (503 if link == "/health" else 200)  # no key set
         guides = re.findall(r"<code>(docs/[^<]+)</code>", page.text)
         assert guides
         assert all((ROOT / guide).is_file() for guide in guides)
@@ -592,7 +592,7 @@ async def test_make_run_needs_no_root_privileges(visit, folder):
 
 
 def interpreter_for(user: str, environment: dict[str, str]) -> str | None:
-    """A Python that the user may run, and that finds our packages."""
+    """Return a Python interpreter that the user may run and that finds our packages."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
         with contextlib.suppress(OSError, subprocess.SubprocessError):

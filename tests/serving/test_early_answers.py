@@ -1,4 +1,4 @@
-"""An answer that comes while its request is still being sent arrives, in place of a reset connection (RFC 9112 9.6)."""
+"""A response to a request that is still being sent arrives, without a connection reset (RFC 9112 section 9.6)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PYTHON = ["python", "-m", "service", "run"]
 
 @pytest.fixture
 async def serve(settings, launch, eventually, free_port) -> Callable[..., Awaitable[int]]:
-    """Starts a process of its own, with the event loop that serves in production; gives its port."""
+    """Start a process with the event loop of production, and return its port."""
 
     async def start(**environment: str) -> int:
         environment = {"PORT": str(free_port), "RATE_LIMIT": "off", "AUTH_FAILURE_LIMIT": "off", **environment}
@@ -38,7 +38,7 @@ async def port(serve) -> int:
 
 
 def converse(port: int, head: str, pieces: int, *, chunked: bool = False) -> tuple[bytes, bool]:
-    """Send a head and then so many MiB without once reading; give what came back, and whether all of it was taken."""
+    """Send a head and so many MiB without reading. Return the response, and whether all bytes were accepted."""
     piece = b" " * MIB
     if chunked:
         piece = b"%x\r\n%b\r\n" % (len(piece), piece)

@@ -1,4 +1,4 @@
-"""What Heroku reads and runs: the Procfile with nothing but the variables of a new app, app.json, and the rehearsal."""
+"""Heroku's files and commands: the Procfile with only the variables of a new app, app.json, and the rehearsal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes: what the Procfile starts, how it stops, what it survives and what it writes."""
+"""The processes: their start from the Procfile, their stop, the failures that they survive, and their log."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ async def fail(settings):
 database.connect = fail
 sys.exit(main(["run"]))
 """
-# The service with a handler of SIGUSR1 that blocks the event loop, and limits that a test can wait for: STOP_GRACE,
-# STOP_LIMIT, KILL_AFTER and HUNG_AFTER of the worker and of the supervisor.
+# The service with a handler of SIGUSR1 that blocks the event loop, and short values of STOP_GRACE, STOP_LIMIT,
+# KILL_AFTER and HUNG_AFTER of the worker and of the supervisor.
 BLOCKABLE = """
 import signal, sys, time
 from service.serving import supervisor, worker
@@ -62,7 +62,7 @@ def limited(*, grace: float = 15, stop: float = 17, kill: float = 1.5, blocked: 
 
 @pytest.fixture
 def start(launch, settings, free_port, eventually) -> Callable[..., Awaitable[object]]:
-    """`await start(2)` runs the Procfile's line with two workers and nothing else set, and waits until it serves."""
+    """`await start(2)` runs the Procfile's line with two workers and no other settings, and waits until it serves."""
 
     async def run(
         workers: int = 1, *, url: str = "", command: list[str] | None = None, wait: bool | None = None, **more: str
@@ -85,14 +85,14 @@ def start(launch, settings, free_port, eventually) -> Callable[..., Awaitable[ob
 
 
 async def lives(port: int) -> bool:
-    """Whether a new connection is answered."""
+    """Return whether the service responds on a new connection."""
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=False) as client:
         return (await client.get("/health/live")).status_code == 200
 
 
 @pytest.fixture
 async def user(free_port, sign) -> AsyncIterator[httpx.AsyncClient]:
-    """A user of the started service, and of no other test."""
+    """A user of the started service that no other test has."""
     headers = {"Authorization": f"Bearer {sign(f'user-{free_port}')}"}
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{free_port}", headers=headers, timeout=30, verify=False
@@ -101,7 +101,7 @@ async def user(free_port, sign) -> AsyncIterator[httpx.AsyncClient]:
 
 
 class Lock:
-    """Holds up every write to a user's tasks, for as long as the test wants."""
+    """Block every write to a user's tasks until the test allows it."""
 
     def __init__(self, holder: asyncpg.Connection, watcher: asyncpg.Connection, eventually):
         self.holder, self._watcher, self._eventually = holder, watcher, eventually
@@ -124,19 +124,19 @@ class Lock:
 
 @pytest.fixture
 async def lock(settings, connection, eventually) -> AsyncIterator[Lock]:
-    watcher = await asyncpg.connect(settings.database_url)  # the holder's own view does not move in its transaction
+    watcher = await asyncpg.connect(settings.database_url)  # the holder's snapshot is fixed in its transaction
     yield Lock(connection, watcher, eventually)
     await watcher.close()
 
 
 def lines(process) -> list[dict]:
-    """Everything that a process wrote: JSON objects, one a line, and nothing else."""
+    """Return the log lines of a process, which must all be JSON objects."""
     assert process.stderr == ""
     return [json.loads(line) for line in process.stdout.splitlines()]
 
 
 def told(process, message: str) -> dict:
-    """The one line with this message."""
+    """Return the only line with this message."""
     (found,) = [line for line in lines(process) if line["message"] == message]
     return found
 
@@ -160,7 +160,7 @@ async def test_the_release_line_migrates_what_the_web_line_then_serves(launch, s
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_a_stop_waits_for_the_responses_of_requests_in_flight(start, user, lock, workers, signals):
-    # Half of a worker's pool is a user's share: enough for all three requests if one worker gets them.
+    # A user's share is half of a worker's pool: enough for all three requests, even on one worker.
     process = await start(workers, DB_CONNECTIONS="40")
     tasks = [(await user.post("/api/me/tasks", json={"title": "In flight"})).json() for _ in range(3)]
     owner = tasks[0]["user_id"]
@@ -190,7 +190,7 @@ async def test_a_stop_waits_for_the_responses_of_requests_in_flight(start, user,
 async def test_a_stop_signal_at_any_time_during_startup_is_handled(start, workers, moment):
     process = await start(workers, command=PROCFILE["web"].split())
     await process.says("listening")
-    await asyncio.sleep(moment)  # not to wait for anything: to stop it there
+    await asyncio.sleep(moment)  # not to wait, but to stop the service at this time
     process.signal(signal.SIGTERM)
     assert await process.exit_code(20) in {0, -signal.SIGTERM}
     assert {line["level"] for line in lines(process)} == {"info"}
@@ -199,7 +199,7 @@ async def test_a_stop_signal_at_any_time_during_startup_is_handled(start, worker
 
 async def test_ctrl_c_stops_as_sigterm_does(start):
     process = await start(2)
-    os.killpg(process.process.pid, signal.SIGINT)  # a terminal tells every process of the group
+    os.killpg(process.process.pid, signal.SIGINT)  # a terminal signals every process of the group
     assert await process.exit_code() == 0
     assert {line["level"] for line in lines(process)} == {"info"}
 
@@ -402,7 +402,7 @@ async def test_unread_stdout_drops_lines_and_hangs_neither_requests_nor_a_stop(
         "PATH": os.environ["PATH"], "DATABASE_URL": settings.database_url, "PORT": str(free_port),
         "BETTER_AUTH_SECRET": settings.better_auth_secret, "WEB_CONCURRENCY": str(workers), "RATE_LIMIT": "off",
     }  # fmt: skip
-    # Room for a few lines only, so that little traffic is enough.
+    # A pipe with room for a few lines only, so that little traffic fills it.
     small = "from service.logs import output; from service.__main__ import main; output.ROOM = 4096; main(['run'])"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", small, stdout=asyncio.subprocess.PIPE, limit=1024, env=environment, cwd=ROOT
@@ -421,7 +421,7 @@ async def test_unread_stdout_drops_lines_and_hangs_neither_requests_nor_a_stop(
 
             await eventually(drops, 60)
             assert await lives(free_port)
-            # Now it is read again: the writers catch up, and say how many lines are missing.
+            # Now the test reads it again: the writers continue, and report the number of lost lines.
             read = []
             async with asyncio.timeout(20):
                 while b"log lines dropped" not in b"".join(read):

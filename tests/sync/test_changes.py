@@ -1,4 +1,4 @@
-"""The change feed under concurrent writers: whoever reads page after page misses nothing and sees nothing twice."""
+"""The change feed under concurrent writers: a reader of page after page misses nothing and gets nothing twice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRITES = 2_000  # `make trials` does 10,000 over HTTP
 
 
 async def write(tasks: UserTasks, number: int, writes: int, committed: dict[int, int]) -> None:
-    """Make, change, complete and delete tasks; note each version once its commit is known."""
+    """Create, change, complete and delete tasks; record each version once its commit is known."""
     mine, choice = [], random.Random(number)
     for turn in range(writes):
         verb = choice.choice(("create", "create", "update", "toggle", "delete")) if mine else "create"
@@ -41,7 +41,7 @@ async def write(tasks: UserTasks, number: int, writes: int, committed: dict[int,
 
 
 class Reader:
-    """A client that polls `since=next` all along, and looks up with a connection of its own what is committed."""
+    """A client that polls `since=next`, and reads the committed versions over another connection."""
 
     def __init__(self, tasks: UserTasks, watcher: asyncpg.Connection):
         self._tasks = tasks
@@ -51,7 +51,7 @@ class Reader:
         self.copy: dict[int, dict] = {}
 
     async def read(self) -> bool:
-        """Read a page; whether there is more."""
+        """Read a page; return whether there is more."""
         page = await changes_since(self._tasks, self.position, random.randint(1, 60))
         newest = await self._watcher.fetchval("SELECT revision FROM users WHERE id = 'alice'")
         for change in page.changes:
@@ -70,7 +70,7 @@ async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_st
     tasks = Task.objects.for_user("alice", using=pool)
     reader = Reader(tasks, connection)
     writing = asyncio.gather(*(write(tasks, number, WRITES // WRITERS, committed) for number in range(WRITERS)))
-    # What was acknowledged before a poll began is behind the position that the poll gives, or further changes are.
+    # Each write acknowledged before a poll is before the position of its response, or in later changes.
     while not writing.done():
         acknowledged = max(committed, default=0)
         while await reader.read():
@@ -84,7 +84,7 @@ async def test_a_reader_misses_no_commit_of_sixteen_writers_and_sees_versions_st
     rows = await connection.fetch("SELECT id, version, deleted_at IS NOT NULL AS deleted FROM tasks "
                                   "WHERE user_id = 'alice'")  # fmt: skip
     stored = {row["id"]: (row["version"], row["deleted"]) for row in rows}
-    # A task that came and went before the first page was over is no news to anybody.
+    # A task that was deleted before the end of the first page need not appear.
     unseen = {task_id for task_id, (_, deleted) in stored.items() if deleted} - set(reader.copy)
     assert {task_id: (seen["version"], seen.get("deleted", False)) for task_id, seen in reader.copy.items()} == {
         task_id: state for task_id, state in stored.items() if task_id not in unseen

@@ -1,4 +1,4 @@
-"""Event streams and processes: another worker's writes, a restart, a stop, a database that goes away."""
+"""Event streams and processes: writes of another worker, restarts, stops, and database outages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 
 class Stream:
-    """A client that notes the ids and titles of all events, until the stream ends."""
+    """A client that records the ids and titles of all events, until the stream ends."""
 
     def __init__(self):
         self.titles: list[str] = []
@@ -37,7 +37,7 @@ class Stream:
 
 @pytest.fixture
 def serve(launch, settings, eventually, sign) -> Callable[..., object]:
-    """`async with serve(port) as (process, user)`: a service of its own, and a client of a user of no other test."""
+    """`async with serve(port) as (process, user)`: a service, and a client of a user that no other test has."""
 
     @contextlib.asynccontextmanager
     async def run(port: int, name: str, url: str = "") -> AsyncIterator[tuple[object, httpx.AsyncClient]]:
@@ -99,7 +99,7 @@ async def test_a_stop_ends_streams_at_once_and_they_continue_after_a_restart_wit
         began = time.monotonic()
         process.signal(signal.SIGTERM)
         async with asyncio.timeout(5):
-            await listening  # its end is a proper one: no error of the transport
+            await listening  # the stream has a proper end and not a transport error
         assert await process.exit_code() == 0
         assert time.monotonic() - began < 5, "an open stream does not hold up the stop"
         lines = [json.loads(line) for line in process.stdout.splitlines()]

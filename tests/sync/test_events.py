@@ -1,4 +1,4 @@
-"""GET /api/{user_id}/tasks/events: changes as they come, over real sockets."""
+"""GET /api/{user_id}/tasks/events: changes as they happen, over real sockets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.web.text import with_keys
 
 
 class Event(NamedTuple):
-    """What one block of a stream says; a comment has neither name nor id. The id is the position's revision."""
+    """One block of a stream. A comment has neither name nor id. The id is the revision of the position."""
 
     name: str
     id: int | None
@@ -36,11 +36,11 @@ class Listener:
         self.response = response
         self.retry: int | None = None
         self.last_id: int | None = None
-        self.position = ""  # the id as it was sent, with the user's beginning
+        self.position = ""  # the whole id, with the user's beginning
         self._lines = response.aiter_lines()
 
     async def next(self, seconds: float = 5) -> Event | None:
-        """The next block, heartbeats included; None at the stream's end."""
+        """Return the next block, including heartbeats; None at the end of the stream."""
         name, number, data, comment, empty = "", None, None, False, True
         async with asyncio.timeout(seconds):
             async for line in self._lines:
@@ -65,7 +65,7 @@ class Listener:
         return None
 
     async def task(self, seconds: float = 5) -> Event:
-        """The next event that is dispatched."""
+        """Return the next event that is dispatched."""
         while True:
             found = await self.next(seconds)
             assert found is not None, "the stream has ended"
@@ -90,14 +90,14 @@ def hub(app):
 
 @pytest.fixture
 def endings(caplog, monkeypatch):
-    """Gives what the log says of each stream that has ended."""
+    """Return a function that lists the log records of ended streams."""
     caplog.set_level("INFO", logger="doable.requests")
     return lambda: [record.fields for record in caplog.records if "ended" in getattr(record, "fields", {})]
 
 
 @pytest.fixture(autouse=True)
 async def all_end(hub, eventually, server):
-    """Nothing of a stream is left when its client has gone."""
+    """Check that no stream is left after its client has disconnected."""
     yield
     await eventually(lambda: hub.open == 0)
     assert hub._waiting == {}
@@ -123,7 +123,7 @@ async def test_an_invalid_since_is_refused_by_name(alice, refusal, value):
 @pytest.mark.parametrize("by", ["header", "query"])
 @pytest.mark.parametrize("written", [0, 2])
 async def test_an_invalid_last_event_id_starts_with_a_reset(alice, value, by, written):
-    """An event source never comes back after an error, so 422 would end it for good."""
+    """An EventSource does not reconnect after an error, so 422 would end it for good."""
     for number in range(written):
         await alice.make(f"Task {number}")
     newest = (await alice.get(f"{alice.path}/changes")).json()["next"]
@@ -192,7 +192,7 @@ async def test_a_head_opens_no_stream_has_no_length_and_leaves_the_connection_op
     assert said.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert said.headers["x-accel-buffering"] == "no"
     assert said.headers["cache-control"] == "private, no-cache"
-    assert "content-length" not in said.headers  # a stream has none: 0 would be another answer than GET's
+    assert "content-length" not in said.headers  # a stream has no length: 0 would differ from the response to GET
     assert (empty.status_code, empty.text) == (200, "[]")
     assert app.ctx.live.open == 0
     assert not [record.message for record in caplog.records if record.levelname != "INFO"]
@@ -259,14 +259,14 @@ async def test_the_tasks_of_an_import_reach_the_stream_one_by_one_in_order(alice
         assert [(event.id, event.data["title"]) for event in heard] == [
             (number, task["title"]) for number, task in enumerate(tasks, 1)
         ]
-        assert (await alice.make("After"))["version"] == 251  # what was replayed was no write
+        assert (await alice.make("After"))["version"] == 251  # the replay wrote nothing
         assert (await listener.task()).data["title"] == "After"
 
 
 async def test_a_write_outside_of_this_process_reaches_the_stream_within_1500_ms(pool, alice, bob):
     async with listen(alice) as hers, listen(bob) as his:
         began = time.monotonic()
-        # Past the routes of this process, and so as another one would write it.
+        # Written around the routes of this process, as another process would write.
         await Task.objects.for_user("alice", using=pool).create(with_keys({"title": "From elsewhere"}), quota=10)
         event = await hers.task()
         took = time.monotonic() - began
@@ -446,7 +446,7 @@ async def test_a_client_that_does_not_read_its_stream_is_disconnected(  # noqa: 
         assert (await alice.get(f"{alice.path}/summary")).status_code == 200, "nobody else waits for it"
         await eventually(lambda: hub.open == 0)
         assert [line["ended"] for line in endings()] == ["client too slow"]
-        with contextlib.suppress(ConnectionError):  # an abort may tell itself as a reset
+        with contextlib.suppress(ConnectionError):  # an abort may appear as a connection reset
             while await loop.sock_recv(lazy, 1 << 20):
                 pass
 
@@ -465,7 +465,7 @@ async def test_a_stream_has_at_most_one_page_in_memory(pool, alice, statements):
 async def test_the_streams_of_one_user_share_one_read(alice, statements):
     async with contextlib.AsyncExitStack() as stack:
         listeners = [await stack.enter_async_context(listen(alice)) for _ in range(10)]
-        await alice.make("Before")  # each has looked once for itself when it began
+        await alice.make("Before")  # each stream has read once at its start
         assert {(await listener.task()).id for listener in listeners} == {1}
         with statements() as seen:
             for number in range(2, 12):
@@ -476,7 +476,7 @@ async def test_the_streams_of_one_user_share_one_read(alice, statements):
 
 
 async def test_a_read_that_began_before_a_write_is_not_shared_after_it(alice, monkeypatch):
-    """The first read has its answer, and is held up until after the write; who comes later must not be given it."""
+    """The first read is delayed after its result, until the write. A later stream must not get this result."""
     read, held, let_go = changes.changes_since, asyncio.Event(), asyncio.Event()
 
     async def hold_up(tasks, since, limit):

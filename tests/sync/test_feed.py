@@ -1,4 +1,4 @@
-"""GET /api/{user_id}/tasks/changes: what a client reads to bring its copy up to date."""
+"""GET /api/{user_id}/tasks/changes: the changes that a client needs to update its copy."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ async def changes(caller, query: str = "") -> dict:
 
 
 def at(position: str, revision: int) -> str:
-    """The position at `revision` since the same beginning as `position`."""
+    """Return the position at `revision` in the same history as `position`."""
     return f"{position.partition('-')[0]}-{revision}"
 
 
 @pytest.fixture
 async def forget(connection):
-    """Purges tasks for good as upkeep does: the rows go, and their newest version is what is forgotten."""
+    """Permanently remove tasks as the upkeep does: rows are removed, and their newest version becomes `forgotten`."""
 
     async def purge(*ids: int) -> None:
         await connection.execute(

@@ -1,6 +1,6 @@
-"""The users of all streams are found also while a part of the database does not answer, as when a Citus node is away.
+"""Positions of all users with a stream, while a part of the database does not respond, like a Citus node that is down.
 
-The part that does not answer is a view in place of the real table `users`, which fails or hangs at one user.
+A view replaces the table `users`. It fails or hangs for one user.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HANGS = "PERFORM pg_sleep(30);"
 
 @pytest.fixture
 async def three(pool, empty, connection) -> dict[str, SyncPosition]:
-    """Alice, bob and carol, with a task each, and their positions; what a test does to `users` is undone."""
+    """Alice, bob and carol, each with one task, and their positions; changes of a test to `users` are reverted."""
     for user_id in ("alice", "bob", "carol"):
         await Task.objects.for_user(user_id, using=pool).create(with_keys({"title": "A"}), quota=10)
     yield await positions_of_several_users(pool, ["alice", "bob", "carol"])
@@ -55,7 +55,7 @@ async def three(pool, empty, connection) -> dict[str, SyncPosition]:
 
 @pytest.fixture
 def positions(pool, monkeypatch) -> Positions:
-    """Asks the served application's database, and waits a shorter time for it."""
+    """A reader of positions over the application's database, with short timeouts."""
     monkeypatch.setattr(positions_module, "PATIENCE", 0.3)
     monkeypatch.setattr(positions_module, "PATIENCE_ALONE", 0.3)
     return Positions(pool)
@@ -73,7 +73,7 @@ async def test_users_of_responding_nodes_are_read_while_another_node_hangs(
     assert await positions.of(everybody) == answered, "each is asked for alone"
     with statements() as seen:
         assert await positions.of(everybody) == answered
-        await asyncio.sleep(0)  # asyncpg notes a statement in the next turn of the loop
+        await asyncio.sleep(0)  # asyncpg records a statement in the next turn of the loop
     assert len([arguments for _, arguments in seen if arguments == (["alice", "carol", "dave"],)]) == 1
     await connection.execute(BACK)
     assert await positions.of(everybody) == three | {"dave": START}, "who was kept apart is tried again each time"

@@ -1,4 +1,4 @@
-"""POST /api/{user_id}/tasks/batch: many writes in one request, all of them or each by itself."""
+"""POST /api/{user_id}/tasks/batch: many writes in one request, all or none of them, or each by itself."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def send(caller, *operations: object, headers: dict | None = None, **optio
 
 
 async def perform(caller, *operations: object, **options: object) -> list[dict]:
-    """The results of a batch that was answered 200."""
+    """Return the results of a batch, which must be 200."""
     response = await send(caller, *operations, **options)
     assert response.status_code == 200, response.text
     assert list(response.json()) == ["results"]
@@ -72,7 +72,7 @@ async def make(caller, count: int) -> list[dict]:
 
 @pytest.fixture
 async def leave_room(connection, settings):
-    """Gives a coroutine that fills alice's quota but for some tasks."""
+    """Return a coroutine that fills alice's quota except for some tasks."""
 
     async def fill(room: int) -> None:
         await connection.execute("UPDATE users SET task_count = $1 WHERE id = 'alice'", settings.task_quota - room)
@@ -207,7 +207,7 @@ class TestAllOrNothing:
         assert (body["error"]["status"], body["error"]["code"]) == error
         assert body["error"]["request_id"] == body["request_id"]
         if error[0] == 412:
-            assert body["error"]["current"]["completed"] is True  # as the batch had left it by then
+            assert body["error"]["current"]["completed"] is True  # the state during the batch
         assert before == (await connection.fetch("SELECT * FROM users"), (await alice.get(alice.path)).json())
 
     async def test_the_first_failing_operation_is_named_even_if_a_later_one_fails_too(self, alice, refusal):
@@ -293,7 +293,7 @@ class TestAllOrNothing:
         ids=lambda task: next(iter(task)),
     )
     async def test_a_text_of_a_megabyte_is_refused_at_once(self, alice, refusal, task):
-        """The fixture `short_steps` fails the test if the event loop is blocked meanwhile."""
+        """The fixture `short_steps` fails the test if the event loop is blocked during it."""
         sent = {"operations": [{"op": "create", "task": {"title": "A", **task}}]}
         content = json.dumps(sent, ensure_ascii=False).encode()
         response = await alice.post(
@@ -372,7 +372,7 @@ class TestEachByItself:
 
 
 class TestLikeOneByOne:
-    """What a batch does is what its operations do by themselves, sent one after the other."""
+    """A batch has the same effect as its operations sent one after the other."""
 
     @pytest.mark.parametrize("seed", range(12))
     async def test_a_batch_has_the_same_result_as_its_operations_sent_one_by_one(self, alice, bob, seed):
@@ -415,7 +415,7 @@ class TestLikeOneByOne:
 
     @staticmethod
     def alike(answer: dict | None) -> dict | None:
-        """The answer but for what differs between two users and two moments."""
+        """The response without the parts that differ between two users and two times."""
         if answer is None or "code" in answer:
             current = TestLikeOneByOne.alike(answer["current"]) if answer and "current" in answer else None
             return answer and {"code": answer["code"], "current": current}
@@ -574,7 +574,7 @@ class TestWhoSees:
         assert (await alice.get(alice.path, headers={"If-None-Match": known})).status_code == 200
 
     async def test_tasks_of_another_user_get_the_same_response_as_missing_ones(self, alice, bob):
-        *_, foreign, trashed = await make(bob, 40)  # ids that alice does not come to
+        *_, foreign, trashed = await make(bob, 40)  # ids that alice does not reach
         await bob.delete(f"{bob.path}/{trashed['id']}")
         for operation in (lambda task: update(task, title="Mine"), complete, delete, restore):
             for theirs in (foreign, trashed):

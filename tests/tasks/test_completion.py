@@ -1,4 +1,4 @@
-"""Completing and reopening: toggling without a body, setting with one; PATCH and POST alike."""
+"""Completing and reopening: a request without a body toggles, and one with a body sets; PATCH and POST are equal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(params=["PATCH", "POST"])
 def complete(request, alice):
-    """Calls …/complete of a task of alice's by each of its methods."""
+    """Call …/complete for a task of alice, with each of its methods."""
 
     async def call(task: dict, **options: object):
         return await alice.request(request.param, f"{alice.path}/{task['id']}/complete", **options)

@@ -1,4 +1,4 @@
-"""Deleting one task, and many at once."""
+"""Deleting one task or many tasks."""
 
 from __future__ import annotations
 

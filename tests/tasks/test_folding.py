@@ -1,4 +1,4 @@
-"""That each route that writes a text makes it found by any of its spellings."""
+"""Each route that writes a text makes it searchable in every spelling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OTHER = {"title": "Other", "description": "-", "tags": ["x"]}
 
 
 async def finds(caller, expected: int) -> None:
-    """Hold each filter, in other spellings than what was written, to finding the one task or nothing."""
+    """Check that each filter, in other spellings than the text, finds the one task or nothing."""
     for query in (
         {"q": "ΣΊΣΥΦΟΣ IN"}, {"q": "strasse"}, {"q": "FIX"}, {"q": "\u212b"}, {"q": "A\u030a"}, {"tag": "äPFEL"},
         {"tag": "A\u0308pfel"}, {"tag": ["äpfel", "ÄPFEL"], "q": "fix"},

@@ -1,4 +1,4 @@
-"""From a query string to a question, without a server."""
+"""From a query string to a query, without a server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UTC = timezone.utc
 
 
 def statement(user_id: str, query: TaskQuery) -> tuple[str, tuple[object, ...]]:
-    """The statement of a list, and its arguments."""
+    """Return the statement of a list, and its arguments."""
     return sent(
         lambda connection: (
             Task.objects.for_user(user_id, using=connection)
@@ -93,7 +93,7 @@ def test_every_query_string_is_read_or_refused(query):
     try:
         asked = listing.read(query).query
     except InvalidInputError as error:
-        assert error.detail.endswith((".", "?"))  # noqa: PT017 - either outcome is fine
+        assert error.detail.endswith((".", "?"))  # noqa: PT017 - both outcomes are valid
     else:
         text, arguments = statement("alice", asked)
         assert arguments[0] == "alice"

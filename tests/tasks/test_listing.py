@@ -1,4 +1,4 @@
-"""What a list holds: filters, search, counting, and the questions that are refused."""
+"""Lists: filters, search, counting, and refused queries."""
 
 from __future__ import annotations
 

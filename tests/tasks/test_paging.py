@@ -1,4 +1,4 @@
-"""The order of lists, and walking through them page by page."""
+"""The order of lists, and reading them page by page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 NEXT = re.compile(r'<([^<>"\s]+)>; rel="next"')
 SORTS = ["created", "updated", "title", "due_date", "priority"]
-# Ties and nulls in every column; what is last in one order is somewhere in the middle of another.
+# Ties and nulls in every column; the last task in one order is in the middle of another.
 TASKS = [
     {"title": "beta", "due_date": "2026-12-24", "priority": "low"},
     {"title": "Alpha", "priority": "high"},
@@ -35,7 +35,7 @@ async def tasks(alice):
 
 
 async def walk(caller, url: str) -> list[dict]:
-    """All the tasks of a list, by following its links."""
+    """Return all tasks of a list, by following its links."""
     found = []
     while url:
         response = await caller.get(url)
@@ -48,12 +48,12 @@ async def walk(caller, url: str) -> list[dict]:
 
 
 def due(task: dict) -> str | None:
-    """A day lasts until its last microsecond."""
+    """Return the due time; a due day ends with its last microsecond."""
     return task["due_at"] or (task["due_date"] and f"{task['due_date']}T23:59:59.999999Z")
 
 
 def expected(tasks: list[dict], sort: str, *, descending: bool) -> list[int]:
-    """The ids in order, worked out without a database; what is never due comes last both ways."""
+    """Return the ids in order, computed without a database; tasks that are never due are last in both directions."""
     keys = {
         "created": lambda task: task["id"],
         "updated": lambda task: task["version"],
@@ -108,7 +108,7 @@ async def test_existing_tasks_come_once_despite_creations_and_deletions_between_
         response = await alice.get(url)
         page = response.json()
         seen += [task["id"] for task in page if task["id"] in kept]
-        # The page's last task, on which the cursor stands, goes first if it may.
+        # Delete first the last task of the page, on which the cursor is, if allowed.
         for task in [*(task for task in page[::-1] if task["id"] not in kept), *extra[:1]]:
             await alice.delete(f"{alice.path}/{task['id']}")
         extra = extra[1:]
@@ -172,7 +172,7 @@ class TestLink:
 class TestCursor:
     @pytest.fixture
     async def cursor(self, alice):
-        """A cursor of each sort between two tasks, by that sort's name."""
+        """A cursor between two tasks for each sort, by its name."""
         for title in "ab":
             await alice.make(title)
         found = {}
@@ -281,7 +281,7 @@ class TestCursor:
 
     @staticmethod
     def forge(caller, cursor: dict, sort: str, key: object, identifier: object) -> str:
-        """The URL of a page that begins at a position of one's own making."""
+        """Return the URL of a page that begins at a forged position."""
         packed = msgspec.msgpack.decode(base64.urlsafe_b64decode(cursor[sort] + "=="))
         forged = base64.urlsafe_b64encode(msgspec.msgpack.encode([packed[0], key, identifier])).decode().rstrip("=")
         return f"{caller.path}?limit=1&sort={sort}&cursor={forged}"

@@ -1,4 +1,4 @@
-"""How PostgreSQL answers: from an index that begins with the owner, however many others there are."""
+"""Query plans: each statement uses an index that begins with the owner, for any number of other users."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def statement(user_id: str, query: TaskQuery) -> tuple[str, tuple[object, ...]]:
 
 
 def asked(read: Callable[[UserTasks], Coroutine], user_id: str = "alice") -> tuple[str, tuple[object, ...]]:
-    """The statement of any read of a user's tasks, and its arguments."""
+    """Return the statement of any read of a user's tasks, and its arguments."""
     return sent(lambda connection: read(Task.objects.for_user(user_id, using=connection)))
 
 
 @pytest.fixture(scope="module")
 async def crowd(server, make_database):
-    """A connection to a database of its own: 5,000 users of 4 tasks each, and alice's 5,000 among them."""
+    """A connection to a separate database with 5,000 users of 4 tasks each, and alice with 5,000 tasks."""
     connection = await asyncpg.connect(await make_database("plans"))
-    # The migrations' own SQL, for `migrate` would close the connections of the server that other tests talk to.
+    # The SQL of the migrations, because `migrate` would close the connections of the other tests' server.
     for path in sorted((migrations.folder() / APP).glob("[0-9]*_*.py"), key=lambda path: int(path.name.split("_")[0])):
         database = SimpleNamespace(
             execute_script=connection.execute,
@@ -86,7 +86,7 @@ async def crowd(server, make_database):
 
 
 async def explain(connection: asyncpg.Connection, text: str, *arguments: object) -> list[dict]:
-    """All nodes of the plan of a statement."""
+    """Return all nodes of the plan of a statement."""
     (row,) = await connection.fetch(f"EXPLAIN (FORMAT JSON) {text}", *arguments)
     return list(_nodes(json.loads(row[0])[0]["Plan"]))
 
@@ -98,7 +98,7 @@ def _nodes(plan: dict) -> Iterator[dict]:
 
 
 def assert_reads_the_owner_alone(nodes: list[dict]) -> None:
-    """Every row that is read comes from an index, by a condition on the owner."""
+    """Check that every row is read through an index, with a condition on the owner."""
     kinds = [node["Node Type"] for node in nodes]
     assert "Seq Scan" not in kinds
     scans = [node for node in nodes if node["Node Type"] in {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}]
@@ -162,7 +162,7 @@ async def test_every_other_read_reads_no_other_users_rows_either(crowd, read):
 
 
 LINE = {"uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "title": "A", "title_key": "a"}
-ONE = 40  # rows at most, with those of the owner, its key and what refers to it
+ONE = 40  # the maximum of rows, with the owner's row, its key and references to it
 KEYED = ("POST /tasks", "new", b"", "x", timedelta(days=1), 100, 10_000)
 CALLS = {
     "create_task": (ONE, 10_000, LINE["uid"], "A", "a", None, None, False, 0, [], [], None, None),

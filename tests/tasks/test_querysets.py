@@ -38,7 +38,7 @@ def ada(pool, empty) -> UserTasks:
 
 @pytest.fixture
 def recorded(server) -> UserTasks:
-    """Ada's tasks over a connection that only takes statements down."""
+    """Ada's tasks over a connection that only records statements."""
     return Task.objects.for_user("ada", using=Recorder())
 
 
@@ -47,7 +47,7 @@ async def make(tasks: UserTasks, title: str, **values: object) -> int:
 
 
 async def titles(tasks: UserTasks) -> list[str]:
-    """The titles of a page of all `tasks`."""
+    """Return the titles of a page of all `tasks`."""
     return [task["title"] for task in json.loads((await tasks.page()).document)]
 
 
@@ -156,7 +156,7 @@ class TestComposing:
 
 
 def everything_tortoise_offers(tasks: UserTasks) -> dict[str, Callable[[], object]]:
-    """Each public method of Tortoise's querysets, called so that it gives something that can be turned into SQL."""
+    """Return each public method of Tortoise's querysets, called so that its result can be turned into SQL."""
     arguments = {
         "annotate": {"user_id": RawSQL("'bob'")}, "group_by": ["title"], "in_bulk": [[1], "id"],
         "contains": [Task(id=1)],
@@ -179,7 +179,7 @@ def everything_tortoise_offers(tasks: UserTasks) -> dict[str, Callable[[], objec
 
 class TestTheOwner:
     CLOSED = frozenset({"raw", "union", "bulk_create", "bulk_update"})
-    WRITES = frozenset({"update", "delete"})  # of ours, each a database function
+    WRITES = frozenset({"update", "delete"})  # our own methods, each a database function
 
     def test_every_method_of_tortoise_keeps_the_owner_or_refuses(self, pool):
         tasks = Task.objects.for_user("ada", using=pool)
@@ -192,7 +192,7 @@ class TestTheOwner:
                     call()
                 continue
             made = call()
-            if inspect.iscoroutine(made):  # of in_bulk, which is `filter` and `await`
+            if inspect.iscoroutine(made):  # done by in_bulk, which is `filter` and `await`
                 made.close()
                 continue
             assert isinstance(made, AwaitableQuery), name
@@ -276,7 +276,7 @@ class TestTheOwner:
 
 
 def assert_owned(made: AwaitableQuery) -> None:
-    """The owner stands in the SQL, at the top of the WHERE, and beside every join."""
+    """Check that the owner is in the SQL, at the top of the WHERE and at every join."""
     text = made.sql()
     condition = text.partition(" WHERE ")[2].partition(" GROUP BY ")[0]
     assert condition.startswith(('"user_id"=$', '"tasks"."user_id"=$')), text

@@ -1,4 +1,4 @@
-"""What the trash and the kept answers of one user may take, and what is said beyond it."""
+"""The quotas for the trash and the stored answers of one user, and the errors beyond them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FROM users WHERE id = 'alice'
 
 @pytest.fixture
 def allow(app, settings, monkeypatch):
-    """`allow(trash_quota=2)` lets the service run with other settings."""
+    """`allow(trash_quota=2)` runs the service with other settings."""
 
     def change(**values: int) -> None:
         monkeypatch.setattr(app.ctx, "settings", replace(settings, **values))
@@ -37,7 +37,7 @@ def allow(app, settings, monkeypatch):
 
 @pytest.fixture
 async def counted(connection):
-    """Gives how many tasks alice has, live and in the trash, once it is sure that her row counts them so."""
+    """Return a function that counts alice's tasks, live and deleted, and checks that her row has the same counts."""
 
     async def count() -> tuple[int, int]:
         row = await connection.fetchrow(COUNTED)
@@ -49,7 +49,7 @@ async def counted(connection):
 
 @pytest.fixture
 async def full(alice, allow, counted):
-    """Alice has three live tasks, the first two of them completed, and a trash of two that is full."""
+    """Alice has three live tasks, two of them completed, and a full trash of two tasks."""
     live = [await alice.make(f"Live {number}", completed=number < 2) for number in range(3)]
     gone = [await alice.make(f"Gone {number}") for number in range(2)]
     for task in gone:
@@ -190,7 +190,7 @@ async def test_what_is_deleted_while_the_owners_clock_is_ahead_is_purged_in_time
 class TestKeptAnswers:
     @pytest.fixture
     async def kept(self, connection):
-        """Gives how many answers are kept for alice, once it is sure that her row counts them so."""
+        """Return a function that counts alice's stored answers, and checks that her row has the same count."""
 
         async def count() -> int:
             row = await connection.fetchrow(KEPT)

@@ -1,4 +1,4 @@
-"""Whatever is sent by whatever route, no row breaks a rule: the API and the functions hold what no CHECK holds."""
+"""No request to any route stores a row that breaks a rule. The API and the functions enforce rules without a CHECK."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-# Rows that break a rule of docs/reference/data-model.md, or whose JSON is not what the columns say.
+# Rows that break a rule of docs/reference/data-model.md, or whose JSON differs from the columns.
 BROKEN = """
 SELECT id, title FROM tasks WHERE NOT (
     char_length(title) BETWEEN 1 AND 200 AND title = btrim(title)
@@ -54,7 +54,7 @@ KEPT = st.fixed_dictionaries(
 @pytest.mark.blocks_the_loop(seconds=0.3, reason="hypothesis runs in the same loop")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(sent=FIELDS, patch=FIELDS, lines=st.lists(KEPT, min_size=1, max_size=3), completed=st.booleans())
-async def test_no_request_to_any_route_stores_a_row_that_breaks_a_rule(  # noqa: PLR0913, PLR0917 - fixtures and what is sent
+async def test_no_request_to_any_route_stores_a_row_that_breaks_a_rule(  # noqa: PLR0913, PLR0917 - fixtures and the request
     alice, connection, sent, patch, lines, completed
 ):
     task = await alice.make("Whole", tags=["a"], due_date="2026-12-24", completed=completed)

@@ -142,7 +142,7 @@ def test_every_json_text_is_read_or_refused(sent):
             found = read(json.dumps(sent).encode())
             columns = found.changes if isinstance(found, schemas.Patch) else found
         except (InvalidInputError, MalformedInputError) as error:
-            assert error.detail.endswith((".", "?"))  # noqa: PT017 - either outcome is fine
+            assert error.detail.endswith((".", "?"))  # noqa: PT017 - both outcomes are valid
         else:
             assert not {"id", "user_id", "version"} & set(columns)
 
@@ -153,7 +153,7 @@ def test_every_byte_string_is_read_or_refused(data):
     try:
         assert schemas.read_draft(data)["title"].strip()
     except (InvalidInputError, MalformedInputError) as error:
-        assert error.detail.endswith((".", "?"))  # noqa: PT017 - either outcome is fine
+        assert error.detail.endswith((".", "?"))  # noqa: PT017 - both outcomes are valid
 
 
 @pytest.mark.parametrize(

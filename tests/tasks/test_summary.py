@@ -1,4 +1,4 @@
-"""Counting tasks by state, and whose day today is."""
+"""Counting tasks by state, and the time zone of today."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNTS = ["total", "pending", "completed", "overdue", "due_today"]
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Sets what time it is to the routes."""
+    """Set the clock of the routes."""
 
     def set_to(moment: str) -> None:
         class Clock(datetime):

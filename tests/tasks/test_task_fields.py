@@ -1,4 +1,4 @@
-"""What each field of a task takes, how it comes back, and what is refused; the same in creating and in changing."""
+"""The fields of a task: accepted, returned and refused values; the same in creations and changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 ACCEPTED = [
-    # sent, answered
+    # the sent value and the returned one
     ("title", " Water\tthe\nplants \r\n", "Water\tthe\nplants"),
     ("title", "\u3000\u00a0x\u2003", "x"),
     ("title", "t" * 200, "t" * 200),

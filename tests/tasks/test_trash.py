@@ -1,4 +1,4 @@
-"""The trash: what lies in it, page by page, and how it comes back or goes for good."""
+"""The trash: its list, page by page; restoring and destroying tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEXT = re.compile(r'<([^<>"\s]+)>; rel="next"')
 
 
 async def delete(caller, *titles: str, **fields: object) -> list[dict]:
-    """Tasks that were made and deleted, in this order."""
+    """Create and delete tasks, in this order."""
     made = [await caller.make(title, **fields) for title in titles]
     for task in made:
         assert (await caller.delete(f"{caller.path}/{task['id']}")).status_code == 204
@@ -21,7 +21,7 @@ async def delete(caller, *titles: str, **fields: object) -> list[dict]:
 
 
 async def walk(caller, url: str) -> list[dict]:
-    """All of a trash, by following its links."""
+    """Return the whole trash, by following its links."""
     found = []
     while url:
         response = await caller.get(url)
@@ -82,7 +82,7 @@ class TestListing:
             response = await alice.get(url)
             page = response.json()
             seen += [task["title"] for task in page]
-            # The page's last task, on which the cursor stands, comes back; the first goes for good; others are new.
+            # Restore the last task of the page, on which the cursor is; destroy the first; delete new ones.
             await alice.post(f"{TRASH}/{page[-1]['id']}/restore")
             await alice.delete(f"{TRASH}/{page[0]['id']}")
             await delete(alice, "new")
@@ -186,7 +186,7 @@ class TestDestroying:
 
 
 class TestConditions:
-    """Nobody changes what is in the trash, so a version would guard nothing there."""
+    """Tasks in the trash never change, so a condition on the version would have no effect."""
 
     WRITES = pytest.mark.parametrize(
         ("method", "tail"), [("POST", "/{id}/restore"), ("DELETE", "/{id}"), ("DELETE", "")]

@@ -1,4 +1,4 @@
-"""One user's trash under many writers at once: who wins, what is counted, and what is remembered of what is gone."""
+"""One user's trash under many concurrent writers: results, counts, and the revision of removed tombstones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def owner(connection) -> dict:
 
 
 async def assert_sound(connection) -> None:
-    """What holds after any number of writes in any order."""
+    """Check the invariants that hold after any number of writes in any order."""
     user = await owner(connection)
     tasks = await connection.fetch("SELECT * FROM tasks WHERE user_id = 'ada'")
     versions = [task["version"] for task in tasks]
@@ -62,7 +62,7 @@ async def blocked(connection, count: int) -> None:
 
 
 def outcome(results: list[object]) -> tuple[int, int, int]:
-    """How many were done, found nothing, and found no room."""
+    """Return how many calls succeeded, found nothing, and found no room."""
     return (
         sum(not isinstance(result, BaseException) for result in results),
         sum(isinstance(result, TaskNotFoundError) for result in results),
@@ -196,7 +196,7 @@ class TestErasing:
         assert {type(result) for result in results if isinstance(result, BaseException)} <= {TaskNotFoundError}
         left = await connection.fetch("SELECT id FROM tasks WHERE user_id = 'ada'")
         assert {row["id"] for row in left}.isdisjoint(task.id for task in made)
-        if left:  # what was created after it made the user anew
+        if left:  # a later creation has created the user again
             await assert_sound(connection)
 
     async def test_emptying_the_trash_waits_for_no_other_user(self, pool, ada, connection):

@@ -1,4 +1,4 @@
-"""One user's tasks under many writers at once: revisions, clocks, counts, the user's row, the schema's own checks."""
+"""One user's tasks under many concurrent writers: revisions, clocks, counts, the user's row, and CHECKs."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ async def owner(connection, user_id: str = "ada") -> asyncpg.Record:
 
 
 async def stored(connection, user_id: str = "ada") -> list[asyncpg.Record]:
-    """The user's tasks in the order of their versions, trash included."""
+    """Return the user's tasks in the order of their versions, including the trash."""
     return await connection.fetch("SELECT * FROM tasks WHERE user_id = $1 ORDER BY version", user_id)
 
 
 async def assert_sound(connection, user_id: str = "ada") -> None:
-    """What holds after any number of writes in any order."""
+    """Check the invariants that hold after any number of writes in any order."""
     user, tasks = await owner(connection, user_id), await stored(connection, user_id)
     versions = [task["version"] for task in tasks]
     assert len(set(versions)) == len(versions)
@@ -252,7 +252,7 @@ class TestTheUsersRow:
 
 
 class TestTheSchema:
-    """What must hold even if a statement of ours were wrong."""
+    """Constraints that must hold even if one of our statements is wrong."""
 
     @staticmethod
     async def insert(connection, table: str, values: dict) -> None:
@@ -367,7 +367,7 @@ class TestTheSchema:
 
 
 async def test_no_mix_of_writers_deadlocks(pool, ada, connection):
-    """Single writes, batches, imports, the trash, the purge and erasures, all at once, of one user and another."""
+    """Run single writes, batches, imports, the trash, the purge and erasures concurrently, of two users."""
     quotas = Quotas(QUOTA, QUOTA)
 
     def line() -> bytearray:

@@ -1,6 +1,6 @@
-"""Bodies that are made to cost much: each is refused at the first bound that it passes; others are served meanwhile.
+"""Bodies that are crafted to be expensive: each is refused at the first limit, and other requests are served.
 
-Before there were bounds, one of 32 MiB kept all others waiting for 5 to 60 s, and took up to 5.0 GB.
+Without limits, a body of 32 MiB delayed all other requests for 5 to 60 s, and took up to 5.0 GB.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from service.transfer.formats import document, lines, table
 from service.web import validation
 
 MEBIBYTE = 1024 * 1024
-MOST_MEMORY = 8 * MEBIBYTE  # beside the body
+MOST_MEMORY = 8 * MEBIBYTE  # beyond the body
 
 
 def around(begin: str, middle: str, end: str = "", size: int = 32 * MEBIBYTE) -> Callable[[], bytes]:
-    """Makes a body of `size` bytes, most of which are `middle` again and again."""
+    """Build a body of `size` bytes that mostly repeats `middle`."""
     return lambda: (begin + middle * ((size - len(begin) - len(end)) // len(middle)) + end).encode()
 
 
@@ -101,7 +101,7 @@ TAKEN = {
 
 
 async def outcome(reading: Iterator[lines.Line | None]) -> int | DoableError:
-    """How many tasks the file has, or its error."""
+    """Return the number of tasks in the file, or its error."""
     try:
         return (await lines.validate(reading))[1]
     except DoableError as error:

@@ -1,4 +1,4 @@
-"""Everything of a user, taken out: as JSON, as a table, as a calendar; streamed whole, or visibly broken."""
+"""Exports of all data of a user as JSON, CSV and iCalendar: complete, or visibly incomplete."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SELECT $1, n, gen_random_uuid(),
 
 @pytest.fixture
 def requests(caplog, monkeypatch):
-    """Gives what the log says of each request that has ended: its route, its status, and whether it took a while."""
+    """Return a function that lists the log records of ended requests: route, status, and whether they took long."""
     caplog.set_level("INFO", logger="doable.requests")
 
     def ended() -> list[tuple[str, int, bool]]:
@@ -127,7 +127,7 @@ async def test_a_head_has_the_headers_of_a_get_and_leaves_the_connection_open(al
     )
     assert (said.status_code, said.content) == (200, b"")
     assert said.headers["content-type"] == "text/csv; charset=utf-8"
-    assert "content-length" not in said.headers  # nobody has counted yet
+    assert "content-length" not in said.headers  # there is no count yet
     assert again.headers["content-disposition"] == said.headers["content-disposition"]
     assert (empty.status_code, empty.text) == (200, "[]")
     assert "a response was aborted" not in caplog.messages
@@ -191,7 +191,7 @@ async def test_all_tasks_come_once_and_in_order_for_every_page_size(alice, conne
 async def test_a_database_failure_during_an_export_leaves_an_incomplete_response(alice, connection, server, settings):
     await connection.execute(INSERT, "alice", 4_000, 1_000)
     received = 0
-    with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):  # noqa: PT012 - it breaks while it is read
+    with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):  # noqa: PT012 - it raises during the read
         async with alice.stream("GET", EXPORT) as response:
             assert response.status_code == 200
             async for piece in response.aiter_bytes(65536):
@@ -219,7 +219,7 @@ async def test_a_client_that_does_not_read_an_export_is_disconnected(  # noqa: P
     await connection.execute(INSERT, "alice", 10_000, 1_000)
     with ask_over_a_narrow_line(server, alice) as client, statements() as seen:
         await eventually(lambda: "a response was aborted" in caplog.messages)
-        # What the kernels hold still comes, and then the connection's end: that of the answer is not among it.
+        # The bytes in the kernels' buffers arrive, then the connection ends. The end of the response is missing.
         received = await asyncio.to_thread(read_until_closed, client)
     assert received.startswith(b"HTTP/1.1 200 OK")
     assert not received.endswith(b"\r\n0\r\n\r\n")
@@ -249,7 +249,7 @@ async def test_a_client_that_disconnects_ends_the_export(  # noqa: PLR0913, PLR0
 
 
 def ask_over_a_narrow_line(server: str, caller) -> socket.socket:
-    """Ask for an export that the kernels do not hold, and take nothing of it yet."""
+    """Request an export that exceeds the kernels' buffers, and read nothing of it yet."""
     client, address = socket.socket(), urlsplit(server)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     client.settimeout(30)
@@ -260,7 +260,7 @@ def ask_over_a_narrow_line(server: str, caller) -> socket.socket:
 
 
 def read_until_closed(client: socket.socket) -> bytes:
-    """All that comes until the other side closes the connection; a TimeoutError if it does not."""
+    """Return all bytes until the other side closes the connection. Raises TimeoutError if it does not."""
     received = bytearray()
     with contextlib.suppress(ConnectionError):
         while piece := client.recv(65536):

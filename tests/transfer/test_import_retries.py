@@ -1,4 +1,4 @@
-"""An import that is sent again with its Idempotency-Key: one effect, one answer."""
+"""Repeated imports with an Idempotency-Key: one effect and one response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks put in from a file: all or none, each held to the rules, and faults named by their line."""
+"""Imports of files: all tasks or none, the rules for tasks, and errors that name the line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def kept(export: dict) -> list[dict]:
 
 
 async def fill(caller) -> None:
-    """Tasks with everything in them that is hard to carry, and one in the trash."""
+    """Tasks with values that are hard to preserve, and one in the trash."""
     await caller.make("=1+1", description='\'=and\r\nmore, "quoted"', tags=["a, b", "'=c"], due_date="2026-12-24")
     await caller.make("'@x 🌱\u2028", priority="high", due_at="2026-12-24T18:00:00.123456+01:00", completed=True)
     await caller.make("'twas\ttabbed", description="-")
@@ -282,7 +282,7 @@ async def test_an_import_with_skip_waits_for_a_write_of_the_same_tasks_and_sees_
         waiting = asyncio.create_task(alice.post(IMPORT, params={"on_conflict": "skip"}, json=file(task)))
 
         async def is_blocked() -> bool:
-            await connection.execute("SELECT pg_stat_clear_snapshot()")  # a transaction sees one state of it, else
+            await connection.execute("SELECT pg_stat_clear_snapshot()")  # the transaction keeps one snapshot otherwise
             return await connection.fetchval(
                 "SELECT count(*) > 0 FROM pg_stat_activity"
                 " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%import_tasks%'"

@@ -1,4 +1,4 @@
-"""Imports of all that a user may have: how long they take, how long others wait, and who may send that much."""
+"""Imports of the maximum size: their duration, the delay of other requests, and who may send them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_ten_thousand_tasks_take_one_statement_and_short_steps(alice, form
 
 @contextlib.asynccontextmanager
 async def begin(server: str, *callers) -> AsyncIterator[None]:
-    """Imports of `callers` that have begun, and whose bodies do not come."""
+    """Start imports of `callers` whose bodies do not arrive."""
     address, writers = urlsplit(server), []
     for caller in callers:
         _, writer = await asyncio.open_connection(address.hostname, address.port)
@@ -59,7 +59,7 @@ async def send(caller):
 
 @pytest.fixture
 def hurried(app, monkeypatch):
-    """Uploads that do not wait for long."""
+    """Uploads with a short timeout."""
     monkeypatch.setattr(app.ctx, "uploads", uploads.Uploads(wait=0.3))
     return app.ctx.uploads
 
@@ -113,7 +113,7 @@ async def is_served(caller) -> bool:
 
 
 async def answer(server: str, head: str, body: bytes, pause: float = 0.0) -> tuple[int, int]:
-    """The status of the answer to `head` and as much of `body` as was taken, and how much that was."""
+    """Send `head` and `body`; return the status of the response, and the number of bytes that were accepted."""
     address = urlsplit(server)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     sent = 0

@@ -1,4 +1,4 @@
-"""Tables as spreadsheets and people write them: one meaning, many forms; an ambiguous one is refused with a way out."""
+"""Tables of spreadsheets and people: many dialects with one meaning; an ambiguous table is refused with a solution."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def send(caller, content: str | bytes):
 
 
 async def imported(caller, content: str | bytes) -> list[dict]:
-    """The tasks that `content` makes, in the order of its lines."""
+    """Return the tasks of an import of `content`, in the order of its lines."""
     response = await send(caller, content)
     assert response.status_code == 200, response.text
     exported = (await caller.get(EXPORT)).json()["tasks"]
@@ -116,7 +116,7 @@ async def test_the_error_for_another_encoding_says_how_to_save_the_table(alice, 
     assert (await alice.get(EXPORT)).json()["tasks"] == []
 
 
-# What libreoffice-calc 7.4 made of the export of the tasks below: opened, and saved as CSV with another delimiter.
+# The output of libreoffice-calc 7.4 for the export of the tasks below: opened, and saved with another delimiter.
 SAVED = ["libreoffice-comma.csv", "libreoffice-semicolon.csv", "libreoffice-utf-16-tab.csv"]
 
 
@@ -182,7 +182,7 @@ TASKS = st.lists(
 
 @st.composite
 def saved(draw: st.DrawFn, exported: str) -> bytes:
-    """`exported` as another program may save it: each cell the same, in another form."""
+    """Return `exported` as another program may save it: with the same cells, in another dialect."""
     rows = list(csv.reader(io.StringIO(exported, newline="")))
     if draw(st.booleans()):
         rows = [row[: max(place for place, cell in enumerate(row, 1) if cell)] for row in rows]
@@ -193,7 +193,7 @@ def saved(draw: st.DrawFn, exported: str) -> bytes:
     delimiter, end = draw(st.sampled_from(",;\t")), draw(st.sampled_from(["\n", "\r\n", "\r"]))
     plain = not any(
         set("\r\n") & set(cell) for row in rows for cell in row
-    )  # Python quotes only the end that it writes
+    )  # Python quotes only the line end that it writes
     quoting = draw(st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL][: 1 + plain]))
     csv.writer(written, delimiter=delimiter, lineterminator=end, quoting=quoting).writerows(rows)
     text = draw(st.sampled_from(["", f"sep={delimiter}{end}"])) + written.getvalue()

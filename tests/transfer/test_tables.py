@@ -1,4 +1,4 @@
-"""CSV out and in again, without a server."""
+"""Writing and reading CSV, without a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.transfer.formats import table
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30) | st.text("'=+-@\t\r\n\",; a", max_size=8)
 
-TRIMMED = TEXT.map(str.strip)  # as all text of a task is
+TRIMMED = TEXT.map(str.strip)  # as all texts of a task are
 
 
 @settings(max_examples=400, derandomize=True, deadline=None)

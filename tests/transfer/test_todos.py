@@ -1,4 +1,4 @@
-"""Our iCalendar lines, held against the `icalendar` library: whatever the text, a calendar reads what was written."""
+"""Our iCalendar lines, compared with the `icalendar` library: a calendar reads every text as it was written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def task(**members: object) -> Task:
 
 
 def unescaped(value: str) -> str:
-    """A TEXT value as RFC 5545 section 3.3.11 reads it."""
+    """Read a TEXT value as RFC 5545 section 3.3.11 defines it."""
     read, rest = "", iter(value)
     for character in rest:
         escaped = next(rest) if character == "\\" else ""

@@ -1,4 +1,4 @@
-"""The largest and worst imports and exports: what a service of its own holds, and how long its other users wait."""
+"""The largest and most expensive imports and exports: the memory of the service, and the delay of other users."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MEBIBYTE = 1024 * 1024
 BODY = 32 * MEBIBYTE
 CSV, JSON = "text/csv", "application/json"
 TASK = f'{{"title":"A","description":"{"y" * 950}","tags":["home","garden"],"created_at":"2026-01-02T03:04:05Z"}}'
-# How a body is made, the status that it gets, and how many MiB are held beside it.
+# The builder of a body, the status of its response, and the MiB beyond the body.
 WORST = {
     "x,x,x": (CSV, lambda: b"x," * (BODY // 2), 422, 16),
     "line ends": (CSV, lambda: b"title" + b"\n" * (BODY - 5), 422, 16),
     "a row of 16 million cells": (CSV, lambda: b"title\n" + b"x," * (BODY // 2 - 3), 422, 16),
     "numbers for tasks": (JSON, lambda: b'{"tasks":[' + b"0," * (BODY // 2 - 8) + b"0]}", 422, 16),
     "brackets": (JSON, lambda: b'{"tasks":' + b"[" * (BODY - 9), 400, 16),
-    # Their JSON for the database, with the keys that texts are found by, is twice as long, and is held twice.
+    # The JSON for the database, with the folded keys, is twice as long, and is held twice.
     "10,000 long tasks": (JSON, lambda: f'{{"tasks":[{",".join([TASK] * 10_000)}]}}'.encode(), 200, 100),
 }
 
@@ -34,27 +34,27 @@ def bearer(user_id: str) -> dict[str, str]:
 
 
 class Worker:
-    """The one worker of a service: what it holds, and what it answers."""
+    """The one worker of a service, its memory and its responses."""
 
     def __init__(self, client: httpx.AsyncClient, supervisor: int):
         self.client = client
         children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-        # Beside the workers the supervisor may have helpers, which hold less.
+        # Besides the workers, the supervisor may have child processes, which use less memory.
         self.process = max(children or [supervisor], key=lambda process: self.of(process, "VmRSS"))
 
     @staticmethod
     def of(process: int | str, name: str) -> int:
-        """Bytes, by the name of a line in the status of the process."""
+        """Return bytes, by the name of a line in the status of the process."""
         lines = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
         return int(lines[name].split()[0]) * 1024
 
     def reset(self) -> int:
-        """Forget the most that was held, and give what is held now."""
+        """Reset the peak of the memory, and return the current memory."""
         Path(f"/proc/{self.process}/clear_refs").write_text("5")
         return self.of(self.process, "VmRSS")
 
     async def longest_wait(self, work: asyncio.Future) -> float:
-        """The longest that another user's short list took, in seconds, until `work` was done."""
+        """Return the longest response time of another user's short list, in seconds, until `work` is done."""
         longest = 0.0
         while not work.done():
             began = time.perf_counter()

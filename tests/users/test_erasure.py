@@ -1,4 +1,4 @@
-"""Erasing a user: only on purpose, only oneself, and without a trace."""
+"""Erasing a user: only on purpose, only by the user, and completely."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.users import queryset as user_queryset
 from service.web import responses
 from tests.locks import WAITING
 
-# An id that nothing else holds by chance, with what an address may hold.
+# An id that no other value contains by chance, with characters that an address may contain.
 ADA = "auth0|Ada.7f3a91'%_\\x"
 FILL = """
 INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
@@ -32,7 +32,7 @@ def erase(caller, **body: object):
 
 
 async def found(connection, text: str) -> list[str]:
-    """The columns of all tables, of whatever type, whose values hold `text` anywhere."""
+    """Return the columns of all tables, of any type, whose values contain `text`."""
     columns = await connection.fetch(
         """
         SELECT format('%I.%I', table_schema, table_name) AS table, quote_ident(column_name) AS column
@@ -41,7 +41,7 @@ async def found(connection, text: str) -> list[str]:
         """
     )
     assert len(columns) > 25
-    escaped = text.replace("\\", "\\\\")  # as JSON and arrays write it
+    escaped = text.replace("\\", "\\\\")  # as JSON and arrays escape it
     return [
         f"{column['table']}.{column['column']}"
         for column in columns
@@ -56,7 +56,7 @@ async def found(connection, text: str) -> list[str]:
 
 @pytest.fixture
 async def ada(caller, connection):
-    """Ada has left her id wherever a user can."""
+    """Ada has left her id in every place where a user can."""
     client = caller(ADA, email="ada@example.com", name=f"Name of {ADA}")
     await client.make(f"Title of {ADA}", description=ADA, tags=[f"#{ADA}"])
     task = await client.make(f"Title of {ADA}")
@@ -160,7 +160,7 @@ async def test_an_erasure_of_much_data_takes_statements_of_limited_size(alice, c
 
 
 class TestInterrupted:
-    """An erasure that has no time for all of its pages, as one whose process is killed."""
+    """An erasure without time for all of its pages, like one whose process is killed."""
 
     @pytest.fixture
     async def half_erased(self, alice, connection, monkeypatch):

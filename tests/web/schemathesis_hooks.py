@@ -1,4 +1,4 @@
-"""What Schemathesis is told about our rules that JSON Schema cannot say. It loads this file by itself."""
+"""Rules that JSON Schema cannot express, for Schemathesis. It loads this file itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONDITIONS = ("If-Match", "If-None-Match", "Idempotency-Key")
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Send as if it were right nothing that only the service knows: cursors, versions, revisions, keys used before."""
+    """Do not send as valid any values that only the service knows: cursors, versions, revisions, used keys."""
     if isinstance(case.body, MutableMapping) and "operations" in case.body:
         _let_answer_by_itself(case)
     if not (case.meta and case.meta.generation.mode.is_positive):
@@ -24,11 +24,11 @@ def before_call(context, case, kwargs):
     for name in CONDITIONS:
         kwargs.get("headers", {}).pop(name, None)
     if isinstance(case.query, MutableMapping) and case.query.get("format") != "csv":
-        case.query.pop("bom", None)  # one parameter that needs another: no schema says so
+        case.query.pop("bom", None)  # one parameter requires another: no schema can say so
 
 
 def _let_answer_by_itself(case):
-    """Let operations on made-up tasks answer 404 each by itself, and one that is wrong be answered for the whole."""
+    """Allow 404 for each operation on an invented task, and an error for the whole batch."""
     if case.meta and case.meta.generation.mode.is_positive:
         case.body["atomic"] = False
     elif case.body.get("atomic") is False:
@@ -37,17 +37,18 @@ def _let_answer_by_itself(case):
 
 @schemathesis.hook
 def filter_case(context, case):
-    """Leave out what breaks the schema as it stands but keeps to the rules, which count after trimming and folding.
+    """Skip cases that break the schema but not the rules, which count after trimming and folding.
 
-    The schema is the narrower of the two: all that it allows is accepted, and some of what it forbids as well.
+    The schema is narrower than the rules: the service accepts all that the schema allows, and some values that it
+    forbids.
     """
-    # A made-up user is replaced by the one of the configuration, so nothing about such a case is wrong.
+    # An invented user is replaced by the configured one, so such a case is valid.
     if case.meta and getattr(case.meta.phase.data, "parameter", None) == "user_id":
         return False
     if "" in (case.query or {}).values():
-        return False  # an empty value is read as if the parameter were missing
+        return False  # an empty value counts as a missing parameter
     if case.media_type == "text/csv":
-        return False  # no schema says what a table is
+        return False  # no schema describes a CSV table
     bodies = [*_tasks(case.body)]
     lists = [*(body.get("tags") for body in bodies), (case.query or {}).get("tag")]
     texts = [(body.get(name), most) for body in bodies for name, most in (("title", 200), ("description", 1000))]
@@ -58,7 +59,7 @@ def filter_case(context, case):
 
 
 def _tasks(body: object) -> Iterator[dict]:
-    """The body, and what the operations of a batch and the lines of an import say of tasks."""
+    """Return the body, and the tasks in the operations of a batch and the lines of an import."""
     if isinstance(body, dict):
         yield body
         lines = body.get("tasks")

@@ -1,4 +1,4 @@
-"""Heavy requests wait in line: a few at once, fewer of one user, and none for ever."""
+"""Heavy requests wait in a queue: a few run at once, fewer of one user, and each wait has a timeout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLACES, SHARE = 8, 2
 
 @pytest.fixture
 def admission(app, monkeypatch) -> Admission:
-    """Admission of eight heavy requests, two of one user, that lets the others wait for half a second."""
+    """An admission of eight heavy requests, two of one user, with a timeout of half a second."""
     made = Admission(2 * PLACES, wait=0.5)
     monkeypatch.setattr(app.ctx, "admission", made)
     return made
@@ -41,7 +41,7 @@ def locked(connection) -> Callable[..., object]:
 
 @pytest.fixture
 async def unread(alice, connection, server) -> AsyncIterator[Callable[[], None]]:
-    """Two exports of alice's that are asked for and not read; calling it hangs up."""
+    """Start two exports of alice without reading them; calling the fixture disconnects."""
     made = await alice.make()
     await connection.execute(
         "INSERT INTO tasks (user_id, id, uid, title_key, tag_keys, "

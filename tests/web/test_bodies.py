@@ -1,4 +1,4 @@
-"""Bodies as bytes: what is JSON, what is an object, and under which Content-Type."""
+"""Bodies as bytes: JSON, objects and Content-Type."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 async def send(alice):
-    """Sends bytes to each route that takes a body, and gives the answers; the one task must stay as it was."""
+    """Return a function that sends bytes to each route with a body; the one task must not change."""
     task = await alice.make()
 
     async def send(body: bytes, headers: dict[str, str], writes=WRITES) -> list:
@@ -81,14 +81,14 @@ async def chunks():
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
 async def test_a_body_that_is_not_json_is_malformed(send, refusal, body):
-    writes = WRITES if body.strip() else WRITES[:3]  # to complete needs no body
+    writes = WRITES if body.strip() else WRITES[:3]  # a completion needs no body
     for response in await send(body, JSON, writes):
         refusal(response, 400, "malformed_json")
 
 
 @pytest.mark.parametrize("body", NO_OBJECT)
 async def test_json_that_is_not_an_object_is_invalid(send, refusal, body):
-    writes = WRITES if body != b"null" else WRITES[:3]  # to complete, null is as no body
+    writes = WRITES if body != b"null" else WRITES[:3]  # for a completion, null counts as no body
     for response in await send(body, JSON, writes):
         refusal(response, 422, "validation_error", "body")
 
@@ -279,7 +279,7 @@ async def test_a_body_that_does_not_arrive_is_408(  # noqa: PLR0913, PLR0917 - e
 ):
     monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.5)
     monkeypatch.setattr(imports, "READ_TIMEOUT", 0.5)
-    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.1)  # it is the service's own time that this limits
+    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.1)  # this limits the time of the service alone
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {alice.headers['authorization']}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n"
     (answer,) = await exchange(head.encode() + b'{"tasks"')
@@ -297,8 +297,8 @@ async def test_a_response_that_takes_too_long_is_503(  # noqa: PLR0913, PLR0917 
     refusal(answer, 503, "service_unavailable")
 
 
-# What HTTP clients send with a request that has no body: axios and superagent keep the type that was set for all
-# requests, jQuery and PHP's cURL take forms for granted, ky and fetch send none, HTTP proxies may send a length of 0.
+# Headers of HTTP clients for requests without a body: axios and superagent keep the type of all requests, jQuery and
+# PHP's cURL assume forms, ky and fetch send none, and HTTP proxies may send a length of 0.
 WITHOUT_BODY = {
     "fetch": {},
     "axios": {"Content-Type": "application/json", "Accept": "application/json, text/plain, */*"},

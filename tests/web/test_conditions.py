@@ -1,4 +1,4 @@
-"""Conditional requests: nobody overwrites what they have not seen, and nobody is sent again what they have."""
+"""Conditional requests: no lost updates, and no repeated transfer of unchanged data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STALE = [
 
 @pytest.fixture
 async def task(alice) -> dict:
-    """A task that somebody has changed since it was made."""
+    """A task that another writer has changed since its creation."""
     made = await alice.make("First")
     return (await alice.patch(f"{alice.path}/{made['id']}", json={"title": "Second"})).json()
 
@@ -172,7 +172,7 @@ class TestETagsThatAProxyHasChanged:
         url = alice.path + tail.format(task["id"])
         for mangled in MANGLED:
             with subtests.test(mangled=mangled):
-                for _ in range(2):  # the summary's changes with the minute
+                for _ in range(2):  # the ETag of the summary changes with the minute
                     etag = (await alice.get(url)).headers["etag"]
                     response = await alice.get(url, headers={"If-None-Match": mangled.format(etag.strip('"'))})
                     if response.status_code == 304:
@@ -187,7 +187,7 @@ class TestETagsThatAProxyHasChanged:
 
 
 class TestWritingWhatOneHasNotSeen:
-    """RFC 9110 section 13.1.2: for a method other than GET and HEAD a false `If-None-Match` is 412."""
+    """RFC 9110 section 13.1.2: for methods other than GET and HEAD, a false `If-None-Match` is 412."""
 
     @pytest.mark.parametrize("kind", WRITES)
     async def test_a_write_excluded_by_if_none_match_changes_nothing_and_shows_the_task(
@@ -280,7 +280,7 @@ class TestReadingWhatOneHas:
         for sent in (etag, f"W/{etag}", f'"x", {etag}', "*"):
             answer = await alice.request(method, url, headers={"If-None-Match": sent})
             if "overdue" in tail or "summary" in tail:
-                etag = (await alice.get(url)).headers["etag"]  # the minute may have passed
+                etag = (await alice.get(url)).headers["etag"]  # a new minute may have begun
                 answer = await alice.request(method, url, headers={"If-None-Match": sent if sent == "*" else etag})
             assert answer.status_code == 304
             assert answer.content == b""
@@ -334,7 +334,7 @@ class TestReadingWhatOneHas:
     async def test_an_etag_of_another_user_never_matches(self, alice, bob, task, refusal):
         answer = await bob.get(f"{bob.path}/{task['id']}", headers={"If-None-Match": etag_of(task)})
         refusal(answer, 404, "task_not_found")
-        for _ in range(2):  # a task of the same id at the same version
+        for _ in range(2):  # a task with the same id and the same version
             same = await bob.make()
         same = (await bob.patch(f"{bob.path}/1", json={"title": "Theirs"})).json()
         await alice.post(f"{alice.path}/1/complete")

@@ -1,4 +1,4 @@
-"""Which browsers' pages may call: the allow-list, preflights, and what pages may read."""
+"""CORS: the allow-list of origins, preflights, and readable responses."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ async def test_a_page_may_send_the_headers_that_are_read_and_those_of_tracing_an
     response = await http.options("/api/me/tasks", headers=headers)
     allowed = {one.lower() for one in listed(response, "access-control-allow-headers")}
     assert name.lower() in allowed
-    assert "*" not in allowed  # it would not stand for Authorization
+    assert "*" not in allowed  # `*` does not include Authorization
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ async def test_a_method_that_cannot_be_one_is_not_echoed(http, method):
 
 
 async def test_a_page_may_read_every_answer_of_every_route(app, alice, http, caller):
-    """Each route, each method: without a token, with one, with another user's, and with a body that is no JSON."""
+    """Send each method to each route: without a token, with one, with another user's, and with an invalid body."""
     stranger = caller("mallory")
     walked = set()
     file = next(iter(app.ctx.documentation.files))

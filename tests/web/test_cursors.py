@@ -1,4 +1,4 @@
-"""Cursors as texts: what is written is read, by its own list alone, and nothing else is."""
+"""Cursors: a written cursor can be read, by its own list only, and no other text is accepted."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_text_is_a_position_or_refused(text, sort):
     try:
         position = cursors.read(text, LIST, sort)
     except InvalidInputError as error:
-        assert [fault.field for fault in error.errors] == ["cursor"]  # noqa: PT017 - either outcome is fine
+        assert [fault.field for fault in error.errors] == ["cursor"]  # noqa: PT017 - both outcomes are valid
     else:
         assert cursors.KEYS[sort].fullmatch(position.key)
         assert 0 <= position.id < 2**63

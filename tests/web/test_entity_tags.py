@@ -1,4 +1,4 @@
-"""Entity tags: read as RFC 9110 writes them, and nothing that a client sends breaks the reader."""
+"""Entity tags: parsed as RFC 9110 defines them, and safe for every header of a client."""
 
 from __future__ import annotations
 

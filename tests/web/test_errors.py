@@ -1,4 +1,4 @@
-"""Every error in one shape; what each answer carries; and HTTP that no client of ours would send."""
+"""The shape of all errors, the headers of all responses, and HTTP that no client library would send."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class TestOurOwnFaults:
 
     @pytest.fixture
     def fails(self, monkeypatch):
-        """Lets the database's floor raise something."""
+        """Return a function that makes the lowest layer of the database raise an exception."""
 
         def set_to(error: BaseException) -> None:
             async def find(_self, _task_id):
@@ -256,11 +256,11 @@ class TestSize:
 
 
 class TestRawHttp:
-    """Bytes on a socket. Every answer is a problem, and the connection is closed when its framing cannot be trusted."""
+    """Bytes on a socket. Every response is a problem, and the connection is closed if its framing cannot be trusted."""
 
     @pytest.fixture
     def send(self, exchange, sign):
-        """Sends a request line and headers of one's own, with a good token unless told otherwise."""
+        """Return a function that sends a custom request line and headers, by default with a valid token."""
 
         async def send(line: str, *headers: str, body: bytes = b"", anonymous: bool = False):
             head = [line, "Host: localhost", "Connection: close"]
@@ -317,7 +317,7 @@ class TestRawHttp:
 
     @pytest.mark.parametrize("name", ["Content-Length ", "Transfer-Encoding\t", "X-Custom "])
     async def test_white_space_before_a_headers_colon_is_a_bad_request(self, send, refusal, name):
-        """RFC 9112 section 5.1: a proxy that reads it otherwise would see another request in the body."""
+        """RFC 9112 section 5.1: a proxy that reads it in another way would see a second request in the body."""
         refusal(await send(self.POST, f"{name}: 2", body=b"{}"), 400, "bad_request")
 
     async def test_bytes_after_broken_framing_are_not_read_as_a_second_request(self, exchange, sign):
@@ -366,7 +366,7 @@ class TestRawHttp:
 
     @pytest.mark.parametrize("count", [1, 2, 100, 900, 2000, 7000])
     async def test_many_trailing_slashes_count_as_one_and_cost_nothing(self, send, refusal, count):
-        """Sanic's router calls itself for each of them: to 7,000 it would answer 500, after a third of a second."""
+        """Sanic's router is recursive in slashes: to 7,000 of them it would respond 500, after a third of a second."""
         answer = await send(f"GET /health/live{'/' * count} HTTP/1.1", anonymous=True)
         assert answer.status_code == 200
         refusal(await send(f"GET /nothing{'/' * count} HTTP/1.1", anonymous=True), 404, "not_found")

@@ -1,4 +1,4 @@
-"""That Python's meaning of the same text is the database's, whatever the locale of the database is."""
+"""Python and the database agree on equal texts, for every locale of the database."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TEXTS = st.text(
 
 
 def examples() -> list[str]:
-    """Titles that are tags, too; the same ones each time."""
+    """Titles that are also tags; always the same ones."""
     found = dict.fromkeys(KNOWN)
 
     @settings(max_examples=60, derandomize=True, deadline=None, database=None)
@@ -51,7 +51,7 @@ def examples() -> list[str]:
 
 
 def variants(text: str) -> set[str]:
-    """Other spellings of `text` by case and normalization, whether or not they are the same text."""
+    """Return other spellings of `text` by case and normalization, whether or not they are the same text."""
     cased = {text, text.upper(), text.lower(), text.title(), text.swapcase(), text.casefold()}
     return {unicodedata.normalize(form, one) for form in ("NFC", "NFD") for one in cased} | cased
 
@@ -85,7 +85,7 @@ async def create(connection: asyncpg.Connection, drafts: list[dict]) -> None:
 
 
 def asked(query: str) -> tuple[str, tuple[object, ...]]:
-    """The statement that answers a query string, and its arguments."""
+    """Return the statement for a query string, and its arguments."""
     matching = listing.read(query).query
     return sent(lambda connection: Task.objects.for_user("ada", using=connection).matching(matching).page())
 

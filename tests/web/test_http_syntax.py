@@ -1,6 +1,6 @@
-"""HTTP/1.1 as RFC 9110 and RFC 9112 have it: what is refused behind a lenient proxy, and what every server must take.
+"""HTTP/1.1 of RFC 9110 and RFC 9112: requests to refuse behind a lenient proxy, and requests that every server accepts.
 
-Each case is bytes on a socket and names the paragraph that decides it.
+Each case is bytes on a socket, and names the paragraph of the RFC.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ SMUGGLED = b"DELETE /api/me/tasks?status=all HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Case(NamedTuple):
-    """A request that comes after the token's header, and the paragraph of the RFC."""
+    """A request after the header with the token, and the paragraph of the RFC."""
 
     name: str
     paragraph: str
-    head: bytes  # header lines behind the usual ones, each with its CRLF
+    head: bytes  # more header lines, each with its CRLF
     body: bytes = b""
     line: bytes = b"POST /api/me/tasks HTTP/1.1"
     usual: bytes = b"Host: localhost\r\nContent-Type: application/json\r\n"
@@ -150,7 +150,7 @@ ACCEPTED = [
 
 @pytest.fixture
 def sent(sign):
-    """The bytes of a case's request, which closes the connection unless it is to go on."""
+    """Return the bytes of a case's request. It closes the connection, unless the case keeps it open."""
 
     def make(case: Case, *, close: bool = True) -> bytes:
         head = case.line + b"\r\n" + case.usual + b"Authorization: Bearer " + sign("alice").encode() + b"\r\n"
@@ -253,7 +253,7 @@ async def test_a_connection_is_kept_as_rfc_9112_section_9_3_says(exchange, versi
 
 @pytest.mark.parametrize("form", ["json", "csv", "ical"])
 async def test_http_1_0_gets_an_export_that_ends_with_the_connection(alice, server, sign, form):
-    """RFC 9112 section 6.1: a server must not send Transfer-Encoding to a client that knows HTTP/1.0 alone."""
+    """RFC 9112 section 6.1: a server must not send Transfer-Encoding to an HTTP/1.0 client."""
     await alice.make(title="A")
     expected = (await alice.get("/api/me/export", params={"format": form})).content
     head, body = await _over_http_1_0(server, sign("alice"), f"/api/me/export?format={form}")
@@ -276,7 +276,7 @@ async def test_http_1_0_gets_the_head_of_a_stream_without_chunks(alice, server, 
 
 @pytest.mark.parametrize(("method", "target"), [("GET", "http://x"), ("GET", "http://x?a=1"), ("OPTIONS", "http://x")])
 async def test_an_absolute_target_without_a_path_is_the_root(exchange, refusal, method, target):
-    """RFC 9110 section 4.2.3: an empty path means `/`, which only development answers."""
+    """RFC 9110 section 4.2.3: an empty path means `/`, which only development serves."""
     (answer,) = await exchange(f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     refusal(answer, 404, "not_found")
 
@@ -310,7 +310,7 @@ async def _over_http_1_0(server: str, bearing: str, path: str, method: str = "GE
 
 
 class TestOptionsOfTheServer:
-    """RFC 9110 section 9.3.7: `OPTIONS *` asks about the server, not about one of its paths."""
+    """RFC 9110 section 9.3.7: `OPTIONS *` is about the server, and not about one of its paths."""
 
     async def test_options_asterisk_lists_the_methods_and_needs_no_token(self, exchange):
         (answer,) = await exchange(b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

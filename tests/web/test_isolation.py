@@ -1,7 +1,7 @@
-"""Nobody reaches what is not theirs: every route and method of the router itself, and every statement it runs.
+"""A user reaches only their own data, through every route and method of the router and every statement.
 
-A new route is covered as soon as it exists: its parameters must be known here, and its statements must hold to the
-same rule as all others.
+A new route is covered as soon as it exists: its parameters must be known here, and its statements must follow the same
+rule as all others.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ PUBLIC = {"/docs", "/docs/{name}", "/health", "/health/live", "/health/ready", "
 BODY = {"title": "Mine now", "completed": True}
 SAME_ID = {"X-Request-ID": "the-same"}
 
-# The streams' own look at the revisions of all who listen, and at nothing else of theirs, is no request's.
+# The streams' poll of revisions reads several users, and belongs to no request.
 NO_ONES = {POSITIONS, "BEGIN;", "COMMIT;"}
 PARTS = {"task_document", "lock_owner", "find_answer", "keep_answer"}  # of other functions
-# Functions that no request of this test calls: those of upkeep, and of idempotency keys.
+# Functions that no request of this test calls: those of the upkeep and of idempotency keys.
 NOT_ASKED_FOR = {"purge_trash", "forget_answers", "perform_once", "import_once"}
 PROBES = re.compile(r"FROM aerich\b")
 
 
 @pytest.fixture
 def routes(app, server):
-    """Every (method, path template) that the running router knows, and which of the paths are public."""
+    """Return every (method, path template) of the running router, and the public paths."""
     known = {(method, route.ctx.template) for route in app.router.routes for method in route.methods}
     public = {route.ctx.template for route in app.router.routes if route.ctx.public}
     return known, public
@@ -39,10 +39,10 @@ def routes(app, server):
 
 @pytest.fixture
 def private(routes):
-    """Every (method, path) behind a token, as alice would call it."""
+    """Return every (method, path) that needs a token, as alice would call it."""
     known, public = routes
     found = sorted((method, template.format(**PARAMETERS)) for method, template in known if template not in public)
-    assert len(found) >= 7 * 4  # each path answers each method, if only with 405
+    assert len(found) >= 7 * 4  # each path responds to each method, if only with 405
     return found
 
 
@@ -266,7 +266,7 @@ async def test_every_statement_names_the_owner(alice, bob, routes, statements):
 
 
 async def ask(caller, method: str, path: str, **options) -> None:
-    """Send a request and read its answer; of the one that does not end by itself, the first lines."""
+    """Send a request and read its response; of an endless response, the first lines."""
     async with caller.stream(method, path, **options) as response:
         async for line in response.aiter_lines():
             if line.startswith("id: "):
@@ -274,7 +274,7 @@ async def ask(caller, method: str, path: str, **options) -> None:
 
 
 async def move_in_and_out(caller) -> None:
-    """Export in every form, and import in every way that asks the database something else."""
+    """Export in every format, and import in every way that sends another statement."""
     for form in ("json", "csv", "ical"):
         assert (await caller.get(f"/api/me/export?format={form}")).status_code == 200
     for query in ("", "?on_conflict=skip"):

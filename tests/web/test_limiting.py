@@ -1,4 +1,4 @@
-"""The rate limiter in memory: the library's algorithm, at a cost and in memory that do not grow with its keys."""
+"""The rate limiter in memory: the library's algorithm, with constant cost and bounded memory for any number of keys."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_after_the_seconds_that_a_refusal_names_the_next_hit_is_allowed(pauses, 
         clock.now += pause / 4
         said = window.hit("alice")
         if not said.allowed:
-            clock.now += said.resets_in + 0.001  # at the very moment the weight is still whole
+            clock.now += said.resets_in + 0.001  # at the exact boundary, the weight is still full
             assert window.hit("alice").allowed
 
 
@@ -72,7 +72,7 @@ def test_100000_keys_of_two_windows_fit_in_40_mb(clock):
     gc.collect()
     tracemalloc.start()
     for _ in range(2):  # both windows hold them
-        for number in range(10_000):  # a tenth of them, because tracing is slow
+        for number in range(10_000):  # a tenth of the keys, because tracing is slow
             window.hit(f"user-{number}")
         clock.now += 60
     memory = tracemalloc.get_traced_memory()[0] / 1e6

@@ -1,4 +1,4 @@
-"""Which form an Accept header prefers (RFC 9110 section 12.5.1)."""
+"""The media type that an Accept header prefers (RFC 9110 section 12.5.1)."""
 
 from __future__ import annotations
 

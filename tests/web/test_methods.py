@@ -1,4 +1,4 @@
-"""Methods beside the obvious ones: HEAD and OPTIONS wherever GET works, 405 with Allow, and trailing slashes."""
+"""HEAD and OPTIONS for every route with GET, 405 with Allow, and trailing slashes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOWED = {
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 NONCE = re.compile(
     r"nonce-[\w-]{22}|(?<=csp-nonce\" content=\")[\w-]{22}"
-)  # the documentation page has a new one each time
+)  # the documentation page has another one each time
 READABLE = [path for path, methods in ALLOWED.items() if "GET" in methods]
 
 
@@ -29,7 +29,7 @@ def allow(response) -> set[str]:
 
 
 def comparable(response) -> dict[str, str]:
-    """The headers without what is another for each answer."""
+    """Return the headers without those that differ in each response."""
     return {name: NONCE.sub("", value) for name, value in response.headers.items() if name != "x-request-id"}
 
 

@@ -1,4 +1,4 @@
-"""The API's description: valid, complete, and true to the router, the problems table and its own examples."""
+"""The OpenAPI document: valid, complete, and consistent with the router, the problems table and its examples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METHODS = {"get", "put", "post", "delete", "patch"}
 
 @pytest.fixture(scope="module")
 async def document(http) -> dict:
-    """The description, as it is served."""
+    """The document, as it is served."""
     response = await http.get("/openapi.json")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
@@ -39,7 +39,7 @@ def operations(document) -> dict[tuple[str, str], dict]:
 
 @pytest.fixture(scope="module")
 def check(document):
-    """Gives a function that checks a value against a schema of the document, formats included."""
+    """Return a function that checks a value against a schema of the document, including formats."""
     components = {"components": document["components"]}
 
     def validate(value: object, schema: dict) -> None:
@@ -59,12 +59,12 @@ def resolve(document: dict, node: dict) -> dict:
 
 
 def data(events: str) -> list[object]:
-    """What server-sent events hold as their data; their schema is that of one of these."""
+    """Values of the data of server-sent events; their schema is that of one of these."""
     return [json.loads(line) for line in re.findall(r"^data: (.*)$", events, re.MULTILINE)]
 
 
 def bodies(document: dict, operations: dict):
-    """Every content of every request and answer: where it is, its schema and its examples."""
+    """Return every content of every request and response: its place, its schema and its examples."""
     for name, operation in operations.items():
         holders = [*operation["responses"].items(), ("request", operation.get("requestBody", {}))]
         for place, holder in holders:
@@ -84,7 +84,7 @@ def test_the_document_describes_every_route_and_nothing_else(app, server, operat
     routed = {
         (method, route.ctx.template)
         for route in app.router.routes
-        # What answers HEAD, OPTIONS and 405 is no operation of its own.
+        # Responses to HEAD and OPTIONS, and 405, are not operations.
         if not getattr(route.handler, "__auto_handler__", False) and route.handler.__name__ != "_refuse"
         for method in route.methods
     }

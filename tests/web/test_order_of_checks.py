@@ -1,6 +1,6 @@
-"""The order of checks, the same on every route: of several faults in one request the first in this order answers.
+"""The order of checks, the same for every route: a request with several faults gets the first error in this order.
 
-404 no such route, 401, 403, 404 an id that no task can have, 405, 415, 400, 422, and then the database.
+404 for an unknown route, 401, 403, 404 for an impossible id, 405, 415, 400, 422, and then the database.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CREATE = ("POST", None)
 
 @pytest.fixture
 def ask(alice, http):
-    """Sends one request with the faults that are asked for."""
+    """Return a function that sends one request with the given faults."""
 
     async def ask(method, tail, body="fine", *, task="1", user="alice", anonymous=False):  # noqa: PLR0913 - one for each fault
         content, media_type = BODIES[body]

@@ -1,4 +1,4 @@
-"""Health probes in the log: changes of the answer, and one in a hundred."""
+"""Health probes in the log: changes of the response, and one of a hundred."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def nothing_seen(monkeypatch):
 
 
 def told(*statuses: int, route: str = "/health/ready") -> list[int]:
-    """The places of the answers that are logged."""
+    """Return the indexes of the responses that are logged."""
     return [place for place, status in enumerate(statuses) if probes.is_worth_a_line(route, status)]
 
 

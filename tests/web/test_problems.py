@@ -1,4 +1,4 @@
-"""The one table of errors: whole, without doubles, and telling nothing that is ours alone."""
+"""The table of errors: complete, without duplicates, and without internal details."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from service import errors
 from service.web import problems
 
-# Raised before anything is served, or never let through: in an answer they are bugs, and 500.
+# Raised before requests are served, or never raised to the outside: in a response they are bugs, and 500.
 NEVER_ANSWERED = {
     errors.DoableError, errors.ConfigurationError, errors.DistributionError, errors.SchemaLockedError,
     errors.MissingRowError, errors.UnscopedQueryError,

@@ -1,4 +1,4 @@
-"""Nobody can take more than their share: rates per user and per address, and requests that never finish arriving."""
+"""Limits for each client: rates per user and per address, and requests that never arrive completely."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REDIS = shutil.which("redis-server")
 
 @pytest.fixture
 async def serve(settings, launch, eventually) -> AsyncIterator[Callable[..., Awaitable[httpx.AsyncClient]]]:
-    """`await serve(RATE_LIMIT="5/minute")` starts a service of its own and gives a client for it."""
+    """`await serve(RATE_LIMIT="5/minute")` starts a service and returns a client for it."""
     clients: list[httpx.AsyncClient] = []
 
     async def start(**environment: str) -> httpx.AsyncClient:
@@ -57,7 +57,7 @@ async def test_a_user_over_the_rate_limit_gets_retry_after_and_others_are_not_af
     assert refused.headers["ratelimit"].startswith('"user";r=0;t=')
     assert "x-request-id" in refused.headers
     assert (await client.get("/api/me/tasks/summary", headers=bearer(token("bob")))).status_code == 200
-    # A stranger's path is refused for what it is, and costs the caller nothing.
+    # The path of another user is refused as such, and does not count for the caller.
     assert (await client.get("/api/alice/tasks", headers=bearer(token("bob")))).status_code == 403
 
 
@@ -77,7 +77,7 @@ async def test_an_address_that_guesses_tokens_gets_429_and_valid_tokens_pass_fro
     for user in ("alice", "bob"):  # these tokens have never been seen before
         assert (await client.get("/api/me/tasks", headers=bearer(token(user)))).status_code == 200
     assert (await client.get("/api/me/tasks", headers=bearer(bad))).status_code == 429
-    assert (await client.get("/api/me/tasks")).status_code == 401  # a request without a token is no guess
+    assert (await client.get("/api/me/tasks")).status_code == 401  # a request without a token is not a guess
 
 
 async def test_ipv6_addresses_of_one_64_are_counted_together(serve, free_port):
@@ -101,7 +101,7 @@ async def test_the_client_address_is_read_from_exactly_as_many_proxies_as_are_co
 
     assert await guess("203.0.113.7") == 401
     assert await guess("203.0.113.7") == 429
-    assert await guess("198.51.100.1, 203.0.113.7") == 429  # what the client itself wrote in front is not believed
+    assert await guess("198.51.100.1, 203.0.113.7") == 429  # the entry that the client itself has added is ignored
     assert await guess("203.0.113.8") == 401
 
 
@@ -144,14 +144,14 @@ SLOW_BODY_HEAD = (
 
 
 async def drip(address: str, at_once: bytes, slowly: bytes, pause: float) -> tuple[float, bytes]:
-    """Send some bytes at once and the rest one by one; give how long the service bore it, and what it said."""
+    """Send some bytes at once and the rest one by one. Return how long the service waited, and its response."""
     place = urlsplit(address)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     started = time.monotonic()
     said = bytearray()
 
     async def listen() -> None:
-        with contextlib.suppress(ConnectionError):  # the service may hang up on what it did not want to read
+        with contextlib.suppress(ConnectionError):  # the service may disconnect before it has read the rest
             while received := await reader.read(65536):
                 said.extend(received)
 
@@ -199,7 +199,7 @@ async def test_a_body_that_trickles_in_after_its_response_is_ended_too(serve, fr
 
 @pytest.fixture
 async def long_list(alice, connection) -> int:
-    """Gives alice a list that no kernel's buffers hold, and its size in bytes."""
+    """A list of alice that exceeds the kernels' buffers, and its size in bytes."""
     made = await alice.make()
     await connection.execute(
         "INSERT INTO tasks (user_id, id, uid, title_key, tag_keys, "
@@ -213,7 +213,7 @@ async def long_list(alice, connection) -> int:
 
 
 async def take(address: str, bearing: str, bites: int, pause: float) -> tuple[int, int]:
-    """Ask for the list over a narrow line, take some bites of it, pause, take the rest: its length, and what came."""
+    """Read the list over a slow connection: some pieces, a pause, the rest. Return its length and the response."""
     place, loop = urlsplit(address), asyncio.get_running_loop()
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)

@@ -1,4 +1,4 @@
-"""The service against its own description: Schemathesis makes requests up and holds the answers to what is promised."""
+"""The service against its OpenAPI document: Schemathesis generates requests and checks the responses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-# The seed makes the same requests for the same description. A warning (nothing but refusals, no data to work on) is a
-# failure too: with one of those it would not test what it seems to.
+# The seed generates the same requests for the same document. A warning (only refusals, no data) is a failure too,
+# because the test would then check less than it seems to.
 CONFIGURATION = """
 seed = 20261224
 continue-on-failure = true
@@ -57,7 +57,7 @@ async def test_the_service_conforms_to_its_openapi_document_for_generated_reques
         "run", f"{server}/openapi.json", "--checks", "all", "--no-color",
         "--exclude-operation-id", "streamTaskEvents",  # it does not end; test_events.py listens to it
         "--header", f"Authorization: {alice.headers['authorization']}",
-        # These two would leave nothing to try the others on; they are tested by name.
+        # These two routes would leave no data for the others; they have their own tests.
         "--exclude-operation-id", "eraseUser", "--exclude-operation-id", "emptyTrash",
         cwd=tmp_path,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)},  # the hooks import the service

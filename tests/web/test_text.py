@@ -1,4 +1,4 @@
-"""The one meaning of the same text, without a database."""
+"""Folding of equal texts to the same key, without a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A path that is no route says what is meant, in sentences that depend on the path alone and never quote it."""
+"""An unknown path gets an error that suggests the right path. The text depends on the path and never quotes it."""
 
 from __future__ import annotations
 

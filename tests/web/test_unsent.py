@@ -1,4 +1,4 @@
-"""Slow readers: what they hold is bounded for each user and for the process, and those too slow are cut."""
+"""Slow readers: their memory is limited for each user and for the process, and readers that are too slow are cut."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def budget(app, monkeypatch) -> Budget:
 
 @contextlib.contextmanager
 def narrow(server: str, caller, path: str = "/api/me/tasks"):
-    """A connection that has asked for a list and takes nothing of it."""
+    """A connection that has requested a list and reads nothing of it."""
     address = urlsplit(server)
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
@@ -106,10 +106,10 @@ async def test_the_transport_never_buffers_a_whole_response(alice, server, app, 
 
 
 async def _unwritten() -> int:
-    """How many bytes the transports of this process hold."""
-    import gc  # noqa: PLC0415 - for this alone
+    """Return the number of bytes in the transports of this process."""
+    import gc  # noqa: PLC0415 - only needed here
 
-    from service.web.protocol import DeadlineProtocol  # noqa: PLC0415 - as above
+    from service.web.protocol import DeadlineProtocol  # noqa: PLC0415 - only needed here
 
     protocols = [found for found in gc.get_objects() if isinstance(found, DeadlineProtocol)]
     return sum(found.transport.get_write_buffer_size() for found in protocols if found.transport)
