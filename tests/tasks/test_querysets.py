@@ -270,7 +270,7 @@ class TestTheOwner:
         with statements() as seen:
             for write in writes:
                 for narrowed in (four.pending(), four.filter(title="A")):
-                    with pytest.raises(TypeError, match="takes no verb"):
+                    with pytest.raises(TypeError, match="without a verb"):
                         await write(narrowed)
         assert seen == []
 
