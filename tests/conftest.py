@@ -39,6 +39,7 @@ from service.app import create_app
 from service.config import Settings
 from service.database import distribution, migrations
 from service.database.client import FairClient
+from service.database.placement import nodes
 from service.database.url import parse
 from service.development import blocking
 from service.web.protocol import DeadlineProtocol
@@ -347,7 +348,11 @@ async def server(app) -> AsyncIterator[str]:
     tasks = {task.get_name(): task for task in app.ctx.background}
     # Tests that record statements must not see the statements of these tasks.
     tasks["daily purge"].cancel()
-    if not NODES:  # on a cluster it must continue
+    if NODES:  # on a cluster it reads the nodes repeatedly
+        while not nodes.are_known:
+            await asyncio.sleep(0.01)
+        tasks["first contact"].cancel()
+    else:
         await tasks["first contact"]
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     await running.close()

@@ -226,6 +226,7 @@ class TestInterrupted:
         assert await purge.finish_erasures(pool) == 1_000
 
 
+@pytest.mark.one_database(reason="locks")
 @pytest.mark.parametrize("swept", [False, True], ids=["the user's row is left", "the user's row is gone"])
 async def test_a_restore_that_waits_for_an_erasure_finds_no_task(alice, connection, refusal, eventually, swept):
     task = await alice.make()

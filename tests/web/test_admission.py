@@ -71,6 +71,7 @@ HEAVY = [
 ]  # fmt: skip
 
 
+@pytest.mark.one_database(reason="locks")
 @pytest.mark.parametrize("path", HEAVY)
 async def test_a_users_heavy_request_that_waits_too_long_for_the_users_own_is_429(alice, bob, locked, admission, path):
     await alice.make()
@@ -129,6 +130,7 @@ async def test_an_unread_export_holds_no_heavy_place_and_a_user_may_have_two(ali
     assert (admission._work._free, streams.held) == (PLACES, {})
 
 
+@pytest.mark.one_database(reason="nodes take turns too")
 async def test_users_take_turns_in_the_queue():
     bulkhead, served = Bulkhead(2, 1, 5.0), []
 
