@@ -45,7 +45,7 @@ from service.development import blocking
 from service.web.protocol import DeadlineProtocol
 from tests import ownership
 from tests.answers import exchange, private, refusal
-from tests.scheduling import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
+from tests.scheduling import begin_with_long_tests, pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
 from tests.starter import Forked, Starter, forkable
 
 # pytest finds hooks and fixtures in a conftest.
@@ -87,7 +87,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests that need a single PostgreSQL if the tests run on a cluster."""
+    """Start with the longest tests. Skip tests that need a single PostgreSQL if the tests run on a cluster."""
+    begin_with_long_tests(items)
     for item in items if NODES else ():
         if mark := item.get_closest_marker("one_database"):
             item.add_marker(pytest.mark.skip(reason=f"NOT ON A CLUSTER: {mark.kwargs['reason']}"))

@@ -14,8 +14,15 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# Each file in these folders runs in one process, in the order of its tests.
+# Each file in these folders runs in one process, in the order of its tests. xdist begins with these groups.
 TOGETHER = ("tests/end_to_end/", "tests/trials/")
+# Tests that start processes, wait for limits or run a program of their own for seconds. They come next: one of them
+# among the last tests would run alone while the other processes have nothing left to do.
+LONG = (
+    "tests/web/test_schemathesis.py", "tests/serving/", "tests/database/test_migrations.py",
+    "tests/database/test_distribution.py", "tests/operations/test_tracing.py", "tests/transfer/test_transfers.py",
+    "tests/web/test_resources.py", "tests/auth/test_rotation.py", "tests/operations/test_worker_metrics.py",
+)  # fmt: skip
 
 
 class FileGroups(LoadScopeScheduling):
@@ -23,6 +30,14 @@ class FileGroups(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return nodeid.partition("::")[0] if nodeid.startswith(TOGETHER) else nodeid
+
+
+def begin_with_long_tests(items: list[pytest.Item]) -> None:
+    """Sort the tests so that those of the files in LONG come first, in the order of LONG."""
+    places = {
+        item: next((at for at, begin in enumerate(LONG) if item.nodeid.startswith(begin)), len(LONG)) for item in items
+    }
+    items.sort(key=places.__getitem__)
 
 
 @pytest.hookimpl

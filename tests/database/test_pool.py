@@ -311,9 +311,12 @@ async def test_every_read_only_statement_is_retried_once(server, opened, relay, 
     await relay.open()
     client = opened(relay.url)
     await is_whole(client)
+    before = figures.database_retries
     relay.cut()
     with contextlib.suppress(TaskNotFoundError):
         await read(client)
+    assert figures.database_retries - before == 1
+    await is_whole(client)
 
 
 async def test_a_write_uses_a_new_connection_if_the_old_one_is_known_to_be_lost(opened, relay, eventually):
