@@ -16,6 +16,7 @@ from service.errors import InvalidInputError
 from service.sync import stream
 from service.sync.feed import SINCE, TOMBSTONE, Change, Since, position
 from service.sync.hub import Hub
+from service.tasks.caller import tasks_of
 from service.users.queryset import SyncPosition
 from service.web import parameters, streaming
 from service.web.openapi.shapes import OWNED, Answer, Description
@@ -65,7 +66,7 @@ async def stream_events(request: ApiRequest) -> None:
         await streaming.send_head(request, stream.EVENT_STREAM, {**stream.HEADERS})
         return
     hub: Hub = request.app.ctx.live
-    with hub.subscribe(request.tasks.user_id) as subscription:
+    with hub.subscribe(tasks_of(request).user_id) as subscription:
         await stream.EventStream(request, hub, subscription).run(since)
 
 

@@ -11,6 +11,7 @@ from sanic import Blueprint, HTTPResponse
 from service.database.expected import MAXIMUM_BIGINT
 from service.errors import FieldError, InvalidInputError
 from service.sync.changes import ChangePage, changes_since
+from service.tasks.caller import tasks_of
 from service.tasks.schemas import EXAMPLE
 from service.users.queryset import START, SyncPosition
 from service.web import parameters, responses, unsent
@@ -82,7 +83,7 @@ async def read_changes(request: ApiRequest) -> HTTPResponse:
     """Return a page of the changes since a position."""
     sent = parameters.read(request.query_string, ChangeParameters)
     since = position("since", sent.since)
-    page = await changes_since(request.tasks, since, sent.limit)
+    page = await changes_since(tasks_of(request), since, sent.limit)
     return unsent.hold(request, responses.json_document(_document(page)))
 
 

@@ -15,6 +15,7 @@ from sanic import HTTPResponse
 from service.errors import SyncPositionGoneError, UnavailableError
 from service.sync.changes import ChangePage
 from service.sync.hub import Hub, Subscription
+from service.tasks.caller import tasks_of
 from service.tasks.writes import UserTasks
 from service.users.queryset import SyncPosition
 from service.web import middleware
@@ -47,7 +48,7 @@ class EventStream:
         self._protocol = cast("DeadlineProtocol", request.stream.protocol)
         self._hub = hub
         self._subscription = subscription
-        self._tasks: UserTasks = request.tasks
+        self._tasks: UserTasks = tasks_of(request)
         # The time at which the service begins to reject the token.
         self._ends_at = request.identity.expires_at + request.settings.jwt_leeway
         self._response = HTTPResponse()

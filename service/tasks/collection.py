@@ -13,7 +13,8 @@ from sanic import Blueprint, HTTPResponse
 
 from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
-from service.tasks import listing, schemas
+from service.tasks import answers, listing, schemas
+from service.tasks.caller import tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
@@ -69,13 +70,13 @@ async def list_tasks(request: ApiRequest) -> HTTPResponse:
     """The caller's live tasks: all of them, or a page."""
     asked = listing.read(request.query_string)
     etag = partial(listing.etag, asked)
-    if known := await conditions.unchanged(request, request.tasks.owner.state, etag):
+    if known := await conditions.unchanged(request, tasks_of(request).owner.state, etag):
         return known
     if asked.heavy:
         await unsent.room(request)
     async with request.heavy() if asked.heavy else nullcontext():
         query = asked.query
-        page = await request.tasks.matching(query).page(query.limit, query.after, count=query.count)
+        page = await tasks_of(request).matching(query).page(query.limit, query.after, count=query.count)
         headers = paging.headers(page, request.path, asked.following, asked.listed) | {"ETag": etag(page.state)}
         return unsent.hold(request, responses.json_document(page.document, headers=headers))
 
@@ -92,9 +93,9 @@ async def create_task(request: ApiRequest) -> HTTPResponse:
     draft = schemas.read_draft(request.json_body)
 
     async def create(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
-        return responses.created(await tasks.create(draft, quota=request.settings.task_quota), tasks.user_id)
+        return answers.created(await tasks.create(draft, quota=request.settings.task_quota), tasks.user_id)
 
-    return await replay.once(request, request.tasks, KeyedTasks, create)
+    return await replay.once(request, tasks_of(request), KeyedTasks, create)
 
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
@@ -108,7 +109,7 @@ async def delete_tasks(request: ApiRequest) -> HTTPResponse:
     conditions.refuse(request)
     sent = parameters.read(request.query_string, DeleteParameters)
     completed = None if sent.status == "all" else sent.status == "completed"
-    deleted = await request.tasks.delete_many(completed=completed, trash_quota=request.settings.trash_quota)
+    deleted = await tasks_of(request).delete_many(completed=completed, trash_quota=request.settings.trash_quota)
     return responses.json_value(schemas.DeletedCount(deleted))
 
 
@@ -128,10 +129,10 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
     today, starts, ends = _today(zone)
     mark = conditions.mark_of(("summary", zone, today.strftime(listing.MINUTE)))
     etag = partial(conditions.etag_of, mark=mark)
-    if known := await conditions.unchanged(request, request.tasks.owner.state, etag):
+    if known := await conditions.unchanged(request, tasks_of(request).owner.state, etag):
         return known
     async with request.heavy():
-        state, *counts = await request.tasks.summarise(today.date(), starts, ends)
+        state, *counts = await tasks_of(request).summarise(today.date(), starts, ends)
     return responses.json_value(schemas.TaskSummary(*counts), headers={"ETag": etag(state)})
 
 

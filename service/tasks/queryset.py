@@ -15,14 +15,13 @@ from tortoise.expressions import RawSQL, Subquery
 
 from service.database.expressions import Sql, Writer, where
 from service.database.functions import DOCUMENT, TRASHED_DOCUMENT
+from service.database.keyset import Page, Position
 from service.database.querysets import OwnedQuerySet, Step, verb
 from service.errors import TaskNotFoundError
 from service.tasks.selection import (
     DUE,
     LAST_DELETED_FIRST,
     SORTS,
-    Page,
-    Position,
     TaskQuery,
     Walk,
     first_page,

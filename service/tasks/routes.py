@@ -5,7 +5,8 @@ from __future__ import annotations
 from sanic import Blueprint, HTTPResponse
 
 from service.idempotency import replay
-from service.tasks import schemas
+from service.tasks import answers, schemas
+from service.tasks.caller import tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
@@ -35,10 +36,10 @@ def _task(description: str) -> dict[int, Answer]:
 ))  # fmt: skip
 async def get_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """One task."""
-    stored = await request.tasks.find(task_id)
-    if "if-none-match" in request.headers and conditions.is_known(request, etag := responses.etag(stored)):
+    stored = await tasks_of(request).find(task_id)
+    if "if-none-match" in request.headers and conditions.is_known(request, etag := answers.etag(stored)):
         return responses.unchanged(etag)
-    return responses.task(stored)
+    return answers.task(stored)
 
 
 def _update(name: str) -> Description:
@@ -57,7 +58,7 @@ async def update_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Change the fields that are sent; the others keep their values."""
     changes, if_version = schemas.read_patch(request.json_body)
     expected = conditions.expected(request, if_version)
-    return responses.task(await request.tasks.update(task_id, changes, expected))
+    return answers.task(await tasks_of(request).update(task_id, changes, expected))
 
 
 def _complete(name: str, headers: tuple[str, ...], *problems: str) -> Description:
@@ -80,10 +81,10 @@ async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 
     async def complete(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
         if completed is None:
-            return responses.task(await tasks.toggle(task_id, expected))
-        return responses.task(await tasks.complete(task_id, completed, expected))
+            return answers.task(await tasks.toggle(task_id, expected))
+        return answers.task(await tasks.complete(task_id, completed, expected))
 
-    return await replay.once(request, request.tasks, KeyedTasks, complete)
+    return await replay.once(request, tasks_of(request), KeyedTasks, complete)
 
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
@@ -95,5 +96,5 @@ async def delete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Move a task to the trash."""
     if_version = schemas.read_deletion(request.json_body)
     expected = conditions.expected(request, if_version)
-    await request.tasks.delete(task_id, expected, trash_quota=request.settings.trash_quota)
+    await tasks_of(request).delete(task_id, expected, trash_quota=request.settings.trash_quota)
     return responses.empty()

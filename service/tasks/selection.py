@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pypika_tortoise.terms import Term
 from tortoise.expressions import Q, RawSQL
 
 from service.database.expressions import Sql, Writer, where
+from service.database.keyset import Page, Position
 from service.users.queryset import NEVER_WRITTEN, STATE
 
 if TYPE_CHECKING:
@@ -97,13 +98,6 @@ NEWEST_FIRST = SORTS["created", True]
 LAST_DELETED_FIRST = Walk(key="tasks.deleted_at", type="timestamptz", descending=True, indexed=True)
 
 
-class Position(NamedTuple):
-    """A position after a task of a list: the sort key of the task, as PostgreSQL writes it, and its id."""
-
-    key: str
-    id: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskQuery:
     """The filters and the order of a list of live tasks. All values are valid; `tags` and `text` are folded."""
@@ -120,18 +114,6 @@ class TaskQuery:
     limit: int | None = None
     after: Position | None = None
     count: bool = False
-
-
-class Page(NamedTuple):
-    """A JSON array of tasks, the position of the next page if there is one, and the number of matches if requested.
-
-    `state` is that of the owner in the same snapshot (see `UserQuerySet.state`).
-    """
-
-    document: str
-    next: Position | None
-    total: int | None
-    state: str
 
 
 def page_of(row: Row) -> Page:

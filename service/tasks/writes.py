@@ -19,7 +19,6 @@ from service.database.uids import new_uid
 from service.errors import TaskNotFoundError, TaskQuotaError, TrashFullError
 from service.tasks.batch import writes as batch
 from service.tasks.queryset import StoredTask, TaskQuerySet, stored
-from service.transfer import writes as importing
 from service.users.queryset import PAGE
 
 CREATE = call("create_task", 15)
@@ -73,12 +72,6 @@ class UserTasks(TaskQuerySet):
         if row["outcome"] == "full":
             raise TaskQuotaError(quota)
         return stored(row)
-
-    async def add_all(self, tasks: bytearray, count: int, *, quotas: batch.Quotas, skip_known: bool) -> importing.Added:
-        """Create the `count` tasks of a JSON array, or none of them. Raises the errors of `importing.add_tasks`."""
-        return await importing.add_tasks(
-            self._unnarrowed, self._owner, tasks, count, quotas=quotas, skip_known=skip_known
-        )
 
     async def update(  # type: ignore[override]  # reason: Tortoise's method would bypass the function
         self, task_id: int, changes: TaskChanges, expected: Expected | None = None

@@ -13,6 +13,7 @@ from sanic.exceptions import BadRequest
 
 from service.errors import FieldError, InvalidInputError
 from service.tasks import schemas
+from service.tasks.caller import tasks_of
 from service.tasks.schemas import EXAMPLE
 from service.transfer.formats import FORMATS, Format, table
 from service.web import media_types, parameters, streaming
@@ -102,10 +103,10 @@ async def export_tasks(request: ApiRequest) -> None:
 
 def _pieces(request: ApiRequest, form: Format, *, marked: bool) -> AsyncIterator[bytes]:
     if not marked:
-        return form.write(request.tasks)
+        return form.write(tasks_of(request))
     if form is not FORMATS["csv"]:
         raise InvalidInputError([FieldError("bom", "works with CSV only; add format=csv")])
-    return table.write(request.tasks, marked=True)
+    return table.write(tasks_of(request), marked=True)
 
 
 def _accepted(request: ApiRequest) -> Format:

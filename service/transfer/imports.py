@@ -10,11 +10,11 @@ from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
 from service.idempotency import replay
-from service.tasks.writes import UserTasks
+from service.tasks.caller import quotas_of
 from service.transfer.formats import document, lines, table
 from service.transfer.formats.lines import ImportedTask
 from service.transfer.uploads import Room, Uploads
-from service.transfer.writes import KeyedImport
+from service.transfer.writes import KeyedImport, UserImport
 from service.web import conditions, media_types, parameters, responses
 from service.web.openapi.shapes import KEYED, WITH_BODY, Answer, Body, Description
 from service.web.protocol import DeadlineProtocol
@@ -73,14 +73,16 @@ async def import_tasks(request: ApiRequest) -> HTTPResponse:
         sent = parameters.read(request.query_string, ImportParameters)
         async with uploads.turn(request.caller.user_id), request.heavy():
             tasks, count = await lines.validate(read(request.body))
-            return await replay.once(request, request.tasks, KeyedImport, _adding(request, sent, tasks, count))
+            caller = request.caller
+            own = UserImport(caller.user_id, request.database, email=caller.email, name=caller.name)
+            return await replay.once(request, own, KeyedImport, _adding(request, sent, tasks, count))
 
 
 def _adding(
     request: ApiRequest, sent: ImportParameters, tasks: bytearray, count: int
-) -> Callable[[UserTasks | KeyedImport], Awaitable[HTTPResponse]]:
-    async def add(own: UserTasks | KeyedImport) -> HTTPResponse:
-        quotas, skip = request.quotas, sent.on_conflict == "skip"
+) -> Callable[[UserImport | KeyedImport], Awaitable[HTTPResponse]]:
+    async def add(own: UserImport | KeyedImport) -> HTTPResponse:
+        quotas, skip = quotas_of(request), sent.on_conflict == "skip"
         return responses.json_value(ImportResult(*await own.add_all(tasks, count, quotas=quotas, skip_known=skip)))
 
     return add

@@ -11,8 +11,8 @@ from hashlib import blake2b
 import msgspec
 
 from service.database.expected import MAXIMUM_BIGINT
+from service.database.keyset import Position
 from service.errors import FieldError, InvalidInputError
-from service.tasks.selection import Position
 
 KEYS = {
     "created": re.compile(r"[0-9]{1,19}"),

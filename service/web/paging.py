@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote, unquote, urlencode
 
 from service.auth import RESERVED_SUBJECT
-from service.tasks.selection import Page
+from service.database.keyset import Page
 from service.web import cursors, parameters, responses
 
 

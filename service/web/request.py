@@ -19,9 +19,6 @@ from sanic_routing import Route
 from service.auth import Identity
 from service.config import Settings
 from service.database.client import FairClient
-from service.tasks.batch.writes import Quotas
-from service.tasks.models import Task
-from service.tasks.writes import UserTasks
 from service.web import media_types, syntax
 from service.web.limiting import Allowance
 
@@ -145,12 +142,6 @@ class ApiRequest(Request[Any, Any]):
         database: FairClient = self.app.ctx.database
         return database
 
-    @property
-    def tasks(self) -> UserTasks:
-        """The caller's own tasks, and nobody else's; only routes behind the middleware may ask."""
-        caller = self.caller
-        return Task.objects.for_user(caller.user_id, using=self.database, email=caller.email, name=caller.name)
-
     def heavy(self) -> AbstractAsyncContextManager[None]:
         """Return a context manager that holds a place for the caller's heavy work. Raises as `Admission.heavy`."""
         held: AbstractAsyncContextManager[None] = self.app.ctx.admission.heavy(self.caller.user_id)
@@ -183,11 +174,6 @@ class ApiRequest(Request[Any, Any]):
     @property
     def _media_types(self) -> frozenset[str]:
         return MERGEABLE if self.method in {"PUT", "PATCH"} else PLAIN
-
-    @property
-    def quotas(self) -> Quotas:
-        """The maximum numbers of tasks that the caller may have, from the settings."""
-        return Quotas(self.settings.task_quota, self.settings.trash_quota)
 
     @property
     def settings(self) -> Settings:

@@ -10,8 +10,6 @@ from msgspec import Struct
 from sanic import HTTPResponse
 from sanic.headers import format_http1_response
 
-from service.tasks.queryset import StoredTask
-
 JSON = "application/json"
 WORKING_TIME = 15.0  # seconds for which a request deletes rows before it answers 202; RESPONSE_TIMEOUT allows 25
 DOTS = frozenset({".", ".."})
@@ -55,16 +53,6 @@ def json_value(value: Struct, status: int = 200, headers: dict[str, str] | None 
     return Answer(msgspec.json.encode(value), status, headers, JSON)
 
 
-def etag(stored: StoredTask) -> str:
-    """Return a task's ETag: its version, and the last digits of its `uid`, because two users may have the same id."""
-    return f'"{stored.version}.{stored.uid[-8:]}"'
-
-
-def task(stored: StoredTask) -> HTTPResponse:
-    """Return 200 with the task and its ETag (RFC 9110 section 8.8.3)."""
-    return json_document(stored.document, headers={"ETag": etag(stored)})
-
-
 @lru_cache(maxsize=1_000)
 def home(user_id: str) -> str:
     """Return the path of the user, below which all their resources are.
@@ -73,12 +61,6 @@ def home(user_id: str) -> str:
     percent-encoded (https://url.spec.whatwg.org/#double-dot-path-segment).
     """
     return f"/api/{'me' if user_id in DOTS else quote(user_id, safe='')}"
-
-
-def created(stored: StoredTask, user_id: str) -> HTTPResponse:
-    """Return 201 with the task, its ETag and its location."""
-    location = f"{home(user_id)}/tasks/{stored.id}"
-    return json_document(stored.document, 201, {"ETag": etag(stored), "Location": location})
 
 
 def unchanged(etag: str) -> HTTPResponse:

@@ -18,11 +18,12 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from service.database.keyset import Position
 from service.database.traced import summary
 from service.operations import retention
 from service.tasks import writes as user_tasks
 from service.tasks.models import Task
-from service.tasks.selection import Position, TaskQuery
+from service.tasks.selection import TaskQuery
 from tests.locks import WAITING
 from tests.recording import sent
 

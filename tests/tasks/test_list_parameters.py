@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.database.keyset import Page, Position
 from service.errors import InvalidInputError
 from service.tasks import listing
 from service.tasks.models import Task
-from service.tasks.selection import KEYS, Page, Position, TaskQuery
+from service.tasks.selection import KEYS, TaskQuery
 from service.web import cursors, paging
 from tests.recording import sent
 

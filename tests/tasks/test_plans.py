@@ -13,11 +13,12 @@ import pytest
 
 from service.database import APP, migrations
 from service.database.functions import FUNCTIONS, call
+from service.database.keyset import Position
 from service.operations import retention
 from service.sync import changes
 from service.tasks.models import Task
 from service.tasks.selection import KEYS as SORTS
-from service.tasks.selection import Position, TaskQuery
+from service.tasks.selection import TaskQuery
 from service.tasks.writes import UserTasks
 from service.transfer import archive
 from service.users.queryset import SyncPosition

@@ -16,10 +16,11 @@ from tortoise.functions import Count
 from tortoise.queryset import AwaitableQuery, QuerySet
 
 from service.database import querysets
+from service.database.keyset import Page, Position
 from service.database.querysets import SHAPES, OwnedQuerySet, Step, compiled
 from service.errors import UnscopedQueryError
 from service.tasks.models import Task
-from service.tasks.selection import Page, Position, TaskQuery
+from service.tasks.selection import TaskQuery
 from service.tasks.writes import UserTasks
 from service.transfer import archive
 from service.users.models import User

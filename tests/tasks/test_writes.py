@@ -18,6 +18,7 @@ from service.operations import retention
 from service.tasks.batch.writes import Operation, Quotas
 from service.tasks.models import Task
 from service.tasks.writes import StoredTask, UserTasks
+from service.transfer.writes import UserImport
 from service.users.models import User
 from service.web.text import with_keys
 
@@ -384,7 +385,7 @@ async def test_no_mix_of_writers_deadlocks(pool, ada, connection):
             *(ada.toggle(task.id) for task in made),
             *(ada.update(task.id, with_keys({"title": "C"})) for task in made[::-1]),
             *(ada.perform(batch, atomic=atomic, quotas=quotas) for batch in batches for atomic in (True, False)),
-            *(ada.add_all(line(), 1, quotas=quotas, skip_known=skip) for skip in (True, False)),
+            *(UserImport("ada", pool).add_all(line(), 1, quotas=quotas, skip_known=skip) for skip in (True, False)),
             *(ada.delete(task.id, trash_quota=QUOTA) for task in made[:4]),
             ada.delete_many(completed=True, trash_quota=QUOTA),
             *(ada.restore(task.id, quota=QUOTA) for task in made[:4]),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.database.keyset import Position
 from service.errors import InvalidInputError
-from service.tasks.selection import Position
 from service.web import cursors
 
 LIST = cursors.fingerprint({"sort": "created"})

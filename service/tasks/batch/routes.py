@@ -14,6 +14,7 @@ from service.idempotency import replay
 from service.tasks.batch import schemas as operations
 from service.tasks.batch.schemas import MAXIMUM_OPERATIONS
 from service.tasks.batch.writes import Operation, Outcome
+from service.tasks.caller import quotas_of, tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
@@ -83,11 +84,11 @@ async def perform_batch(request: ApiRequest) -> HTTPResponse:
     valid = [operation for operation in sent if isinstance(operation, Operation)]
 
     async def perform(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
-        done = await tasks.perform(valid, atomic=atomic, quotas=request.quotas)
+        done = await tasks.perform(valid, atomic=atomic, quotas=quotas_of(request))
         answered = tasks.answered if isinstance(tasks, KeyedTasks) else request.request_id
         return responses.json_value(TaskBatchResult([*_results(sent, iter(done), answered)]))
 
-    return await replay.once(request, request.tasks, KeyedTasks, perform)
+    return await replay.once(request, tasks_of(request), KeyedTasks, perform)
 
 
 async def _body(request: ApiRequest) -> bytes:

@@ -11,7 +11,8 @@ from sanic import Blueprint, HTTPResponse
 
 from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
-from service.tasks import listing, schemas
+from service.tasks import answers, listing, schemas
+from service.tasks.caller import tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
@@ -63,7 +64,7 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
     if limit is None:
         await unsent.room(request)
     async with request.heavy() if limit is None or sent.count else nullcontext():
-        page = await request.tasks.trashed().page(limit, after, count=sent.count)
+        page = await tasks_of(request).trashed().page(limit, after, count=sent.count)
         headers = paging.headers(page, request.path, paging.following(request.query_string), LISTED)
         return unsent.hold(request, responses.json_document(page.document, headers=headers))
 
@@ -80,7 +81,7 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
     """Remove all that is in the trash for good; 202 if there is more than the time of a request allows."""
     _refuse_conditions(request)
     parameters.read(request.query_string, NoParameters)
-    deleted, done = await request.tasks.destroy_all(within=responses.WORKING_TIME)
+    deleted, done = await tasks_of(request).destroy_all(within=responses.WORKING_TIME)
     count = schemas.DeletedCount(deleted)
     return responses.json_value(count) if done else responses.unfinished(count)
 
@@ -96,9 +97,9 @@ async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     _refuse_conditions(request)
 
     async def restore(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
-        return responses.task(await tasks.restore(task_id, quota=request.settings.task_quota))
+        return answers.task(await tasks.restore(task_id, quota=request.settings.task_quota))
 
-    return await replay.once(request, request.tasks, KeyedTasks, restore)
+    return await replay.once(request, tasks_of(request), KeyedTasks, restore)
 
 
 @blueprint.delete("/<task_id:str>", unquote=True, ctx_description=Description(
@@ -109,7 +110,7 @@ async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Remove a deleted task for good."""
     _refuse_conditions(request)
-    await request.tasks.destroy(task_id)
+    await tasks_of(request).destroy(task_id)
     return responses.empty()
 
 

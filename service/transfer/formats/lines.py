@@ -48,7 +48,7 @@ class Line(NamedTuple):
 
 
 async def validate(lines: Iterable[Line | None]) -> tuple[bytearray, int]:
-    """Validate all tasks. Returns the JSON array for `UserTasks.add_all`, and the number of tasks in it.
+    """Validate all tasks. Returns the JSON array for `UserImport.add_all`, and the number of tasks in it.
 
     Yields to the event loop after each slice of work, between two lines or where `lines` yields None.
     Raises InvalidInputError at the first limit: MAXIMUM_TASKS, MAXIMUM_SIZE or twenty faults. Each fault names its
