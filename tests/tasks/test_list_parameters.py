@@ -90,7 +90,7 @@ def test_equal_queries_have_equal_fingerprints_and_different_queries_different_o
     | st.text(st.characters(max_codepoint=126), max_size=40)
     | st.binary(max_size=20).map(lambda data: "q=" + quote(data))
 )
-def test_every_query_string_is_read_or_refused(query):
+def test_every_query_string_is_read_or_refused(server, query):
     try:
         asked = listing.read(query).query
     except InvalidInputError as error:
