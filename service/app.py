@@ -15,7 +15,7 @@ from service.auth import published_keys, token_verifier
 from service.config import Settings
 from service.config.origins import AllowList
 from service.database.reachability import first_contact
-from service.development import landing, playground
+from service.development import guides, landing, playground
 from service.development.landing import Landing
 from service.errors import ConfigurationError
 from service.operations import documentation, health, metrics
@@ -96,7 +96,7 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.ctx.documentation = documentation.Documentation(app, *(development.for_documentation() if development else ()))
     if development:
         app.ctx.landing = development
-        app.blueprint(landing.blueprint)
+        app.blueprint([landing.blueprint, guides.blueprint])
     if development and development.playground:
         app.ctx.playground = development.playground
         app.blueprint(playground.blueprint)

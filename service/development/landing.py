@@ -11,19 +11,21 @@ from typing import NamedTuple
 
 from sanic import Blueprint, HTTPResponse
 
+from service.development.guides import PAGES
 from service.development.playground import SESSION, Playground, digests
 from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("landing")
 
-GUIDES = {
-    "docs/tutorial/first-tasks.md": "learn the API step by step",
-    "docs/how-to/connect-a-frontend.md": "send tokens and requests from a frontend",
-    "docs/how-to/use-better-auth-with-nextjs.md": "use Better Auth and Next.js",
-    "docs/how-to/keep-a-list-live.md": "show changes in real time",
-    "docs/reference/api.md": "all routes, headers and limits",
-    "docs/README.md": "the list of all pages",
+SHOWN = {
+    "tutorial/first-tasks.md": "learn the API step by step",
+    "how-to/connect-a-frontend.md": "send tokens and requests from a frontend",
+    "how-to/use-better-auth-with-nextjs.md": "use Better Auth and Next.js",
+    "how-to/keep-a-list-live.md": "show changes in real time",
+    "reference/api.md": "all routes, headers and limits",
+    "README.md": "the list of all pages",
 }
+GUIDES = {f"/guides/{name}": what for name, what in SHOWN.items() if name in PAGES}
 LINES = """\
 export TOKEN=$(.venv/bin/python -m service token --user {user})
 curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{{"title": "Water the plants"}}' {address}/api/me/tasks
@@ -37,10 +39,10 @@ PAGE = """<!doctype html>
   <title>Doable</title>
   <link rel="icon" href="data:,">
   <style>
-    :root {{ color-scheme: light dark; }}
-    :root {{ --text: #1c2024; --quiet: #5b6570; --page: #fff; --box: #f3f5f7; --link: #0b5fc1 }}
+    :root {{ color-scheme: light dark; --text: #1d211f; --quiet: #545c58; --page: #faf9f6; --box: #f1f0ea;
+      --link: #14715c }}
     @media (prefers-color-scheme: dark) {{
-      :root {{ --text: #e6e9ec; --quiet: #9aa4ae; --page: #15181b; --box: #20252a; --link: #7db7ff }}
+      :root {{ --text: #eceeea; --quiet: #b1b9b4; --page: #121413; --box: #1b1e1c; --link: #4fc3a1 }}
     }}
     body {{ margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 46rem; font: 1rem/1.55 system-ui, sans-serif;
       color: var(--text); background: var(--page) }}
@@ -64,7 +66,6 @@ PAGE = """<!doctype html>
     <p>Paste these commands in the project's folder. They use the user <code>{user}</code>:</p>
     <pre>{lines}</pre>
     <h2>Guides</h2>
-    <p>The guides are files in the project's folder:</p>
     <ul>
 {guides}
     </ul>
@@ -86,7 +87,8 @@ class Landing(NamedTuple):
 
         This is the path that gives it a demo token, if there is one, and the paths of other pages by their names.
         """
-        return (SESSION, {"Playground": "/playground"}) if self.playground else (None, {})
+        playground = {"Playground": "/playground"} if self.playground else {}
+        return SESSION if self.playground else None, playground | ({"Guides": "/guides/README.md"} if GUIDES else {})
 
     def links(self) -> dict[str, str]:
         """Return the paths to link and their descriptions, the playground first if it is served."""
@@ -106,7 +108,7 @@ class Landing(NamedTuple):
         links = (
             f'      <li><a href="{path}">{path}</a> <span>{what}</span></li>' for path, what in self.links().items()
         )
-        guides = (f"      <li><code>{path}</code> <span>{what}</span></li>" for path, what in GUIDES.items())
+        guides = (f'      <li><a href="{path}">{path}</a> <span>{what}</span></li>' for path, what in GUIDES.items())
         return PAGE.format(
             links="\n".join(links), guides="\n".join(guides), lines=escape(self.lines()), user=escape(self.user)
         )
@@ -114,7 +116,7 @@ class Landing(NamedTuple):
     def text(self) -> str:
         """Return the page as plain text, for terminals."""
         links = "".join(f"{self.address}{path}  {what}\n" for path, what in self.links().items())
-        guides = "".join(f"{path}  {what}\n" for path, what in GUIDES.items())
+        guides = "".join(f"{self.address}{path}  {what}\n" for path, what in GUIDES.items())
         return f"Doable, in development.\n\n{links}\n{self.lines()}\n{guides}"
 
 
