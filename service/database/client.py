@@ -1,4 +1,4 @@
-"""The Tortoise client for asyncpg that this service runs on: fair, bounded in time, and plain in its failures."""
+"""The service's Tortoise client for asyncpg. It lends connections fairly, limits waits, and translates errors."""
 
 from __future__ import annotations
 
@@ -19,39 +19,40 @@ from service.telemetry import figures
 
 
 async def _keep_session(_connection: asyncpg.Connection) -> None:
-    """Stand in for asyncpg's reset query.
+    """Replace asyncpg's reset query by nothing.
 
-    That query is a second round trip at each release, and resets what we never set: 450 against 198 µs a read.
+    The query is a second round trip at each release, and resets settings that this service never changes. A read takes
+    450 µs with it and 198 µs without it.
     """
 
 
 def unsupported_encoding(connection: asyncpg.Connection) -> str:
-    """Say what is wrong with the encoding of the database behind `connection`; empty if it is UTF8.
+    """Return an error text if the database's encoding is not UTF8, otherwise an empty text.
 
-    In another encoding some titles could not be stored; SQL_ASCII would store bytes that are no text.
+    Other encodings cannot store some titles, and SQL_ASCII would store invalid text.
     """
-    # A pooler may keep the announcement to itself; then there is nothing to judge by.
+    # A pooler may not pass the encoding on. Then it is assumed to be UTF8.
     encoding = getattr(connection.get_settings(), "server_encoding", "UTF8")
     if encoding == "UTF8":
         return ""
     return (
-        f"The database's encoding is {encoding}, and must be UTF8. Create another one with CREATE DATABASE name "
-        "ENCODING 'UTF8' TEMPLATE template0, and name it in DATABASE_URL."
+        f"The database's encoding is {encoding}, and must be UTF8. Create a new database with CREATE DATABASE name "
+        "ENCODING 'UTF8' TEMPLATE template0, and set DATABASE_URL to it."
     )
 
 
 class Lease:
-    """A connection, borrowed for the length of an `async with`."""
+    """A context manager (`async with`) that borrows a connection."""
 
     __slots__ = ("_client", "_connection", "_handover", "_owner")
 
     def __init__(self, client: FairClient, owner: Owner) -> None:
-        """Borrow from `client`, out of the share of `owner`."""
+        """Prepare to borrow from `client`, within the share of `owner`."""
         self._client = client
         self._owner = owner
 
     async def __aenter__(self) -> asyncpg.Connection:
-        """Wait for the turn and a connection. Raises UnavailableError when the turn does not come in time."""
+        """Wait for a connection. Raises UnavailableError if the wait exceeds its limit."""
         self._handover = self._client.handover or await self._client.open_handover()
         self._connection = await self._handover.take(self._owner)
         return self._connection
@@ -59,25 +60,25 @@ class Lease:
     async def __aexit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        """Give the connection back, even when the request that held it was cancelled."""
+        """Return the connection, also if the request was cancelled."""
         give = self._handover.give_back if kind is None else self._handover.give_up
         give(self._connection, self._owner)
 
 
 class FairClient(AsyncpgDBClient):
-    """Lends connections fairly, and speaks of failures in the domain's words."""
+    """Lends connections fairly among owners, and raises the service's own errors."""
 
     handover_class = Handover
 
     def __init__(self, *, acquire_timeout: float = 5.0, **credentials: Any) -> None:  # noqa: ANN401 - asyncpg's own
-        """Take asyncpg's keyword arguments; `acquire_timeout` is in seconds."""
+        """Create the client with asyncpg's keyword arguments. `acquire_timeout` is in seconds."""
         super().__init__(**credentials)
         self.extra.setdefault("reset", _keep_session)
         self.acquire_timeout = acquire_timeout
         self.handover: Handover | None = None
 
     async def open(self) -> asyncpg.Pool:
-        """Open the pool at the first use; no connection is made yet."""
+        """Open the pool at its first use. This opens no connection yet."""
         async with self._pool_init_lock:
             if self._pool is None:
                 await self.create_connection(with_db=True)
@@ -86,13 +87,13 @@ class FairClient(AsyncpgDBClient):
         return self._pool
 
     async def open_handover(self) -> Handover:
-        """Open the pool if need be, and give what lends its connections."""
+        """Open the pool if necessary, and return the object that lends its connections."""
         await self.open()
-        assert self.handover is not None  # noqa: S101 - it opens with the pool
+        assert self.handover is not None  # noqa: S101 - `open` creates it with the pool
         return self.handover
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         if self.handover is not None:
             await self.handover.close()
             self.handover = None
@@ -110,10 +111,10 @@ class FairClient(AsyncpgDBClient):
         return Lease(self, owner)
 
     async def call(self, statement: str, *arguments: object) -> asyncpg.Record:
-        """Run a statement that may write, never twice, and return its row.
+        """Run a statement that may write, once, and return its row.
 
-        Raises UnavailableError when the database cannot answer; the statement may have been done when its connection
-        broke. Raises MissingRowError when there is no row.
+        Raises UnavailableError if the database cannot answer. If the connection broke, the statement may have been
+        executed. Raises MissingRowError if there is no row.
         """
         row = await self._run("fetchrow", statement, arguments)
         if row is None:
@@ -121,16 +122,16 @@ class FairClient(AsyncpgDBClient):
         return row
 
     async def fetch_one(self, statement: str, *arguments: object) -> asyncpg.Record:
-        """Run a read that always has one row, as `fetch_first` does. Raises MissingRowError when there is none."""
+        """Run a read that always returns a row, as `fetch_first` does. Raises MissingRowError if there is none."""
         row = await self._read("fetchrow", statement, arguments)
         if row is None:
             raise MissingRowError
         return row
 
     def fetch_first(self, statement: str, *arguments: object) -> Awaitable[asyncpg.Record | None]:
-        """Run a read and return its first row, None if there is none; run it once more when its connection was lost.
+        """Run a read, and return its first row, or None if there is none. Retry once if the connection was lost.
 
-        Raises UnavailableError when the database cannot answer.
+        Raises UnavailableError if the database cannot answer.
         """
         return self._read("fetchrow", statement, arguments)
 
@@ -139,7 +140,7 @@ class FairClient(AsyncpgDBClient):
         return self._read("fetch", statement, arguments)
 
     async def _read(self, method: str, statement: str, arguments: tuple[object, ...]) -> Any:  # noqa: ANN401 - as `_run`
-        """Run a statement that changes nothing; once more when its connection was lost."""
+        """Run a statement that does not write. Retry once if the connection was lost."""
         try:
             return await self._run(method, statement, arguments)
         except UnavailableError as error:
@@ -149,11 +150,11 @@ class FairClient(AsyncpgDBClient):
         return await self._run(method, statement, arguments)
 
     async def _run(self, method: str, statement: str, arguments: tuple[object, ...]) -> Any:  # noqa: ANN401 - a row or rows
-        """Run one statement by a method of asyncpg's connection, never twice.
+        """Run one statement, once, with a method of asyncpg's connection.
 
-        The connection counts against the share of the user whom the first argument names.
+        The first argument is the user's id. The connection counts for that user's share.
         """
-        # What `Lease` does, without its four calls: this is the way of every request.
+        # The same as `Lease`, without its four calls, because every request runs this.
         owner = arguments[0] if arguments and type(arguments[0]) is str else None
         try:
             handover = self.handover or await self.open_handover()
@@ -171,11 +172,10 @@ class FairClient(AsyncpgDBClient):
         return found
 
     async def unsupported_encoding(self) -> str:
-        """Open a connection if none is at hand; say what is wrong with the database's encoding, empty if nothing.
+        """Return an error text if the database's encoding is not UTF8, otherwise an empty text.
 
-        The server announces its encoding when a connection is opened, so this is no statement.
-
-        Raises UnavailableError when the database cannot answer.
+        This needs a connection but no statement, because the server sends its encoding when a connection is opened.
+        Raises UnavailableError if the database cannot answer.
         """
         try:
             async with self.acquire_connection() as connection:
@@ -187,9 +187,9 @@ class FairClient(AsyncpgDBClient):
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        """Run statements together, or not at all when the block raises or is cancelled. No request needs this.
+        """Run the block in a transaction. Roll back if it raises or is cancelled. No request needs this.
 
-        Raises UnavailableError when the database cannot answer.
+        Raises UnavailableError if the database cannot answer.
         """
         try:
             async with self.acquire_connection() as connection, connection.transaction():
@@ -208,13 +208,13 @@ class FairClient(AsyncpgDBClient):
         *arguments: Any,  # noqa: ANN401 - Tortoise's own
         **options: Any,  # noqa: ANN401 - Tortoise's own
     ) -> Any:  # noqa: ANN401 - Tortoise's own
-        """Translate what Tortoise's query methods raise, before Tortoise gives it names of its own."""
+        """Translate the errors of Tortoise's query methods, before Tortoise replaces them by its own."""
 
         async def run(*inner: Any, **named: Any) -> Any:  # noqa: ANN401 - Tortoise's own
             try:
                 return await function(*inner, **named)
             except asyncpg.SyntaxOrAccessError:
-                raise  # aerich takes a missing table for an empty database, and must be told by Tortoise's name
+                raise  # aerich needs Tortoise's own error for a missing table, which means an empty database
             except Exception as error:
                 if unavailable := translate(error):
                     raise unavailable from error
@@ -223,4 +223,4 @@ class FairClient(AsyncpgDBClient):
         return await super()._translate_exceptions(run, *arguments, **options)
 
 
-client_class = FairClient  # the name by which Tortoise finds the client of an engine
+client_class = FairClient  # Tortoise looks for this name in the module of an engine

@@ -1,4 +1,4 @@
-"""What a writer believes of the task that it writes."""
+"""The conditions of a write: the versions that the task may have."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MAXIMUM_BIGINT = 2**63 - 1  # the largest id, version or revision
 
 
 class Expected(NamedTuple):
-    """What a writer believes of a task: that it is at one of `versions` (None: at any), and at none of `excluded`.
+    """The conditions of a write: the task must be at one of `versions` (None: any), and at none of `excluded`.
 
-    `absent` says that there must be no such task. Of the versions that were sent some are missing if a proxy has
-    `mangled` them.
+    If `absent` is true, the task must not exist. If `mangled` is true, a proxy has changed the client's ETags, so that
+    `versions` lacks some of them.
     """
 
     versions: Sequence[int] | None
@@ -28,11 +28,11 @@ class Expected(NamedTuple):
         return () if self.absent else self.versions, self.excluded
 
     def admits(self, version: int) -> bool:
-        """Whether a task at `version` may be written; the functions decide the same under the owner's lock."""
+        """Return whether a task at `version` may be written. The functions check the same under the owner's lock."""
         return not self.absent and self._is_named(version) and version not in self.excluded
 
     def mismatch(self, version: int, document: str) -> VersionMismatchError:
-        """The error for a task that may not be written."""
+        """Return the error for a task that may not be written."""
         if self._is_named(version):
             return VersionMismatchError(version, document, excluded=True)
         return VersionMismatchError(version, document, mangled=self.mangled)

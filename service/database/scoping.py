@@ -1,4 +1,4 @@
-"""The fail-closed manager: without an owner's name, no query starts."""
+"""Managers and models that refuse every query without an owner."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ M = TypeVar("M", bound=Model)
 
 
 class Row(Protocol):
-    """One row of an answer, read by column name."""
+    """One row of a result. Its columns are read by name."""
 
-    def __getitem__(self, column: str) -> Any:  # noqa: ANN401 - a column holds whatever its type says
-        """Give the column's value; raises KeyError for a column that was not selected."""
+    def __getitem__(self, column: str) -> Any:  # noqa: ANN401 - a column may have any type
+        """Return the column's value. Raises KeyError for a column that was not selected."""
 
 
 class Connection(Protocol):
-    """Runs statements: a pool, or the session of one transaction.
+    """Runs statements. It is a pool, or the session of one transaction.
 
-    `statement` has `$n` for its arguments. Every method raises UnavailableError when the database cannot answer now.
-    A pool may run a read twice, and nothing else.
+    `statement` contains `$n` for its arguments. Every method raises UnavailableError if the database cannot answer. A
+    pool may retry reads, but never writes.
     """
 
     async def call(self, statement: str, *arguments: object) -> Row:
         """Call a function, or run another statement that may write, and return its row.
 
-        Raises MissingRowError when there is none.
+        Raises MissingRowError if there is none.
         """
 
     async def fetch_one(self, statement: str, *arguments: object) -> Row:
-        """Run a read that always has one row, and return it. Raises MissingRowError when there is none."""
+        """Run a read that always returns a row, and return it. Raises MissingRowError if there is none."""
 
     def fetch_first(self, statement: str, *arguments: object) -> Awaitable[Row | None]:
-        """Run a read and return its first row, None if there is none."""
+        """Run a read, and return its first row, or None if there is none."""
 
     def fetch_rows(self, statement: str, *arguments: object) -> Awaitable[Sequence[Row]]:
-        """Run a read and return all its rows."""
+        """Run a read, and return all its rows."""
 
     @property
     def orm(self) -> BaseDBAsyncClient:
-        """Tortoise's client that runs what Tortoise's own methods make, over this connection."""
+        """Tortoise's client for the queries of Tortoise's own methods. It uses this connection."""
 
 
 class ScopedManager(Manager, Generic[M]):
-    """Raises at every entry that does not name the owner.
+    """Raises UnscopedQueryError for every query without an owner.
 
-    It must stand as `manager` in the Meta of each model: as a mere attribute it would leave `Model.all()`, which
-    asks Meta, wide open.
+    Each model must have it as `manager` in its Meta. As a class attribute alone it would not protect `Model.all()`,
+    which uses the manager in Meta.
     """
 
     def get_queryset(self) -> NoReturn:
-        """Raise UnscopedQueryError: `all`, `filter`, `get`, related managers and prefetches all come by here."""
+        """Raise UnscopedQueryError. `all`, `filter`, `get`, related managers and prefetches all call this method."""
         raise UnscopedQueryError
 
     def across_all_users(self) -> QuerySet[M]:
-        """Every row of every user: for upkeep (a purge, a census) and tests, never for a request."""
+        """Return all rows of all users. For upkeep (a purge, a census) and tests, never for a request."""
         return QuerySet(self.model)
 
     @property
@@ -71,9 +71,9 @@ class ScopedManager(Manager, Generic[M]):
 
 
 class OwnedModel(Model):
-    """A model that is written through its scoped manager alone.
+    """A model that can only be written through its scoped manager.
 
-    Tortoise's own writers name a primary key, not an owner, so they are closed too.
+    Tortoise's own write methods select rows by primary key, not by owner, so they raise UnscopedQueryError too.
     """
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The database client that also tells OpenTelemetry of each statement; `connect` takes it when tracing is on."""
+"""The database client with an OpenTelemetry span for each statement. `connect` uses it if tracing is on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from service.database.fair_queue import Owner
 from service.database.handover import Connection, Handover
 from service.telemetry import tracing
 
-# What a statement does to which table. `DO UPDATE SET` and `FOR NO KEY UPDATE` are parts of something else.
+# The operation of a statement, and its table. `DO UPDATE SET` and `FOR NO KEY UPDATE` are no operations of their own.
 WRITES = re.compile(r"\b(INSERT) INTO (\w+)|(?<!DO )(?<!KEY )(?<!FOR )\b(UPDATE) (\w+)|\b(DELETE) FROM (\w+)")
-READS = re.compile(r'(?<!epoch )\bFROM "?(\w+)\b(?! ?\()')  # not from a date or a function
-CALLS = re.compile(r"SELECT \* FROM (\w+)\(")  # one of the functions that write
-PARTS = re.compile(r"\b(\w+) AS (?:NOT )?(?:MATERIALIZED )?\(")  # of a WITH: these are no tables
+READS = re.compile(r'(?<!epoch )\bFROM "?(\w+)\b(?! ?\()')  # not `extract(epoch FROM …)`, and not a function
+CALLS = re.compile(r"SELECT \* FROM (\w+)\(")  # a call of a database function
+PARTS = re.compile(r"\b(\w+) AS (?:NOT )?(?:MATERIALIZED )?\(")  # the parts of a WITH, which are no tables
 
 
 @lru_cache(maxsize=1_000)
 def summary(statement: str) -> str:
-    """What `statement` does, in the form of `db.query.summary`: `SELECT tasks`, or `EXECUTE create_task`.
+    """Return a summary of `statement` for the attribute `db.query.summary`: `SELECT tasks`, or `EXECUTE create_task`.
 
     https://opentelemetry.io/docs/specs/semconv/database/database-spans/#generating-a-summary-of-the-query-text
     """
@@ -42,7 +42,7 @@ def summary(statement: str) -> str:
 
 @contextmanager
 def spanned(statement: str) -> Iterator[None]:
-    """Put a span around a statement; only inside a request whose own span is recorded and has not ended."""
+    """Create a span for a statement, if the current request has a recorded span that has not ended."""
     parent = tracing.current.get()
     if parent is None or not parent.is_recording():
         yield
@@ -71,7 +71,7 @@ def spanned(statement: str) -> Iterator[None]:
 
 
 def _fail(span: Span, error: BaseException) -> None:
-    """Say what failed, by its kind alone: a driver's words may hold what was to be written."""
+    """Add the kind of the error to the span, but not its message, which may contain the user's data."""
     span.set_status(StatusCode.ERROR)
     span.set_attribute("error.type", getattr(error, "kind", None) or type(error).__name__)
     state = getattr(error.__cause__ or error, "sqlstate", None)
@@ -80,10 +80,10 @@ def _fail(span: Span, error: BaseException) -> None:
 
 
 class WatchedHandover(Handover):
-    """Lends connections, and lets a statement's span tell how long it waited for one that was not at hand."""
+    """Lends connections, and adds the time of the wait for a connection to the statement's span."""
 
     async def take(self, owner: Owner) -> Connection:
-        """Do as Handover does."""
+        """Wait for a connection, as Handover does. Add the time of the wait to the span."""
         began = perf_counter()
         try:
             return await super().take(owner)
@@ -93,14 +93,14 @@ class WatchedHandover(Handover):
 
 
 class TracedClient(FairClient):
-    """Does what FairClient does, with a span around each statement of a request."""
+    """A FairClient with a span for each statement of a request."""
 
     handover_class = WatchedHandover
 
     async def _run(self, method: str, statement: str, arguments: tuple[object, ...]) -> Any:  # noqa: ANN401 - a row or rows
-        """Run as FairClient does. The span holds no argument."""
+        """Run a statement, as FairClient does, in a span. The span contains no argument."""
         with spanned(statement):
             return await super()._run(method, statement, arguments)
 
 
-client_class = TracedClient  # the name by which Tortoise finds the client of an engine
+client_class = TracedClient  # Tortoise looks for this name in the module of an engine
