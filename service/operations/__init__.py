@@ -1,1 +1,1 @@
-"""Operations: health, metrics, the documentation page, and the daily purge."""
+"""Routes and tasks for operators: health checks, metrics, the documentation page, and the daily purge."""

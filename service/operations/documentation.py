@@ -44,13 +44,13 @@ PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}  # a n
 
 
 class File(NamedTuple):
-    """One file, compressed once for all who read it."""
+    """A file that is compressed once and served many times."""
 
     gzipped: bytes
     media_type: str
 
     async def response(self, request: ApiRequest, headers: dict[str, str]) -> HTTPResponse:
-        """Return the file, compressed where the client takes gzip."""
+        """Return the file, compressed if the client accepts gzip."""
         headers = headers | {"Vary": "Accept-Encoding"}
         if takes_gzip(request.headers.get("accept-encoding", "")):
             return HTTPResponse(self.gzipped, 200, headers | {"Content-Encoding": "gzip"}, self.media_type)
@@ -89,7 +89,7 @@ class Documentation:
 
 
 def takes_gzip(header: str) -> bool:
-    """Whether an Accept-Encoding header names gzip and does not refuse it (RFC 9110 section 12.5.3)."""
+    """Return whether an Accept-Encoding header accepts gzip by name (RFC 9110 section 12.5.3)."""
     for part in header.lower().split(","):
         coding, _, weight = part.partition(";")
         if coding.strip() in {"gzip", "x-gzip"}:
@@ -98,7 +98,7 @@ def takes_gzip(header: str) -> bool:
 
 
 @blueprint.get("/openapi.json", ctx_public=True, ctx_description=Description(
-    "getOpenApiDocument", "Documentation", "This description", "",
+    "getOpenApiDocument", "Documentation", "Get this OpenAPI document", "",
     {200: Answer("An OpenAPI 3.1 document.", dict)}, ANYWHERE,
 ))  # fmt: skip
 async def description(request: ApiRequest) -> HTTPResponse:
@@ -107,7 +107,7 @@ async def description(request: ApiRequest) -> HTTPResponse:
 
 
 @blueprint.get("/docs", ctx_public=True, ctx_description=Description(
-    "getDocumentationPage", "Documentation", "A page to read and try this description", "",
+    "getDocumentationPage", "Documentation", "Open the documentation page", "",
     {200: Answer("The page.", str, media_types=("text/html",))}, ANYWHERE,
 ))  # fmt: skip
 async def page(request: ApiRequest) -> HTTPResponse:
@@ -118,7 +118,7 @@ async def page(request: ApiRequest) -> HTTPResponse:
 
 
 @blueprint.get("/docs/<name:str>", ctx_public=True, ctx_description=Description(
-    "getDocumentationFile", "Documentation", "One of the page's own files", "",
+    "getDocumentationFile", "Documentation", "Get a file of the documentation page", "",
     {200: Answer("The file.", str, media_types=("text/css", "text/javascript", "image/svg+xml"))},
     (*ANYWHERE, "not_found"),
 ))  # fmt: skip

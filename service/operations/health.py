@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work: for balancers and platforms, without a token."""
+"""The liveness and readiness checks, for load balancers and platforms. They need no token."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ READY = {"status": "ok", "database": {"status": "ok"}, "migrations": {"status": 
 AWAY = {
     "status": "unavailable",
     "database": {"status": "unavailable", "detail": "no answer (connection)"},
-    "migrations": {"status": "unknown", "detail": "the database could not be asked"},
+    "migrations": {"status": "unknown", "detail": "the database did not answer"},
 }
 
 
 class Liveness(Struct):
-    """The process serves."""
+    """The process answers requests."""
 
     status: Annotated[str, Meta(examples=["ok"])] = "ok"
 
 
 @blueprint.get("/live", ctx_public=True, ctx_description=Description(
-    "getLiveness", "Health", "Whether the process serves", "Touches nothing else.",
-    {200: Answer("It does.", Liveness, {"status": "ok"})}, ANYWHERE,
+    "getLiveness", "Health", "Check liveness", "Whether the process answers requests. Does not check the database.",
+    {200: Answer("The process answers requests.", Liveness, {"status": "ok"})}, ANYWHERE,
 ))  # fmt: skip
 async def live(_request: ApiRequest) -> HTTPResponse:
-    """Say that the process serves; touches nothing else."""
+    """Answer that the process is alive, without checking anything else."""
     return json_value(Liveness())
 
 
 def _ready(name: str) -> Description:
     return Description(
-        name, "Health", "Whether requests can be answered",
-        "For balancers: as of a second ago at most, however often they ask.",
+        name, "Health", "Check readiness",
+        "For load balancers: whether the service can handle requests. The result is at most one second old.",
         {
-            200: Answer("Everything that an answer needs is there.", ReadinessReport, READY),
+            200: Answer("The service can handle requests.", ReadinessReport, READY),
             503: Answer(
-                "Something is missing, and the failing part says what; or the process is about to stop (`draining`).",
+                "A dependency is not ready, and its `detail` says why; or the process is shutting down (`draining`).",
                 ReadinessReport, AWAY, headers=("Retry-After",),
             ),
         },
@@ -56,11 +56,11 @@ def _ready(name: str) -> Description:
 @blueprint.get("/ready", ctx_public=True, ctx_description=_ready("getReadiness"))
 @blueprint.get("/", ctx_public=True, name="health", ctx_description=_ready("getHealth"))
 async def ready(request: ApiRequest) -> HTTPResponse:
-    """Say whether requests can be answered, as of a second ago at most."""
+    """Answer whether the service can handle requests. The result is at most one second old."""
     readiness: Readiness = request.app.ctx.readiness
     report = DRAINING if request.app.ctx.live.draining else await readiness.report(request.database)
     if report.status == "ok":
         return json_value(report)
     answer = json_value(report, 503)
-    answer.headers["Retry-After"] = str(random.randint(1, 3))  # noqa: S311 - spreads who asks, hides nothing
+    answer.headers["Retry-After"] = str(random.randint(1, 3))  # noqa: S311 - spreads retries over time; needs no secret
     return answer

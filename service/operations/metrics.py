@@ -1,4 +1,4 @@
-"""The figures of all workers, for Prometheus; not there at all for whoever may not read them."""
+"""The metrics of all workers, for Prometheus. A client without permission gets 404."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("metrics")
 
-PUBLISH_EVERY = 1.0  # seconds; shorter than anybody scrapes, so that a worker's figures are never long out of date
+PUBLISH_EVERY = 1.0  # seconds; shorter than the usual interval of a scraper, so that all workers' metrics are current
 
 
 @blueprint.get("/metrics", ctx_public=True, ctx_description=Description(
-    "getMetrics", "Health", "Figures for Prometheus",
-    "For who sends METRICS_TOKEN as a bearer token, and for this machine itself; for all others there is no such "
-    "route.",
-    {200: Answer("All workers' figures together, in Prometheus' text format.", str, media_types=("text/plain",))},
+    "getMetrics", "Health", "Get metrics",
+    "Metrics for Prometheus. Needs METRICS_TOKEN as a bearer token, or a client on the same machine. Any other client "
+    "gets 404.",
+    {200: Answer("The metrics of all workers, in Prometheus' text format.", str, media_types=("text/plain",))},
     (*ANYWHERE, "not_found"),
 ))  # fmt: skip
 async def read(request: ApiRequest) -> HTTPResponse:
-    """The metrics in Prometheus' text format. Raises NotFound for who may not read them."""
+    """Answer with the metrics in Prometheus' text format. Raises NotFound for a client without permission."""
     if not (is_authorized(request) or is_local(request)):
         raise NotFound
     return HTTPResponse(_text(request.app), 200, {"Cache-Control": "no-store"}, telemetry.CONTENT_TYPE)
 
 
 def is_authorized(request: ApiRequest) -> bool:
-    """Whether METRICS_TOKEN is set, and sent as a bearer token."""
+    """Return whether METRICS_TOKEN is set and the request has it as bearer token."""
     expected = request.settings.metrics_token
     try:
         return bool(expected) and compare_digest(bearer_token(request).encode(), expected.encode())
@@ -47,13 +47,13 @@ def is_authorized(request: ApiRequest) -> bool:
 
 
 def counted() -> Figures:
-    """What this worker has counted."""
+    """Return the counts of this worker."""
     telemetry.figures.log_lines_dropped = logs.dropped()
     return telemetry.figures
 
 
 def gauges(app: Sanic[Any, Any]) -> dict[str, float]:
-    """What this worker's gauges stand at."""
+    """Return the current gauges of this worker."""
     client: FairClient = app.ctx.database
     found: dict[str, float] = {
         "doable_database_pool_size": client.pool_maxsize,
@@ -68,7 +68,7 @@ def gauges(app: Sanic[Any, Any]) -> dict[str, float]:
 
 
 async def keep_publishing(app: Sanic[Any, Any]) -> NoReturn:
-    """Publish this worker's figures for the other workers every PUBLISH_EVERY seconds, until cancelled."""
+    """Publish this worker's metrics for the other workers every PUBLISH_EVERY seconds, until cancelled."""
     while True:
         app.ctx.seat.publish(counted(), gauges(app))
         await asyncio.sleep(PUBLISH_EVERY)
@@ -84,7 +84,7 @@ def _text(app: Sanic[Any, Any]) -> bytes:
     if app.ctx.seat is None:
         counted().measure(gauges(app))
         return telemetry.text([telemetry.figures], telemetry.Figures(), __version__)
-    # Ours first: whoever asks next, another worker perhaps, must not see less of us than we tell now.
+    # Publish first. Otherwise the next scrape, by another worker, could see lower counts of this worker than this one.
     app.ctx.seat.publish(counted(), gauges(app))
     serving, ended = app.ctx.seat.board.read()
     return telemetry.text(serving, ended, __version__)

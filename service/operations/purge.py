@@ -1,4 +1,4 @@
-"""Purge the trash, old answers and what erasures left: on demand, and once a day by one worker of all that serve."""
+"""Purge the trash, old stored responses and the rest of erasures: on demand, and once a day by one of the workers."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from service.operations.retention import (
 
 logger = logging.getLogger("doable.upkeep")
 
-# Another constant than the migrations' own: "purge" in ASCII.
+# The key of the advisory lock, different from that of the migrations: "purge" in ASCII.
 LOCK = 0x7075726765
 DAY = 86_400.0  # seconds
-# The first purge comes so long after the start at most. Workers that start together do not ask together, and a
-# process that is restarted every day, as on Heroku, still gets to it.
+# The maximum time until the first purge after the start. The random time prevents that workers start together, and a
+# process that restarts every day, as on Heroku, still purges.
 FIRST_WITHIN = 3_600.0  # seconds
 
 
 async def empty_trash(client: FairClient, settings: Settings) -> int | None:
-    """Remove for good what has lain in the trash for more than TRASH_RETENTION_DAYS; return how many tasks went.
+    """Delete the tasks that have been in the trash for more than TRASH_RETENTION_DAYS. Return their number.
 
-    None when somebody else is at it. Each batch is a short transaction that holds an advisory lock, not a session's
-    lock, because behind a transaction pooler a session is not ours to hold.
+    Return None if another process is purging. Each batch is a short transaction with an advisory lock. The lock belongs
+    to the transaction, not to the session, because a pooler in transaction mode may change the session.
 
-    Raises UnavailableError when the database cannot answer now; the batches before that are done.
+    Raises UnavailableError if the database cannot answer. The previous batches stay committed.
     """
     return await _in_batches(client, partial(purge_trash_of_all_users, timedelta(days=settings.trash_retention_days)))
 
 
 async def forget_answers(client: FairClient) -> int | None:
-    """Remove the answers that nobody may ask for again (`Idempotency-Key`). Returns and raises as `empty_trash`."""
+    """Delete the expired responses to Idempotency-Keys. Returns and raises as `empty_trash`."""
     return await _in_batches(client, purge_answers_of_all_users)
 
 
 async def finish_erasures(client: FairClient) -> int | None:
-    """Remove what interrupted erasures have left (`DELETE /api/{user_id}`). Returns and raises as `empty_trash`."""
+    """Finish interrupted erasures of users (`DELETE /api/{user_id}`). Returns and raises as `empty_trash`."""
     return await _in_batches(client, finish_erasures_of_all_users)
 
 
@@ -66,10 +66,9 @@ async def _in_batches(client: FairClient, remove: Callable[[Session], Awaitable[
 
 
 async def purge_daily(client: FairClient, settings: Settings, first_within: float = FIRST_WITHIN) -> NoReturn:
-    """Purge for the first time at a random moment of `first_within` seconds, then every day, until cancelled.
+    """Purge at a random time within `first_within` seconds, and then every day, until cancelled.
 
-    Each worker does so; of workers that try at once, one purges. What is not committed when it is cancelled is purged
-    another day.
+    Each worker runs this. If several try at the same time, one purges. If it is cancelled, the next purge continues.
     """
     await asyncio.sleep(first_within * secrets.randbelow(1_000) / 1_000)
     while True:
@@ -80,7 +79,7 @@ async def purge_daily(client: FairClient, settings: Settings, first_within: floa
         except UnavailableError as error:
             logger.warning("the trash could not be emptied", extra={"fields": {"kind": error.kind}})
         except Exception:
-            # Whatever it is, the worker serves on, and tomorrow is another day.
+            # An error of any kind must not end the task; it tries again the next day.
             logger.exception("the trash could not be emptied")
         else:
             if purged:

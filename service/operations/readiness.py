@@ -1,4 +1,4 @@
-"""What readiness depends on, asked at most once a second, and by one probe at a time."""
+"""Check whether the service is ready, at most once per second and by one probe at a time."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from service.database import migrations
 from service.database.client import FairClient
 from service.errors import UnavailableError
 
-REMEMBERED = 1.0  # seconds: however often they probe, the database is asked once in them
-PATIENCE = 1.0  # seconds that the database has for its answer; who waits longer is not served well by us either
+REMEMBERED = 1.0  # seconds for which a report is reused, so that many probes cause one query
+PATIENCE = (
+    1.0  # seconds until the database counts as unavailable; with a slower one, requests would be too slow as well
+)
 
 
 class ReadinessPart(Struct, omit_defaults=True):
-    """One thing that readiness depends on; `detail` says what is wrong with it, never where it is."""
+    """The state of one dependency. `detail` contains the fault, but no address."""
 
     status: Annotated[str, Meta(examples=["ok"])]
     detail: str | None = None
 
 
 class ReadinessReport(Struct, omit_defaults=True):
-    """Whether everything that an answer needs is there; `keys` only where an issuer's key set is configured."""
+    """The state of all dependencies. `keys` is present only if a key set is configured."""
 
     status: Annotated[str, Meta(examples=["ok"])]
     database: ReadinessPart
@@ -33,14 +35,14 @@ class ReadinessReport(Struct, omit_defaults=True):
     keys: ReadinessPart | None = None
 
 
-# What is said from the first signal to stop on: send no more, we are about to go.
+# The report during a shutdown, so that load balancers send no more requests.
 DRAINING = ReadinessReport(
-    "draining", ReadinessPart("unknown", "not looked at any more"), ReadinessPart("unknown", "not looked at any more")
+    "draining", ReadinessPart("unknown", "no longer checked"), ReadinessPart("unknown", "no longer checked")
 )
 
 
 class Readiness:
-    """The last report, and the making of the next one."""
+    """Creates reports, and reuses them for a second."""
 
     def __init__(self, keys: PublishedKeys | None) -> None:
         """Report on the database and, if there is a key set, on `keys`."""
@@ -50,11 +52,11 @@ class Readiness:
         self._report: ReadinessReport | None = None
 
     def forget(self) -> None:
-        """Look anew at the next probe."""
+        """Make the next probe create a new report."""
         self._made_at = float("-inf")
 
     async def report(self, pool: FairClient) -> ReadinessReport:
-        """Return the state as of a second ago at most; `pool` is asked for the database's."""
+        """Return a report that is at most one second old. `pool` is the pool of the database to check."""
         async with self._one_at_a_time:
             if self._report is None or monotonic() - self._made_at > REMEMBERED:
                 self._report = await self._look(pool)
@@ -75,10 +77,10 @@ async def _look_at_database(pool: FairClient) -> tuple[ReadinessPart, ReadinessP
             applied = await migrations.applied(pool)
     except (UnavailableError, TimeoutError) as error:
         kind = error.kind if isinstance(error, UnavailableError) else "timeout"
-        unknown = ReadinessPart("unknown", "the database could not be asked")
+        unknown = ReadinessPart("unknown", "the database did not answer")
         return ReadinessPart("unavailable", f"no answer ({kind})"), unknown
     if unsupported:
-        return ReadinessPart("unsupported", unsupported), ReadinessPart("unknown", "another database is needed first")
+        return ReadinessPart("unsupported", unsupported), ReadinessPart("unknown", "use another database first")
     if applied != migrations.newest():
         return ReadinessPart("ok"), ReadinessPart(
             "behind", "the schema is not at the newest migration; run the migrations"
@@ -90,5 +92,5 @@ def _look_at_keys(keys: PublishedKeys | None) -> ReadinessPart | None:
     if keys is None:
         return None
     if not keys.count:
-        return ReadinessPart("missing", "the issuer has not answered with its keys yet")
+        return ReadinessPart("missing", "the issuer's key set has not been fetched yet")
     return ReadinessPart("ok")

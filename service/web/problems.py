@@ -185,9 +185,7 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
     detail: Annotated[str, msgspec.Meta(description="One sentence for people: what is wrong and what to do.")]
     code: Annotated[str, msgspec.Meta(description="The problem's code, for programs. Its meaning never changes.")]
     errors: (
-        Annotated[
-            list[InvalidField], msgspec.Meta(min_length=1, description="One for each field that breaks its rule.")
-        ]
+        Annotated[list[InvalidField], msgspec.Meta(min_length=1, description="One entry for each invalid field.")]
         | UnsetType
     ) = UNSET
     current: (

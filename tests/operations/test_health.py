@@ -86,7 +86,7 @@ async def test_readiness_without_a_database_names_only_the_failed_part(http, mon
         assert response.json() == {
             "status": "unavailable",
             "database": {"status": "unavailable", "detail": "no answer (connection)"},
-            "migrations": {"status": "unknown", "detail": "the database could not be asked"},
+            "migrations": {"status": "unknown", "detail": "the database did not answer"},
             "keys": {"status": "ok"},
         }
         assert 1 <= int(response.headers["retry-after"]) <= 3

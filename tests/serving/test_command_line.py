@@ -371,8 +371,8 @@ async def test_a_database_in_another_encoding_than_utf8_is_refused(
         process = launch([*DOABLE, command], **variables)
         assert await process.exit_code() == 1
         assert process.stderr == (
-            f"doable: The database's encoding is {encoding}, and must be UTF8. Create a new database with CREATE DATABASE "
-            "name ENCODING 'UTF8' TEMPLATE template0, and set DATABASE_URL to it.\n"
+            f"doable: The database's encoding is {encoding}, and must be UTF8. Create a new database with CREATE "
+            "DATABASE name ENCODING 'UTF8' TEMPLATE template0, and set DATABASE_URL to it.\n"
         )
     served = launch([*DOABLE, "run"], PORT=str(free_port), **variables)
     await served.says(f"The database's encoding is {encoding}")

@@ -32,7 +32,7 @@ EXCLUSIVE = {
 
 
 class Operation(NamedTuple):
-    """A method of a path, what describes it, and whether it is public."""
+    """A method of a path, its description, and whether it needs no token."""
 
     method: str
     path: str
@@ -41,7 +41,7 @@ class Operation(NamedTuple):
 
 
 def document(app: Sanic[Any, Any]) -> dict[str, Any]:
-    """Return the OpenAPI document of all routes that `app` has, as a JSON value."""
+    """Return the OpenAPI document of all routes of `app`, as a JSON value."""
     operations = _operations(app)
     described = [operation.described for operation in operations]
     kinds = [answer.kind for one in described for answer in one.answers.values() if answer.kind]
@@ -180,10 +180,9 @@ def _give_types(schema: Any) -> None:  # noqa: ANN401 - any JSON
 
 
 def _leave_out_read_only(components: dict[str, Any]) -> None:
-    """Remove the fields that a request may hold and the service ignores.
+    """Remove the read-only fields from the schemas of requests, which may contain them and the service ignores.
 
-    The preamble describes them. As properties they would double each type in generated clients: one to read, one to
-    write.
+    The preamble describes this. As properties they would make generated clients have two types for each task.
     """
     for schema in components.values():
         properties = schema.get("properties", {})

@@ -39,12 +39,12 @@ INFO = {
 }
 
 TAGS = [
-    {"name": "Tasks", "description": "What a user has to do."},
-    {"name": "Trash", "description": "What was deleted, and can still come back."},
-    {"name": "User", "description": "All that is a user's, at once."},
-    {"name": "Export and import", "description": "Everything of a user, taken out and put in."},
-    {"name": "Health", "description": "For balancers and platforms; no token needed."},
-    {"name": "Documentation", "description": "This description; no token needed."},
+    {"name": "Tasks", "description": "The tasks of a user."},
+    {"name": "Trash", "description": "The deleted tasks of a user, which can be restored."},
+    {"name": "User", "description": "All data of a user."},
+    {"name": "Export and import", "description": "Export all tasks of a user, and import tasks."},
+    {"name": "Health", "description": "Health checks and metrics. No token needed."},
+    {"name": "Documentation", "description": "This documentation. No token needed."},
 ]
 
 IN_PATH: dict[str, dict[str, Any]] = {

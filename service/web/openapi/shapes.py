@@ -20,11 +20,11 @@ WITH_BODY = (*OWNED, "malformed_json", "unsupported_media_type", "validation_err
 # The problems of the routes that take an Idempotency-Key.
 KEYED = ("request_in_progress", "idempotency_full", "idempotency_key_reused")
 
-UNCHANGED = "What you have, by `If-None-Match`, still holds. There is no body."
+UNCHANGED = "The ETag in `If-None-Match` is still current. There is no body."
 
 
 def example_of(kind: type[Struct]) -> dict[str, Any]:
-    """Return an example of `kind` as JSON values: of each field the first example, or null where it has none."""
+    """Return an example of `kind` as JSON values: the first example of each field, or null if it has none."""
     _, components = msgspec.json.schema_components([kind])
     return {name: _first(schema) for name, schema in components[kind.__name__]["properties"].items()}
 
@@ -63,8 +63,8 @@ class Description:
     """The description of one method of one path; a route has it as `ctx_description`.
 
     `problems` are codes of `service.web.problems.PROBLEMS`. `headers` are the names of the request headers that the
-    operation reads, as in `preamble.READ`. An operation that is `guarded` deletes more than one task: its path has no
-    example of a user, so that a page that fills in examples sends it for nobody.
+    operation reads (see `preamble.READ`). An operation that is `guarded` deletes more than one task. Its path has no
+    example of a user id, so that a page that fills in examples cannot run it by accident.
     """
 
     id: str
@@ -77,6 +77,6 @@ class Description:
     body: Body | None = None
     headers: tuple[str, ...] = ()
     guarded: bool = False
-    types: tuple[type[Struct], ...] = ()  # that `schemas` refer to
-    schemas: Mapping[str, object] = field(default_factory=dict)  # that no type can express, by name
-    place: int = field(default_factory=count().__next__, init=False)  # among all descriptions, in the order of the code
+    types: tuple[type[Struct], ...] = ()  # further types to which `schemas` refer
+    schemas: Mapping[str, object] = field(default_factory=dict)  # schemas by name that no type can express
+    place: int = field(default_factory=count().__next__, init=False)  # the position of the description in the code
