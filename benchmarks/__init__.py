@@ -1,12 +1,11 @@
-"""How fast Doable is, beside its peers: the map of the rooms.
+"""Measure the speed of Doable and of the same API in other stacks. This is a map of the modules.
 
-- `peers/`: the same API as experts of other stacks would write it, and the floor, the least that Sanic and asyncpg can
-  do.
-- `servers`: one PostgreSQL, and on it a process of each.
-- `load`: requests as bytes, sent by wrk or by a client of our own; what came of them.
-- `cells`: what is asked of each server, as one would name a row of a table.
-- `runs`: fill, go round, measure; `results`: what a run leaves behind, and the ratios in it.
-- `statements`: those that PostgreSQL is sent, each by itself; `meters` and `worker`: what a statement costs PostgreSQL
-  and a request a worker, in instructions; `costs`: the tables of these, and the comparison with the recorded ones.
-- `report` and `plot`: the table and the picture. `__main__`: the command line behind `make bench`.
+- `peers/`: the same API in other stacks, and the floor: the cost of Sanic and asyncpg alone.
+- `servers`: start one PostgreSQL, and one process of each server.
+- `load`: send requests with wrk or with a client of our own, and measure the responses.
+- `cells`: the requests to measure. Each is a row of the tables.
+- `runs`: fill the servers and measure them in turns; `results`: store the results, and compute ratios.
+- `statements`: the single SQL statements to measure; `meters`: their cost in PostgreSQL; `worker`: the cost of a
+  request in a worker; `costs`: tables of these costs, and the comparison with the recorded ones.
+- `report` and `plot`: write the tables and the chart. `__main__`: the command line of `make bench`.
 """

@@ -1,4 +1,4 @@
-"""The command line behind `make bench` and its relatives."""
+"""Measure the speed of Doable and its peers. This is the command line of `make bench` and similar targets."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from benchmarks import cells, costs, plot, report, results, runs
 
 
 def main() -> int:
-    """Run a sub-command; return the process's exit code, 1 when a request costs more than recorded."""
+    """Run a sub-command. Return the process's exit code: 1 if a request costs more than recorded."""
     parser = argparse.ArgumentParser("benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="measure all servers; write the page and the picture unless --quick")
-    run.add_argument("--quick", action="store_true", help="two minutes: fewer users, one round, nothing written")
+    run = commands.add_parser("run", help="measure all servers; write the page and the chart unless --quick")
+    run.add_argument("--quick", action="store_true", help="two minutes: fewer users and rounds, no page or chart")
     run.set_defaults(command=_run)
     check = commands.add_parser(
         "check", help="compare the instructions and the WAL of a request with the recorded ones"
     )
-    check.add_argument("--record", action="store_true", help="take today's figures as those to hold")
+    check.add_argument("--record", action="store_true", help="record the current figures")
     check.set_defaults(command=_check)
-    again = commands.add_parser("report", help="write the page and the picture from the last run")
+    again = commands.add_parser("report", help="write the page and the chart of the last run")
     again.set_defaults(command=_report)
-    alone = commands.add_parser("statements", help="what PostgreSQL spends on each statement")
+    alone = commands.add_parser("statements", help="print the cost of each statement in PostgreSQL")
     alone.set_defaults(command=_statements)
     options = parser.parse_args()
     return int(options.command(options))
@@ -59,7 +59,8 @@ def _check(options: argparse.Namespace) -> int:
     if now.conditions != before.conditions:
         here, there = " ".join(now.conditions), " ".join(before.conditions)
         print(
-            f"Recorded on {there}, and this is {here}: not to be compared. RECORD=1 records it anew.", file=sys.stderr
+            f"The figures were recorded on {there}, and cannot be compared with {here}. RECORD=1 records new figures.",
+            file=sys.stderr,
         )
         return 1
     failed = costs.worse(now.figures(), before.figures())

@@ -1,4 +1,4 @@
-"""The cells: what is asked, of whom, and which answer is right."""
+"""The cells: the requests to measure, the servers that support them, and the expected status."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from benchmarks.load import CONNECTIONS, ask_all, request
 from benchmarks.servers import Server
 
 EVERYBODY = ("doable", "floor", "fastify_equal", "fastify", "fastapi_asyncpg", "fastapi_psycopg2")
-COUNTING = frozenset({"doable", "fastify_equal"})  # they count a user's tasks, for the quota
+COUNTING = frozenset({"doable", "fastify_equal"})  # servers that count a user's tasks, for the quota
 TASKS_EACH = 50
 HEAVY, HEAVY_TASKS = "heavy", 10_000  # the quota
 LIGHT, LIGHT_TASKS = "light", 100
 PAGE = 50
 CREATED = "Created by the load"
 
-# Remove what a run created, and what its writes left behind: the next one finds the tables as this one did.
+# Statements that restore the tables after a run, so that each run finds the same tables.
 TIDY = {
     "create": f"DELETE FROM tasks WHERE title = '{CREATED}'",
     "count": "UPDATE users SET task_count = (SELECT count(*) FROM tasks WHERE user_id = users.id)",
@@ -26,7 +26,7 @@ TIDY = {
 
 
 class SkippedError(Exception):
-    """The cell cannot be asked of this server; the message says why."""
+    """The server does not support the cell. The message contains the reason."""
 
 
 Requests = Callable[[Server, int], Awaitable[list[bytes]]]
@@ -34,7 +34,7 @@ Requests = Callable[[Server, int], Awaitable[list[bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A row of the table. `requests` makes them anew for each round, whose number it is given."""
+    """A row of the tables. `requests` creates the requests for each round, from the number of the round."""
 
     name: str
     requests: Requests
@@ -44,7 +44,7 @@ class Cell:
     writes: bool = False
 
     async def tidy(self, server: Server) -> None:
-        """Leave the tables as they were found."""
+        """Restore the tables after a run."""
         if self.writes:
             counts = ["count"] if server.kind.name in COUNTING else []
             await server.execute(*(TIDY[step] for step in ("create", *counts, "vacuum")))
@@ -66,37 +66,37 @@ def _each_task(server: Server, method: str, path: str = "", body: object = None)
 
 
 async def one_task(server: Server, _turn: int) -> list[bytes]:
-    """Any task of anybody."""
+    """Return requests for single tasks of all users."""
     return _each_task(server, "GET")
 
 
 async def list_of_20(server: Server, _turn: int) -> list[bytes]:
-    """The first page of anybody."""
+    """Return requests for the first page of each user."""
     return _each_user(server, "GET", "?limit=20")
 
 
 async def list_of_50(server: Server, _turn: int) -> list[bytes]:
-    """The whole list of anybody, which has 50."""
+    """Return requests for the whole list of each user, which has 50 tasks."""
     return _each_user(server, "GET")
 
 
 async def create(server: Server, _turn: int) -> list[bytes]:
-    """A task more for anybody."""
+    """Return requests that create a task for each user."""
     return _each_user(server, "POST", body={"title": CREATED})
 
 
 async def update(server: Server, turn: int) -> list[bytes]:
-    """A title that the task has not had before, or not just before: each is a real change."""
+    """Return requests that change the title of each task twice. Each is a real change."""
     return [one for word in ("odd", "even") for one in _each_task(server, "PATCH", body={"title": f"{turn} {word}"})]
 
 
 async def toggle(server: Server, _turn: int) -> list[bytes]:
-    """Any task of anybody, turned round."""
+    """Return requests that toggle each task."""
     return _each_task(server, "PATCH", "/complete")
 
 
 async def unchanged_list(server: Server, _turn: int) -> list[bytes]:
-    """Anybody's list of 20, by somebody who has it already."""
+    """Return requests for each user's list of 20, with the list's current ETag."""
     users = [user for user in server.tasks if user not in (HEAVY, LIGHT)]
     replies = await ask_all(server, [request("GET", user, "?limit=20") for user in users])
     if not all("etag" in reply.headers for reply in replies):
@@ -106,22 +106,22 @@ async def unchanged_list(server: Server, _turn: int) -> list[bytes]:
 
 
 async def list_of_10000(_server: Server, _turn: int) -> list[bytes]:
-    """The longest list that a quota allows."""
+    """Return a request for the longest list that the quota allows."""
     return [request("GET", HEAVY)]
 
 
 async def first_page(_server: Server, _turn: int) -> list[bytes]:
-    """The first page of a user with 100 tasks."""
+    """Return a request for the first page of a user with 100 tasks."""
     return [request("GET", LIGHT, f"?limit={PAGE}")]
 
 
 async def first_page_of_10000(_server: Server, _turn: int) -> list[bytes]:
-    """The first page of a user with 10,000 tasks."""
+    """Return a request for the first page of a user with 10,000 tasks."""
     return [request("GET", HEAVY, f"?limit={PAGE}")]
 
 
 async def deep_page(server: Server, _turn: int) -> list[bytes]:
-    """The two hundredth page of a user with 10,000 tasks, reached by its cursor as a client reaches it."""
+    """Return a request for the 200th page of a user with 10,000 tasks. Follow the cursors to it, as a client does."""
     path = f"?limit={PAGE}"
     for _ in range(HEAVY_TASKS // PAGE - 1):
         (reply,) = await ask_all(server, [request("GET", HEAVY, path)])

@@ -1,7 +1,7 @@
-"""What a request costs, in figures that are the same on a busy machine: instructions, and bytes of PostgreSQL's log.
+"""Measure the cost of a request in instructions and bytes of WAL, which do not depend on the load of the machine.
 
-`make bench-statements` prints those of PostgreSQL for each statement, beside the peers'. `make bench-check` compares
-them, and a worker's, with the recorded ones.
+`make bench-statements` prints the cost of each statement in PostgreSQL, for Doable and its peers. `make bench-check`
+compares the costs of Doable's statements and of its worker with the recorded ones.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from benchmarks.servers import HERE, KINDS, Database, stage
 from benchmarks.statements import READS, VERBS, WRITES, Party
 
 RECORDED = HERE / "recorded.json"
-TOLERANCE = 0.03  # by how much a figure may be above the recorded one; two runs differ by less than 1 %
+TOLERANCE = 0.03  # the allowed increase over the recorded figure; two runs differ by less than 1 %
 WORKER = "k instructions of the worker"
-WORKER_TOLERANCE = 0.15  # the same for a worker, whose timers go by the clock
+WORKER_TOLERANCE = 0.15  # the same for the worker, whose timers depend on the clock
 DASH = "–"
 
 
 class Costs(Struct):
-    """Figures for one request each, by what is asked, and what they depend on beside our code."""
+    """The costs of each request or statement, and the conditions of the measurement."""
 
     postgres: str
     python: str
@@ -37,11 +37,11 @@ class Costs(Struct):
 
     @property
     def conditions(self) -> tuple[str, str, str]:
-        """Figures of other conditions cannot be compared."""
+        """The conditions. Only costs with the same conditions can be compared."""
         return self.postgres, self.python, self.machine
 
     def figures(self) -> dict[str, float]:
-        """All figures, by a name that says what each is."""
+        """Return all figures by name."""
         named = {
             "k instructions of PostgreSQL": self.statement, WORKER: self.worker,
             "bytes of WAL": self.wal,
@@ -50,7 +50,7 @@ class Costs(Struct):
 
 
 def worse(now: Mapping[str, float], recorded: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """The figures that are above the recorded ones by more than their tolerance, or are gone, with both."""
+    """Return the figures that exceed the recorded ones by more than their tolerance, or are missing, each with both."""
     both = {name: (now.get(name, float("inf")), before) for name, before in recorded.items()}
     return {name: (value, before) for name, (value, before) in both.items() if value > before * (1 + _tolerance(name))}
 
@@ -60,17 +60,17 @@ def _tolerance(name: str) -> float:
 
 
 def recorded() -> Costs:
-    """The costs to hold."""
+    """Return the recorded costs."""
     return msgspec.json.decode(RECORDED.read_bytes(), type=Costs)
 
 
 def record(costs: Costs) -> None:
-    """Make these the costs to hold."""
+    """Record `costs` for later comparisons."""
     RECORDED.write_bytes(msgspec.json.format(msgspec.json.encode(costs)) + b"\n")
 
 
 async def measure() -> Costs:
-    """Doable's costs. Raises SystemExit without valgrind."""
+    """Return the costs of Doable. Raises SystemExit if valgrind is not installed."""
     if not meters.is_installed():
         raise SystemExit(f"doable: {meters.MISSING}")
     with stage([]) as (database, _):
@@ -96,7 +96,7 @@ def _thousands(value: float) -> float:
 
 
 async def compare() -> None:
-    """Print what PostgreSQL spends on each statement of each party."""
+    """Print the cost in PostgreSQL of each statement of each server."""
     with stage([]) as (database, _):
         version, parties = await statements.fill(database)
         titles = [KINDS[party.name].title for party in parties]
@@ -105,7 +105,7 @@ async def compare() -> None:
             counted = [await _count(instructions, party) for party in parties]
             print(_table(f"k instructions of PostgreSQL {version}", titles, counted, ",.0f"), flush=True)
         else:
-            print(f"Instructions are left out: {meters.MISSING}", flush=True)
+            print(f"Instructions are not measured: {meters.MISSING}", flush=True)
         wal = [{verb: await meters.wal_bytes(database, party, verb) for verb in WRITES} for party in parties]
         print(f"\n{_table('bytes of WAL', titles, wal, ',.0f')}", flush=True)
         spent = [await _spent(database, party) for party in parties]

@@ -1,4 +1,4 @@
-"""The load: requests as bytes, sent by wrk as fast as they are answered, or by a client of our own."""
+"""Send load: requests as bytes, with wrk at the maximum rate, or with a client of our own."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from benchmarks.servers import SECRET, Server
 
 SCRIPT = Path(__file__).with_name("requests.lua")
 CONNECTIONS = 50
-MISSING = "doable: wrk makes the load, and is not installed: apt-get install wrk, or brew install wrk."
+MISSING = "doable: wrk sends the load, but is not installed: apt-get install wrk, or brew install wrk."
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run of one cell against one server: requests a second, milliseconds, microseconds of CPU for a request."""
+    """The result of one run of one cell: requests per second, milliseconds, and microseconds of CPU per request."""
 
     rate: float
     p50: float
@@ -36,7 +36,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as our own client reads it; header names in lower case."""
+    """A response, as our own client reads it. The header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -45,12 +45,12 @@ class Reply:
 
 @cache
 def token(user: str) -> str:
-    """A token for a user, valid for a day."""
+    """Return a token for a user, valid for a day."""
     return jwt.encode({"sub": user, "exp": int(time.time()) + 86_400}, SECRET, algorithm="HS256")
 
 
 def request(method: str, user: str, path: str = "", body: object = None, **headers: str) -> bytes:
-    """The bytes of a user's request to `/api/{user}/tasks{path}`."""
+    """Return the bytes of a user's request to `/api/{user}/tasks{path}`."""
     lines = [
         f"{method} /api/{user}/tasks{path} HTTP/1.1",
         "Host: localhost",
@@ -65,9 +65,9 @@ def request(method: str, user: str, path: str = "", body: object = None, **heade
 
 
 def parse(output: str) -> tuple[Sample, int]:
-    """What wrk said, and how many requests it sent.
+    """Return the result in wrk's output, and the number of requests.
 
-    Raises ValueError where a request was refused or a connection broke: a figure of failures is none.
+    Raises ValueError if a request was refused or a connection broke, because such a result is useless.
     """
     said = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
     if said["refused"] or said["broken"] or not said["requests"]:
@@ -77,7 +77,7 @@ def parse(output: str) -> tuple[Sample, int]:
 
 
 async def press(server: Server, requests: Sequence[bytes], seconds: int, connections: int = CONNECTIONS) -> Sample:
-    """Send `requests` round and round with wrk, and say what came of it and what it cost."""
+    """Send `requests` repeatedly with wrk. Return the rate, the percentiles and the CPU time."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(b"\0".join(requests))
         file.flush()
@@ -94,7 +94,7 @@ async def press(server: Server, requests: Sequence[bytes], seconds: int, connect
 
 
 async def version() -> str:
-    """The version of wrk. Raises SystemExit, with how to install it, where it is missing."""
+    """Return the version of wrk. Raises SystemExit, with the command to install it, if it is missing."""
     if not shutil.which("wrk"):
         raise SystemExit(MISSING)
     wrk = await asyncio.create_subprocess_exec("wrk", "--version", stdout=asyncio.subprocess.PIPE)
@@ -106,13 +106,13 @@ class Line:
     """One keep-alive connection of our own client."""
 
     def __init__(self, server: Server) -> None:
-        """Open nothing yet: the first request does."""
+        """Prepare a connection to `server`. The first request opens it."""
         self._server = server
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     async def ask(self, content: bytes) -> Reply:
-        """Send a request, and read its answer."""
+        """Send a request, and return its response."""
         if self._reader is None or self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._server.port, limit=2**20)
         self._writer.write(content)
@@ -122,13 +122,13 @@ class Line:
         return Reply(int(head[0].split()[1]), headers, body)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._writer:
             self._writer.close()
 
 
 async def ask_all(server: Server, requests: Sequence[bytes], connections: int = 20) -> list[Reply]:
-    """The answers to `requests`, in their order, with a bounded number of them under way."""
+    """Return the responses to `requests`, in their order. Send at most `connections` requests at the same time."""
     replies: list[Reply | None] = [None] * len(requests)
     numbered = iter(enumerate(requests))
 
@@ -143,9 +143,10 @@ async def ask_all(server: Server, requests: Sequence[bytes], connections: int = 
 
 
 async def pace(server: Server, requests: Sequence[bytes], interval: float, seconds: float) -> list[float]:
-    """Send each of `requests` every `interval` seconds on a connection of its own; milliseconds of each answer.
+    """Send each of `requests` every `interval` seconds, on its own connection. Return the response times in ms.
 
-    They are spread evenly over the interval, and a slow answer counts from the moment when its request was due.
+    The requests are spread evenly over the interval. The time of a response counts from the planned time of its
+    request, so that a slow response does not hide the wait of the next request.
     """
     begin = time.perf_counter() + 0.1
     took: list[float] = []
@@ -158,7 +159,7 @@ async def pace(server: Server, requests: Sequence[bytes], interval: float, secon
             if due > begin + seconds:
                 break
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            sent = max(due, time.perf_counter() - 0.002)  # what the sleep overslept is not the server's
+            sent = max(due, time.perf_counter() - 0.002)  # the delay of the timer itself does not count
             await line.ask(content)
             took.append(1000 * (time.perf_counter() - sent))
         line.close()

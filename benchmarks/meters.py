@@ -1,9 +1,9 @@
-"""Three meters of a statement: instructions of PostgreSQL, microseconds of its CPU, and bytes of its log (WAL).
+"""Measure a statement in PostgreSQL: instructions, microseconds of CPU, and bytes of WAL.
 
-Instructions are counted by valgrind's callgrind, with PostgreSQL in single-user mode: one process, which reads
-statements from its standard input. The same statement is executed a few times in one run and many times in another;
-the difference, divided, is what one execution takes, without the start, the plan and the end. No neighbour on the
-machine can disturb that. Microseconds wander with the machine, but also show waiting for memory.
+Valgrind's callgrind counts the instructions of PostgreSQL in single-user mode, which is one process that reads
+statements from its standard input. One run executes the statement a few times, another run many times. The difference,
+divided by the number of executions, is the cost of one execution, without start, planning and end. Other processes
+cannot disturb it. Microseconds vary with the machine, but also include waiting for memory.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from benchmarks.servers import Database, copy
 from benchmarks.statements import Execution, Party
 
 CALLGRIND = ("valgrind", "--tool=callgrind")
-MISSING = "valgrind counts the instructions, and is not installed: apt-get install valgrind."
+MISSING = "valgrind counts the instructions, but is not installed: apt-get install valgrind."
 FEW, MANY = 20, 220  # executions in the two runs
-PATIENCE = 300.0  # seconds that a run may take; it takes a few
+PATIENCE = 300.0  # maximum seconds of a run, which usually takes a few
 COUNTED = re.compile(r"^==\d+== Collected : (\d+)", re.MULTILINE)
-TRIES, TIMES = 5, 200  # the quickest of so many tries of so many executions: nothing else makes one quicker
+TRIES, TIMES = 5, 200  # the fastest of 5 tries with 200 executions each counts, because disturbances only slow a try
 POSITION = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 WARM = 12  # executions after which a plan is the generic one
 
 
 def is_installed() -> bool:
-    """Whether there is a valgrind."""
+    """Return whether valgrind is installed."""
     return shutil.which("valgrind") is not None
 
 
 class Instructions:
-    """Counts the instructions of statements, each on a copy of the same data."""
+    """Counts the instructions of statements. Each statement has its own copy of the data."""
 
     def __init__(self, database: Database, folder: Path) -> None:
-        """Copy what `database` holds now to `folder`."""
+        """Copy the current data of `database` to `folder`."""
         self._program = database.program
         self._user = database.system_user
         self._data = folder / "copied"
@@ -50,7 +50,7 @@ class Instructions:
         database.copy(self._data)
 
     async def count(self, party: Party, verb: str) -> float:
-        """The instructions that one execution takes. Raises RuntimeError when one fails or finds nothing."""
+        """Return the instructions of one execution. Raises RuntimeError if one fails or returns no row."""
         executions = await party.executions(verb, MANY)
         few, many = await asyncio.gather(*(self._run(party.name, executions[:times]) for times in (FEW, MANY)))
         return (many - few) / (MANY - FEW)
@@ -59,7 +59,7 @@ class Instructions:
         async with self._turns:
             output, errors = await asyncio.to_thread(self._execute, name, executions)
         counted = COUNTED.search(errors)
-        # Each execution prints a rule below the names of its columns and another below each row.
+        # Each execution prints a line of dashes below the column names, and another one below each row.
         if not counted or "ERROR:" in errors or output.count("\t----\n") < 2 * len(executions):
             raise RuntimeError(f"{executions[0].text}\n{errors[-2000:]}\n{output[-500:]}")
         return int(counted[1])
@@ -78,8 +78,8 @@ class Instructions:
 
 
 def script(executions: Sequence[Execution]) -> str:
-    """What single-user mode reads (with `-j` a statement ends at a semicolon and an empty line)."""
-    # The line break ends a comment, should the statement end in one.
+    """Return the input for single-user mode. With `-j`, a semicolon and an empty line end a statement."""
+    # The line break is necessary if the statement ends in a comment.
     prepared = f"PREPARE it AS {executions[0].text.strip().rstrip(';')}\n"
     lines = ["SET plan_cache_mode = force_generic_plan", prepared]
     for execution in executions:
@@ -89,7 +89,7 @@ def script(executions: Sequence[Execution]) -> str:
 
 
 def literal(value: object) -> str:
-    """A value as SQL; PostgreSQL gives it the parameter's type. Raises TypeError for a type that no argument has."""
+    """Return a value as an SQL literal, without a type. Raises TypeError for an unsupported type."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -111,7 +111,7 @@ def _element(value: object) -> str:
 
 
 async def microseconds(database: Database, party: Party, verb: str) -> float:
-    """What the connection's backend takes of the CPU for one execution, the data in memory. Linux only: /proc."""
+    """Return the CPU time of PostgreSQL for one execution with the data in memory. Reads /proc, so on Linux only."""
     connection = await _connect(database, party)
     process = connection.get_server_pid()
     executions = await party.executions(verb, WARM + TRIES * TIMES)
@@ -130,7 +130,10 @@ def _ran(process: int) -> int:
 
 
 async def wal_bytes(database: Database, party: Party, verb: str) -> float:
-    """The bytes of log of one execution, where its pages were written since the checkpoint: no images of pages."""
+    """Return the bytes of WAL of one execution, without full page images.
+
+    The pages have been written since the last checkpoint, so PostgreSQL adds no images of them.
+    """
     connection = await _connect(database, party)
     executions = await party.executions(verb, 2 * TIMES, tasks=TIMES)
     await _execute(connection, executions[:TIMES])

@@ -1,4 +1,4 @@
-"""The picture: horizontal bars as an SVG, readable on light and on dark ground."""
+"""Draw the chart: horizontal bars as SVG, readable on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ STYLE = """
 
 
 class Bar(NamedTuple):
-    """One server in one cell: requests a second."""
+    """The rate of one server in one cell, in requests per second."""
 
     server: str
     rate: float
 
 
 def groups(results: Results) -> list[tuple[str, list[Bar]]]:
-    """The bars of each main cell, in the order of the table."""
+    """Return the bars of each main cell, in the order of the table."""
     found = []
     for cell in cells.MAIN:
         measured = [(name, results.median(cell.name, name, "rate")) for name in ran(results)]
@@ -52,7 +52,7 @@ def groups(results: Results) -> list[tuple[str, list[Bar]]]:
 
 
 def svg(found: Sequence[tuple[str, Sequence[Bar]]], caption: Sequence[str]) -> str:
-    """The picture of these groups of bars, the lines of `caption` at its foot."""
+    """Return the chart of these groups of bars as SVG, with the lines of `caption` at the bottom."""
     most = max(bar.rate for _, bars in found for bar in bars)
     scale = (WIDTH - LEFT - RIGHT) / most
     parts, y = [], TOP
@@ -102,7 +102,7 @@ def _legend(found: Sequence[tuple[str, Sequence[Bar]]]) -> list[str]:
 
 
 def draw(results: Results) -> None:
-    """Write the picture that the README shows."""
+    """Write the chart for the README."""
     beside = f"PostgreSQL {results.postgres} and the load of {CONNECTIONS} connections"
     caption = [
         f"{results.machine}, shared with {beside}; commit {results.commit}, {results.date}",

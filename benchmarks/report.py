@@ -1,4 +1,4 @@
-"""The tables: what was measured, in Markdown, for the page, for the README and for who waits at the terminal."""
+"""Write the results as Markdown tables, for the reference, the README and the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DASH = "–"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, its first column to the left and the others to the right."""
+    """Return a Markdown table. Its first column is aligned to the left, the others to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -27,7 +27,7 @@ def _number(value: float | None, form: str = ",.0f") -> str:
 
 
 def _times(value: float | None) -> str:
-    return DASH if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"  # noqa: PLR2004 - two digits tell enough
+    return DASH if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"  # noqa: PLR2004 - two digits are sufficient
 
 
 def _cell(results: Results, cell: str, server: str, figures: Callable[[str], str]) -> str:
@@ -35,12 +35,12 @@ def _cell(results: Results, cell: str, server: str, figures: Callable[[str], str
 
 
 def ran(results: Results) -> list[str]:
-    """The servers that took part, in the order of the table."""
+    """Return the names of the measured servers, in the order of the table."""
     return [name for name in KINDS if name in results.memory]
 
 
 def rates(results: Results) -> str:
-    """Requests a second, with percentiles and the spread."""
+    """Return the table of requests per second, with percentiles and spread."""
 
     def figures(cell: str) -> Callable[[str], str]:
         def of(server: str) -> str:
@@ -56,7 +56,7 @@ def rates(results: Results) -> str:
 
 
 def processor(results: Results) -> str:
-    """Microseconds of CPU for a request, of the worker and of PostgreSQL."""
+    """Return the table of the CPU time per request, of the worker and of PostgreSQL, in microseconds."""
     names = ran(results)
     rows = [
         [cell, *(f"{_number(results.median(cell, name, 'worker'))} + {_number(results.median(cell, name, 'database'))}"
@@ -67,7 +67,7 @@ def processor(results: Results) -> str:
 
 
 def ratios(results: Results) -> str:
-    """How many times as fast as each other Doable is, and the geometric mean of it."""
+    """Return the table of Doable's rates as multiples of the other servers' rates, with geometric means."""
     others = [name for name in ran(results) if name != "doable"]
     columns = {name: [results.ratio(cell, "doable", name) for cell in MAIN] for name in others}
     rows = [[cell, *(_times(columns[name][row]) for name in others)] for row, cell in enumerate(MAIN)]
@@ -76,7 +76,7 @@ def ratios(results: Results) -> str:
 
 
 def scale(results: Results) -> str:
-    """Long lists, deep pages, unchanged lists, a wide table, and many users at once."""
+    """Return the table of long lists, deep pages, unchanged lists, a large table, and many users at the same time."""
     special = [cells.UNCHANGED, cells.WHOLE, *cells.DEPTH, *cells.NARROW, *cells.WIDE]
     rows = [
         [f"{cell.name}, {KINDS[name].title}", _number(results.median(cell.name, name, "rate")),
@@ -94,7 +94,7 @@ def scale(results: Results) -> str:
 
 
 def footprint(results: Results) -> str:
-    """Memory and the time to the first answer."""
+    """Return the table of memory and start times."""
     rows = [
         [KINDS[name].title, _number(results.idle_memory[name]), _number(results.memory[name]),
          _number(results.started_in[name], ".2f")]
@@ -104,7 +104,7 @@ def footprint(results: Results) -> str:
 
 
 def conditions(results: Results) -> str:
-    """Where and how, in a sentence or two."""
+    """Return a paragraph with the conditions of the measurement."""
     rounds = "one round" if results.rounds == 1 else f"medians of {results.rounds} rounds"
     return wrapped(
         f"Measured at commit `{results.commit}` on {results.date}: {results.machine}, shared by the load, PostgreSQL "
@@ -115,7 +115,7 @@ def conditions(results: Results) -> str:
 
 
 def page(results: Results) -> str:
-    """All tables, as they stand in the reference."""
+    """Return all tables, as in the reference."""
     parts = [
         conditions(results),
         rates(results),
@@ -130,7 +130,7 @@ def page(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """What the README says: multiples, memory and the start."""
+    """Return the summary for the README: ratios, memory and start time."""
     others = [name for name in ran(results) if name != "doable"]
     means = {name: geometric_mean(results.ratio(cell, "doable", name) for cell in MAIN) for name in others}
     return wrapped(
@@ -141,12 +141,12 @@ def summary(results: Results) -> str:
 
 
 def wrapped(text: str) -> str:
-    """A paragraph in lines as long as the other pages'."""
+    """Return a paragraph, wrapped at 120 characters as in the other pages."""
     return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def between(text: str, content: str) -> str:
-    """`text` with what stands between its two markers replaced. Raises ValueError without such markers."""
+    """Return `text` with the part between its two markers replaced. Raises ValueError if the markers are missing."""
     begin, end = "<!-- benchmarks -->\n", "<!-- /benchmarks -->"
     before, opened, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
@@ -156,6 +156,6 @@ def between(text: str, content: str) -> str:
 
 
 def write(results: Results) -> None:
-    """Put the tables into the reference and the summary into the README."""
+    """Write the tables into the reference, and the summary into the README."""
     for path, content in ((PAGE, f"\n{page(results)}\n"), (README, summary(results))):
         path.write_text(between(path.read_text(), content))

@@ -1,4 +1,4 @@
-"""What a run leaves behind, and the ratios in it: only these hold from one machine, or one hour, to the next."""
+"""The results of a run, and ratios of them. Only the ratios can be compared with those of another machine or hour."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ LATEST = HERE / ".results" / "latest.json"
 
 
 class Pace(Struct):
-    """The 95th percentile, in milliseconds, of one user alone and of a hundred at a request a second each."""
+    """The 95th percentile, in milliseconds, for one user alone, and for 100 users with one request per second each."""
 
     alone: float
     together: float
 
 
 class Results(Struct):
-    """Everything that was measured, and where."""
+    """All results of a run, and its conditions."""
 
     load: str
     users: int
     rounds: int
     seconds: int
-    cells: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)  # by cell and server, one for each round
+    cells: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)  # by cell and server; one sample per round
     memory: dict[str, float] = field(default_factory=dict)  # MB, after the load
     idle_memory: dict[str, float] = field(default_factory=dict)  # MB, before it
     started_in: dict[str, float] = field(default_factory=dict)  # seconds
@@ -47,29 +47,29 @@ class Results(Struct):
     node: str = field(default_factory=lambda: _said("node", "--version").removeprefix("v"))
 
     def median(self, cell: str, server: str, figure: str) -> float | None:
-        """The median over the rounds; None where that was not measured."""
+        """Return the median of the rounds; None if it was not measured."""
         samples = self.cells.get(cell, {}).get(server)
         return statistics.median(getattr(sample, figure) for sample in samples) if samples else None
 
     def spread(self, cell: str, server: str) -> float:
-        """Half of the distance between the best and the worst round's rate, as a share of the median."""
+        """Return half of the difference between the best and the worst rate, as a share of the median."""
         rates = [sample.rate for sample in self.cells[cell][server]]
         return (max(rates) - min(rates)) / 2 / statistics.median(rates)
 
     def ratio(self, cell: str, server: str, other: str, figure: str = "rate") -> float | None:
-        """How many times `other`'s figure `server`'s is."""
+        """Return the figure of `server` as a multiple of that of `other`; None if one is missing."""
         ours, theirs = self.median(cell, server, figure), self.median(cell, other, figure)
         return ours / theirs if ours is not None and theirs else None
 
 
 def geometric_mean(ratios: Iterable[float | None]) -> float | None:
-    """The geometric mean of those that are there; None of none."""
+    """Return the geometric mean of the known ratios; None if there is none."""
     known = [ratio for ratio in ratios if ratio is not None]
     return statistics.geometric_mean(known) if known else None
 
 
 def machine() -> str:
-    """How many CPUs, and which."""
+    """Return the number and model of the CPUs, and the operating system."""
     models = {
         line.partition(":")[2].strip()
         for path in [Path("/proc/cpuinfo")]
@@ -81,7 +81,7 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The commit that is checked out, and whether anything but figures was changed since."""
+    """Return the current commit, and whether the measured code has uncommitted changes."""
     changed = _said("git", "status", "--porcelain", "--", "service", "benchmarks/peers", "requirements.txt")
     return _said("git", "rev-parse", "--short=10", "HEAD") + (" with changes" if changed else "")
 
@@ -94,13 +94,13 @@ def _said(*command: str) -> str:
 
 
 def save(results: Results) -> None:
-    """Keep a run's results, for a report of them."""
+    """Store the results of a run for `make bench-report`."""
     LATEST.parent.mkdir(exist_ok=True)
     LATEST.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
 
 
 def latest() -> Results:
-    """The last run's results. Raises SystemExit where there are none."""
+    """Return the results of the last run. Raises SystemExit if there are none."""
     if not LATEST.exists():
-        raise SystemExit("doable: there are no results yet: make bench")
+        raise SystemExit("doable: there are no results yet; run `make bench` first.")
     return msgspec.json.decode(LATEST.read_bytes(), type=Results)

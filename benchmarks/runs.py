@@ -1,4 +1,4 @@
-"""A run: fill every server through its own API, then go round, one server after the other, cell by cell."""
+"""Run the benchmark: fill each server through its API, then measure the servers in turns, cell by cell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.results import Pace, Results
 from benchmarks.servers import Server, stage
 
 READY = "ready"  # a user without tasks
-WARM = 200  # requests before a run, whose answers are looked at
+WARM = 200  # requests before a run, whose responses are checked
 
 OTHERS = """
 INSERT INTO users (id, email, name, created_at, written_at, revision, task_count)
@@ -33,7 +33,7 @@ FROM generate_series(1, 10000) AS owner, generate_series(1, 100) AS number
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much a run does."""
+    """The size of a run."""
 
     users: int
     rounds: int
@@ -49,11 +49,13 @@ QUICK = Plan(users=40, rounds=2, seconds=1, paced=4, extras=True)
 
 
 async def measure(plan: Plan, names: Sequence[str], main: Sequence[Cell]) -> Results:
-    """Run the plan on servers of these names, and give what was found."""
+    """Measure the servers with these names as planned, and return the results."""
     results = Results(load=await load.version(), users=plan.users, rounds=plan.rounds, seconds=plan.seconds)
     with stage(names) as (database, servers):
         results.notes += [
-            f"{name}: not installed, left out" for name in names if name not in {one.kind.name for one in servers}
+            f"{name}: not installed, so not measured"
+            for name in names
+            if name not in {one.kind.name for one in servers}
         ]
         results.postgres = await database.prepare([server.kind.name for server in servers])
         for server in servers:
@@ -125,7 +127,7 @@ async def _run_once(results: Results, server: Server, cell: Cell, turn: int, sec
         return
     statuses = {reply.status for reply in await load.ask_all(server, requests[-WARM:], cell.connections)}
     if statuses != {cell.status}:
-        raise RuntimeError(f"{cell.name}: {server.kind.title} answered {statuses}, and {cell.status} is right")
+        raise RuntimeError(f"{cell.name}: {server.kind.title} answered {statuses} instead of {cell.status}")
     sample = await load.press(server, requests, seconds, cell.connections)
     results.cells.setdefault(cell.name, {}).setdefault(server.kind.name, []).append(sample)
     await cell.tidy(server)
@@ -144,10 +146,10 @@ def _p95(milliseconds: list[float]) -> float:
 
 
 def say(line: str) -> None:
-    """Tell whoever waits."""
+    """Print a line of progress."""
     print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
 
 
 def run(plan: Plan, names: Sequence[str], main: Sequence[Cell]) -> Results:
-    """Measure, from outside of any event loop."""
+    """Run `measure` in a new event loop, and return the results."""
     return asyncio.run(measure(plan, names, main))

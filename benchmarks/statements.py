@@ -1,7 +1,7 @@
-"""The statements that are measured one by one: Doable's, the floor's and those of Fastify with equal work.
+"""The SQL statements to measure: those of Doable, of the floor, and of Fastify with equal work.
 
-Doable's are recorded from its own code: the managers are handed a recorder in place of a connection and asked to do
-what a request asks of them. So a statement that changes there is measured as it is now. The peers' are read from their
+Doable's statements are recorded from its own code: its managers get a recorder instead of a connection, and run the
+operations of a request. Therefore the current statements are always measured. The peers' statements are read from their
 files.
 """
 
@@ -30,7 +30,7 @@ QUOTA = 10_000
 PARTIES = ("doable", "floor", "fastify_equal")
 READS = ("one task", "list of 20", "list of 50", "unchanged list")
 WRITES = ("create", "update", "toggle")
-ONCE = ("delete",)  # can be done only once to a task, so it is not repeated for µs and WAL
+ONCE = ("delete",)  # possible only once per task, so it is not repeated for µs and WAL
 VERBS = (*READS, *WRITES, *ONCE)
 
 FILL = """
@@ -56,7 +56,7 @@ class Execution(NamedTuple):
 
 
 class Place(NamedTuple):
-    """The task that an execution is about, and the number of the execution, which makes its title another."""
+    """The task of an execution, and the number of the execution, which makes its title unique."""
 
     owner: str
     task: int
@@ -64,34 +64,34 @@ class Place(NamedTuple):
 
     @property
     def title(self) -> str:
-        """A title that the task has not had."""
+        """A title that the task did not have before."""
         return f"Title {self.number}"
 
 
 class Party(NamedTuple):
-    """A server whose statements are measured: `execution` gives one for each of its `verbs`."""
+    """A server with statements to measure. `verbs` contains a function for each that returns an execution."""
 
     name: str
     verbs: Mapping[str, Callable[[Place], Awaitable[Execution]]]
     tasks: Sequence[tuple[str, int]]
 
     async def executions(self, verb: str, count: int, tasks: int = USERS * TASKS_EACH) -> list[Execution]:
-        """`count` executions of a verb, in turns over the users and then over `tasks` of their tasks."""
+        """Return `count` executions of a verb. They alternate between the users, and then between `tasks` tasks."""
         places = (Place(*self.tasks[number % tasks], number) for number in range(count))
         return [await self.verbs[verb](place) for place in places]
 
 
-class _Recorded(Exception):  # noqa: N818 - no error: it carries the statement out of the manager
-    """What a manager was about to send."""
+class _Recorded(Exception):  # noqa: N818 - not an error: it transports the statement out of the manager
+    """The statement that a manager was about to send."""
 
 
 class _Recorder:
-    """Stands where a manager expects a connection."""
+    """Replaces the connection of a manager."""
 
     orm = None
 
     def call(self, statement: str, *arguments: object) -> NoReturn:
-        """Take the statement, and let the manager go no further."""
+        """Record the statement, and stop the manager."""
         raise _Recorded(statement, arguments)
 
     fetch_one = fetch_first = fetch_rows = call
@@ -121,7 +121,7 @@ DOABLE = {
 
 
 def _written(text: str, *rest: Callable[[Place], object]) -> Callable[[Place], Awaitable[Execution]]:
-    """A peer's statement: its text, and what its arguments behind the owner are."""
+    """Return a function for a peer's statement, from its text and the arguments after the owner."""
 
     async def execution(place: Place) -> Execution:
         return Execution(text, (place.owner, *(argument(place) for argument in rest)))
@@ -163,7 +163,7 @@ def _fastify_equal() -> dict[str, Callable[[Place], Awaitable[Execution]]]:
 
 
 async def fill(database: Database) -> tuple[str, list[Party]]:
-    """Give each party a database with USERS users of TASKS_EACH tasks; return PostgreSQL's version and the parties."""
+    """Create a database with USERS users of TASKS_EACH tasks for each party. Return PostgreSQL's version and them."""
     version = await database.prepare(PARTIES)
     return version, [
         await _party(database, "doable", DOABLE, _fill_doable),
@@ -173,7 +173,7 @@ async def fill(database: Database) -> tuple[str, list[Party]]:
 
 
 async def fill_doable(database: Database) -> tuple[str, Party]:
-    """Do the same for Doable alone."""
+    """Create a database for Doable only. Return PostgreSQL's version and the party."""
     version = await database.prepare(["doable"])
     return version, await _party(database, "doable", DOABLE, _fill_doable)
 
@@ -220,19 +220,19 @@ async def _fill_fastify_equal(connection: asyncpg.Connection, _url: str) -> None
 
 
 def constants(module: Path) -> dict[str, str]:
-    """The texts that a module of the floor's names in capitals; it cannot be imported without starting it."""
+    """Return the constants of a module by name. The floor's module cannot be imported, because that would start it."""
     names: dict[str, str] = {}
     for node in ast.parse(module.read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper():
             code = compile(ast.Expression(node.value), str(module), "eval")
             try:
-                names[node.targets[0].id] = eval(code, {}, names)  # noqa: S307 - our own file
+                names[node.targets[0].id] = eval(code, {}, names)  # noqa: S307 - the file is part of this repository
             except NameError:
-                continue  # it asks the environment
+                continue  # its value depends on the environment
     return names
 
 
 def named(file: Path) -> dict[str, str]:
-    """The statements of an SQL file, by the name in the comment `-- name: …` above each."""
+    """Return the statements of an SQL file by name. The comment `-- name: …` above each contains the name."""
     parts = re.split(r"^-- name: (\w+)\n", file.read_text(), flags=re.MULTILINE)
     return {name: text.strip().removesuffix(";") for name, text in zip(parts[1::2], parts[2::2], strict=True)}

@@ -14,9 +14,7 @@ from service.database.client import FairClient
 from service.errors import UnavailableError
 
 REMEMBERED = 1.0  # seconds for which a report is reused, so that many probes cause one query
-PATIENCE = (
-    1.0  # seconds until the database counts as unavailable; with a slower one, requests would be too slow as well
-)
+PATIENCE = 1.0  # seconds until the database counts as unavailable, because requests would be too slow as well
 
 
 class ReadinessPart(Struct, omit_defaults=True):
