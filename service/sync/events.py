@@ -50,12 +50,13 @@ class EventParameters(Struct, kw_only=True, forbid_unknown_fields=True, rename={
 
 
 @blueprint.get("/events", unquote=True, ctx_description=Description(
-    "streamTaskEvents", "Tasks", "Listen to changes",
-    "Server-sent events: `event: task`, its `id` a position, its `data` a change as in the change feed. Begins "
-    "after the header `Last-Event-ID`, else after `lastEventId`, else after `since`, else now. `event: reset` "
-    "says that what came after the position is not known any more: read everything again, the stream goes on "
-    "from its id. Ends when the token expires.",
-    {200: Answer("The events, for as long as you listen. The schema is that of the `data` of one event.",
+    "streamTaskEvents", "Tasks", "Stream changes",
+    "Streams server-sent events. The `id` of `event: task` is a position, and its `data` is a change as in the "
+    "change feed. The stream starts after the position in the header `Last-Event-ID`, in `lastEventId` or in "
+    "`since`, in this order of priority. Without a position, it starts with the next change. `event: reset` means "
+    "that the changes after the position are no longer available: read all tasks again. The stream continues from "
+    "the `id` of that event. It ends when the token expires.",
+    {200: Answer("The events, until the connection ends. The schema is that of the `data` of one event.",
                  Change, EVENT, media_types=("text/event-stream",))},
     (*OWNED, "too_many_streams", "validation_error"), query=EventParameters,
 ))  # fmt: skip

@@ -70,11 +70,11 @@ class TaskChangePage(Struct, kw_only=True):
 
 
 @blueprint.get("/changes", unquote=True, ctx_description=Description(
-    "listTaskChanges", "Tasks", "Read what changed",
-    "What changed after the position `since`, in the order of versions, each task once, at its newest state. Send "
-    "`next` as `since` of the next request, at once while `has_more` is true. With `since=0` it is a full sync: "
-    "all live tasks, to begin a new copy with. 410 says to begin anew.",
-    {200: Answer("A page of changes; an empty one when nothing changed.", TaskChangePage,
+    "listTaskChanges", "Tasks", "List changes",
+    "Returns the changes after the position `since`, ordered by version. Each task appears once, in its newest "
+    "state. Send `next` as `since` of the next request; while `has_more` is true, send that request at once. "
+    "`since=0` starts a full sync and returns all live tasks. After 410, discard your copy and start a full sync.",
+    {200: Answer("A page of changes; empty if nothing changed.", TaskChangePage,
                  {"changes": [EXAMPLE, TOMBSTONE], "next": "64a1b2c3d4e5f-8", "has_more": False})},
     (*OWNED, "sync_position_gone", "validation_error"), query=ChangeParameters,
     types=(Tombstone,), schemas={"Change": CHANGE},

@@ -1,4 +1,4 @@
-"""The routes of a user's tasks as a whole: list them, create one, delete many, count them."""
+"""The routes of a user's tasks: list them, create one, delete many, and count them."""
 
 from __future__ import annotations
 
@@ -39,35 +39,36 @@ COUNTS = {"total": 12, "pending": 9, "completed": 3, "overdue": 1, "due_today": 
 
 
 class DeleteParameters(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which tasks to delete. There is no default: nothing is mass-deleted by accident."""
+    """The query parameters of a mass deletion. The status has no default, so that no mass deletion is accidental."""
 
     status: Annotated[
         Literal["completed", "pending", "all"],
-        Meta(extra={"rule": "completed, pending or all"}, description="Which tasks; 'all' must be said."),
+        Meta(extra={"rule": "completed, pending or all"}, description="The tasks to delete. Required, even for `all`."),
     ]
 
 
 class SummaryParameters(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Whose day counts as today."""
+    """The query parameters of the summary."""
 
     tz: Annotated[
         str,
-        Meta(extra={"rule": "an IANA time zone such as Europe/Berlin"}, description="Whose day 'today' is.",
+        Meta(extra={"rule": "an IANA time zone such as Europe/Berlin"}, description="The time zone of `due_today`.",
              extra_json_schema={"format": "iana-time-zone", "examples": ["Europe/Berlin"]}),
     ] = "UTC"  # fmt: skip
 
 
 @blueprint.get("/", unquote=True, ctx_description=Description(
     "listTasks", TAG, "List tasks",
-    "All tasks that match, or with `limit` a page of them. While there is more, the `Link` header leads to the "
-    "next page; what comes or goes in between repeats nothing and skips nothing. Unknown parameters are refused.",
-    {200: Answer("The tasks; an empty list when none match.", list[schemas.Task], [EXAMPLE],
+    "Returns all matching tasks, or a page of them if `limit` is set. If there is a next page, the `Link` header has "
+    "its URL. Tasks that are created or deleted between two pages cause no repetition and no gap. Unknown parameters "
+    "are refused.",
+    {200: Answer("The tasks; an empty list if none match.", list[schemas.Task], [EXAMPLE],
                  ("ETag", "Link", "X-Total-Count")), 304: Answer(UNCHANGED, headers=("ETag",))},
     (*OWNED, "too_many_heavy_requests", "validation_error"), query=listing.ListParameters,
     headers=("If-None-Match",),
 ))  # fmt: skip
 async def list_tasks(request: ApiRequest) -> HTTPResponse:
-    """The caller's live tasks: all of them, or a page."""
+    """Return the caller's live tasks: all of them, or a page."""
     asked = listing.read(request.query_string)
     etag = partial(listing.etag, asked)
     if known := await conditions.unchanged(request, tasks_of(request).owner.state, etag):
@@ -83,8 +84,8 @@ async def list_tasks(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.post("/", unquote=True, ctx_description=Description(
     "createTask", TAG, "Create a task",
-    "Only the title is required. `due_date` (a day) and `due_at` (a moment) exclude each other.",
-    {201: Answer("The task as it was created.", schemas.Task, EXAMPLE, ("ETag", "Location"), links=True)},
+    "Only the title is required. Send `due_date` (a day) or `due_at` (a date and time), but not both.",
+    {201: Answer("The created task.", schemas.Task, EXAMPLE, ("ETag", "Location"), links=True)},
     (*WITH_BODY, "task_quota_exceeded", *KEYED), body=Body(schemas.TaskDraft, DRAFTS), headers=("Idempotency-Key",),
 ))  # fmt: skip
 async def create_task(request: ApiRequest) -> HTTPResponse:
@@ -100,12 +101,12 @@ async def create_task(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
     "deleteTasks", TAG, "Delete many tasks",
-    "Clears the completed tasks, or the pending ones, or all; which must be said.",
-    {200: Answer("How many tasks were deleted.", schemas.DeletedCount, {"deleted": 3})},
+    "Moves all completed tasks, all pending tasks or all tasks to the trash. `status` is required.",
+    {200: Answer("The number of deleted tasks.", schemas.DeletedCount, {"deleted": 3})},
     (*OWNED, "trash_full", "validation_error"), query=DeleteParameters, guarded=True,
 ))  # fmt: skip
 async def delete_tasks(request: ApiRequest) -> HTTPResponse:
-    """Move many tasks to the trash at once."""
+    """Move many tasks to the trash."""
     conditions.refuse(request)
     sent = parameters.read(request.query_string, DeleteParameters)
     completed = None if sent.status == "all" else sent.status == "completed"
@@ -115,7 +116,7 @@ async def delete_tasks(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.get("/summary", unquote=True, ctx_description=Description(
     "getTaskSummary", TAG, "Count tasks by state",
-    "Overdue and due today count pending tasks alone.",
+    "`overdue` and `due_today` count only pending tasks.",
     {200: Answer("The counts.", schemas.TaskSummary,
                  COUNTS, ("ETag",)),
      304: Answer(UNCHANGED, headers=("ETag",))},
@@ -137,7 +138,7 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
 
 
 def _zone(text: str) -> str:
-    """The IANA name of a time zone. Raises InvalidInputError for an unknown one."""
+    """Return the IANA name of a time zone. Raises InvalidInputError for an unknown one."""
     try:
         return moments.read_zone(text)
     except ValueError as error:
@@ -145,7 +146,7 @@ def _zone(text: str) -> str:
 
 
 def _today(zone: str) -> tuple[datetime, datetime, datetime]:
-    """Now, today's first moment and tomorrow's, in an IANA zone."""
+    """Return the current time, the start of today and the start of tomorrow in an IANA time zone."""
     now = datetime.now(ZoneInfo(zone))
     starts = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return now, starts, starts + timedelta(days=1)

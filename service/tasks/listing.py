@@ -1,4 +1,4 @@
-"""From a query string to a `TaskQuery`, and to what every answer to it needs."""
+"""Convert the query string of a list to a `TaskQuery`, with the values that each response to it needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAXIMUM_PAGE = 1_000
 MAXIMUM_TEXT = 200
 NATURALLY_DESCENDING = frozenset({"created", "updated", "priority"})
 MINUTE = "%Y-%m-%dT%H:%M"
-# What other services call a parameter, or a value of it.
+# Names of parameters and values in other services, which are accepted too.
 ALIASES = MappingProxyType({"search": "q", "sort_by": "sort", "sort_order": "order"})
 SORT_ALIASES = {"created_at": "created", "updated_at": "updated"}
 
@@ -44,32 +44,32 @@ Bound = Annotated[
 
 Limit = Annotated[
     Annotated[int, Meta(ge=1, le=MAXIMUM_PAGE)] | UnsetType,
-    _rule("a number of tasks from 1 to 1000; without it the list is whole"),
+    _rule("a number of tasks from 1 to 1000; without it, all tasks are returned"),
 ]
-Following = Annotated[str | UnsetType, _rule("the cursor that the Link header of the page before gave")]
-Counted = Annotated[bool, _rule("true or false: whether X-Total-Count tells how many tasks match")]
+Following = Annotated[str | UnsetType, _rule("the cursor from the Link header of the previous page")]
+Counted = Annotated[bool, _rule("true or false: whether X-Total-Count has the number of matching tasks")]
 
 
 class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The query of a list, as it comes in."""
+    """The query parameters of a list."""
 
     status: Annotated[Literal["all", "pending", "completed"], _rule("all, pending or completed")] = "all"
     priority: Annotated[
         list[Annotated[str, Meta(extra_json_schema={"enum": [*PRIORITIES]})]],
-        _rule("none, low, medium or high; repeat it for any of several"),
+        _rule("none, low, medium or high; repeat it to match any of several"),
     ] = []
     tag: Annotated[
-        list[Tag], _rule("a tag of 1 to 50 characters; repeat it for all of several", maxItems=MAXIMUM_TAGS)
+        list[Tag], _rule("a tag of 1 to 50 characters; repeat it to require several", maxItems=MAXIMUM_TAGS)
     ] = []
     due_before: Bound = UNSET
     due_after: Bound = UNSET
     overdue: Annotated[
-        bool, _rule("true or false: whether to keep only pending tasks whose due day (in UTC) or moment has passed")
+        bool, _rule("true or false: whether to return only pending tasks whose due day (in UTC) or moment has passed")
     ] = False
     q: Annotated[
         str,
         _rule(
-            "a text of at most 200 characters to find in title or description, ignoring case; also named search",
+            "a text of at most 200 characters to find in title or description, ignoring case; search is an alias",
             maxLength=MAXIMUM_TEXT,
             pattern=WITHOUT_NUL,
         ),
@@ -77,15 +77,14 @@ class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     sort: Annotated[
         Literal["created", "updated", "title", "due_date", "priority", "created_at", "updated_at"],
         _rule(
-            "created, updated, title, due_date or priority (created_at and updated_at are the first two); also named"
-            " sort_by"
+            "created, updated, title, due_date or priority (created_at and updated_at are aliases); sort_by is an alias"
         ),
     ] = "created"
     order: Annotated[
         Literal["asc", "desc"] | UnsetType,
         _rule(
-            "asc or desc; by default newest first, A to Z, due soonest first, highest priority first; also named"
-            " sort_order"
+            "asc or desc; by default newest first, A to Z, due soonest first, highest priority first; sort_order is an"
+            " alias"
         ),
     ] = UNSET
     limit: Limit = UNSET
@@ -98,16 +97,16 @@ REPEATABLE = frozenset({"priority", "tag"})
 
 
 class Listing(NamedTuple):
-    """What is asked for, and what each answer to it needs and always is the same."""
+    """A query, and the values that do not change between its responses."""
 
     query: TaskQuery
-    listed: bytes  # the fingerprint that ties its cursors to it; empty for a whole list
-    mark: str  # the query's part of an ETag
+    listed: bytes  # the fingerprint in its cursors; empty for a list without a limit
+    mark: str  # the part of the ETag that depends on the query
     following: str  # see `paging.following`
 
     @property
     def heavy(self) -> bool:
-        """Whether the work may grow with the number of all the user's tasks (see `admission`)."""
+        """Whether the work may grow with the number of the user's tasks (see `admission`)."""
         query = self.query
         return query.limit is None or query.count or query.text is not None or len(query.tags) > 1
 
@@ -135,7 +134,7 @@ def _bound(at: time) -> Callable[[str | UnsetType], datetime | None]:
     return lambda sent: None if sent is UNSET else moments.read_bound(sent, at)
 
 
-# Each takes what a type let through to what is asked, or raises ValueError, as `schemas.CLEANERS` do.
+# Each reader converts a value of the right type to a part of the query, or raises ValueError, as `schemas.CLEANERS` do.
 READERS: Mapping[str, Callable[[Any], object]] = MappingProxyType(
     {
         "priority": _priorities,
@@ -147,11 +146,11 @@ READERS: Mapping[str, Callable[[Any], object]] = MappingProxyType(
 )
 
 
-# The same few lists are asked for again and again, and to work all this out took 28 µs, a quarter of our own time for a
-# page of 20. 250 of the longest take 4 MB, and hold no user's id.
+# Clients repeat the same few lists, and to read a query took 28 µs, a quarter of our own time for a page of 20. 250 of
+# the longest queries take 4 MB. They contain no user id.
 @lru_cache(maxsize=250)
 def read(query_string: str) -> Listing:
-    """What is asked for. Raises InvalidInputError."""
+    """Read the query string of a list. Raises InvalidInputError."""
     sent = parameters.read(query_string, ListParameters, REPEATABLE, ALIASES)
     sort = SORT_ALIASES.get(sent.sort, sent.sort)
     descending = sent.order == "desc" if sent.order is not UNSET else sort in NATURALLY_DESCENDING
@@ -166,7 +165,7 @@ def read(query_string: str) -> Listing:
         raise InvalidInputError(faults)
     limit = None if sent.limit is UNSET else sent.limit
     if sent.cursor is not UNSET and limit is None:
-        raise InvalidInputError([FieldError("cursor", "needs a limit; send the one that the page before had")])
+        raise InvalidInputError([FieldError("cursor", "needs a limit; send the limit of the previous page")])
     query = TaskQuery(
         completed=None if sent.status == "all" else sent.status == "completed",
         priorities=found["priority"],
@@ -187,7 +186,7 @@ def read(query_string: str) -> Listing:
 
 
 def etag(listing: Listing, state: str) -> str:
-    """The ETag of what is listed in the owner's `state`; what is overdue now may change with the minute."""
+    """Return the ETag of a list in the owner's `state`. The ETag of overdue tasks changes with each minute."""
     if not listing.query.overdue:
         return conditions.etag_of(state, listing.mark)
     minute = datetime.now(timezone.utc).strftime(MINUTE)

@@ -1,4 +1,4 @@
-"""The routes of one task: read, change, complete and delete it. The middleware has let only its owner through."""
+"""The routes of one task: read, change, complete and delete it. The middleware has already checked the owner."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ blueprint: Blueprint = Blueprint("task", url_prefix="/api/<user_id:str>/tasks/<t
 TAG = "Tasks"
 PATCHES: dict[str, object] = {
     "change some fields": {"title": "Water all plants", "priority": "high"},
-    "set a moment, which clears the day": {"due_at": "2026-12-24T18:00:00+01:00"},
+    "set a due time, which clears the due date": {"due_at": "2026-12-24T18:00:00+01:00"},
     "clear fields": {"description": None, "tags": None, "due_date": None},
 }
-DELETIONS: dict[str, object] = {"as it is": {}, "only as you know it": {"if_version": 7}}
+DELETIONS: dict[str, object] = {"any version": {}, "only this version": {"if_version": 7}}
 COMPLETIONS: dict[str, object] = {"complete": {"completed": True}, "reopen": {"completed": False}}
 
 
@@ -35,7 +35,7 @@ def _task(description: str) -> dict[int, Answer]:
     (*OWNED, "task_not_found"), headers=("If-None-Match",),
 ))  # fmt: skip
 async def get_task(request: ApiRequest, task_id: int) -> HTTPResponse:
-    """One task."""
+    """Return one task."""
     stored = await tasks_of(request).find(task_id)
     if "if-none-match" in request.headers and conditions.is_known(request, etag := answers.etag(stored)):
         return responses.unchanged(etag)
@@ -45,8 +45,8 @@ async def get_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 def _update(name: str) -> Description:
     return Description(
         name, TAG, "Change a task",
-        "Takes any subset of the fields: one that is left out keeps its value, null sets it to its default (RFC 7396). "
-        "`{}` changes nothing. PUT and PATCH do the same.", _task("The task as it is now."),
+        "Accepts any subset of the fields. An omitted field keeps its value; null sets a field to its default (RFC "
+        "7396). `{}` changes nothing. PUT and PATCH do the same.", _task("The changed task."),
         (*WITH_BODY, "task_not_found", "version_mismatch"), body=Body(schemas.TaskPatch, PATCHES),
         headers=("If-Match",),
     )  # fmt: skip
@@ -64,8 +64,8 @@ async def update_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 def _complete(name: str, headers: tuple[str, ...], *problems: str) -> Description:
     return Description(
         name, TAG, "Complete or reopen a task",
-        'Without a body it toggles, atomically. With `{"completed": true}` or `false` it sets, however often it is '
-        "sent. PATCH and POST do the same.", _task("The task as it is now."),
+        'Without a body, toggles `completed` atomically. With `{"completed": true}` or `false`, sets it, so that a '
+        "repeated request changes nothing. PATCH and POST do the same.", _task("The changed task."),
         (*WITH_BODY, "task_not_found", "version_mismatch", *problems),
         body=Body(schemas.TaskCompletion, COMPLETIONS, required=False), headers=headers,
     )  # fmt: skip
@@ -75,7 +75,7 @@ def _complete(name: str, headers: tuple[str, ...], *problems: str) -> Descriptio
 @blueprint.post("/complete", unquote=True, name="post_complete",
                 ctx_description=_complete("postTaskCompletion", ("If-Match", "Idempotency-Key"), *KEYED))  # fmt: skip
 async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
-    """Toggle a task's completion, or set it when the body says to what."""
+    """Toggle a task's completion, or set it to the value in the body."""
     completed, if_version = schemas.read_completion(request.json_body)
     expected = conditions.expected(request, if_version)
 
@@ -88,7 +88,7 @@ async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
-    "deleteTask", TAG, "Delete a task", "A second time there is nothing left to delete: 404.",
+    "deleteTask", TAG, "Delete a task", "Moves the task to the trash. A second request is 404.",
     {204: Answer("The task is in the trash.")}, (*WITH_BODY, "task_not_found", "trash_full", "version_mismatch"),
     body=Body(schemas.TaskDeletion, DELETIONS, required=False), headers=("If-Match",),
 ))  # fmt: skip

@@ -1,4 +1,4 @@
-"""What clients send and get, as types: the same ones validate requests and make the OpenAPI document."""
+"""The types of requests and responses. They validate requests and are the schemas of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ MAXIMUM_TITLE = 200
 MAXIMUM_DESCRIPTION = 1_000
 MAXIMUM_TAGS = 20
 MAXIMUM_TAG = 50
-MAXIMUM_SENT_TAGS = 100  # of a task before duplicates are folded, which takes time
-PRIORITIES = ("none", "low", "medium", "high")  # the index is what is stored
+MAXIMUM_SENT_TAGS = 100  # of a task, before equal tags are removed; the limit bounds the time of folding
+PRIORITIES = ("none", "low", "medium", "high")  # the database stores the index
 
-# What a client may send in place of no body: axios sends null for undefined data.
+# Bodies that count as no body: axios sends null for undefined data.
 NOTHING = frozenset({b"", b"null"})
-# NUL cannot be stored by PostgreSQL. Lengths count after trimming, which JSON Schema cannot say.
+# PostgreSQL cannot store NUL. Lengths count after trimming, which JSON Schema cannot express.
 WITHOUT_NUL = "^[^\\u0000]*$"
-# One visible character. It says nothing of what is beyond U+FFFF: engines without Unicode mode split it.
+# At least one visible character. Any character beyond U+FFFF matches: engines without Unicode mode split it.
 NOT_BLANK = f"^[^\\u0000]*[^{INVISIBLE}][^\\u0000]*$"
 
 
 def _text(sent: str, shortest: int, longest: int) -> str:
     if "\0" in sent:
-        raise ValueError("must not hold the NUL character")
+        raise ValueError("must not contain the NUL character")
     text = sent.strip()
     if not shortest <= len(text) <= longest or (shortest and is_blank(text)):
         raise ValueError
@@ -49,7 +49,7 @@ def _description(sent: str | None) -> str | None:
 
 
 def read_priority(sent: str | None) -> int:
-    """The number that is stored for a priority, in any case. Raises ValueError for any other word."""
+    """Convert a priority, in any case, to the stored number. Raises ValueError for any other word."""
     word = "none" if sent is None else sent.lower()
     if word not in PRIORITIES:
         raise ValueError
@@ -59,7 +59,7 @@ def read_priority(sent: str | None) -> int:
 def _tags(sent: list[str] | None) -> list[str]:
     if len(sent or ()) > MAXIMUM_SENT_TAGS:
         raise ValueError
-    tags = fold_tags(_text(tag, 1, MAXIMUM_TAG) for tag in sent or ())  # in this order: to fold takes time
+    tags = fold_tags(_text(tag, 1, MAXIMUM_TAG) for tag in sent or ())  # validate first, because folding is slow
     if len(tags) > MAXIMUM_TAGS:
         raise ValueError
     return [*tags.values()]
@@ -73,7 +73,8 @@ def _moment(sent: str | None) -> datetime | None:
     return None if sent is None else moments.read_due_moment(sent)
 
 
-# Each takes what a type let through to what is stored, or raises ValueError, with a sentence if the rule is not enough.
+# Each cleaner converts a value of the right type to the stored value. It raises ValueError, with a text if the rule of
+# the field does not explain the error.
 CLEANERS: dict[str, Callable[[Any], Any]] = {
     "title": _title,
     "description": _description,
@@ -86,9 +87,9 @@ CLEANERS: dict[str, Callable[[Any], Any]] = {
 
 
 def _rule(sentence: str, *, example: object = None, read: str = "", **schema: object) -> Meta:
-    """The sentence that errors and docs give for a field, an example of it, and what its JSON Schema adds.
+    """Return the rule of a field, which errors and docs show, with an example and more JSON Schema keywords.
 
-    `read` names the cleaner that says the rest of what the field must be.
+    `read` names the cleaner that enforces the rest of the rule.
     """
     examples = {} if example is None else {"examples": [example]}
     reader = {"read": CLEANERS[read]} if read else {}
@@ -98,7 +99,7 @@ def _rule(sentence: str, *, example: object = None, read: str = "", **schema: ob
 Title = Annotated[
     str,
     _rule(
-        "1 to 200 characters after trimming white space, one of them visible",
+        "1 to 200 characters after trimming white space, at least one of them visible",
         example="Water the plants", read="title", minLength=1, maxLength=MAXIMUM_TITLE, pattern=NOT_BLANK,
     ),
 ]  # fmt: skip
@@ -112,14 +113,14 @@ Description = Annotated[
 Completed = Annotated[bool, _rule("true or false", example=False)]
 Priority = Annotated[
     Annotated[str, Meta(extra_json_schema={"enum": [*PRIORITIES]})] | UnsetType | None,
-    _rule("none, low, medium or high; null stands for none", example="medium", read="priority"),
+    _rule("none, low, medium or high; null means none", example="medium", read="priority"),
 ]
 Tag = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAXIMUM_TAG, "pattern": NOT_BLANK})]
 Tags = Annotated[
     Annotated[list[Tag], Meta(extra_json_schema={"maxItems": MAXIMUM_TAGS})] | UnsetType | None,
     _rule(
-        "a list of at most 20 tags of 1 to 50 characters, one of them visible; of tags that are the same, ignoring "
-        "case, the first stays; null stands for []",
+        "a list of at most 20 tags of 1 to 50 characters, at least one of them visible; of equal tags, ignoring "
+        "case, the first is kept; null means []",
         example=["home", "garden"],
         read="tags",
     ),
@@ -137,12 +138,12 @@ ReadOnly = Annotated[Any, _rule("ignored in requests: the service assigns it", r
 
 IfVersion = Annotated[
     Annotated[int, Meta(ge=1, le=MAXIMUM_BIGINT)] | UnsetType,
-    _rule("a version, as the task had it: nothing is written if it has another by now", example=7),
+    _rule("the expected version of the task; nothing is written if the task has another version", example=7),
 ]
 
 
 class TaskFields(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What clients say of a task."""
+    """The fields of a task in requests."""
 
     title: Title | UnsetType = UNSET
     description: Description = UNSET
@@ -161,19 +162,19 @@ class TaskFields(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class TaskPatch(TaskFields, kw_only=True, forbid_unknown_fields=True):
-    """Any subset of a task. A field left out keeps its value; null sets it to its default (RFC 7396)."""
+    """Any subset of a task. An omitted field keeps its value; null sets a field to its default (RFC 7396)."""
 
     if_version: IfVersion = UNSET
 
 
 class TaskDraft(TaskFields, kw_only=True, forbid_unknown_fields=True):
-    """A task to be created: only the title is required."""
+    """A task to create. Only the title is required."""
 
     title: Title
 
 
 class TaskCompletion(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Sets a task's completion to what is given, however often it is sent; toggles it when nothing is given."""
+    """The completion to set. Without `completed`, the completion is toggled."""
 
     completed: Completed | UnsetType = UNSET
     id: ReadOnly = UNSET
@@ -187,26 +188,26 @@ class TaskCompletion(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class TaskDeletion(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a deletion may be tied to."""
+    """The condition of a deletion."""
 
     if_version: IfVersion = UNSET
 
 
 class Patch(NamedTuple):
-    """The columns to change, and the version that the task must have, if any was named."""
+    """The columns to change, and the expected version of the task, if there is one."""
 
     changes: TaskChanges
     if_version: int | None
 
 
 class Task(Struct, kw_only=True):
-    """A task, as every answer gives it."""
+    """A task in responses."""
 
     id: Annotated[int, Meta(ge=1, description="The owner's revision at its creation; never reused.", examples=[42])]
     uid: Annotated[
         str,
         Meta(
-            description="A UUID that no other task of anybody has; immutable.",
+            description="A UUID that is unique among all tasks; immutable.",
             examples=["019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04"],
             extra_json_schema={"format": "uuid"},
         ),
@@ -215,14 +216,14 @@ class Task(Struct, kw_only=True):
     title: Annotated[str, Meta(min_length=1, max_length=MAXIMUM_TITLE, examples=["Water the plants"])]
     description: Annotated[str, Meta(max_length=MAXIMUM_DESCRIPTION, examples=["The ones on the balcony too"])] | None
     completed: Annotated[bool, Meta(examples=[False])]
-    completed_at: Annotated[datetime, Meta(tz=True, description="When it turned completed.")] | None
+    completed_at: Annotated[datetime, Meta(tz=True, description="The time of completion.")] | None
     priority: Annotated[Literal["none", "low", "medium", "high"], Meta(examples=["medium"])]
     tags: Annotated[list[str], Meta(max_length=MAXIMUM_TAGS, examples=[["home", "garden"]])]
     due_date: Annotated[date, Meta(examples=["2026-12-24"])] | None
     due_at: Annotated[datetime, Meta(tz=True)] | None
     created_at: Annotated[datetime, Meta(tz=True, examples=["2026-12-01T09:30:00.000000Z"])]
     updated_at: Annotated[
-        datetime, Meta(tz=True, description="Moves on every real change.", examples=["2026-12-01T09:30:00.000000Z"])
+        datetime, Meta(tz=True, description="The time of the last change.", examples=["2026-12-01T09:30:00.000000Z"])
     ]
     version: Annotated[int, Meta(ge=1, description="The owner's revision at this task's last change.", examples=[7])]
 
@@ -231,13 +232,13 @@ EXAMPLE = example_of(Task)
 
 
 class DeletedCount(Struct):
-    """How many tasks the request deleted."""
+    """The number of tasks that the request deleted."""
 
     deleted: Annotated[int, Meta(ge=0)]
 
 
 class TaskSummary(Struct):
-    """Counts of live tasks. Overdue and due today count pending tasks alone."""
+    """Counts of live tasks. `overdue` and `due_today` count only pending tasks."""
 
     total: Annotated[int, Meta(ge=0)]
     pending: Annotated[int, Meta(ge=0)]
@@ -247,18 +248,18 @@ class TaskSummary(Struct):
 
 
 def read_draft(body: bytes) -> TaskChanges:
-    """The columns of the task to create. Raises MalformedInputError or InvalidInputError."""
+    """Read the columns of the task to create. Raises MalformedInputError or InvalidInputError."""
     return columns_of(validation.decode(body, TaskDraft))
 
 
 def read_patch(body: bytes) -> Patch:
-    """What to change. Raises MalformedInputError or InvalidInputError."""
+    """Read the changes of a task. Raises MalformedInputError or InvalidInputError."""
     sent = validation.decode(body, TaskPatch)
     return Patch(changes_of(sent), sent.if_version or None)
 
 
 def changes_of(sent: TaskFields) -> TaskChanges:
-    """The columns to change; a day clears a moment and the other way round. Raises InvalidInputError."""
+    """Return the columns to change. `due_date` clears `due_at`, and vice versa. Raises InvalidInputError."""
     columns = dict(columns_of(sent))
     if columns.get("due_date") is not None:
         columns["due_at"] = None
@@ -268,18 +269,18 @@ def changes_of(sent: TaskFields) -> TaskChanges:
 
 
 def read_completion(body: bytes) -> tuple[bool | None, int | None]:
-    """The completion to set, None to toggle it, and the version as in a Patch. Raises as `read_patch` does."""
+    """Read the completion to set (None to toggle it) and the expected version. Raises the errors of `read_patch`."""
     sent = TaskCompletion() if body.strip() in NOTHING else validation.decode(body, TaskCompletion)
     return None if sent.completed is UNSET else sent.completed, sent.if_version or None
 
 
 def read_deletion(body: bytes) -> int | None:
-    """The version that the task must have, if any was named. Raises as `read_patch` does."""
+    """Read the expected version of the task; None if there is none. Raises the errors of `read_patch`."""
     return None if body.strip() in NOTHING else validation.decode(body, TaskDeletion).if_version or None
 
 
 def columns_of(task: TaskFields) -> TaskChanges:
-    """Trim, check what the types cannot say, and add the folded keys; a field that was left out has no column."""
+    """Convert fields to columns: trim and check the values, and add the folded keys. An omitted field has no column."""
     columns: dict[str, Any] = {}
     faults: list[FieldError] = []
     for name, clean in CLEANERS.items():

@@ -36,12 +36,12 @@ class ErasureProgress(Struct):
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
     "eraseUser", "User", "Erase a user",
-    "Removes tasks, trash, idempotency keys and the user's row, for good and at once. `confirm` must be the "
-    "token's user id, also where the path says `me`. Also 204 if the user has no data. 202 if a very large trash "
-    "takes longer than one request: nothing of it can be reached any more; send the request again until it is 204, "
-    "or let the daily upkeep remove the rest.",
-    {204: Answer("Nothing of the user is left."),
-     202: Answer("Rows are left to remove: send it again.", ErasureProgress, {"done": False},
+    "Permanently removes the user's tasks, trash, idempotency keys and row. `confirm` must be the user id in the "
+    "token, even if the path is `/api/me`. Also 204 if the user has no data. 202 if a very large trash takes longer "
+    "than one request. The data is no longer reachable then; send the request again until the status is 204, or let "
+    "the daily upkeep remove the rest.",
+    {204: Answer("All data of the user is removed."),
+     202: Answer("Some rows are not removed yet. Send the request again.", ErasureProgress, {"done": False},
                  ("Retry-After",))},
     WITH_BODY, guarded=True,
     body=Body(UserErasure, {"confirm with your own id": {"confirm": "dFz1UQm3T0yLbXkA"}}),

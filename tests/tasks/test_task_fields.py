@@ -187,7 +187,7 @@ async def test_every_fault_is_named_at_once_and_in_the_order_of_sending(alice, r
     )  # fmt: skip
     assert body["errors"][-1] == {
         "field": "title",
-        "message": "is required: 1 to 200 characters after trimming white space, one of them visible",
+        "message": "is required: 1 to 200 characters after trimming white space, at least one of them visible",
     }
     sent = {"title": " ", "description": "d" * 1001, "tags": [" "]}
     refusal(await alice.post(alice.path, json=sent), 422, "validation_error", "title", "description", "tags")

@@ -36,7 +36,7 @@ class TestShape:
         assert body["errors"] == [
             {
                 "field": "title",
-                "message": "must be 1 to 200 characters after trimming white space, one of them visible",
+                "message": "must be 1 to 200 characters after trimming white space, at least one of them visible",
             },
             {"field": "completed", "message": "must be true or false"},
         ]
@@ -100,7 +100,7 @@ class TestShape:
             ({"completed": "true"}, "must be true or false, without quotation marks"),
             ({"completed": "done"}, "must be true or false"),
             ({"completed": 1}, "must be true or false"),
-            ({"title": 7}, "must be 1 to 200 characters after trimming white space, one of them visible"),
+            ({"title": 7}, "must be 1 to 200 characters after trimming white space, at least one of them visible"),
         ],
     )
     async def test_the_error_for_a_quoted_boolean_says_to_remove_the_quotation_marks(

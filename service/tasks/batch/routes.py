@@ -1,4 +1,4 @@
-"""The route of a batch: up to 100 writes of the caller's tasks in one request, all of them or each by itself."""
+"""The batch route: up to 100 writes of the caller's tasks in one request, all or none of them, or each by itself."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("batches", url_prefix="/api/<user_id:str>/tasks/batch")
 
-MAXIMUM_BODY = 1024 * 1024  # bytes; a hundred of the longest tasks, in whatever script, are 0.9 MB
-STATUSES = {"create": 201, "delete": 204}  # of what was done; 200 else
+MAXIMUM_BODY = 1024 * 1024  # bytes; a hundred of the longest tasks in any script take 0.9 MB
+STATUSES = {"create": 201, "delete": 204}  # of a successful operation; all others have 200
 
 BATCHES: dict[str, object] = {
     "create some": {
@@ -56,31 +56,32 @@ RESULTS = {"results": [{"status": 201, "task": EXAMPLE}, {"status": 204}, {"stat
 
 
 class BatchOperationResult(Struct, kw_only=True, omit_defaults=True):
-    """What became of one operation."""
+    """The result of one operation."""
 
-    status: Annotated[int, Meta(ge=200, le=499, description="What the operation would be answered by itself.")]
-    task: Annotated[msgspec.Raw, Meta(description="The task as it is now; none after a deletion.")] | UnsetType = UNSET
-    error: Annotated[ProblemDetails, Meta(description="Why nothing was done.")] | UnsetType = UNSET
+    status: Annotated[int, Meta(ge=200, le=499, description="The status of the operation as a single request.")]
+    task: Annotated[msgspec.Raw, Meta(description="The current task; missing after a deletion.")] | UnsetType = UNSET
+    error: Annotated[ProblemDetails, Meta(description="The error if the operation failed.")] | UnsetType = UNSET
 
 
 class TaskBatchResult(Struct):
-    """What became of the operations, in their order."""
+    """The results of the operations, in their order."""
 
     results: Annotated[list[BatchOperationResult], Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)]
 
 
 @blueprint.post("/", unquote=True, stream=True, ctx_description=Description(
-    "batchTasks", "Tasks", "Do many writes at once",
-    "Up to 100 operations in at most 1 MiB, done in their order in one transaction; each sees what those before it "
-    "did. As it comes a batch is atomic: an operation that fails undoes all, 422, and the problem names it. With "
-    '`"atomic": false` the answer is 200, and each operation has its own status, and an `error` where it failed.',
-    {200: Answer("What became of each operation, in their order.", TaskBatchResult, RESULTS)},
+    "batchTasks", "Tasks", "Perform many writes",
+    "Performs up to 100 operations (at most 1 MiB) in their order, in one transaction. Each operation sees the writes "
+    "of the earlier ones. By default, a batch is atomic: if an operation fails, all are rolled back, and the response "
+    'is 422 and names the operation. With `"atomic": false`, the response is 200, and each operation has its own '
+    "status, with an `error` if it failed.",
+    {200: Answer("The result of each operation, in their order.", TaskBatchResult, RESULTS)},
     (*WITH_BODY, "batch_failed", *KEYED), body=Body(operations.TaskBatch, BATCHES), headers=("Idempotency-Key",),
 ))  # fmt: skip
 async def perform_batch(request: ApiRequest) -> HTTPResponse:
-    """Do many writes at once."""
+    """Perform many writes."""
     sent, atomic = operations.read(await _body(request))
-    conditions.refuse(request, "in a batch an operation takes 'if_version'")
+    conditions.refuse(request, "an operation of a batch takes 'if_version' instead")
     valid = [operation for operation in sent if isinstance(operation, Operation)]
 
     async def perform(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
@@ -92,8 +93,8 @@ async def perform_batch(request: ApiRequest) -> HTTPResponse:
 
 
 async def _body(request: ApiRequest) -> bytes:
-    """The whole body, which only a caller with a token has got to send. Beyond MAXIMUM_BODY Sanic answers 413."""
-    request.http.request_max_size = MAXIMUM_BODY  # it is lifted for a route that reads the body itself
+    """Receive the whole body; the caller's token is already verified. Sanic responds 413 beyond MAXIMUM_BODY."""
+    request.http.request_max_size = MAXIMUM_BODY  # Sanic has no limit for a route that reads the body itself
     await request.receive_body()  # type: ignore[no-untyped-call]  # reason: Sanic leaves it untyped
     return request.json_body
 

@@ -1,4 +1,4 @@
-"""What a batch may hold: its operations as types, and how they are read, each with its own faults."""
+"""The operations of a batch as types. Each operation is validated by itself and has its own errors."""
 
 from __future__ import annotations
 
@@ -23,57 +23,57 @@ Id = Annotated[
 
 
 class CreateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="create"):
-    """As `POST /api/{user_id}/tasks`."""
+    """Creates a task, as `POST /api/{user_id}/tasks`."""
 
     task: TaskDraft
 
     def read(self) -> Operation:
-        """What to do. Raises InvalidInputError, as its like do."""
+        """Convert to a write. Raises InvalidInputError."""
         return Operation("create", changes=_columns("task", self.task))
 
 
 class UpdateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="update"):
-    """As `PATCH /api/{user_id}/tasks/{task_id}`: a field left out keeps its value, null clears."""
+    """Changes a task, as `PATCH /api/{user_id}/tasks/{task_id}`. Omitted fields keep their values."""
 
     id: Id
     changes: TaskFields
     if_version: IfVersion = UNSET
 
     def read(self) -> Operation:
-        """What to do."""
+        """Convert to a write."""
         return Operation("update", self.id, _columns("changes", self.changes), _expected(self.if_version))
 
 
 class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="complete"):
-    """As `POST /api/{user_id}/tasks/{task_id}/complete` with a body: it sets, and never toggles."""
+    """Completes or reopens a task, as `POST /api/{user_id}/tasks/{task_id}/complete` with a body. Never toggles."""
 
     id: Id
     completed: Completed
     if_version: IfVersion = UNSET
 
     def read(self) -> Operation:
-        """What to do."""
+        """Convert to a write."""
         return Operation("complete", self.id, {"completed": self.completed}, _expected(self.if_version))
 
 
 class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="delete"):
-    """As `DELETE /api/{user_id}/tasks/{task_id}`: to the trash."""
+    """Moves a task to the trash, as `DELETE /api/{user_id}/tasks/{task_id}`."""
 
     id: Id
     if_version: IfVersion = UNSET
 
     def read(self) -> Operation:
-        """What to do."""
+        """Convert to a write."""
         return Operation("delete", self.id, expected=_expected(self.if_version))
 
 
 class RestoreOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="restore"):
-    """As `POST /api/{user_id}/trash/{task_id}/restore`."""
+    """Restores a task, as `POST /api/{user_id}/trash/{task_id}/restore`."""
 
     id: Id
 
     def read(self) -> Operation:
-        """What to do."""
+        """Convert to a write."""
         return Operation("restore", self.id)
 
 
@@ -87,35 +87,37 @@ COUNTED = Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)
 LISTED = Meta(
     extra_json_schema={"examples": [[{"op": "create", "task": {"title": "Water the plants"}}]]},
     extra={"rule": f"a list of 1 to {MAXIMUM_OPERATIONS} operations"},
-    description="What to do, in this order; each operation sees what those before it did.",
+    description="The operations, in their order. Each one sees the writes of the earlier ones.",
 )
 ATOMIC = Meta(
-    extra={"rule": "true or false"}, description="Whether an operation that fails undoes all; else each stands alone."
+    extra={"rule": "true or false"},
+    description="Whether a failing operation rolls back all others. If false, each operation succeeds or fails alone.",
 )
 
 
 class UnreadBatch(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A batch whose operations are still to be looked at, one by one."""
+    """A batch whose operations are not validated yet."""
 
     atomic: Annotated[bool, ATOMIC] = True
     operations: Annotated[Annotated[list[Any], COUNTED], LISTED]
 
 
 class TaskBatch(UnreadBatch, kw_only=True, forbid_unknown_fields=True):
-    """What to do, in this order."""
+    """A batch of operations, which are performed in their order."""
 
     operations: Annotated[Annotated[list[Sent], COUNTED], LISTED]
 
 
 def read(body: bytes) -> tuple[list[Operation | InvalidInputError], bool]:
-    """The operations, and whether they are atomic; if they are not, a fault of an operation stands in its place.
+    """Read the operations of a batch, and whether it is atomic.
 
-    Raises MalformedInputError and InvalidInputError.
+    If it is not atomic, an invalid operation is returned as its error. Raises MalformedInputError and
+    InvalidInputError.
     """
     sent = validation.decode(body, UnreadBatch)
     operations: list[Operation | InvalidInputError] = []
     faults: list[FieldError] = []
-    left = validation.MAXIMUM_FAULTS  # of the whole request
+    left = validation.MAXIMUM_FAULTS  # for the whole request
     for index, one in enumerate(sent.operations):
         operation = _read(one, left)
         operations.append(operation)
@@ -131,7 +133,7 @@ def read(body: bytes) -> tuple[list[Operation | InvalidInputError], bool]:
 
 
 def _read(sent: object, left: int) -> Operation | InvalidInputError:
-    """The operation, or its faults, of which at most `left` are named; if that is 0, one says so for all."""
+    """Read an operation, or return its error with at most `left` faults; if `left` is 0, with one general fault."""
     if not isinstance(sent, dict):
         return InvalidInputError([FieldError("", "must be a JSON object")])
     named = sent.get("op")

@@ -1,4 +1,4 @@
-"""The routes of a user's trash: what was deleted, and what becomes of it. Only the owner gets this far."""
+"""The routes of a user's trash: list, restore and destroy deleted tasks. The middleware has checked the owner."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TRASHED = {
 
 
 class TrashParameters(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The query of a trash, as it comes in."""
+    """The query parameters of the trash."""
 
     limit: listing.Limit = UNSET
     cursor: listing.Following = UNSET
@@ -38,28 +38,28 @@ class TrashParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NoParameters(Struct, forbid_unknown_fields=True):
-    """Nothing: who sends a filter, or a condition, would be surprised by what goes without one."""
+    """No parameters. A filter or condition is refused, because ignoring it would remove more tasks than intended."""
 
 
 class TrashedTask(schemas.Task, kw_only=True):
     """A deleted task."""
 
-    deleted_at: Annotated[datetime, Meta(tz=True, description="Since when it lies in the trash.")]
+    deleted_at: Annotated[datetime, Meta(tz=True, description="The time of the deletion.")]
 
 
 @blueprint.get("/", unquote=True, ctx_description=Description(
     "listTrash", TAG, "List deleted tasks",
-    "The task that was deleted last comes first. Pages work as those of the list of tasks do.",
-    {200: Answer("The deleted tasks; an empty list when there are none.", list[TrashedTask], [TRASHED],
+    "Returns the deleted tasks, the last deletion first. Pages work as in the list of tasks.",
+    {200: Answer("The deleted tasks; an empty list if there are none.", list[TrashedTask], [TRASHED],
                  ("Link", "X-Total-Count"))},
     (*OWNED, "too_many_heavy_requests", "validation_error"), query=TrashParameters,
 ))  # fmt: skip
 async def list_trash(request: ApiRequest) -> HTTPResponse:
-    """The caller's deleted tasks, newest deletion first: all of them, or a page."""
+    """Return the caller's deleted tasks, the newest deletion first: all of them, or a page."""
     sent = parameters.read(request.query_string, TrashParameters)
     limit = None if sent.limit is UNSET else sent.limit
     if sent.cursor is not UNSET and limit is None:
-        raise InvalidInputError([FieldError("cursor", "needs a limit; send the one that the page before had")])
+        raise InvalidInputError([FieldError("cursor", "needs a limit; send the limit of the previous page")])
     after = None if sent.cursor is UNSET else cursors.read(sent.cursor, LISTED, "deleted")
     if limit is None:
         await unsent.room(request)
@@ -71,14 +71,14 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
     "emptyTrash", TAG, "Empty the trash",
-    "Removes all that is in it for good. It takes no parameters, no body and no condition.",
-    {200: Answer("How many tasks are gone.", schemas.DeletedCount, {"deleted": 3}),
-     202: Answer("How many are gone so far. More are left than one request has time for: send it again.",
+    "Permanently removes all tasks in the trash. It takes no parameters, no body and no condition.",
+    {200: Answer("The number of removed tasks.", schemas.DeletedCount, {"deleted": 3}),
+     202: Answer("The number of tasks removed so far. The trash is not empty yet; send the request again.",
                  schemas.DeletedCount, {"deleted": 250_000}, ("Retry-After",))},
     WITH_BODY, guarded=True,
 ))  # fmt: skip
 async def empty_trash(request: ApiRequest) -> HTTPResponse:
-    """Remove all that is in the trash for good; 202 if there is more than the time of a request allows."""
+    """Permanently remove all tasks in the trash. Responds 202 if the removal takes longer than a request may."""
     _refuse_conditions(request)
     parameters.read(request.query_string, NoParameters)
     deleted, done = await tasks_of(request).destroy_all(within=responses.WORKING_TIME)
@@ -88,12 +88,12 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.post("/<task_id:str>/restore", unquote=True, ctx_description=Description(
     "restoreTask", TAG, "Restore a deleted task",
-    "Everything about it is as before, but for `updated_at` and `version`. It takes no body and no condition.",
-    {200: Answer("The task, live again.", schemas.Task, EXAMPLE, ("ETag",))},
+    "Moves the task back to the list. Only `updated_at` and `version` change. It takes no body and no condition.",
+    {200: Answer("The restored task.", schemas.Task, EXAMPLE, ("ETag",))},
     (*WITH_BODY, "task_not_found", "task_quota_exceeded", *KEYED), headers=("Idempotency-Key",),
 ))  # fmt: skip
 async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
-    """Give a deleted task back."""
+    """Restore a deleted task."""
     _refuse_conditions(request)
 
     async def restore(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
@@ -103,19 +103,19 @@ async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 
 
 @blueprint.delete("/<task_id:str>", unquote=True, ctx_description=Description(
-    "destroyTask", TAG, "Remove a deleted task for good",
-    "Only what is in the trash; a live task is not found here. It takes no body and no condition.",
-    {204: Answer("The task is gone.")}, (*WITH_BODY, "task_not_found"),
+    "destroyTask", TAG, "Permanently remove a deleted task",
+    "The task must be in the trash; a live task is 404. It takes no body and no condition.",
+    {204: Answer("The task is permanently removed.")}, (*WITH_BODY, "task_not_found"),
 ))  # fmt: skip
 async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
-    """Remove a deleted task for good."""
+    """Permanently remove a deleted task."""
     _refuse_conditions(request)
     await tasks_of(request).destroy(task_id)
     return responses.empty()
 
 
 def _refuse_conditions(request: ApiRequest) -> None:
-    """Raise InvalidInputError for a write that is tied to a version, or says anything else that is not looked at."""
+    """Raise InvalidInputError for a request with a condition on the version, or with any other ignored content."""
     if request.json_body.strip() not in schemas.NOTHING:
         validation.decode(request.json_body, NoParameters)
-    conditions.refuse(request, "what is in the trash comes back, or goes, as it is")
+    conditions.refuse(request, "a task in the trash cannot change, so it needs no condition")
