@@ -1,4 +1,4 @@
-"""The service as `make run` starts it, in a folder of its own."""
+"""The service as `make run` starts it, in an empty folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Service:
-    """What `make run` runs, in a folder of its own; `address` is where it says that its page is."""
+    """Run the command of `make run` in an empty folder; `address` is the address of the page in its output."""
 
     def __init__(self, folder: Path, **environment: str):
         self.folder, self._environment = folder, {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environment}

@@ -1,4 +1,4 @@
-"""Install the npm packages of an example or a test, once for all test processes, whatever was interrupted before."""
+"""Install the npm packages of an example or a test once for all test processes, even after an interruption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation page in a real browser: it asks this service alone, and its examples work as they stand."""
+"""The documentation page in a real browser: it sends requests to this service only, and its examples work unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
     not PROGRAM, reason="LOUD: Chromium is not installed, so the documentation page is NOT tested in a browser"
 )
 
-# In the order in which they are sent: the first one makes the task that the others are about.
+# In the order of the requests: the first one creates the task that the others use.
 WORK_AS_THEY_STAND = {
     "tasks/createTask": 201,
     "tasks/listTasks": 200,
@@ -40,13 +40,13 @@ WORK_AS_THEY_STAND = {
     "health/getHealth": 200,
     "health/getMetrics": 200,
 }
-# These delete more than one task. The page fills in no user, and sends nothing without one.
+# These routes delete more than one task. The page does not fill in the user, and sends nothing without one.
 GUARDED = ("tasks/deleteTasks", "trash/emptyTrash", "user/eraseUser")
-# The first one never ends. The others are this page itself, which leaves them out.
+# The first route never ends. The others are the page itself, which does not list them.
 OTHERS = {"streamTaskEvents", "getOpenApiDocument", "getDocumentationPage", "getDocumentationFile"}
 
 
-# The button that sends the request that is open.
+# The button that sends the open request.
 SEND = (
     "[...document.querySelectorAll('.scalar-client .scalar-button-solid')]"
     ".find(one => one.checkVisibility({ visibilityProperty: true }))"
@@ -54,7 +54,7 @@ SEND = (
 
 
 def opener(anchor: str) -> str:
-    """The button that opens the request of an operation."""
+    """Return the button that opens the request of an operation."""
     return f"document.querySelector(`section[id='v1/tag/{anchor}'] .show-api-client-button`)"
 
 
@@ -75,7 +75,7 @@ class Page:
             pytest.fail(f"never came true: {script}\n{self.tab.complaints}\n{seen}", pytrace=False)
 
     async def show(self, anchor: str = "", *, dark: bool = False, width: int = 1280) -> None:
-        """Load the page anew, at an operation such as "tasks/createTask" or at its top."""
+        """Reload the page at an operation such as "tasks/createTask", or at its top."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.tab.call("Emulation.setEmulatedMedia", features=[scheme])
         await self.tab.call(
@@ -86,7 +86,7 @@ class Page:
         await self.until(opener(anchor) if anchor else "document.querySelector('.introduction-section')")
 
     async def send(self, anchor: str) -> int:
-        """Open the request that an operation shows and send it as it stands. Return how many were sent before it."""
+        """Open the request of an operation and send it unchanged. Return the number of earlier requests."""
         group = f"#v1/tag/{anchor.partition('/')[0]}/"
         if await self.tab.run(f"location.hash.startsWith('{group}')"):
             await self.tab.run(f"location.hash = '#v1/tag/{anchor}'")
@@ -105,7 +105,7 @@ class Page:
         await self.until(f"!({SEND})")
 
     async def answer(self, before: int) -> Request:
-        """Wait for the answer to what the page has asked of the API after its first `before` requests."""
+        """Wait for the response to the API request after the first `before` requests."""
 
         def answered() -> Request | None:
             new = [one for one in self.tab.requests[before:] if not re.search(r"^data:|^blob:|/docs/", one.url)]
@@ -145,7 +145,7 @@ async def demo(address) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def elsewhere(page: Page) -> list[str]:
-    """Every address that the page has asked for, or has tried to, beside those of this service."""
+    """Return every address that the page has requested, or has tried to, except those of this service."""
     return [
         request.url
         for request in page.tab.requests

@@ -131,7 +131,7 @@ class TestComposing:
     )
     async def test_a_page_of_the_trash_ends_with_its_last_task_whatever_the_plan(self, ada, recorded, connection, plan):
         made = [await make(ada, title) for title in ("a", "b", "c", "d")]
-        await ada.delete_many(completed=None, trash_quota=QUOTA)  # all in the same moment
+        await ada.delete_many(completed=None, trash_quota=QUOTA)  # all at the same time
         text, arguments = sent(lambda _: recorded.trashed().page(3))
         async with connection.transaction():
             await connection.execute(f"SET LOCAL {plan}")

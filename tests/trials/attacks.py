@@ -1,6 +1,7 @@
-"""What one user can do to the others: each attack runs in a process of its own, for some seconds, as one user.
+"""Attacks of one user on the others. Each attack runs in its own process for some seconds, as one user.
 
-`python -m tests.trials.attacks NAME PORT TOKEN SECONDS` runs one and prints the answers that it got, as JSON by status.
+`python -m tests.trials.attacks NAME PORT TOKEN SECONDS` runs one attack and prints the number of responses by status,
+as JSON.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ class Attacker:
     def request(
         self, method: str, path: str, body: bytes = b"", kind: str = "application/json", token: str = ""
     ) -> bytes:
-        """The bytes of a request after whose answer the connection closes."""
+        """Return the bytes of a request that closes the connection after its response."""
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token or self.token}\r\n"
         content = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n" if method != "GET" else ""
         return f"{head}{content}Connection: close\r\n\r\n".encode() + body
 
     async def send(self, request: bytes, *, bite: int = MEBIBYTE, pause: float = 0.0) -> None:
-        """Send a request and read its answer to the end, `bite` bytes at a time."""
+        """Send a request and read its response to the end, `bite` bytes at a time."""
         status = "no answer"
         writer = None
         try:
@@ -55,14 +56,14 @@ class Attacker:
                 writer.transport.abort()
 
     async def flood(self, connections: int, *requests: bytes, bite: int = MEBIBYTE, pause: float = 0.0) -> None:
-        """Send the requests again and again, on so many connections at once."""
+        """Repeat the requests, on so many connections at once."""
 
         async def go_on() -> None:
             while True:
                 for request in requests:
                     await self.send(request, bite=bite, pause=pause)
                     if self.statuses["429"] > 100:
-                        await asyncio.sleep(0.05)  # refusals alone are no attack
+                        await asyncio.sleep(0.05)  # fewer requests, because refused ones are no attack
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + self.ends - time.monotonic()):
@@ -94,7 +95,7 @@ async def slow_readers(attacker: Attacker) -> None:
 
 
 async def near_misses(attacker: Attacker) -> None:
-    """Batches of 100 creates, each with 20 names of its own that nearly are fields, on 4 connections."""
+    """Batches of 100 creates, each with 20 unknown names that resemble fields, on 4 connections."""
     roots = [f"{name}{letter}" for name in ("titl", "descriptio", "priorit", "due_dat") for letter in "abcde"]
     operations = [
         {"op": "create", "task": {"title": "x"} | {f"{root}{number}": 1 for root in roots}} for number in range(100)
@@ -109,7 +110,7 @@ async def searches(attacker: Attacker) -> None:
 
 
 async def convoy(attacker: Attacker) -> None:
-    """Writes on 100 connections, which all wait for the lock on the one user's revision."""
+    """Writes on 100 connections, which all wait for the lock on the user's row."""
     one = attacker.request("POST", "/api/me/tasks", b'{"title":"x"}')
     operations = [{"op": "create", "task": {"title": "x"}}] * 100
     many = attacker.request("POST", "/api/me/tasks/batch", json.dumps({"operations": operations}).encode())
@@ -117,7 +118,7 @@ async def convoy(attacker: Attacker) -> None:
 
 
 async def resyncs(attacker: Attacker) -> None:
-    """Full syncs and the longest pages of the list, on 100 connections: neither counts as heavy."""
+    """Full syncs and the longest pages of the list, on 100 connections; neither counts as heavy."""
     changes = attacker.request("GET", "/api/me/tasks/changes?since=0&limit=1000")
     page = attacker.request("GET", "/api/me/tasks?limit=1000&sort=title")
     await attacker.flood(100, changes, page)

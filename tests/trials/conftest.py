@@ -1,4 +1,4 @@
-"""The stage of a trial: each has a PostgreSQL, a service and a load of its own."""
+"""Fixtures of the trials: each trial has its own PostgreSQL, service and load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET = "a secret for tests alone, of more than 32 bytes"
 
 @pytest.fixture(scope="session")
 def outer_folder() -> Iterator[Path]:
-    """A folder for prepared data, which PostgreSQL's own user may reach."""
+    """A folder for prepared data that PostgreSQL's user may access."""
     made = Path(tempfile.mkdtemp(prefix="doable-trials-"))
     made.chmod(0o755)
     yield made
@@ -35,7 +35,7 @@ def empty_data(outer_folder) -> Path:
 
 @pytest.fixture
 async def cluster(empty_data, launch) -> AsyncIterator[Cluster]:
-    """A running server of the trial's own, migrated."""
+    """A running, migrated server of the trial."""
     made = Cluster(empty_data)
     try:
         await made.start()
@@ -54,11 +54,11 @@ def head() -> dict[str, bool]:
 
 @pytest.fixture
 async def stage(cluster, launch, sign, capsys, head) -> AsyncIterator[Callable[..., Stage]]:
-    """`stage(workers=2)` sets up a trial; what it finds is one line of a table."""
+    """`stage(workers=2)` prepares a trial; its result is one line of a table."""
 
     def say(line: str) -> None:
         if "PYTEST_XDIST_WORKER" in os.environ:
-            return  # nobody would see it
+            return  # a parallel test process has no terminal
         with capsys.disabled():
             print(line if head["printed"] else f"{HEADER}\n{line}", flush=True)
             head["printed"] = True

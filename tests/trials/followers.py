@@ -1,4 +1,4 @@
-"""Those who follow a user's changes, over the event stream or the change feed, and keep a copy that must be true."""
+"""Clients that follow a user's changes, over the event stream or the change feed, and keep a correct copy."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import psutil
 
 from tests.trials.load import FAILED, Line
 
-PATIENCE = 15  # seconds that a follower may take for what is left when nobody writes any more
+PATIENCE = 15  # seconds; the maximum for a follower to receive the remaining changes after the last write
 SILENCE = 30  # seconds; a stream sends a comment after 20
 CLOSED = (OSError, EOFError)
 
 
 class Copy:
-    """What a client was told of its user's tasks, and what was wrong with the telling."""
+    """The changes that a client has received for its user, and the errors among them."""
 
     def __init__(self, port: int, user: str, token: str):
         self.user, self.wrong = user, list[str]()
-        self.position = 0  # the revision that was reached
-        self.last = "0"  # the position as it was given
-        self.began: int | None = None  # the revision from which on every deletion is told
-        self.whole = False  # whether it began with all live tasks, or with none
+        self.position = 0  # the last received revision
+        self.last = "0"  # the last received position
+        self.began: int | None = None  # the revision after which every deletion is reported
+        self.whole = False  # whether the first page has all live tasks, or none
         self.told = 0
         self.refused = 0
         self.tasks: dict[int, tuple[int, bool]] = {}  # by id: the version, and whether it is deleted
@@ -35,17 +35,17 @@ class Copy:
         self._newest = 0
 
     def start(self) -> None:
-        """Begin; the trial goes on beside it."""
+        """Start to follow in the background."""
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
-        """End. What the follower stumbled over is raised here."""
+        """Stop. Raises the error that stopped the follower, if there is one."""
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
     def take(self, change: dict) -> None:
-        """Note one change. Versions ascend as long as the client lives, whatever happens to its connections."""
+        """Record one change. Versions ascend for the lifetime of the client, even over several connections."""
         version, task_id = change["version"], change["id"]
         if version <= self._newest:
             self.wrong.append(f"{self.user}: version {version} of task {task_id} after version {self._newest}")
@@ -56,7 +56,7 @@ class Copy:
         self.told += 1
 
     def compare(self, rows: list[asyncpg.Record]) -> list[str]:
-        """What differs between this copy and the rows of all tasks."""
+        """Return the differences between this copy and the rows of all tasks."""
         if self.began is None:
             return [f"{self.user}: a follower never began"]
         there = {
@@ -76,12 +76,12 @@ class Copy:
 
 
 class Stream(Copy):
-    """A client of the event stream, which comes back with the last id that it has seen."""
+    """A client of the event stream that reconnects with the last id that it has received."""
 
     def __init__(self, port: int, user: str, token: str):
         super().__init__(port, user, token)
         self.heard: dict[int, float] = {}  # by version: when
-        self.endings: list[tuple[float, bool]] = []  # when, and whether it was a proper one
+        self.endings: list[tuple[float, bool]] = []  # the time, and whether the end was proper
         self.address = 0  # the client's own port
         self.open = False
 
@@ -96,7 +96,7 @@ class Stream(Copy):
             await asyncio.sleep(0.1)
 
     async def _listen(self) -> bool:
-        """Follow one stream to its proper end; whether there was one. Raises OSError or EOFError where it breaks."""
+        """Follow one stream to its end; return whether the end was proper. Raises OSError or EOFError if it breaks."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             last = "" if self.began is None else f"Last-Event-ID: {self.last}\r\n"
@@ -138,13 +138,13 @@ class Stream(Copy):
 
 
 class Reader(Copy):
-    """A client of the change feed, which reads a page, rests, and reads the next one."""
+    """A client of the change feed that reads a page, pauses, and reads the next one."""
 
     def __init__(self, port: int, user: str, token: str, *, limit: int, pause: float):
         super().__init__(port, user, token)
         self.whole, self._limit, self._pause = True, limit, pause
-        self.acknowledged: Callable[[], int] = lambda: 0  # the newest version that the user was told of
-        self.committed: Callable | None = None  # a coroutine: the revision in the database, None while it is away
+        self.acknowledged: Callable[[], int] = lambda: 0  # the newest version of the user that was acknowledged
+        self.committed: Callable | None = None  # a coroutine: the revision in the database, None during an outage
 
     async def _follow(self) -> None:
         promised = self.acknowledged()
@@ -160,7 +160,7 @@ class Reader(Copy):
                 await asyncio.sleep(self._pause)
 
     async def _read(self, line: Line) -> bool:
-        """Read one page; whether there may be more."""
+        """Read one page; return whether there may be more."""
         query = f"since={self.last}&limit={self._limit}"
         answer = await line.ask("GET", f"/api/{self.user}/tasks/changes?{query}")
         if answer.status != 200:
@@ -184,12 +184,12 @@ class Reader(Copy):
 
 
 def _revision(position: str) -> int:
-    """The revision in a position: what clients must not look into, and a trial may."""
+    """Return the revision in a position, which is opaque to clients."""
     return int((position.split("-")[1:2] or [position])[0])
 
 
 async def settle(connection: asyncpg.Connection, followers: list[Copy]) -> tuple[str, list[str]]:
-    """Wait until all are where the database is, now that nobody writes; what to say of them, and what is wrong."""
+    """Wait until all followers have reached the database's revision. Return a summary and the errors."""
     revisions = {row["id"]: row["revision"] for row in await connection.fetch("SELECT id, revision FROM users")}
     began = time.monotonic()
     while any(one.position < revisions[one.user] for one in followers) and time.monotonic() < began + PATIENCE:
@@ -213,7 +213,7 @@ async def settle(connection: asyncpg.Connection, followers: list[Copy]) -> tuple
 
 
 def spread(streams: list[Stream], processes: list[psutil.Process]) -> list[int]:
-    """How many of the streams each process serves."""
+    """Return how many of the streams each process serves."""
     addresses = {one.address for one in streams if one.open}
     return [
         sum(bool(held.raddr) and held.raddr.port in addresses for held in process.net_connections("tcp"))

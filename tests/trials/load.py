@@ -1,4 +1,4 @@
-"""The load of a trial: clients on keep-alive connections that write, read, and remember what they were promised."""
+"""The load of a trial: clients on keep-alive connections that read, write, and record acknowledged writes."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ CONNECTIONS = 20
 USERS = 5
 ALLOWED = frozenset({200, 201, 204, 503, 504})
 FAILED = frozenset({503, 504})
-ANSWER = 25  # seconds that any answer may take: the service's own limit is below it
+ANSWER = 25  # seconds; the timeout of a response, above the limit of the service
 
 
 @dataclass
 class Promise:
-    """One task, as the service's answers say it is."""
+    """One task, according to the responses."""
 
     user: str
     id: int
     completed: bool = False
     deleted: bool = False
     version: int = 0
-    certain: bool = True  # no more once a change of it was answered with a failure, which may have been done
+    certain: bool = True  # false after a change with an error response, because that change may have been performed
 
 
 @dataclass
 class Promised:
-    """What all clients were promised, at one moment."""
+    """The acknowledged writes of all clients at one time."""
 
     promises: dict[str, Promise]  # by title
     writes_done: Counter  # by user, acknowledged ones
@@ -60,7 +60,7 @@ class Line:
         self._writer: asyncio.StreamWriter | None = None
 
     def request(self, method: str, path: str, body: object = None, key: str = "") -> bytes:
-        """The bytes of a request, with an Idempotency-Key if one is given."""
+        """Return the bytes of a request, with an Idempotency-Key if one is given."""
         content = b"" if body is None else json.dumps(body).encode()
         kind = "Content-Type: application/json\r\n" if content else ""
         length = f"Content-Length: {len(content)}\r\n" if content or method in {"POST", "PATCH"} else ""
@@ -69,7 +69,7 @@ class Line:
         return head.encode() + content
 
     async def ask(self, method: str, path: str, body: object = None, key: str = "") -> Answer:
-        """Send a request and read its answer. Raises OSError or EOFError when the connection breaks."""
+        """Send a request and read its response. Raises OSError or EOFError if the connection breaks."""
         try:
             async with asyncio.timeout(ANSWER):
                 if self._writer is None:
@@ -90,7 +90,7 @@ class Line:
         return Answer(int(first.split()[1]), headers, body)
 
     def close(self) -> None:
-        """Hang up at once."""
+        """Disconnect at once."""
         if self._writer is not None:
             self._writer.transport.abort()
         self._reader = self._writer = None
@@ -98,7 +98,7 @@ class Line:
 
 @dataclass
 class Load:
-    """Twenty clients of five users. Nothing is ever sent twice: what is there twice was doubled by the service."""
+    """Twenty clients of five users. They never repeat a request, so a duplicate task was created by the service."""
 
     port: int
     sign: Callable[[str], str]
@@ -115,7 +115,7 @@ class Load:
     statuses: Counter = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     broken: list[tuple[float, float]] = field(default_factory=list)  # when sent and when broken
-    pending: dict[int, float] = field(default_factory=dict)  # by client: since when its request is under way
+    pending: dict[int, float] = field(default_factory=dict)  # by client: the start time of its current request
     last_failure: float = 0.0
     last_success: list[float] = field(default_factory=lambda: [0.0] * CONNECTIONS)
     first_success: list[float] = field(default_factory=lambda: [0.0] * CONNECTIONS)  # since `mark`
@@ -123,14 +123,14 @@ class Load:
     lives: int = 0
 
     def start(self) -> None:
-        """Begin; the trial goes on beside it."""
+        """Start the load in the background."""
         self.began = time.monotonic()
         self._stopped = asyncio.Event()
         self._tasks = [asyncio.create_task(self._client(number)) for number in range(CONNECTIONS)]
         self._tasks.append(asyncio.create_task(self._probe()))
 
     async def stop(self) -> None:
-        """End, after the answers that are still to come. What a client stumbled over is raised here."""
+        """Stop after the outstanding responses. Raises the error that stopped a client, if there is one."""
         self._stopped.set()
         self.seconds = time.monotonic() - self.began
         try:
@@ -142,22 +142,22 @@ class Load:
 
     @property
     def promised(self) -> Promised:
-        """What is promised, as it goes on changing."""
+        """Return the acknowledged writes, which change with each new one."""
         return Promised(self.promises, self.writes_done, self.writes_sent)
 
     def doubt(self, promised: Promised) -> None:
-        """Count as sent what was sent by now, and be sure no more of what has been changed since `promised`."""
+        """Count the requests sent until now, and mark the tasks that have changed since `promised` as uncertain."""
         promised.writes_sent = self.writes_sent.copy()
         for title, promise in promised.promises.items():
             promise.certain = promise.certain and promise == self.promises[title]
 
     def mark(self) -> None:
-        """The fault is over now: recovery counts from here."""
+        """Record the end of the fault, from which the recovery counts."""
         self.ended = time.monotonic()
         self.first_success = [0.0] * CONNECTIONS
 
     async def recovered(self, seconds: float = 20) -> float:
-        """Wait until every connection works again for half a second, and give the seconds since the fault's end."""
+        """Wait until every connection has worked for half a second; return the seconds since the end of the fault."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if all(self.first_success) and time.monotonic() - self.last_failure > 0.5:
@@ -190,7 +190,7 @@ class Load:
         line.close()
 
     async def _step(self, line: Line, user: str, mine: list[str], chance: random.Random, title: str) -> bool:
-        """One request; whether it failed."""
+        """Send one request; return whether it failed."""
         self.sent += 1
         path = f"/api/{user}/tasks"
         what = chance.random()
@@ -244,7 +244,7 @@ class Load:
             self.wrong.append(f"{answer.status} without Retry-After")
 
     async def _probe(self) -> None:
-        """Ask again and again, on new connections, whether the process lives."""
+        """Request the liveness of the process repeatedly, on new connections."""
         while not self._stopped.is_set():
             line, began = Line(self.port), time.monotonic()
             try:

@@ -1,4 +1,4 @@
-"""What every trial does: a service and a load over a database, a fault in between, and the reckoning."""
+"""The structure of a trial: a service and a load over a database, a fault, and the evaluation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.trials.cluster import Cluster, unused_port
 from tests.trials.followers import Copy, settle
 from tests.trials.load import USERS, Line, Load, Promise, Promised
 
-CONNECTIONS = 10  # half of DB_CONNECTIONS' default: what all workers together may hold
-ENOUGH = 50  # acknowledged writes, so that there is something to lose
-RECOVERY = 5.0  # seconds after the database's own
-EXIT = 20.0  # seconds that a stop may take
+CONNECTIONS = 10  # half of the default of DB_CONNECTIONS: the connections of all workers together
+ENOUGH = 50  # acknowledged writes before the fault, so that a loss can be seen
+RECOVERY = 5.0  # seconds after the recovery of the database
+EXIT = 20.0  # seconds; the maximum of a stop
 FORESEEN = {"worker died", "worker hangs, killing it", "supervisor is gone, stopping"}
 HEADER = """
 | fault | requests/s | acknowledged | lost | doubled | wrong | 503 | seconds to recover | also |
@@ -32,14 +32,14 @@ BACKENDS = "FROM pg_stat_activity WHERE usename = 'doable'"
 
 @dataclass
 class Stage:
-    """One trial. `await raise_curtain()` starts the service and its load; `await reckon("fault")` ends and judges."""
+    """One trial. `await raise_curtain()` starts the service and its load; `await reckon("fault")` evaluates it."""
 
     cluster: Cluster
     launch: Callable
     sign: Callable[[str], str]
     say: Callable[[str], None]
     workers: int = 1
-    url: str = ""  # the cluster's, unless something stands before it
+    url: str = ""  # the URL of the cluster, or of a relay before it
     users: int = USERS
     pause: float = 0.02
     breaks: bool = False
@@ -48,11 +48,11 @@ class Stage:
     notes: list[str] = field(default_factory=list)
     secret: str = ""
     command: list[str] = field(default_factory=lambda: [sys.executable, "-m", "service", "run"])
-    port: int = 0  # one that is free, and the same when it is started again
+    port: int = 0  # a free port, which a restart uses again
     followers: list[Copy] = field(default_factory=list)
 
     async def serve(self, **environment: str) -> None:
-        """Start the service and wait until it listens and lives."""
+        """Start the service and wait until it is live."""
         self.port = self.port or unused_port()
         self.process = self.launch(
             self.command,
@@ -69,7 +69,7 @@ class Stage:
         )
 
     async def raise_curtain(self, warm_up: float = 1.0, **environment: str) -> None:
-        """Start the service and the load, and let them run for a while."""
+        """Start the service and the load, and let them run for some time."""
         await self.serve(**environment)
         await self.lives()
         self.load = Load(self.port, self.sign, pause=self.pause, breaks=self.breaks, users=self.users)
@@ -77,7 +77,7 @@ class Stage:
         await asyncio.sleep(warm_up)
 
     async def lives(self, seconds: float = 30) -> None:
-        """Wait until a new connection is answered."""
+        """Wait until the service responds on a new connection."""
         deadline = time.monotonic() + seconds
         while True:
             with contextlib.suppress(OSError, EOFError):
@@ -91,7 +91,7 @@ class Stage:
             await asyncio.sleep(0.02)
 
     def follow(self, kind: Callable[..., Copy], each: int, **options: object) -> list[Copy]:
-        """Let `each` followers of every user begin; `reckon` compares what they were told with the database."""
+        """Start `each` followers of every user; `reckon` compares their changes with the database."""
         users = [f"user-{number}" for number in range(self.users)] * each
         begun = [kind(self.port, user, self.sign(user), **options) for user in users]
         for one in begun:
@@ -100,18 +100,18 @@ class Stage:
         return begun
 
     def over(self) -> None:
-        """The fault is over: the seconds to recover count from here."""
+        """Record the end of the fault, from which the recovery time counts."""
         self.load.mark()
 
     async def exited(self) -> float:
-        """Wait until the service has ended, and give the seconds that it took."""
+        """Wait until the service has ended, and return the seconds."""
         began = time.monotonic()
         code = await self.process.exit_code(EXIT)
         assert code in {0, -signal.SIGTERM}, self.process.stdout
         return time.monotonic() - began
 
     async def reckon(self, fault: str) -> None:
-        """Wait for recovery, stop the load, compare every promise with the database, print the line, and judge."""
+        """Wait for the recovery, stop the load, compare acknowledged writes with the database, and print the result."""
         load, faults = self.load, []
         recovered = 0.0 if self.exits else await load.recovered()
         try:
@@ -145,7 +145,7 @@ class Stage:
         assert load.acknowledged > ENOUGH, "or there was no load to lose anything of"
 
     async def _look_at_pool(self) -> list[str]:
-        """Hold every connection of the pools at once: one that leaked would be missing, and its turn too."""
+        """Take every connection of the pools at once, so that a leaked connection or turn would be noticed."""
         async with self.cluster.admin() as connection:
             if idle := await connection.fetchval(f"SELECT count(*) {BACKENDS} AND state LIKE 'idle in%'"):
                 return [f"{idle} connections are idle in a transaction"]
@@ -156,8 +156,8 @@ class Stage:
                 await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
                 held, deadline = 0, time.monotonic() + 3
                 while held < CONNECTIONS and time.monotonic() < deadline:
-                    # A few at a time, until the kernel has given each worker enough of them.
-                    # One user gets half of them at most.
+                    # A few requests at a time, until the kernel has distributed enough of them to each worker.
+                    # One user may use at most half of the connections.
                     users = [f"user-{number % USERS}" for number in range(CONNECTIONS)]
                     for line in (more := [Line(self.port, self.sign(user)) for user in users]):
                         asked.append(asyncio.create_task(line.ask("GET", "/api/me/tasks?limit=1")))
@@ -179,7 +179,7 @@ class Stage:
         return faults
 
     def _read_log(self) -> list[str]:
-        """What the process wrote in its trouble: JSON, and no failure that nobody foresaw."""
+        """Check the log of the process: only JSON lines, and only expected failures."""
         faults = [f"stderr: {self.process.stderr[:500]}"] if self.process.stderr else []
         for text in self.process.stdout.splitlines():
             line = json.loads(text)
@@ -188,22 +188,22 @@ class Stage:
         return faults[:5]
 
     def family(self) -> list[psutil.Process]:
-        """The processes that serve."""
+        """Return the processes that serve."""
         parent = psutil.Process(self.process.process.pid)
         return parent.children() or [parent]
 
     def files(self) -> int:
-        """How many files and sockets they hold."""
+        """Return the number of their open files and sockets."""
         return sum(process.num_fds() for process in self.family())
 
 
 def counted(answers: list) -> dict[object, int]:
-    """How often each status came, or each failure."""
+    """Return how often each status or failure occurred."""
     return dict(Counter(repr(one) if isinstance(one, BaseException) else one.status for one in answers))
 
 
 async def compare(connection: asyncpg.Connection, promised: Promised) -> tuple[list[str], list[str], list[str]]:
-    """What was promised and is not there, what is there twice, and what does not add up."""
+    """Return acknowledged writes that are lost, duplicated or inconsistent."""
     rows = await connection.fetch("SELECT user_id, id, title, completed, deleted_at, version FROM tasks")
     users = await connection.fetch(
         "SELECT users.*, (SELECT count(*) FROM tasks WHERE user_id = users.id AND deleted_at IS NULL) AS live, "
@@ -220,7 +220,7 @@ async def compare(connection: asyncpg.Connection, promised: Promised) -> tuple[l
     faults = []
     for user in users:
         done, sent = promised.writes_done[user["id"]], promised.writes_sent[user["id"]]
-        # Each write moves its owner's revision by one: fewer were lost, more were done twice.
+        # Each write advances the owner's revision by one: a lower one means lost writes, a higher one repeated writes.
         if user["revision"] < done:
             lost.append(f"{user['id']}: {done} writes acknowledged, {user['revision']} done")
         if user["revision"] > sent:
@@ -233,7 +233,7 @@ async def compare(connection: asyncpg.Connection, promised: Promised) -> tuple[l
 
 
 def _missing(promises: dict[str, Promise], there: dict[str, asyncpg.Record]) -> list[str]:
-    """Those of the promises that `there`, the tasks by title, do not keep."""
+    """Return the acknowledged tasks that differ from `there`, the tasks by title."""
     lost = []
     for title, promise in promises.items():
         row = there.get(title)

@@ -1,4 +1,4 @@
-"""What the database does to us: restarted, killed, hung, locked, full, late, read-only, behind a pooler."""
+"""Faults of the database: restarts, crashes, hangs, locks, no free connections, a late start, read-only, a pooler."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.trials.stage import compare
 ROOT = Path(__file__).parents[2]
 RESTORE = ROOT / "docs" / "how-to" / "back-up-and-restore.md"
 trial = pytest.mark.trial
-# In the short form a trial takes a few seconds and is part of `make test`.
+# A short trial takes a few seconds and is part of `make test`.
 forms = pytest.mark.parametrize("short", [True, pytest.param(False, marks=trial)], ids=["short", "long"])
 KILL = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'doable'"
 NEXT = """
@@ -180,7 +180,7 @@ async def test_the_database_is_read_only_for_a_while(stage, cluster):
 
 @forms
 async def test_a_dump_under_load_is_restored(stage, cluster, short, tmp_path, sign):
-    """As docs/how-to/back-up-and-restore.md says, in its own words where they are SQL."""
+    """Back up and restore with the commands and the SQL of docs/how-to/back-up-and-restore.md."""
     if not (cluster.programs / "pg_dump").exists():
         pytest.skip("THERE IS NO pg_dump beside the server, so no dump was tried")
     trial = stage()
@@ -226,7 +226,7 @@ async def test_a_dump_under_load_is_restored(stage, cluster, short, tmp_path, si
 
 @pytest.fixture
 def next_release(tmp_path) -> Path:
-    """A copy of the project with one migration more."""
+    """Return a copy of the project with one more migration."""
     folder = tmp_path / "next"
     ignored = shutil.ignore_patterns("__pycache__")
     for part in ("service", "aerich"):
@@ -260,7 +260,7 @@ async def test_two_releases_migrate_at_once_under_load(stage, cluster, launch, n
 
 @pytest.fixture
 def folder_for_anyone() -> Iterator[Path]:
-    """A folder that PgBouncer's own user may enter: as root it refuses to run."""
+    """A folder that PgBouncer's user may enter, because PgBouncer refuses to run as root."""
     folder = Path(tempfile.mkdtemp(prefix="doable-pgbouncer-"))
     folder.chmod(0o755)
     yield folder

@@ -1,4 +1,4 @@
-"""What happens to the process: stopped under load, killed, hung up on, and run for a long time."""
+"""Faults of the process: stops under load, kills, disconnected clients, and a long run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MINUTES = float(os.environ.get("TRIAL_MINUTES", "1"))
 
 
 async def stop_under_load(stage, cluster, *, workers: int, signals: int, warm_up: float) -> None:
-    """Hold all requests up, send the signal, let them go: each of them must be answered."""
+    """Block all requests, send the signal and unblock them: each request must get its response."""
     trial = stage(workers=workers, breaks=True, exits=True)
     await trial.raise_curtain(warm_up)
     load = trial.load
@@ -43,7 +43,7 @@ async def stop_under_load(stage, cluster, *, workers: int, signals: int, warm_up
     await trial.exited()
     seconds = time.monotonic() - signalled
     unanswered = sum(sent < signalled - 0.2 for sent, _ in load.broken)
-    # Nobody listens any more; the clients find that out and are stopped.
+    # The port is closed; the clients notice it and are stopped.
     await asyncio.sleep(0.2)
     trial.notes.append(f"{in_flight} in flight, {unanswered} of them unanswered, exit after {seconds:.1f} s")
     await trial.reckon(f"SIGTERM {'once' if signals == 1 else 'twice'}, {workers} workers")
@@ -102,7 +102,7 @@ async def test_a_worker_that_hangs_is_replaced_within_thirty_seconds(stage):
     await trial.serve()
     await trial.lives()
     family = trial.family()
-    await asyncio.sleep(2)  # both beat
+    await asyncio.sleep(2)  # both have a heartbeat
     hung, began = family[0], time.monotonic()
     hung.suspend()
     while hung.is_running() and time.monotonic() < began + 40:
@@ -138,7 +138,7 @@ async def test_a_stop_among_heavy_exports_ends_within_twenty_seconds(stage, work
 
 
 async def keep_exporting(trial, user: str) -> None:
-    """Export again and again, until the service has gone."""
+    """Repeat exports until the service has ended."""
     request = (f"GET /api/{user}/export?format=ical HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                f"Authorization: Bearer {trial.sign(user)}\r\n\r\n").encode()  # fmt: skip
     with contextlib.suppress(OSError):
@@ -218,7 +218,7 @@ async def test_unread_stdout_hangs_neither_requests_nor_probes_nor_a_stop(stage,
 
 
 async def hang_up(trial, clients: int) -> None:
-    """So many clients send a request, or half of one, and are gone at a random moment."""
+    """Let so many clients send a request, or half of one, and disconnect at a random time."""
     chance, load = random.Random(20261121), trial.load
     token = trial.sign("user-0")
 
@@ -296,7 +296,7 @@ async def test_churn_grows_neither_memory_nor_files_nor_connections(stage, clust
 
 
 async def come_and_go(trial) -> None:
-    """Twenty new connections that ask once and leave, with tokens never seen before."""
+    """Send one request on each of twenty new connections, with new tokens."""
     lines = [Line(trial.port, trial.sign("visitor", jti=str(random.random()))) for _ in range(20)]
     answers = await asyncio.gather(*(line.ask("GET", "/api/visitor/tasks?limit=1") for line in lines))
     for line in lines:

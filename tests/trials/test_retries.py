@@ -1,4 +1,4 @@
-"""Clients that send every write again, with its Idempotency-Key, until it is answered, whatever dies meanwhile."""
+"""Clients that repeat every write with its Idempotency-Key until it succeeds, while processes or the database die."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from tests.trials.load import FAILED, Answer, Line
 trial = pytest.mark.trial
 CLIENTS = 10
 USERS = 3
-ANSWERED = 30  # seconds within which every write must have its answer, however often it is sent
+ANSWERED = 30  # seconds; the maximum for a write to succeed, with all of its attempts
 REPLAYED = "idempotency-replayed"
 
 
 @dataclass
 class Write:
-    """One thing that a user does, and the answer that it got in the end."""
+    """One write of a user, and its final response."""
 
     user: str
     path: str
     body: object
     key: str
-    revisions: int  # by which it moves its user
-    titles: tuple[str, ...] = ()  # of the tasks that it makes
+    revisions: int  # the number of revisions that it takes
+    titles: tuple[str, ...] = ()  # the titles of the tasks that it creates
     toggles: int = 0  # the id of the task that it completes
     answer: Answer | None = None
 
 
 @dataclass
 class Retriers:
-    """Ten clients of three users, each of whom goes on to the next write only when the last one was answered."""
+    """Ten clients of three users. Each client continues with the next write only after the response to the last one."""
 
     port: int
     sign: Callable[[str], str]
@@ -53,7 +53,7 @@ class Retriers:
         self._tasks = [asyncio.create_task(self._client(number)) for number in range(CLIENTS)]
 
     async def stop(self) -> None:
-        """End, after the answers that are still to come. What a client stumbled over is raised here."""
+        """Stop after the outstanding responses. Raises the error that stopped a client, if there is one."""
         self._stopped.set()
         try:
             await asyncio.gather(*self._tasks)
@@ -88,7 +88,7 @@ class Retriers:
         return Write(user, f"/api/{user}/import", {"tasks": tasks}, title, 2, titles)
 
     async def insist(self, line: Line, write: Write) -> Answer:
-        """Send `write` until it is answered with neither a broken connection nor 503, 504 or 409."""
+        """Repeat `write` until there is a response other than 503, 504 and 409."""
         async with asyncio.timeout(ANSWERED):
             while True:
                 self.sent += 1
@@ -107,7 +107,7 @@ class Retriers:
 
 
 async def reckon(stage, retriers: Retriers, cluster, fault: str) -> None:
-    """Ask for every answer once more, compare what is there with what was answered, print the line, and judge."""
+    """Request every response again, compare the tasks with the responses, and print the result."""
     await retriers.stop()
     wrong, replayed = retriers.wrong, 0
     lines = {f"user-{number}": Line(retriers.port, retriers.sign(f"user-{number}")) for number in range(USERS)}
@@ -125,7 +125,7 @@ async def reckon(stage, retriers: Retriers, cluster, fault: str) -> None:
         revisions = {row["id"]: row["revision"] for row in await admin.fetch("SELECT id, revision FROM users")}
     promised = Counter(title for write in retriers.writes for title in write.titles)
     lost, doubled = [*(promised - there)], [*(there - promised)]
-    # A toggle that was done twice, or not at all, leaves its task pending.
+    # A toggle that was performed twice, or never, leaves its task pending.
     toggled = [(write.user, write.toggles) for write in retriers.writes if write.toggles]
     lost += [f"the toggle of {task}" for task in toggled if task not in completed]
     for user, moved in revisions.items():
@@ -146,7 +146,7 @@ async def reckon(stage, retriers: Retriers, cluster, fault: str) -> None:
 
 
 async def insist_while(stage, cluster, fault: str, die: Callable[[], Awaitable[None]], times: int) -> None:
-    """Let the clients write while what `die` ends dies again and again."""
+    """Let the clients write while `die` repeatedly ends a part of the system."""
     await stage.serve()
     await stage.lives()
     retriers = Retriers(stage.port, stage.sign)

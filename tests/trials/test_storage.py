@@ -1,4 +1,4 @@
-"""The end of very much: a user with 500,000 tasks in the trash is erased, and a trash of as many is emptied."""
+"""Very large removals: a user with 500,000 tasks in the trash is erased, and a trash of the same size is emptied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to those who follow: streams and feeds while the database and the process are killed under load."""
+"""Clients that follow changes, by streams and feeds, while the database and the process are killed under load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.trials.followers import Reader, Stream, spread
 from tests.trials.load import Line
 
 trial = pytest.mark.trial
-# In the short form a trial takes a few seconds and is part of `make test`.
+# A short trial takes a few seconds and is part of `make test`.
 forms = pytest.mark.parametrize("short", [True, pytest.param(False, marks=trial)], ids=["short", "long"])
 STREAMS = 4  # of each user
 REVISION = "SELECT revision FROM users WHERE id = $1"
@@ -25,7 +25,7 @@ OTHER_PROCESS = 1.5
 
 @pytest.fixture
 async def committed(cluster) -> AsyncIterator[Callable[[str], Awaitable[int | None]]]:
-    """Gives the revision of a user that is committed, out of a session of its own; None while there is no database."""
+    """Return a function that reads a user's committed revision over its own session; None without a database."""
     sessions: list[asyncpg.Connection] = []
     turn = asyncio.Lock()
 
@@ -47,7 +47,7 @@ async def committed(cluster) -> AsyncIterator[Callable[[str], Awaitable[int | No
 
 
 async def streams_of(trial, eventually) -> list[Stream]:
-    """Open streams of every user, on all workers: the kernel gives a connection to whom it likes."""
+    """Open streams of every user on all workers; the kernel chooses the worker of a connection."""
     held = [0]
     while len(trial.followers) < STREAMS * trial.users or not all(held):
         assert len(trial.followers) < 3 * STREAMS * trial.users, held
@@ -119,7 +119,7 @@ async def test_a_slow_reader_of_the_feed_misses_nothing(stage, cluster, committe
 
 @trial
 async def test_a_reader_of_ten_thousand_writes_misses_nothing(stage, committed, eventually):
-    """All of one user, whose writes wait for each other; the load has no pauses."""
+    """Writes of one user only, which wait for each other; the load has no pauses."""
     trial = stage(workers=2, users=1, pause=0)
     await trial.raise_curtain(0.1)
     for one in trial.follow(Reader, 2, limit=60, pause=0):
@@ -155,14 +155,14 @@ async def test_a_stop_under_load_ends_streams_within_its_time(stage, eventually,
 
 
 def figures(took: list[float]) -> str:
-    """Median, 99th percentile and worst of so many seconds."""
+    """Return the median, the 99th percentile and the maximum of these seconds."""
     took = sorted(took)
     middle, high = took[len(took) // 2], took[math.ceil(len(took) * 0.99) - 1]
     return f"median {middle * 1000:.0f} ms, p99 {high * 1000:.0f} ms, worst {took[-1] * 1000:.0f} ms"
 
 
 async def times(writer, stream: Stream, eventually, pause: float) -> list[float]:
-    """Write 250 times, and give the seconds from sending each write to its event; without a pause one waits for it."""
+    """Write 250 times, and return the seconds from each write to its event. Without a pause, writes are sequential."""
     line, sent = Line(writer.port, writer.sign("user-0")), dict[int, float]()
     for number in range(250):
         now = time.monotonic()
@@ -178,7 +178,7 @@ async def times(writer, stream: Stream, eventually, pause: float) -> list[float]
 @trial
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_an_event_follows_its_write_in_time(stage, eventually, processes):
-    """In the same process one write after the other; for another process they fall on any moment of its second."""
+    """Writes of the same process are sequential; those of another process are spread over the second of a poll."""
     services = [stage(users=1) for _ in range(processes)]
     listening, writing = services[0], services[-1]
     for one in services:

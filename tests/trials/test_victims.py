@@ -1,4 +1,4 @@
-"""One user does the worst they can at the default rate limit, and the others notice little of it."""
+"""The most expensive requests of one user at the default rate limit have little effect on other users."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.trials.conftest import SECRET
 from tests.trials.load import Line
 
 pytestmark = pytest.mark.trial
-SECONDS = float(os.environ.get("TRIAL_ATTACK_SECONDS", "8"))  # that each attack lasts
+SECONDS = float(os.environ.get("TRIAL_ATTACK_SECONDS", "8"))  # seconds; the duration of each attack
 VICTIMS = 8
 TOKEN_USES = 10  # requests after which a victim has a new token
-PAUSE = 0.2  # seconds between two requests of a victim: half of what the rate limit allows
+PAUSE = 0.2  # seconds between two requests of a victim: half of its rate limit
 LIMIT = 0.25  # seconds; a victim's p99 under attack, or three times the quiet one
-MEMORY = 800  # MB that all processes of the service may hold together, on top of what they hold in quiet
+MEMORY = 800  # MB; the maximum for all processes of the service above their memory without load
 HEADER = """
 | workers | attack | attacker got | victims' p50 / p99 quiet | p99 under attack | worst | victims' errors | memory |
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
@@ -36,25 +36,25 @@ HEADER = """
 
 @dataclass
 class Victims:
-    """Users who poll the first page of their list, and now and then fetch a new token and open a new connection."""
+    """Users who poll the first page of their list, and sometimes fetch a new token and open a new connection."""
 
     port: int
     sign: Callable[..., str]
-    times: list[float] = field(default_factory=list)  # seconds, of all answers since `fresh`
-    errors: Counter = field(default_factory=Counter)  # answers that are not 200
+    times: list[float] = field(default_factory=list)  # seconds, of all responses since `fresh`
+    errors: Counter = field(default_factory=Counter)  # responses other than 200
 
     def fresh(self) -> None:
-        """Forget what was measured."""
+        """Forget the measurements."""
         self.times, self.errors = [], Counter()
 
     def percentile(self, part: float) -> float:
-        """The seconds within which this part of the answers came."""
+        """Return the seconds within which this share of the responses arrived."""
         ordered = sorted(self.times)
         return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
     @contextlib.asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
-        """Poll for the length of an `async with`, and wait for the last answers."""
+        """Poll within an `async with`, and wait for the last responses."""
         ended = asyncio.Event()
 
         async def poll(user: str) -> None:
@@ -85,7 +85,7 @@ class Victims:
 
 
 def memory(parent: psutil.Process) -> float:
-    """What a process and its children hold, in MB."""
+    """Return the memory of a process and its children, in MB."""
     total = 0
     for process in (parent, *parent.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -94,7 +94,7 @@ def memory(parent: psutil.Process) -> float:
 
 
 async def watch(parent: psutil.Process) -> float:
-    """Look at the memory five times a second until cancelled; its peak."""
+    """Measure the memory five times a second until cancelled, and return its peak."""
     peak = 0.0
     with contextlib.suppress(asyncio.CancelledError):
         while True:
@@ -115,7 +115,7 @@ async def test_the_worst_load_of_one_user_does_not_slow_down_others(cluster, lau
 
 
 async def trial(cluster, launch, sign, workers: int) -> AsyncIterator[tuple[str, list[str]]]:
-    """Run all attacks on a service of so many workers; a line of the table and what is wrong, for each."""
+    """Run all attacks on a service with so many workers; return a line of the table and the errors for each."""
     port = unused_port()
     served = launch(
         [sys.executable, "-m", "service", "run"],
@@ -166,7 +166,7 @@ async def trial(cluster, launch, sign, workers: int) -> AsyncIterator[tuple[str,
 
 
 async def attack(name: str, launch, port: int, token: str) -> str:
-    """Run an attack in a process of its own, and tell what it was answered."""
+    """Run an attack in its own process, and return its responses."""
     attacker = launch([sys.executable, "-m", "tests.trials.attacks", name, str(port), token, str(SECONDS)])
     try:
         assert await attacker.exit_code(SECONDS + 30) == 0, attacker.stderr
@@ -178,14 +178,14 @@ async def attack(name: str, launch, port: int, token: str) -> str:
 
 
 async def settled(victims: Victims, seconds: float = 30) -> None:
-    """Wait until every victim has been answered again."""
+    """Wait until every victim has a response again."""
     before, deadline = len(victims.times), time.monotonic() + seconds
     while len(victims.times) < before + 2 * VICTIMS and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
 
 
 async def listening(port: int) -> None:
-    """Wait until the service answers."""
+    """Wait until the service responds."""
     deadline = time.monotonic() + 30
     while True:
         with contextlib.suppress(OSError, EOFError), contextlib.closing(Line(port)) as line:
@@ -196,7 +196,7 @@ async def listening(port: int) -> None:
 
 
 async def prepare(port: int, sign, names: list[str]) -> None:
-    """Give every victim some tasks, and the attackers that need it 10,000 long ones."""
+    """Create some tasks of every victim, and 10,000 long tasks of the attackers that need them."""
     for number in range(VICTIMS):
         with contextlib.closing(Line(port, sign(f"victim-{number}"))) as line:
             for title in range(30):
