@@ -20,7 +20,11 @@ SAMPLES: Mapping[str, errors.DoableError] = {
     "idempotency_full": errors.IdempotencyFullError(10_000, 10_485_760),
     "batch_failed": errors.BatchFailedError(1, errors.TaskNotFoundError()),
     "validation_error": errors.InvalidInputError(
-        [errors.FieldError("title", "must be 1 to 200 characters after trimming white space, one of them visible")]
+        [
+            errors.FieldError(
+                "title", "must be 1 to 200 characters after trimming white space, at least one of them visible"
+            )
+        ]
     ),
 }
 HEADERS = {405: "Allow", 429: "Retry-After", 503: "Retry-After"}
