@@ -490,6 +490,17 @@ def statements() -> Callable[[], object]:
     return note
 
 
+def growing_pauses() -> Iterator[float]:
+    """Yield the seconds between two looks at a condition: short at first, and at most 50 ms.
+
+    Most conditions hold soon. A look at a process that starts for half a second may cost as much CPU time as the start.
+    """
+    pause = 0.005
+    while True:
+        yield pause
+        pause = min(pause * 1.4, 0.05)
+
+
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Awaitable[Any]]:
     """`await eventually(condition, seconds)` waits for a true value and returns it; it fails at the deadline.
@@ -498,14 +509,14 @@ def eventually() -> Callable[..., Awaitable[Any]]:
     """
 
     async def wait(condition: Callable[[], Any], seconds: float = 30) -> Any:
-        deadline = time.monotonic() + seconds
+        deadline, pauses = time.monotonic() + seconds, growing_pauses()
         while True:
             with contextlib.suppress(httpx.TransportError, ConnectionError):
                 found = condition()
                 if found := await found if inspect.isawaitable(found) else found:
                     return found
             assert time.monotonic() < deadline, f"not within {seconds} seconds: {inspect.getsource(condition).strip()}"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(next(pauses))
 
     return wait
 
@@ -558,18 +569,18 @@ class Launched:
 
     async def says(self, text: str, seconds: float = 60) -> None:
         """Wait until standard output contains `text`. Fails if the process ends or the time is over."""
-        deadline = time.monotonic() + seconds
+        deadline, pauses = time.monotonic() + seconds, growing_pauses()
         while text not in self.stdout:
             ended, late = self.process.poll(), time.monotonic() > deadline
             assert (ended, late) == (None, False), f"(ended, late)\n{self.stdout}\n{self.stderr}"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(next(pauses))
 
     async def exit_code(self, seconds: float = 60) -> int:
         """Wait until the process has ended, and return its exit code."""
-        deadline = time.monotonic() + seconds
+        deadline, pauses = time.monotonic() + seconds, growing_pauses()
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"still running after {seconds} seconds:\n{self.stdout}\n{self.stderr}"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(next(pauses))
         return self.process.returncode
 
 

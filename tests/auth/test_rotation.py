@@ -62,10 +62,13 @@ async def test_a_token_with_a_new_key_in_the_cool_down_is_503_with_the_remaining
 )
 async def test_the_commands_of_the_guide_rotate_a_secret(launch, settings, unused_port, eventually, stage):
     step, signed_with, accepted = stage
-    script = f'OLD="{OLD}"\n' + "\n".join(COMMANDS[:step]) + '\necho "$NEW"\nexec "$@"\n'
-    signed = launch(["bash", "-c", script, "-", *DOABLE, "token", "--user", "ada"])
+    script = f'OLD="{OLD}"\n' + "\n".join(COMMANDS[:step]) + '\necho "$NEW"\nprintenv BETTER_AUTH_SECRET\n'
+    exported = launch(["bash", "-c", script])
+    assert await exported.exit_code() == 0, exported.stderr
+    new, exported_secret = exported.stdout.splitlines()
+    signed = launch([*DOABLE, "token", "--user", "ada"], BETTER_AUTH_SECRET=exported_secret)
     assert await signed.exit_code() == 0, signed.stderr
-    new, token = signed.stdout.split()
+    token = signed.stdout.strip()
     secrets = {"old": OLD, "new": new}
     for name, secret in secrets.items():
         if name in signed_with:

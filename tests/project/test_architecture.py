@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import io
 import re
-import subprocess
-import sys
 import tokenize
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +25,7 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), filename=str(path))
 
@@ -45,16 +45,6 @@ def excuses(comment: str) -> list[tuple[str, str]]:
         found.append((excuse.group(1), rest[: following.start()] if following else rest))
         comment = rest
     return found
-
-
-def test_imports_go_downward_only():
-    linted = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
-        cwd=ROOT, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
-    assert linted.returncode == 0, linted.stdout + linted.stderr
-    assert "3 kept, 0 broken" in linted.stdout
 
 
 def test_only_the_edge_of_the_process_reads_the_environment():
@@ -84,10 +74,6 @@ def test_every_excuse_names_a_rule_and_has_a_reason():
 
 def test_no_module_has_300_lines_or_more():
     assert [name(path) for path in SERVICE if len(path.read_text().splitlines()) >= 300] == []
-
-
-def test_every_module_opens_with_a_docstring():
-    assert [name(path) for path in SERVICE if not ast.get_docstring(tree(path))] == []
 
 
 def test_no_module_has_a_name_that_fits_anything():

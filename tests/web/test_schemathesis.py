@@ -41,7 +41,7 @@ tasks = {{ values = {tasks} }}
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("examples", [12, pytest.param(100, marks=pytest.mark.trial)])
+@pytest.mark.parametrize("examples", [6, pytest.param(100, marks=pytest.mark.trial)])
 async def test_the_service_conforms_to_its_openapi_document_for_generated_requests(
     app, alice, server, tmp_path, examples
 ):
