@@ -148,7 +148,7 @@ class Steps(Watch):
     async def measured(self, running: Coroutine[Any, Any, T]) -> T:
         """Run `running`. Measure its steps, and the steps of all tasks, timers and connections that it creates."""
         context = copy_context()
-        context.run(_is_measured.set, True)  # noqa: FBT003 - the value of the variable
+        context.run(_is_measured.set, True)  # noqa: FBT003 - the new value of the variable
         return await asyncio.create_task(running, context=context)
 
     def take(self) -> tuple[float, list[Block]]:

@@ -1,7 +1,6 @@
 """The guides at /guides: the pages in the folder docs of a checkout, with working links. Only development serves them.
 
-The Markdown is shown as it is written. A page is found by its name in a list that is read at startup, so no request can
-name any other file.
+A page shows its Markdown source. The list of pages is read at startup, so no request can name any other file.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("guides", url_prefix="/guides")
 
-FOLDER = Path(__file__).parents[2] / "docs"  # in a checkout; a wheel brings none
+FOLDER = Path(__file__).parents[2] / "docs"  # only in a checkout; a wheel does not include it
 PAGES = {path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*.md")}
 LINK = re.compile(r"\[([^\]\n]+)\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^(#{1,4} .*)$", re.MULTILINE)
@@ -50,18 +49,18 @@ POLICY = "default-src 'none'; style-src {}; img-src data:; frame-ancestors 'none
 
 @blueprint.get("/<name:str>", ctx_public=True)
 async def show_page(_request: ApiRequest, name: str) -> HTTPResponse:
-    """Answer with a page of the folder itself. Raises NotFound if there is none of this name."""
+    """Send a page of the folder `docs`. Raises NotFound if there is no page of this name."""
     return _page(name)
 
 
 @blueprint.get("/<folder:str>/<name:str>", ctx_public=True, name="show_page_of_folder")
 async def show_page_of_folder(_request: ApiRequest, folder: str, name: str) -> HTTPResponse:
-    """Answer with a page of a folder, such as `how-to`. Raises NotFound if there is none of this name."""
+    """Send a page of a subfolder, such as `how-to`. Raises NotFound if there is no page of this name."""
     return _page(f"{folder}/{name}")
 
 
 def render(name: str, text: str) -> str:
-    """Return a page as HTML: its Markdown, in which headings stand out and links to other pages lead there."""
+    """Return a page as HTML: its Markdown source, with bold headings and working links to other pages."""
 
     def link(found: re.Match[str]) -> str:
         text, target = found.groups()

@@ -83,9 +83,9 @@ class Landing(NamedTuple):
     playground: Playground | None
 
     def for_documentation(self) -> tuple[str | None, dict[str, str]]:
-        """Return what the documentation page shows in development.
+        """Return the development links of the documentation page.
 
-        This is the path that gives it a demo token, if there is one, and the paths of other pages by their names.
+        The first value is the path that issues a demo token, or None. The second has the paths of other pages by name.
         """
         playground = {"Playground": "/playground"} if self.playground else {}
         return SESSION if self.playground else None, playground | ({"Guides": "/guides/README.md"} if GUIDES else {})

@@ -91,7 +91,7 @@ async def session(request: ApiRequest) -> HTTPResponse:
 
 
 def _open(request: ApiRequest) -> Playground:
-    """Return the playground if `request` comes from this machine to a local name. Raises NotFound otherwise."""
+    """Return the playground if `request` comes from this machine and has a local Host. Raises NotFound otherwise."""
     if not is_local(request):
         raise NotFound
     playground: Playground = request.app.ctx.playground

@@ -24,7 +24,7 @@ from service.config import Settings
 from service.development.playground import Playground
 from service.errors import ConfigurationError
 
-DATA = Path(".data")  # in the project's folder, not in a home: for root, the package makes its parents readable
+DATA = Path(".data")  # in the project and not in a home: for root, the package makes all parent folders readable
 DATABASE = "doable"
 DEMO_USER = "demo"
 LIVE = Path(__file__).parents[2] / "examples" / "live"  # only in a checkout; a wheel does not include it
@@ -101,7 +101,7 @@ def postgres_folder() -> Path:
     closed = any(parent.is_dir() and not parent.stat().st_mode & stat.S_IXOTH for parent in DATA.resolve().parents)
     if getattr(os, "geteuid", lambda: 1)() == 0 and closed:
         digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-        return Path("/var/tmp") / f"doable-{digest}"  # noqa: S108 - it outlives a reboot, and the name is this folder's own
+        return Path("/var/tmp") / f"doable-{digest}"  # noqa: S108 - it survives a reboot, and the name is unique to this folder
     return folder
 
 

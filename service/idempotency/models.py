@@ -85,7 +85,7 @@ class KeyedScope:
 
 
 class IdempotencyKeyManager(ScopedManager["IdempotencyKey"]):
-    """Closed to every query; the functions that a `KeyedScope` calls read and write the rows."""
+    """A manager that refuses every query; the database functions that `KeyedScope` calls read and write the rows."""
 
 
 class IdempotencyKey(OwnedModel):

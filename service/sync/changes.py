@@ -74,8 +74,8 @@ async def changes_since(tasks: TaskQuerySet, since: SyncPosition, limit: int) ->
     return ChangePage(changes, following, has_more=True, forgotten=forgotten)
 
 
-def _changed(tasks: TaskQuerySet, sql: Writer, beginning: Term, revision: Term, forgotten: Term, limit: Term) -> str:  # noqa: PLR0913, PLR0917 - a position, and how far
-    """Write the text that reads the first `limit` changes of `tasks` after a position, and one more.
+def _changed(tasks: TaskQuerySet, sql: Writer, beginning: Term, revision: Term, forgotten: Term, limit: Term) -> str:  # noqa: PLR0913, PLR0917 - the parts of a position, and a limit
+    """Build the SQL text that reads the first `limit` changes of `tasks` after a position, and one more.
 
     The result has one row for each task that changed after the revision, with the owner's columns, all from one
     snapshot. If no task changed, it has one row without a task. The owner's columns are null before the first write.

@@ -75,8 +75,8 @@ def read_position(request: ApiRequest) -> SyncPosition | None:
     """Return the position to start after; None to start with the next change.
 
     The header Last-Event-ID has priority, then `lastEventId`, which event-source-polyfill sends instead, then `since`.
-    The order matters because a client reconnects with the same URL. An invalid last id results in UNKNOWN, because an
-    EventSource does not reconnect after an error. Raises InvalidInputError for a `since` that is not a position.
+    `since` is the last, because a client reconnects with the same URL. An invalid last id results in UNKNOWN, because
+    an EventSource does not reconnect after an error. Raises InvalidInputError for a `since` that is not a position.
     """
     sent = parameters.read(request.query_string, EventParameters)
     after = None if sent.since is UNSET else position("since", sent.since)

@@ -90,8 +90,8 @@ async def read_changes(request: ApiRequest) -> HTTPResponse:
 def position(field: str, text: str) -> SyncPosition:
     """Parse the position that a client sent in `field`.
 
-    A revision alone is not a position, because it does not name the history in which it counts. Raises
-    InvalidInputError, which names `field`, for any other text than a position of this service.
+    A revision alone is not a position, because it does not identify a history. Raises InvalidInputError, which names
+    `field`, for any text that is not a position of this service.
     """
     if text == str(START):
         return START

@@ -33,7 +33,7 @@ class Subscription:
     __slots__ = ("moved", "position")
 
     def __init__(self) -> None:
-        """Start before the first write."""
+        """Start at the position before the first write."""
         self.position = START
         self.moved = asyncio.Event()
 

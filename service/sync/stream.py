@@ -55,7 +55,7 @@ class EventStream:
         self._ended = "client closed the connection"
 
     async def run(self, since: SyncPosition | None) -> None:
-        """Send the changes after `since` (None: no old changes) and all new ones until the stream must end.
+        """Send the changes after `since`, or only new ones if it is None, until the stream must end.
 
         Raises UnavailableError, but only before the first byte is sent.
         """

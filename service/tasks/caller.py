@@ -1,4 +1,4 @@
-"""The tasks of the caller of a request. Only routes behind the authentication may ask."""
+"""The tasks of the caller of a request. Only routes that require a token may use this module."""
 
 from __future__ import annotations
 

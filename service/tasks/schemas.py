@@ -49,7 +49,7 @@ def _description(sent: str | None) -> str | None:
 
 
 def read_priority(sent: str | None) -> int:
-    """Convert a priority, in any case, to the stored number. Raises ValueError for any other word."""
+    """Convert a priority, in upper or lower case, to the stored number. Raises ValueError for any other word."""
     word = "none" if sent is None else sent.lower()
     if word not in PRIORITIES:
         raise ValueError

@@ -123,7 +123,7 @@ def page_of(row: Row) -> Page:
 
 
 def whole(tasks: TaskQuerySet, sql: Writer, *, counted: bool) -> str:
-    """Build the SQL text that reads all `tasks`. `counted` also counts them, as in the other two texts."""
+    """Build the SQL text that reads all `tasks`. If `counted`, the text also counts them."""
     tasks, _ = _ordered(tasks)
     return f"""
         SELECT {ARRAY} AS document, {_total(tasks, sql, counted=counted)} AS total,
@@ -161,8 +161,8 @@ def _page(  # noqa: PLR0913 - the parts of a page
 def _along_an_index(  # noqa: PLR0913, PLR0917 - the parts of a page
     walk: Walk, tasks: TaskQuerySet, listed: TaskQuerySet, sql: Writer, limit: Term, total: str
 ) -> str:
-    # Only a full page can have a next one. One more step along the index finds out. The alternative, a page with one
-    # more row that is removed again, took a quarter longer.
+    # Only a full page can have a next one. One more step along the index shows whether there is one. To read one more
+    # row and remove it again took a quarter longer.
     size = f"{sql(limit)}::int"
     page = listed.limited(limit)
     if walk.unique:

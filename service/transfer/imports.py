@@ -96,7 +96,7 @@ def _reader(request: ApiRequest) -> Callable[[bytes], Iterator[lines.Line | None
 async def _receive(request: ApiRequest, room: Room) -> None:
     """Read the whole body within READ_TIMEOUT. `room` limits the memory of all bodies.
 
-    Sanic responds 413 to a body of more than MAXIMUM_BODY. If Content-Length announces it, Sanic does so at once.
+    Sanic responds 413 to a body of more than MAXIMUM_BODY. If Content-Length is too large, it does not read the body.
     """
     protocol = request.http.protocol
     if isinstance(protocol, DeadlineProtocol):

@@ -20,7 +20,7 @@ class Room:
     __slots__ = ("_uploads", "held")
 
     def __init__(self, uploads: Uploads) -> None:
-        """Reserve no memory yet."""
+        """Start without reserved memory."""
         self._uploads = uploads
         self.held = 0  # bytes
 

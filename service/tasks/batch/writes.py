@@ -39,8 +39,8 @@ class Quotas(NamedTuple):
 class Operation(NamedTuple):
     """One write: of a new task, or of the task `task_id` if its version is as `expected`.
 
-    `changes` are valid values by column, as in `UserTasks.create` and `update`. `complete` without `completed` in them
-    toggles.
+    `changes` are valid values by column, as in `UserTasks.create` and `update`. The verb `complete` toggles if there is
+    no `completed` in `changes`.
     """
 
     verb: Literal["create", "update", "complete", "delete", "restore"]

@@ -26,7 +26,7 @@ OPENING, CLOSING = frozenset(b"[{"), frozenset(b"]}")
 
 
 class ValueTooLargeError(Exception):
-    """A value exceeds WINDOW or MAXIMUM_MARKS. The message names the limit and continues the name of the value."""
+    """A value exceeds WINDOW or MAXIMUM_MARKS. The message names the limit; errors put the value's name before it."""
 
 
 class Scanner:
