@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command. Return the process's exit code: 1 for an error that the operator can correct."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a locale may lack a character, which must not end a command
+            stream.reconfigure(errors="backslashreplace")  # a character that the locale lacks must not end a command
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))

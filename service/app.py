@@ -42,7 +42,7 @@ SANIC_CONFIG = {
     "AUTO_EXTEND": False,
     "FALLBACK_ERROR_FORMAT": "json",
     "GRACEFUL_SHUTDOWN_TIMEOUT": 15.0,
-    "GRACEFUL_TCP_CLOSE_TIMEOUT": 12.0,  # for slow clients to read the end of a response; shorter than the line above
+    "GRACEFUL_TCP_CLOSE_TIMEOUT": 12.0,  # seconds for a slow client to read the end of a response; less than above
     "KEEP_ALIVE_TIMEOUT": 75,  # longer than load balancers keep idle connections (60 s or less)
     "MOTD": False,
     "REQUEST_MAX_HEADER_SIZE": MAXIMUM_HEADERS,
@@ -71,7 +71,7 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.ctx.published_keys = published_keys(settings)
     app.ctx.verifier = token_verifier(settings, app.ctx.published_keys)
     app.ctx.readiness = Readiness(app.ctx.published_keys)
-    app.ctx.expects_no_proxy = not settings.proxies_count  # a request that came through a proxy sets it to False
+    app.ctx.expects_no_proxy = not settings.proxies_count  # a request with X-Forwarded-For sets it to False
     app.ctx.background = []  # the tasks of `_background`
     app.ctx.seat = None  # where a worker publishes its metrics for the other workers, if there are any
     app.ctx.live = Hub(per_user=settings.event_streams_per_user, in_all=settings.event_streams)

@@ -25,7 +25,7 @@ class DoableError(Exception):
     driver's message, SQL, a file path or a secret.
     """
 
-    detail = "Something went wrong."
+    detail = "The service failed because of an error."
 
     def __init__(self, detail: str | None = None) -> None:
         """Store `detail`, or the class's own sentence if there is none."""
@@ -263,7 +263,7 @@ class InvalidInputError(DoableError):
     """The input is readable, but breaks a rule. `errors` contains an entry for each invalid field."""
 
     def __init__(self, errors: list[FieldError]) -> None:
-        """Join `errors`, at least one, into one sentence."""
+        """Make one sentence of `errors`, which must not be empty."""
         self.errors = errors
         parts = [f"{field}: {message}" if field else message for field, message in self.messages]
         text = "; ".join(parts).replace("?; ", "? ")

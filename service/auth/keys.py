@@ -33,7 +33,7 @@ class KeySource(Protocol):
         """The algorithms of this source's keys."""
 
     def known(self, algorithm: str, key_id: str | None) -> Sequence[VerificationKey]:
-        """Return the known keys for a token, without I/O. Empty if the issuer may have published a new one.
+        """Return the known keys for a token, without I/O. Empty if a fetch may find a key.
 
         Raises InvalidTokenError if there cannot be such a key.
         """
@@ -128,7 +128,7 @@ class KeySet:
 
 
 def _usable(entry: Any) -> dict[str, AllowedPublicKeys]:  # noqa: ANN401 - whatever an issuer publishes
-    """Return the public key in a JWK by algorithm; empty for a JWK that cannot verify access tokens."""
+    """Return a JWK's public key under each of its algorithms; empty if it cannot verify access tokens."""
     try:
         found = {algorithm: jwt.PyJWK(entry, algorithm) for algorithm in _algorithms(entry)}
     except Exception:  # noqa: BLE001 - a malformed key of any kind must not make the other keys unusable

@@ -40,7 +40,7 @@ FORBIDDEN_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip",
 ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 MAXIMUM_KEY_ID_LENGTH = 256
 MAXIMUM_SUBJECT_LENGTH = 255
-MAXIMUM_EMAIL_LENGTH = 320  # RFC 5321 section 4.5.3.1: 64 before the @, 255 behind it
+MAXIMUM_EMAIL_LENGTH = 320  # RFC 5321 section 4.5.3.1: 64 before the @, 255 after it
 LATEST_MOMENT = 253_402_300_799  # the last second of the year 9999
 RESERVED_SUBJECT = "me"  # stands for the caller in paths
 
@@ -189,7 +189,7 @@ def _slash_apart(token: str, claim: str, configured: tuple[str, ...]) -> str:
 
 
 def read_header(token: str) -> tuple[str, str | None]:
-    """Return the algorithm (an alias is replaced by the usual name) and the key id in a token's header.
+    """Return the algorithm and the key id in a token's header. Replace an alias of an algorithm by its usual name.
 
     Raises InvalidTokenError if the token is not a plain JWS.
     """
@@ -216,7 +216,10 @@ def read_header(token: str) -> tuple[str, str | None]:
 
 
 def read_claims(claims: Mapping[str, Any], user_claim: str = "sub") -> Identity:
-    """Return the identity in verified `claims`. Raises InvalidTokenError for values that only PyJWT accepts."""
+    """Return the identity in verified `claims`.
+
+    Raises InvalidTokenError for values that PyJWT accepts and this service does not.
+    """
     for name in ("exp", "nbf", "iat"):
         if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], (int, float))):
             raise InvalidTokenError(f"claim {name} is not a number")
@@ -248,5 +251,5 @@ def _printable(text: str) -> bool:
 
 
 def _profile(value: object, longest: int) -> str | None:
-    """Return a name or e-mail address for the user's row; None if it cannot be stored, which is no error."""
+    """Return a name or e-mail address for the user's row, or None if it cannot be stored. The token stays valid."""
     return value if isinstance(value, str) and 1 <= len(value) <= longest and _printable(value) else None

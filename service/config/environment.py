@@ -34,7 +34,7 @@ class EnvironmentSettings:
     def read(cls, environ: Mapping[str, str], **defaults: str) -> tuple[Self, dict[str, str]]:
         """Read the settings as `from_environ` does. Return them, and a sentence for each invalid variable, by name.
 
-        An invalid variable has its default in the settings.
+        In the settings, an invalid variable has its default value.
         """
         defaults = cls._implied(environ) | defaults
         values: dict[str, Any] = {}

@@ -128,8 +128,9 @@ def _host(scheme: str, host: str) -> str:
 def _is_open(parent: str, *, anyone: bool) -> bool:
     """Return whether `parent` is a public suffix, under which anyone can register a host (https://publicsuffix.org).
 
-    The suffixes of hosting platforms, such as vercel.app, count only if `anyone` is true, which means that the label is
-    `*` alone. The labels of one app's preview deployments share a part, as in my-app-git-main-my-team.vercel.app.
+    The suffixes of hosting platforms, such as vercel.app, count only if `anyone` is true, that is, for the label `*`. A
+    label such as my-app-* is allowed there, because the preview deployments of one app share a part of their label, as
+    in my-app-git-main-my-team.vercel.app.
     """
     return bool(_suffixes(only_icann=not anyone).is_public(parent))
 

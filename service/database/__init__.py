@@ -32,8 +32,8 @@ def credentials(settings: Settings, url: str) -> Credentials:
         # This limit of the client ends a statement if the server hangs, or behind a pooler.
         "command_timeout": settings.db_statement_timeout if pooled else settings.db_statement_timeout + 1.0,
         "acquire_timeout": settings.db_acquire_timeout,
-        # No minimum: the service must start while the database is unavailable, and a serverless database may only
-        # suspend without open connections.
+        # No minimum: the service must start while the database is unavailable, and a serverless database suspends only
+        # if no connection is open.
         "minsize": 0,
         "maxsize": settings.pool_size,
         # `handover` keeps idle connections itself. A connection that it returns to asyncpg must not stay open there.
@@ -48,7 +48,7 @@ def is_pooled(settings: Settings, url: str | None = None) -> bool:
 
 
 def orm_config(connection: Credentials, engine: str = "service.database.client") -> dict[str, Any]:
-    """Return Tortoise's configuration. `connection` are the pool's arguments, `engine` is the client's module."""
+    """Return Tortoise's configuration, from the pool's arguments (`connection`) and the client's module (`engine`)."""
     return {
         "connections": {"default": {"engine": engine, "credentials": connection}},
         "apps": {APP: {"models": [*MODELS, "aerich.models"], "default_connection": "default"}},

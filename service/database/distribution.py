@@ -1,7 +1,7 @@
 """Distribute tables and functions over several machines with Citus, by user. This implements `doable distribute`.
 
-No other module depends on whether the tables are distributed. Every key and every statement names one user, so one
-machine alone, the one with that user's rows, executes the statement. It also executes a whole function call.
+No other module depends on whether the tables are distributed. Every key and every statement names one user. Therefore
+one machine, the one with that user's rows, can execute the statement, or a whole function call.
 """
 
 from __future__ import annotations

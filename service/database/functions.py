@@ -1,7 +1,7 @@
-"""The database functions that write. There is one for each verb, in a file of its own. A migration creates it.
+"""The database functions that write, one for each verb. Each has a file of its own, and a migration creates it.
 
-A migration reads the file when it runs. Therefore a released file must never change: a changed function gets a new name
-and a new file, and a later release drops the old one (docs/how-to/change-the-schema-safely.md).
+The migration reads the file when it runs. Therefore a released file must never change. A changed function gets a new
+name and a new file, and a later release drops the old one (docs/how-to/change-the-schema-safely.md).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def body(name: str) -> str:
 
 
 def call(name: str, arguments: int) -> str:
-    """Return a statement that calls the function `name` with a number of `arguments`, the owner being the first."""
+    """Return a statement that calls the function `name`. `arguments` is their number; the first is the owner."""
     places = ", ".join(f"${number}" for number in range(1, arguments + 1))
     return f"SELECT * FROM {name}({places})"  # noqa: S608 - the names come from this service only
 

@@ -42,8 +42,8 @@ class Handover:
         self._wait = wait
         self._loop = asyncio.get_running_loop()
         self._idle: list[tuple[float, Connection]] = []  # with the time of their last use, the most recent one last
-        # A waiter gets a connection, or None: a free place, in which it opens one. An owner, and a node, hold at most
-        # half of the places.
+        # A waiter gets a connection, or None, which means a free place in which it opens a connection. One owner, and
+        # all owners of one node together, hold at most half of the places.
         half = max(1, size // 2)
         self._queue: FairQueue[Connection | None] = FairQueue(half, wait, half, nodes.of)
         # Attributes of the queue, copied because every request uses them and calling its methods costs 1 µs.
@@ -157,7 +157,7 @@ class Handover:
         return connection
 
     async def _wait_for_turn(self, owner: Owner) -> Connection | None:
-        """Wait for a connection, or for None: a free place. `owner` already holds the place in both cases."""
+        """Wait for a connection, or for None, which means a free place. In both cases, `owner` then holds the place."""
         try:
             return await self._queue.wait(owner, self._pass_on)
         except TimeoutError:

@@ -126,7 +126,7 @@ async def _take_lock(keeper: asyncpg.Connection) -> bool:
 
 
 async def _refuse_another_history(keeper: asyncpg.Connection) -> None:
-    """Raise ConfigurationError if an applied migration has another name here. Migrations of later releases may stay."""
+    """Raise ConfigurationError if an applied migration has another name here. Ignore migrations of later releases."""
     if await keeper.fetchval("SELECT to_regclass('aerich') IS NULL"):
         return
     ours = {path.name for path in (folder() / APP).glob("[0-9]*_*.py")}
@@ -137,7 +137,7 @@ async def _refuse_another_history(keeper: asyncpg.Connection) -> None:
 
 
 async def _refuse_other_functions(keeper: asyncpg.Connection) -> None:
-    """Raise ConfigurationError if a function differs from its file. Functions of later releases may stay."""
+    """Raise ConfigurationError if a function differs from its file. Ignore functions of later releases."""
     ours = [one for one in await functions.drift(keeper) if not one.endswith(functions.UNKNOWN)]
     if ours:
         raise ConfigurationError(OTHER_FUNCTIONS.format("; ".join(ours)))

@@ -36,9 +36,8 @@ def connection_failed(error: BaseException) -> None:
 async def first_contact(client: FairClient) -> None:
     """Connect to the database when a worker starts, and retry until it is reachable.
 
-    The service accepts requests in the meantime. After the first success, the connections of requests detect failures.
-    There are no further attempts, so that a serverless database may suspend. Only in a cluster does this task continue,
-    to follow its nodes.
+    The service accepts requests in the meantime. After the first success, only requests open connections, so that a
+    serverless database may suspend. In a cluster of several nodes, this task continues, and reads the nodes.
     """
     pause = FIRST_RETRY
     while True:

@@ -48,7 +48,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Formats a record as readable text: time, level, message, `name=value` fields, and below a stack if any.
+    """Formats a record as a line of text: time, level, message and `name=value` fields. A stack follows in new lines.
 
     The fields are in logfmt: a value is quoted if it is empty or contains white space, quotes, `=` or control
     characters.
@@ -65,7 +65,7 @@ class TextFormatter(logging.Formatter):
 
 
 def _quoted(value: object) -> str:
-    """Return `value` as text, quoted with the escapes of JSON if its end would be ambiguous."""
+    """Return `value` as text. Quote it as JSON does if a reader could not see its end."""
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     is_printable = text.isprintable()
     return text if is_printable and PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=not is_printable)

@@ -40,7 +40,7 @@ POLICY = (
 )
 KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}  # a file's name changes with its content
 KEPT_BRIEFLY = {"Cache-Control": "public, max-age=60"}  # a release may change it
-PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}  # a nonce is for one answer
+PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}  # a nonce is valid for one response
 
 
 class File(NamedTuple):
@@ -59,7 +59,7 @@ class File(NamedTuple):
 
 
 class Documentation:
-    """What these routes answer with, read and compressed at startup."""
+    """The content of the documentation routes, which is read and compressed at startup."""
 
     def __init__(
         self, app: Sanic[Any, Any], session: str | None = None, links: Mapping[str, str] = MappingProxyType({})

@@ -26,8 +26,8 @@ logger = logging.getLogger("doable.upkeep")
 # The key of the advisory lock, different from that of the migrations: "purge" in ASCII.
 LOCK = 0x7075726765
 DAY = 86_400.0  # seconds
-# The maximum time until the first purge after the start. The random time prevents that workers start together, and a
-# process that restarts every day, as on Heroku, still purges.
+# The maximum time from the start to the first purge. The time is random, so that workers that start together do not
+# purge together. It is short, so that a process that restarts every day, as on Heroku, purges too.
 FIRST_WITHIN = 3_600.0  # seconds
 
 

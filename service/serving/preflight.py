@@ -17,7 +17,7 @@ logger = logging.getLogger("doable.settings")
 def read(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
     """Read the settings. Return them, and a sentence for each invalid variable, by name.
 
-    An invalid variable has its default in the settings.
+    In the settings, an invalid variable has its default value.
     """
     settings, faults = Settings.read(environ)
     if not any(

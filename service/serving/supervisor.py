@@ -24,8 +24,8 @@ logger = logging.getLogger("doable.serving")
 EARLY = 1.0  # seconds
 MAXIMUM_FAILED_STARTS = 10
 SIGNALS = (*STOP_SIGNALS, signal.SIGCHLD)
-# Consecutive checks without a heartbeat after which a worker is hung. A worker whose threads still run ends by itself,
-# and sooner.
+# Consecutive checks without a heartbeat after which the supervisor kills a worker. Usually the worker's own threads end
+# it sooner.
 HUNG_AFTER = 25
 STARTING = 60  # checks without a heartbeat that a worker may need to start
 KILL_AFTER = 1.5  # seconds after the workers' own deadline

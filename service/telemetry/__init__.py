@@ -1,6 +1,6 @@
 """Metrics for Prometheus, and traces for OpenTelemetry.
 
-`figures` are the metrics of this process. Every request counts in them, so counting is only a few additions to plain
+`figures` are the metrics of this process. Every request updates them, so an update is only a few additions to plain
 lists. docs/decisions/0013 explains why prometheus-client writes the output but does not count.
 """
 

@@ -67,7 +67,7 @@ class Figures(Struct):
 
     @contextmanager
     def acquiring(self) -> Iterator[None]:
-        """Measure the time that the block waits for a connection. Count the failure if it gets none."""
+        """Measure the time of the block, which waits for a connection. Count an UnavailableError as a failure."""
         began = perf_counter()
         try:
             yield

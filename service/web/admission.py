@@ -91,7 +91,7 @@ class Admission:
     """The bulkheads of one worker."""
 
     def __init__(self, pool_size: int, wait: float = WAIT) -> None:
-        """Create as many places as half of the pool's `pool_size` connections. One user may hold a quarter of them.
+        """Create half as many places as the pool has connections (`pool_size`). One user may hold a quarter of them.
 
         Most deployments thus run one heavy request of a user at a time. Each may use a whole core of the database.
         """

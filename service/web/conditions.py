@@ -78,7 +78,7 @@ def expected(request: ApiRequest, if_version: int | None) -> Expected | None:
     )
 
 
-def refuse(request: ApiRequest, instead: str = "many are deleted as they are") -> None:
+def refuse(request: ApiRequest, instead: str = "a deletion of many tasks has no condition") -> None:
     """Raise InvalidInputError if a write that supports no ETag, such as one of many tasks, has a condition header."""
     faults = [
         FieldError(name, f"is for one live task; {instead}")

@@ -99,7 +99,7 @@ async def _count_request(request: ApiRequest, limiter: RateLimiter, identity: Id
 
 
 def bearer_token(request: ApiRequest) -> str:
-    """Return the bearer token of the request (RFC 6750 section 2.1; the scheme is in any case, RFC 9110 section 11.1).
+    """Return the bearer token of the request (RFC 6750 section 2.1). Ignore the scheme's case (RFC 9110 section 11.1).
 
     Raises CredentialsMissingError for no token, CredentialsAmbiguousError for several, and InvalidTokenError for a
     token that is not ASCII.
@@ -149,9 +149,9 @@ async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:
 
 
 def conclude(request: ApiRequest, status: int, *, ended: str = "") -> None:
-    """Count a request and write its access log entry, after its response. A stream calls this itself, at its end.
+    """Count a request, and write its access log entry. A streamed response calls this at its end.
 
-    For an event stream, `ended` is the reason of its end. Its duration is no response time, so it is not counted.
+    For an event stream, `ended` is the reason of its end. Its duration is not a response time, so it is not measured.
     """
     elapsed = _elapsed(request)
     figures.request_ended(request.method, request.template, status, None if ended else elapsed)

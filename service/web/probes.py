@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 HEALTH = "/health"
-EVERY = 100  # one of so many equal responses is logged, every few minutes, to show that probes still arrive
+EVERY = 100  # of equal responses, every hundredth is logged: one in a few minutes, to show that probes still arrive
 
 _last: dict[str, tuple[int, int]] = {}  # by route: the last status, and the number of its repetitions
 

@@ -205,7 +205,7 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def details(problem: Problem, detail: str, request_id: str, error: BaseException | None = None) -> ProblemDetails:
-    """Return the body for `problem`, with what `error` adds: invalid fields, the current task, a failed operation."""
+    """Return the body for `problem`, with the details in `error`: invalid fields, current task, failed operation."""
     faults = (
         [InvalidField(*fault) for fault in error.messages] if isinstance(error, errors.InvalidInputError) else UNSET
     )

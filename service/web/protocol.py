@@ -162,7 +162,7 @@ class DeadlineProtocol(HttpProtocol):
             super().close(timeout)
 
     def answered(self) -> None:
-        """Call `on_sent`: the response is written, except for the data in the transport's buffer, or given up."""
+        """Call `on_sent`, after the response was passed to the transport or was given up."""
         if self.on_sent is not None:
             self.on_sent()
             self.on_sent = None
@@ -177,7 +177,7 @@ class DeadlineProtocol(HttpProtocol):
 
     @property
     def _is_reading(self) -> bool:
-        """Whether a head or a body is arriving, also the body of a request that has its response already."""
+        """Whether a head or a body is arriving. This includes the body of a request that has its response already."""
         http = self.http
         return http is not None and (http.stage is Stage.REQUEST or bool(http.request_body))
 

@@ -149,9 +149,9 @@ class ApiRequest(Request[Any, Any]):
 
     @property
     def caller(self) -> Identity:
-        """Who is calling; only routes behind the middleware may ask."""
+        """The identity of the caller. Only routes that need a token may use it."""
         if self.identity is None:
-            raise SanicException("A public route asked who is calling.")
+            raise SanicException("A public route used the identity of the caller.")
         return self.identity
 
     @property

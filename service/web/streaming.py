@@ -17,8 +17,8 @@ async def send(request: ApiRequest, pieces: AsyncIterator[bytes], media_type: st
     """Answer 200 with `pieces`, at least one.
 
     An error of the first piece becomes a problem response as usual. After the first piece the status is already sent,
-    so an error closes the connection without the last chunk (RFC 9112 section 8). Therefore no client takes a part for
-    the whole. Sending waits for the client, and the connection's SEND_TIMEOUT limits that wait.
+    so an error closes the connection without the last chunk (RFC 9112 section 8), and the client sees that the response
+    is incomplete. Sending waits for the client, and the connection's SEND_TIMEOUT limits that wait.
     """
     first = await anext(pieces)
     request.streams = True

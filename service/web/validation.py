@@ -69,7 +69,7 @@ def _place(body: bytes, reason: str) -> str:
 
 
 def _is_cut_off(body: bytes) -> bool:
-    """Return whether `body` is cut off. msgspec reports half of a surrogate pair in the same way."""
+    """Return whether `body` is cut off. msgspec reports the same error for half of a surrogate pair."""
     try:
         json.loads(body)
     except (json.JSONDecodeError, RecursionError):  # msgspec's maximum depth is greater than that of `json`
@@ -159,7 +159,7 @@ def _inside(content: object, kind: Any, name: str, *, strict: bool) -> list[Fiel
 
 
 def _misfit(content: object, kind: Any, *, strict: bool) -> str | bool:  # noqa: ANN401 - any type that msgspec knows
-    """Return False if `content` is a valid `kind`. Otherwise return a message, or True if the field's rule applies."""
+    """Return False if `content` is a valid `kind`. Otherwise return the message, or True for the field's own rule."""
     try:
         msgspec.convert(content, kind, strict=strict)
         if (read := _reader(kind)) and content is not None:

@@ -180,9 +180,10 @@ def _give_types(schema: Any) -> None:  # noqa: ANN401 - any JSON
 
 
 def _leave_out_read_only(components: dict[str, Any]) -> None:
-    """Remove the read-only fields from the schemas of requests, which may contain them and the service ignores.
+    """Remove the read-only fields from the schemas of requests.
 
-    The preamble describes this. As properties they would make generated clients have two types for each task.
+    A request may contain them, and the service ignores them, as the preamble describes. If the schemas contained them,
+    generated clients would have a type to read and a type to write for each schema.
     """
     for schema in components.values():
         properties = schema.get("properties", {})

@@ -41,7 +41,10 @@ def responses(codes: Iterable[str]) -> dict[str, Any]:
 
 
 def components(task: object) -> dict[str, Any]:
-    """Return an example of each problem, with `task` as the example of a task, and the responses of no operation."""
+    """Return an example of each problem, and the responses to requests that match no operation.
+
+    `task` is the example of a task in them.
+    """
     mismatch = errors.VersionMismatchError(7, msgspec.json.encode(task).decode())
     samples = {"version_mismatch": mismatch, **SAMPLES}
     return {
