@@ -166,7 +166,7 @@ class Issuer:
         self.fetches = 0
         self.body: bytes | None = None  # in place of the key set
         self.head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json"
-        self.pause = 0.0  # seconds before the answer
+        self.pause = 0.0  # seconds before the response
         self._server: asyncio.Server | None = None
         self.port = 0
 
@@ -246,11 +246,11 @@ async def through_pooler() -> AsyncIterator[Callable[[str], Awaitable[str]]]:
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="doable-pgbouncer-")))
-        folder.chmod(0o755)  # noqa: ASYNC240 - nobody else waits yet; PgBouncer, which refuses to be root, must read it as somebody else
+        folder.chmod(0o755)  # noqa: ASYNC240 - no other task runs yet; PgBouncer refuses to run as root, so another user must read it
 
         async def start(url: str) -> str:
             assert program, "TEST_PGBOUNCER is set, and there is no PgBouncer: apt-get install pgbouncer"
-            relay = Relay(url, next(PORTS))  # the embedded database's socket lies where nobody else may look
+            relay = Relay(url, next(PORTS))  # other users cannot access the socket of the embedded database
             await relay.open()
             stack.push_async_callback(relay.close)
             there, port = parse(relay.url), next(PORTS)
@@ -262,7 +262,7 @@ async def through_pooler() -> AsyncIterator[Callable[[str], Awaitable[str]]]:
             )
             user = ["-u", "nobody"] if os.geteuid() == 0 else []
             command = [program, *user, "-q", str(folder / "pgbouncer.ini")]
-            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - nobody else waits yet
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - no other task runs yet
             stack.callback(process.wait)
             stack.callback(process.kill)
             for _ in range(500):

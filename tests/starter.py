@@ -31,7 +31,7 @@ READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_")  # prefixes of variables 
 def forkable(command: Sequence[str], environment: Mapping[str, str], cwd: Path = ROOT) -> list[str] | None:
     """Return the interpreter's arguments if `command` runs this service with this Python; otherwise None.
 
-    In a folder with a `service` of its own, such as that of a later release, Python imports that one.
+    In a folder with another `service`, such as that of a later release, Python imports that one.
     """
     program, *arguments = command
     plain = arguments[2:] if arguments[:2] == ["-W", "error"] else arguments
@@ -96,7 +96,7 @@ class Starter:
         return Forked(pid, os.fdopen(reading, "rb"))
 
     def stop(self) -> None:
-        """End the starter; what it started goes on."""
+        """End the starter; the processes that it has started continue."""
         if self._process is not None:
             self._requests.close()
             self._process.wait()
@@ -113,7 +113,7 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 
 def _serve(requests: socket.socket) -> dict:
-    """Fork a child for each request and report its end; return in the children only, with what to run."""
+    """Fork a child for each request and report its end. Returns only in a child, with the arguments to run."""
     waking, woken = os.pipe()
     for end in (waking, woken):
         os.set_blocking(end, False)
@@ -181,5 +181,5 @@ def _run(arguments: list[str], cwd: str, env: dict[str, str]) -> NoReturn:
 
 if __name__ == "__main__":
     importlib.import_module("service.__main__")
-    del sys.modules["service.__main__"]  # each child runs it anew, as its main module
+    del sys.modules["service.__main__"]  # each child runs it again, as its main module
     _run(**_serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -229,7 +229,7 @@ def bearer(sent: str | bytes) -> list[tuple[bytes, bytes]]:
 
 @pytest.fixture(scope="module")
 def verifier(issuer) -> TokenVerifier:
-    """The verifier of a service that trusts a secret and the issuer's keys. It may ask for new keys at any time."""
+    """The verifier of a service that trusts a secret and the issuer's keys. It may fetch new keys at any time."""
     found = Settings.from_environ({"BETTER_AUTH_SECRET": SECRET, "BETTER_AUTH_URL": issuer.origin})
     keys = PublishedKeys(found.key_set_url, algorithms=frozenset(PUBLISHED_ALGORITHMS), cooldown=0.0)
     return token_verifier(found, keys)

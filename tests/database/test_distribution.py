@@ -284,7 +284,7 @@ async def test_distribute_prints_the_number_of_worker_nodes_on_the_stand_in(stan
     assert (await distribute())[-1] == "doable: 1 worker node can store these tables."
 
 
-async def test_migrations_have_a_url_of_their_own_and_this_uses_it_too_on_the_stand_in(stand_in, distribute, url):
+async def test_distribute_uses_the_url_of_migrations_on_the_stand_in(stand_in, distribute, url):
     nowhere = "postgres://ada@127.0.0.1:1/tasks"
     assert await distribute(DATABASE_URL=nowhere, MIGRATIONS_DATABASE_URL=url) == [*DONE, ALONE]
     assert await distributed(stand_in) == AT_WORK

@@ -32,7 +32,7 @@ ENTRIES = {
     "select_for_update": (), "select_related": (), "prefetch_related": (), "update_or_create": (), "only": ("id",),
     "values": (), "values_list": (), "count": (), "delete": (), "update": (),
 }  # fmt: skip
-# `fetch_for_list` does nothing without a relation; with one it stands further down.
+# `fetch_for_list` does nothing without a relation; with one it is in the second set.
 HARMLESS = {
     "fetch_for_list",
     "clone",

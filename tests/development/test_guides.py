@@ -27,7 +27,7 @@ def test_each_link_of_a_page_leads_to_a_page():
     assert {link.removeprefix("/guides/") for link in links - {"/", "/docs"}} <= set(guides.PAGES)
 
 
-def test_the_text_of_a_page_is_escaped_and_its_links_lead_to_pages_alone():
+def test_the_text_of_a_page_is_escaped_and_its_links_lead_only_to_pages():
     page = guides.render(
         "how-to/x.md",
         '# One <b>\n[Tasks](../reference/tasks.md#fields) [env](../../.env) [js](javascript:alert) [a](https://a.example/?q="x)',

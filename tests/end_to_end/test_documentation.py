@@ -153,7 +153,7 @@ def elsewhere(page: Page) -> list[str]:
     ]
 
 
-async def test_each_example_works_as_it_stands(page, demo):
+async def test_each_example_works_unchanged(page, demo):
     description = (await demo.get("/openapi.json")).json()
     named = {operation["operationId"] for path in description["paths"].values() for operation in path.values()}
     assert named == {one.partition("/")[2] for one in (*WORK_AS_THEY_STAND, *GUARDED)} | OTHERS
@@ -178,7 +178,7 @@ async def test_nothing_is_destroyed_by_sending_an_example(page, demo):
 
 
 @pytest.mark.parametrize(("dark", "width"), [(False, 390), (True, 1280)], ids=["light, 390 px", "dark, 1280 px"])
-async def test_it_is_readable_at_any_width_and_asks_no_other_server(page, dark, width):
+async def test_the_documentation_page_is_readable_at_any_width_and_contacts_no_other_server(page, dark, width):
     await page.show("tasks/createTask", dark=dark, width=width)
     assert await page.tab.run("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
     assert await page.tab.run("document.body.classList.contains('dark-mode')") is dark

@@ -16,7 +16,7 @@ from tests.end_to_end.pages import DOCS, snippets
 ROOT = Path(__file__).parents[2]
 PACKAGES = Path(__file__).with_name("snippets")
 PAGES = ["connect-a-frontend.md", "keep-a-list-live.md", "retry-safely.md"]
-# By page: how the scripts begin that stand in its module in `snippets/`, each in place of a line `// code`.
+# By page: the start of each script, in the order of the lines `// code` that they replace in its `snippets/` module.
 RUN_AS_SCRIPT = {
     "avoid-lost-updates.md": ["async function save("],
     "come-from-a-fastapi-backend.md": ["const toYours = "],

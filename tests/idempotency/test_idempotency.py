@@ -200,7 +200,7 @@ async def test_concurrent_erasures_and_keyed_writes_succeed_and_keep_the_counts_
         )
         assert {answer.status_code for answer in answers} <= {200, 201, 204, 409}
         left, kept = sorted(await titles(alice)), await connection.fetch("SELECT route FROM idempotency_keys")
-        # A write whose task outlived the erasures has its key, and the other way round.
+        # A write has its task after the erasures if and only if it has its key.
         assert {WRITES[what][0] for what in left} == {
             route.replace("POST /api/{user_id}", "/api/me") for (route,) in kept
         }
@@ -224,7 +224,7 @@ async def test_a_write_is_one_statement_and_so_is_its_replay(alice, statements, 
         assert len(seen) == 1
 
 
-async def test_a_refusal_says_the_same_with_a_key_as_without_one(alice, refusal):
+async def test_an_error_is_the_same_with_and_without_a_key(alice, refusal):
     task = await alice.make()
     path, etag = f"{alice.path}/{task['id']}/complete", f'"{task["version"]}.{task["uid"][-8:]}"'
     await alice.patch(f"{alice.path}/{task['id']}", json={"title": "Since"})

@@ -22,7 +22,7 @@ MEDIA_TYPES = {
 
 
 class Loaded(HTMLParser):
-    """Notes what a page loads, where it leads, and any script, style or handler that stands in the page itself."""
+    """Record the files that a page loads, its links, and any inline script, style or handler."""
 
     def __init__(self):
         super().__init__()
@@ -70,7 +70,7 @@ async def test_a_trailing_slash_makes_no_difference(http, page):
     assert again.text.replace(nonce(again), "") == page.text.replace(nonce(page), "")
 
 
-async def test_its_policy_lets_it_load_its_own_files_alone(page):
+async def test_the_policy_of_the_documentation_page_allows_only_its_own_files(page):
     policy = dict(part.strip().partition(" ")[::2] for part in page.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["connect-src"] == "'self'"
@@ -85,7 +85,7 @@ async def test_each_answer_has_a_nonce_of_its_own_and_is_kept_nowhere(http, page
     assert page.headers["cache-control"] == "no-store"
 
 
-async def test_it_names_no_other_host_and_runs_nothing_inline(page, loaded):
+async def test_the_documentation_page_names_no_other_host_and_has_no_inline_script(page, loaded):
     assert "//" not in page.text
     assert loaded.inline == []
     assert {address.split("/")[1] for address in loaded.addresses} == {"docs"}
@@ -132,7 +132,7 @@ def test_gzip_is_not_sent_where_it_is_not_named_or_refused(sent):
     assert not takes_gzip(sent)
 
 
-async def test_it_starts_with_our_own_description_and_switches_off_what_would_ask_other_servers(http, loaded):
+async def test_the_documentation_page_loads_our_document_and_disables_requests_to_other_servers(http, loaded):
     (address,) = (address for address in loaded.addresses if address.endswith(".mjs"))
     script = (await http.get(address)).text
     assert 'fetch("/openapi.json")' in script
@@ -145,7 +145,7 @@ async def test_it_starts_with_our_own_description_and_switches_off_what_would_as
 
 
 def test_the_script_is_the_file_that_its_note_names():
-    """Whoever updates it writes the new size and digest down, so that anybody can compare it with the package's."""
+    """An update must record the new size and digest, so that they can be compared with those of the package."""
     note = (PAGE / "README.md").read_text()
     script = gzip.decompress((PAGE / "scalar.js.gz").read_bytes())
     assert f"{len(script):,} bytes" in note
@@ -162,7 +162,7 @@ async def test_a_file_that_is_not_the_pages_own_is_not_found(http, name):
     assert response.json()["code"] == "not_found"
 
 
-async def test_the_page_answers_head_and_options_and_refuses_the_rest(http):
+async def test_the_page_responds_to_head_and_options_and_refuses_other_methods(http):
     head = await http.head("/docs")
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-security-policy"]

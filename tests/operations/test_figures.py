@@ -63,7 +63,7 @@ def test_no_text_of_a_client_becomes_a_label():
     assert len(figures.durations) == 1
 
 
-def test_the_wait_for_a_connection_is_measured_and_counted_when_none_comes():
+def test_the_wait_for_a_connection_is_measured_and_a_timeout_is_counted():
     figures = Figures(acquired_at_once=5)
     with figures.acquiring():
         time.sleep(0.02)

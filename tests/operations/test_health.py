@@ -47,7 +47,7 @@ async def test_ready_needs_no_token_and_names_its_parts(http, path):
 
 
 @pytest.mark.parametrize("path", ["/health/live", *READY])
-async def test_head_answers_as_get_without_a_body(http, path):
+async def test_head_responds_as_get_without_a_body(http, path):
     got, head = await http.get(path), await http.head(path)
     assert head.status_code == got.status_code == 200
     assert head.content == b""

@@ -54,7 +54,7 @@ async def left(connection: asyncpg.Connection) -> list[tuple[str, int | None]]:
 KEPT = [("alice", 29)] * 3 + [("alice", None), *[("bob", 29)] * 3, ("bob", None)]
 
 
-async def test_the_purge_removes_what_is_older_than_the_retention_and_nothing_else(pool, settings, trash, connection):
+async def test_the_purge_removes_only_tasks_older_than_the_retention(pool, settings, trash, connection):
     await connection.execute("UPDATE users SET forgotten = 1000000 WHERE id = 'bob'")
     before = [dict(user) for user in await connection.fetch("SELECT * FROM users ORDER BY id")]
     assert [user["forgotten"] for user in before] == [0, 1_000_000]
@@ -153,7 +153,7 @@ async def test_the_daily_purge_survives_a_database_outage(settings, server, capl
     await client.close()
 
 
-async def test_the_command_purges_and_says_how_many(settings, trash, connection, launch):
+async def test_the_purge_command_prints_the_number_of_removed_tasks(settings, trash, connection, launch):
     process = launch(["python", "-m", "service", "purge"], DATABASE_URL=settings.database_url)
     assert await process.exit_code() == 0, process.stderr
     assert process.stdout == "doable: purged 6 tasks deleted more than 30 days ago.\n"

@@ -165,7 +165,7 @@ def test_the_tables_have_a_cell_for_each_server_in_each_row(found):
     assert "| **geometric mean** | **0.50** |" in report.ratios(found)
 
 
-def test_a_page_is_rewritten_between_its_markers_alone():
+def test_a_page_is_rewritten_only_between_its_markers():
     page = "before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n"
     assert report.between(page, "new") == "before\n<!-- benchmarks -->\nnew\n<!-- /benchmarks -->\nafter\n"
     with pytest.raises(ValueError, match="there is no"):

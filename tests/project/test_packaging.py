@@ -52,7 +52,7 @@ def test_a_lock_pins_one_version_of_each_package_by_its_hashes(lock):
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_a_lock_holds_what_the_project_asks_in_a_version_that_it_takes(lock):
+def test_a_lock_has_a_supported_version_of_each_required_package(lock):
     locked = {normal(found["name"]): found["version"] for found in map(PINNED.fullmatch, pins(lock))}
     asked = PROJECT["dependencies"] + [one for extra in LOCKS[lock] for one in PROJECT["optional-dependencies"][extra]]
     for requirement in map(Requirement, asked):

@@ -26,7 +26,7 @@ async def is_ready(port: int) -> bool:
         return (await client.get("/health/ready")).status_code == 200
 
 
-async def test_the_procfile_runs_with_the_variables_of_a_new_app_alone(
+async def test_the_procfile_runs_with_only_the_variables_of_a_new_app(
     launch, make_database, free_port, eventually, sign
 ):
     variables = {"PORT": str(free_port), "DATABASE_URL": await make_database("heroku"), "BETTER_AUTH_SECRET": SECRET}

@@ -123,7 +123,7 @@ async def test_an_invalid_since_is_refused_by_name(alice, refusal, value):
 @pytest.mark.parametrize("by", ["header", "query"])
 @pytest.mark.parametrize("written", [0, 2])
 async def test_an_invalid_last_event_id_starts_with_a_reset(alice, value, by, written):
-    """An EventSource does not reconnect after an error, so 422 would end it for good."""
+    """An EventSource does not reconnect after an error, so 422 would end it permanently."""
     for number in range(written):
         await alice.make(f"Task {number}")
     newest = (await alice.get(f"{alice.path}/changes")).json()["next"]

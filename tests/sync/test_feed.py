@@ -95,7 +95,7 @@ async def test_tasks_deleted_together_can_be_read_page_by_page(alice):
     assert versions == [6, 7, 8, 9, 10]
 
 
-async def test_a_page_that_ends_where_the_changes_end_says_so(alice):
+async def test_a_page_that_ends_with_the_last_change_has_no_more(alice):
     await alice.make()
     await alice.make()
     assert (await changes(alice, "since=0&limit=2"))["has_more"] is False

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 
-async def test_a_deleted_task_is_gone_from_every_route(alice, private, refusal):
+async def test_no_route_shows_a_deleted_task(alice, private, refusal):
     task, other = await alice.make("Old"), await alice.make("Kept")
     path = f"{alice.path}/{task['id']}"
     response = await alice.delete(path)

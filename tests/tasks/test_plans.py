@@ -132,7 +132,7 @@ async def test_a_page_by_creation_is_one_range_of_the_key_with_nothing_to_sort(c
 
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("sort", sorted(set(SORTS) - {"created"}))
-async def test_any_other_page_sorts_keys_and_ids_of_the_owners_tasks_alone(crowd, sort, descending):
+async def test_any_other_page_sorts_only_keys_and_ids_of_the_owners_tasks(crowd, sort, descending):
     for after in (None, Position(KEYS[sort], 500)):
         query = TaskQuery(sort=sort, descending=descending, limit=50, after=after)
         text, arguments = statement("alice", query)
@@ -216,7 +216,7 @@ async def test_a_function_reads_no_other_users_rows(crowd, name, plan):
     assert after["fetched"] - before["fetched"] <= most
 
 
-async def test_the_purge_of_the_trash_finds_its_owners_in_the_trash_alone(crowd):
+async def test_the_purge_of_the_trash_finds_its_owners_only_in_the_trash(crowd):
     nodes = await explain(crowd, retention.NEXT_OWNER, timedelta(days=30), "")
     assert [node["Index Name"] for node in nodes if "Index Name" in node] == ["tasks_trash"]
     assert "Seq Scan" not in {node["Node Type"] for node in nodes}
@@ -239,7 +239,7 @@ async def test_old_answers_are_found_by_the_index_of_their_age(crowd):
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("since", [("", 0), ("64a1b2c3d4e5f", 1), ("64a1b2c3d4e5f", 4_000)])
-async def test_a_page_of_changes_sorts_versions_of_the_owners_tasks_alone(crowd, since, plan):
+async def test_a_page_of_changes_sorts_only_versions_of_the_owners_tasks(crowd, since, plan):
     await crowd.execute(f"SET plan_cache_mode = {plan}")
     try:
         text, arguments = asked(lambda tasks: changes.changes_since(tasks, SyncPosition(*since), 500))

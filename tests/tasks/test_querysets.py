@@ -143,7 +143,7 @@ class TestComposing:
         text, _ = sent(lambda _: recorded.live().page(3))
         assert 'ORDER BY "key" DESC LIMIT $2' in text
 
-    async def test_it_can_be_awaited_and_iterated_in_a_transaction_as_that_sees_it(self, ada, pool):
+    async def test_a_queryset_can_be_awaited_and_iterated_in_a_transaction_and_sees_its_writes(self, ada, pool):
         with contextlib.suppress(ZeroDivisionError):
             async with pool.transaction() as session:
                 within = Task.objects.for_user("ada", using=session)
@@ -313,7 +313,7 @@ class TestShapes:
         assert few.cache_info()[1:] == (10, 3, 3)
         assert compiled.cache_info().maxsize == SHAPES
 
-    def test_no_value_stands_in_a_text(self, recorded):
+    def test_no_value_is_part_of_an_sql_text(self, recorded):
         marked = recorded.live().tagged("<<").containing("<<").due_before(NOW).with_priority(77).with_id(7777)
         marked = marked.sorted_by("title", descending=True)
         text, arguments = sent(lambda _: marked.page(77, Position("<<", 7777)))
@@ -332,11 +332,11 @@ class TestShapes:
             object.__getattribute__(tasks, "_q_objects")
         assert tasks.filter(title="A")._q_objects, "it is built when it is used"
 
-    def test_a_name_that_is_none_of_tortoises_is_an_attribute_error(self, recorded):
+    def test_a_name_that_tortoise_does_not_have_is_an_attribute_error(self, recorded):
         with pytest.raises(AttributeError):
             _ = recorded.taggged
 
-    def test_it_is_a_queryset_of_tortoises(self, recorded):
+    def test_the_tasks_of_a_user_are_a_queryset_of_tortoise(self, recorded):
         assert isinstance(recorded, QuerySet)
         assert isinstance(recorded.live(), OwnedQuerySet)
         assert type(recorded.live().filter(title="A").pending()) is UserTasks

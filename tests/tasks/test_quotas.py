@@ -174,7 +174,7 @@ async def test_a_trash_that_takes_longer_than_a_request_is_emptied_by_several(al
     assert await connection.fetchval("SELECT trash_count FROM users") == 0
 
 
-async def test_what_is_deleted_while_the_owners_clock_is_ahead_is_purged_in_time(pool, alice, connection, settings):
+async def test_tasks_deleted_while_the_owners_clock_is_ahead_are_purged_in_time(pool, alice, connection, settings):
     made = [await alice.make(f"Task {number}") for number in range(4)]
     await connection.execute(
         "UPDATE users SET written_at = now() + interval '400 days'"

@@ -34,7 +34,7 @@ def faulty(read, **sent: object) -> list[str]:
     return [fault.field for fault in raised.value.errors]
 
 
-def test_only_what_was_sent_becomes_a_column():
+def test_only_sent_fields_become_columns():
     assert schemas.read_patch(b"{}").changes == {}
     assert schemas.read_draft(body(title=" A ")) == {"title": "A", "title_key": "a"}
     assert (
@@ -43,7 +43,7 @@ def test_only_what_was_sent_becomes_a_column():
     )
 
 
-def test_each_field_becomes_what_is_stored():
+def test_each_field_is_converted_to_its_stored_value():
     sent = body(
         title=" A ", description=" B ", completed=True, priority="high", tags=[" a ", "A", "b"], due_date="2026-12-24"
     )  # fmt: skip

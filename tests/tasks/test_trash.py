@@ -148,7 +148,7 @@ class TestRestoring:
 
 
 class TestDestroying:
-    async def test_a_destroyed_task_is_gone_for_good(self, alice, private, refusal, connection):
+    async def test_a_destroyed_task_cannot_be_restored(self, alice, private, refusal, connection):
         task, other = await delete(alice, "Old", "Other")
         response = await alice.delete(f"{TRASH}/{task['id']}")
         assert response.status_code == 204

@@ -325,7 +325,7 @@ class TestTheSchema:
         ],
     )
     @pytest.mark.one_database(reason="another error")
-    async def test_a_task_that_lacks_what_every_task_has_cannot_be_stored(self, ada, connection, missing):
+    async def test_a_task_without_a_required_column_cannot_be_stored(self, ada, connection, missing):
         await make(ada)
         with pytest.raises(asyncpg.NotNullViolationError):
             await self.insert(connection, "tasks", {**TASK, missing: None})

@@ -313,7 +313,7 @@ async def test_an_unknown_parameter_is_refused(alice, refusal, query):
     refusal(await alice.post(f"{IMPORT}?{query}", json=file()), 422, "validation_error", query.partition("=")[0])
 
 
-async def test_the_quota_counts_live_tasks_alone_and_refuses_the_whole_file(alice, connection, refusal):
+async def test_the_quota_counts_only_live_tasks_and_refuses_the_whole_file(alice, connection, refusal):
     await connection.execute(
         "INSERT INTO users (id, created_at, written_at, revision, task_count) VALUES ('alice', now(), now(), 1, 9999)"
     )

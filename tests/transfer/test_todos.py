@@ -14,8 +14,8 @@ from service.transfer.formats import todos
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 6, timezone.utc)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
-# Without backslashes: the library's parser takes the one before an n for a line end, whatever stands before it, and its
-# writer makes a line end of one before an N. RFC 5545 section 3.3.11 knows no such thing.
+# Without backslashes: the library's parser reads a backslash before an n as a line end, even an escaped one, and its
+# writer turns a backslash before an N into a line end. RFC 5545 section 3.3.11 does not say so.
 READABLE = TEXT.filter(lambda text: "\\" not in text)
 
 

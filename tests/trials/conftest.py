@@ -48,7 +48,7 @@ async def cluster(empty_data, launch) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def head() -> dict[str, bool]:
-    """Whether the table's head has been printed."""
+    """Record whether the head of the table has been printed."""
     return {"printed": False}
 
 

@@ -53,14 +53,14 @@ async def stop_under_load(stage, cluster, *, workers: int, signals: int, warm_up
     assert seconds < 5, "nobody who has been answered is waited for"
 
 
-async def test_a_stop_under_load_answers_all_that_is_in_flight(stage, cluster):
+async def test_a_stop_under_load_responds_to_all_requests_in_flight(stage, cluster):
     await stop_under_load(stage, cluster, workers=1, signals=1, warm_up=0.5)
 
 
 @trial
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("signals", [1, 2])
-async def test_a_stop_answers_all_that_is_in_flight(stage, cluster, workers, signals):
+async def test_a_stop_responds_to_all_requests_in_flight(stage, cluster, workers, signals):
     await stop_under_load(stage, cluster, workers=workers, signals=signals, warm_up=2)
 
 

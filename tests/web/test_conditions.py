@@ -119,7 +119,7 @@ class TestWritingWhatOneHasSeen:
             await write(alice, task, ("PATCH", "", {"title": "Third"}), '"{0}"')
         assert len(seen) == 1
 
-    async def test_of_fifty_writers_who_saw_the_same_exactly_one_wins(self, alice, task):
+    async def test_of_fifty_writers_with_the_same_expected_version_exactly_one_succeeds(self, alice, task):
         answers = await asyncio.gather(
             *(write(alice, task, ("PATCH", "", {"title": f"Writer {number}"}), '"{0}"') for number in range(50))
         )
@@ -230,7 +230,7 @@ class TestWritingWhatOneHasNotSeen:
             await unless(alice, task, ("PATCH", "", {"title": "Third"}), '"1"')
         assert len(seen) == 1
 
-    async def test_of_fifty_writers_who_exclude_the_same_exactly_one_finds_it_changed_by_none(self, alice, task):
+    async def test_of_fifty_writers_that_exclude_the_same_version_exactly_one_succeeds(self, alice, task):
         later = task["version"] + 1
         answers = await asyncio.gather(
             *(

@@ -351,7 +351,7 @@ class TestRawHttp:
         assert "GET" in answer.headers["allow"]
         assert b"echoed?" not in answer.content
 
-    async def test_http_1_0_is_answered_and_the_connection_closed(self, exchange, sign):
+    async def test_http_1_0_gets_a_response_and_the_connection_is_closed(self, exchange, sign):
         sent = f"GET /api/alice/tasks HTTP/1.0\r\nAuthorization: Bearer {sign('alice')}\r\n\r\n"
         (answer,) = await exchange(sent.encode())
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")

@@ -50,7 +50,7 @@ def test_only_these_routes_are_public(routes):
     assert routes[1] == PUBLIC
 
 
-def test_every_route_answers_every_method(routes):
+def test_every_route_responds_to_every_method(routes):
     known, _ = routes
     for template in {template for _, template in known}:
         assert {method for method, other in known if other == template} == set(map(str, HTTP_METHODS))
@@ -199,7 +199,7 @@ async def test_fields_that_the_service_assigns_cannot_be_set(alice, bob, field, 
 
 
 @pytest.mark.parametrize("field", ["deleted_at", "revision", "task_count", "written_at", "email", "user"])
-async def test_a_column_that_is_no_field_is_unknown(alice, refusal, field):
+async def test_a_column_that_is_not_a_field_is_unknown(alice, refusal, field):
     refusal(await alice.post(alice.path, json={"title": "A", field: 1}), 422, "validation_error", field)
 
 

@@ -30,7 +30,7 @@ def clock() -> Clock:
 
 @given(pauses=st.lists(st.integers(0, 30), max_size=60), amount=st.integers(1, 7), seconds=st.integers(1, 12))
 @settings(max_examples=60, deadline=None)
-async def test_it_allows_and_promises_what_the_sliding_window_counter_of_limits_does(pauses, amount, seconds):
+async def test_the_limiter_gives_the_same_results_as_the_sliding_window_counter_of_limits(pauses, amount, seconds):
     clock, rate = Clock(), RateLimitItemPerSecond(amount, seconds)
     own, theirs = SlidingWindow(amount, seconds, clock=clock), storage.MemoryStorage()
     counter = strategies.SlidingWindowCounterRateLimiter(theirs)

@@ -34,7 +34,7 @@ def comparable(response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", READABLE)
-async def test_head_answers_as_get_without_the_body(alice, path):
+async def test_head_responds_as_get_without_the_body(alice, path):
     path = path.format(**await alice.make())
     alice.headers["Accept-Encoding"] = "identity"
     got, head = await alice.get(path), await alice.head(path)

@@ -221,7 +221,7 @@ async def test_every_example_of_a_change_is_accepted_in_every_media_type(alice, 
                 assert response.status_code == 200, response.text
 
 
-async def test_what_the_service_answers_keeps_to_the_description(alice, operations, check):
+async def test_responses_conform_to_the_document(alice, operations, check):
     created = await alice.post(alice.path, json={"title": "A task", "due_at": "2026-12-24T18:00:00+01:00"})
     listed = await alice.get(alice.path)
     refused = await alice.post(alice.path, json={"title": "", "colour": "red"})
@@ -237,7 +237,7 @@ async def test_the_example_of_invalid_input_is_what_the_service_answers(alice, d
     assert answer == example | {"request_id": answer["request_id"]}
 
 
-def test_a_draft_with_a_day_and_a_moment_is_against_the_schema_as_it_is_against_the_rules(check):
+def test_the_schema_and_the_rules_refuse_a_draft_with_a_day_and_a_moment(check):
     reference = {"$ref": "#/components/schemas/TaskDraft"}
     check({"title": "A task", "due_date": None, "due_at": "2026-12-24T18:00:00Z"}, reference)
     with pytest.raises(jsonschema.ValidationError):
@@ -260,7 +260,7 @@ async def test_the_document_may_be_cached_for_a_minute(http):
 
 
 def test_the_names_are_fit_for_a_generated_client(document, operations):
-    """A verb and what it is about: generators make functions of the ids, and types of the schemas' names."""
+    """A verb and its object: generators turn the ids into functions, and the schemas' names into types."""
     verbs = "get|list|create|put|post|update|complete|batch|stream|delete|restore|destroy|empty|erase|export|import"
     for operation in operations.values():
         assert re.fullmatch(rf"({verbs})([A-Z][a-zA-Z]+)", operation["operationId"])
@@ -273,7 +273,7 @@ def test_the_names_are_fit_for_a_generated_client(document, operations):
 
 
 def test_every_object_has_a_name(document, operations):
-    """An object without one becomes a type such as InlineResponse200, or one that is named after the operation."""
+    """An object without a name becomes a type such as InlineResponse200, or a type named after the operation."""
     schemas = [schema for _, schema, _ in bodies(document, operations)]
     schemas += [
         part
@@ -304,7 +304,7 @@ def test_no_header_is_filled_in_that_would_refuse_the_request(operations):
             assert parameter["in"] != "header" or not {"example", "examples"} & set(parameter)
 
 
-def test_what_deletes_more_than_one_task_has_no_example_of_a_user(operations):
+def test_a_route_that_deletes_many_tasks_has_no_example_user(operations):
     guarded = {
         operation["operationId"]
         for operation in operations.values()

@@ -106,7 +106,7 @@ async def test_the_link_to_the_next_page_of_a_subject_of_dots_names_me(caller, e
 
 
 @pytest.mark.parametrize("user", ["a/b", "a b", "auth0|1", "...", "ü", "%2e%2e", "a?b#c", "*", "me2"])
-async def test_the_path_of_any_other_subject_can_be_followed_as_it_is_given(caller, user):
+async def test_the_path_of_any_other_subject_can_be_used_unchanged(caller, user):
     other = caller(user)
     created = await other.post("/api/me/tasks", json={"title": "A"})
     assert "/me/" not in created.headers["location"]
