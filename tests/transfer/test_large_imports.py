@@ -78,9 +78,7 @@ async def test_incomplete_bodies_do_not_block_complete_ones(app, bob, caller, se
     slow = [caller(f"slow-{number}") for number in range(10)]
     async with begin(server, *slow):
         await eventually(lambda: app.ctx.uploads.held == len(slow) * len("title"))
-        began = time.perf_counter()
-        assert (await send(bob)).json() == {"imported": 1, "skipped": 0}
-        assert time.perf_counter() - began < 1
+        assert (await send(bob)).json() == {"imported": 1, "skipped": 0}, "503 if it had to wait for a turn"
 
 
 async def test_at_most_two_complete_bodies_are_read_at_once(alice, refusal, eventually, hurried):
