@@ -104,7 +104,7 @@ def test_the_recorded_figures_cover_every_statement_every_request_and_the_log_of
     assert list(recorded.wal) == list(statements.WRITES)
 
 
-async def test_the_statements_are_those_that_the_managers_send():
+async def test_the_statements_are_those_that_the_managers_send(server):
     party = Party("doable", statements.DOABLE, [("user-1", 5), ("user-2", 6)])
     for verb in statements.VERBS:
         first, second = await party.executions(verb, 2)
@@ -114,7 +114,7 @@ async def test_the_statements_are_those_that_the_managers_send():
     assert find.arguments == ("user-1", 5)
 
 
-async def test_updates_of_the_same_task_differ_so_that_each_writes():
+async def test_updates_of_the_same_task_differ_so_that_each_writes(server):
     party = Party("doable", statements.DOABLE, [("user-1", 5)])
     first, second = await party.executions("update", 2, tasks=1)
     assert first.arguments != second.arguments
