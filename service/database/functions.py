@@ -1,7 +1,7 @@
-"""The database functions that write, one for each verb. Each has a file of its own, and a migration creates it.
+"""The database functions: one for each verb that writes, and those that only read. Each has a file of its own.
 
-The migration reads the file when it runs. Therefore a released file must never change. A changed function gets a new
-name and a new file, and a later release drops the old one (docs/how-to/change-the-schema-safely.md).
+A migration reads the file when it runs. Therefore a released file must never change. A changed function gets a new name
+and a new file, and a later release drops the old one (docs/how-to/change-the-schema-safely.md).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Rows(Protocol):
         """Return all rows of `query`."""
 
 
-async def drift(connection: Rows) -> list[str]:
+async def differences(connection: Rows) -> list[str]:
     """Return a sentence for each function that differs between the database and the files."""
     installed = {row["name"]: row["bodies"] for row in await connection.fetch(INSTALLED)}
     return [

@@ -138,7 +138,7 @@ async def _refuse_another_history(keeper: asyncpg.Connection) -> None:
 
 async def _refuse_other_functions(keeper: asyncpg.Connection) -> None:
     """Raise ConfigurationError if a function differs from its file. Ignore functions of later releases."""
-    ours = [one for one in await functions.drift(keeper) if not one.endswith(functions.UNKNOWN)]
+    ours = [one for one in await functions.differences(keeper) if not one.endswith(functions.UNKNOWN)]
     if ours:
         raise ConfigurationError(OTHER_FUNCTIONS.format("; ".join(ours)))
 

@@ -22,7 +22,7 @@ from service.errors import (
     TaskNotFoundError,
 )
 from service.telemetry import figures
-from service.web import cors, hints, methods, probes
+from service.web import cors, methods, other_paths, probes
 from service.web.limiting import RateLimiter, network_of
 from service.web.request import ApiRequest
 
@@ -57,7 +57,7 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
     path = request.match_info
     owner = path.pop("user_id", "")
     if owner not in {identity.user_id, RESERVED_SUBJECT}:
-        if hints.is_misplaced(owner):
+        if other_paths.is_misplaced(owner):
             raise NotFound  # /api/tasks has the form of a path with a user id; the 404 names the right path
         raise NotTheOwnerError
     if request.app.ctx.user_limiter:

@@ -14,7 +14,7 @@ from sanic.exceptions import RequestCancelled, SanicException
 
 from service import errors
 from service.telemetry import figures
-from service.web import hints
+from service.web import other_paths
 from service.web.request import ApiRequest
 
 logger = logging.getLogger("doable.errors")
@@ -152,7 +152,7 @@ CODES: dict[type[errors.DoableError], str] = {
 # Code and detail of the errors that Sanic raises, by status. Sanic's own messages may quote the request.
 FRAMEWORK = {
     400: ("bad_request", "The request is not valid HTTP/1.1, or its framing is ambiguous."),
-    404: ("not_found", hints.NO_ROUTE),
+    404: ("not_found", other_paths.NO_ROUTE),
     405: ("method_not_allowed", "This route does not support this method; see the Allow header."),
     408: ("request_timeout", "The request took too long to arrive; try again."),
     413: (
@@ -262,7 +262,7 @@ async def answer(request: ApiRequest, error: BaseException) -> HTTPResponse:
     elif isinstance(error, SanicException) and error.status_code in FRAMEWORK:
         code, detail = FRAMEWORK[error.status_code]
         problem = PROBLEMS[code]
-        detail = hints.for_path(request.path) if code == "not_found" else detail
+        detail = other_paths.for_path(request.path) if code == "not_found" else detail
         request.failure = code
     elif isinstance(error, RequestCancelled):
         request.failure = "client closed the connection"

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import FieldInfo, fields
 
 from service.errors import FieldError, InvalidInputError, MalformedInputError
-from service.web import foreign
+from service.web import other_names
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -184,7 +184,7 @@ def _reader(kind: Any) -> Callable[[Any], object] | None:  # noqa: ANN401 - any 
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> FieldError:
-    meant = foreign.meant_by(name, known)
+    meant = other_names.meant_by(name, known)
     message = f"is not known; {meant}" if meant else "is not known"
     hint = f"known names: {', '.join(known)}" if known else "no name is allowed here"
     return FieldError(shortened(name), message, hint, is_known=False)

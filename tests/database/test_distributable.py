@@ -10,7 +10,7 @@ import re
 import pytest
 
 from service.database.distribution import TABLES
-from service.database.functions import FUNCTIONS, body, drift, source
+from service.database.functions import FUNCTIONS, body, differences, source
 from tests.ownership import (
     EXEMPT,
     assert_function_is_routed_to_one_node,
@@ -118,7 +118,7 @@ def test_a_function_with_a_statement_for_many_nodes_would_be_noticed(statement):
 
 
 async def test_the_functions_in_the_database_are_those_of_the_files(connection):
-    assert await drift(connection) == []
+    assert await differences(connection) == []
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ async def test_a_function_that_differs_from_its_file_is_noticed(connection, chan
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute(change)
-    assert [one for one in await drift(connection) if one.startswith(fault)]
+    assert [one for one in await differences(connection) if one.startswith(fault)]
     await transaction.rollback()
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from service.web import hints
+from service.web import other_paths
 
 GUESSES = [
     ("GET", "/api/tasks", "/api/me/tasks"), ("POST", "/api/tasks", "/api/me/tasks"),
@@ -47,7 +47,7 @@ async def test_a_commonly_guessed_path_is_404_with_the_right_path(  # noqa: PLR0
     "path", ["/nothing", "/favicon.ico", "/api/me/nothing", "/api/me/tasks/1/2", "/api/me/tasks/summary/1"]
 )
 async def test_any_other_unknown_path_is_404_with_a_link_to_the_docs(alice, refusal, path):
-    assert refusal(await alice.get(path), 404, "not_found")["detail"] == hints.NO_ROUTE
+    assert refusal(await alice.get(path), 404, "not_found")["detail"] == other_paths.NO_ROUTE
 
 
 @pytest.mark.parametrize("path", ["/api/bob/tasks", "/api/tasksy/tasks", "/api/v1x/tasks", "/api/anybody"])
