@@ -38,6 +38,7 @@ WELCOME = """
     curl -H "Authorization: Bearer $TOKEN" {address}/api/me/tasks/summary
 
   Ctrl-C stops everything; the data stays in {folder}.
+
 """  # noqa: E501 - lines to paste
 
 
@@ -143,7 +144,10 @@ def _run_for_development() -> int:
         welcome = WELCOME.format(
             address=address, playground=line, user=sandbox.DEMO_USER, token=demo, folder=sandbox.DATA
         )
-        return serving.serve(settings, lambda: print(welcome, flush=True), listener=listener, development=landing)
+        # Without `end`, the log could write between the text and its last newline.
+        return serving.serve(
+            settings, lambda: print(welcome, end="", flush=True), listener=listener, development=landing
+        )
 
 
 def _playground(settings: Settings, address: str) -> tuple[Playground | None, str]:

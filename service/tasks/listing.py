@@ -32,14 +32,14 @@ def _rule(sentence: str, **schema: object) -> Meta:
     return Meta(extra={"rule": sentence}, extra_json_schema={"description": sentence, **schema})
 
 
-Bound = Annotated[
-    str | UnsetType,
-    _rule(
-        "a day, or a moment with its offset",
+def _bound_rule(tasks: str) -> Meta:
+    rule = "a day, or a moment with its offset"
+    return _rule(
+        rule,
+        description=f"{rule}: only {tasks}",
         examples=["2026-12-24", "2026-12-24T18:00:00+01:00"],
         anyOf=[{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}],
-    ),
-]
+    )
 
 
 Limit = Annotated[
@@ -61,8 +61,12 @@ class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     tag: Annotated[
         list[Tag], _rule("a tag of 1 to 50 characters; repeat it to require several", maxItems=MAXIMUM_TAGS)
     ] = []
-    due_before: Bound = UNSET
-    due_after: Bound = UNSET
+    due_before: Annotated[
+        str | UnsetType, _bound_rule("tasks that are due before it; a day stands for its first moment, in UTC")
+    ] = UNSET
+    due_after: Annotated[
+        str | UnsetType, _bound_rule("tasks that are due after it; a day stands for its last moment, in UTC")
+    ] = UNSET
     overdue: Annotated[
         bool, _rule("true or false: whether to return only pending tasks whose due day (in UTC) or moment has passed")
     ] = False

@@ -78,7 +78,8 @@ class Walk:
 
 
 # `created` sorts by id and `updated` by version. Both are assigned under the same lock as the timestamps, so they have
-# the same order, but without ties.
+# the same order, but without ties. Only imported tasks differ: an import keeps their timestamps, and assigns the id and
+# the version.
 KEYS = {
     "created": ("tasks.id", "tasks.id", "bigint"),
     "updated": ("tasks.version", "tasks.version", "bigint"),

@@ -62,7 +62,8 @@ def _place(body: bytes, reason: str) -> str:
         if error.start <= at:
             return f"byte {error.start} is not UTF-8"
     if at >= len(body):
-        return f"it ends too early, after {len(body):,} bytes" if _is_cut_off(body) else UNDECODABLE
+        size = f"{len(body):,} {'byte' if len(body) == 1 else 'bytes'}"
+        return f"it ends too early, after {size}" if _is_cut_off(body) else UNDECODABLE
     before = body[:at].decode(errors="replace")
     line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1)
     return f"the fault is at byte {at}, line {line}, column {column + 1}"

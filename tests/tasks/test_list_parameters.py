@@ -63,6 +63,25 @@ def test_each_parameter_becomes_a_part_of_the_query(query, asked):
     assert listing.read(query).query == dataclasses.replace(TaskQuery(), **asked)
 
 
+SAMPLES = {
+    "status": "pending", "priority": "high", "tag": "a", "due_before": "2026-12-24", "due_after": "2026-12-24",
+    "overdue": "true", "q": "a", "sort": "title", "order": "asc", "limit": "6", "count": "true",
+    "cursor": cursors.write(Position("5", 5), listing.read("limit=5").listed),
+}  # fmt: skip
+OF_A_PAGE = {"limit", "count", "cursor"}  # a cursor stays valid if these change
+
+
+@pytest.mark.parametrize("name", [*listing.ListParameters.__struct_fields__, *listing.ALIASES])
+def test_every_parameter_changes_the_query_and_its_etag_and_each_filter_the_list_of_a_cursor(name):
+    meant = listing.ALIASES.get(name, name)
+    plain = listing.read("limit=5")
+    asked = listing.read(urlencode({"limit": "5"} | {name: SAMPLES[meant]}))
+    assert asked.query != plain.query
+    assert asked.mark != plain.mark
+    assert (asked.listed == plain.listed) == (meant in OF_A_PAGE)
+    assert asked.query == listing.read(urlencode({"limit": "5"} | {meant: SAMPLES[meant]})).query
+
+
 def test_equal_queries_have_equal_fingerprints_and_different_queries_different_ones():
     def listed(query: str) -> bytes:
         return listing.read(f"{query}&limit=5").listed

@@ -213,3 +213,11 @@ async def test_an_export_saved_in_any_csv_dialect_can_be_imported(tasks, data):
 async def test_priorities_are_read_in_any_case(alice):
     tasks = await imported(alice, "Title,Priority\nA,High\nB,LOW\nC, medium \nD,\n")
     assert [task["priority"] for task in tasks] == ["high", "low", "medium", "none"]
+
+
+async def test_the_columns_that_the_service_assigns_are_ignored(alice, bob):
+    theirs = await bob.make()
+    content = f"id,UID,user_id,version,title\n{theirs['id']},{theirs['uid']},bob,9,A\n7,no uid,=x,-1,B\n"
+    tasks = await imported(alice, content)
+    assert [(task["title"], task["user_id"]) for task in tasks] == [("A", "alice"), ("B", "alice")]
+    assert len({theirs["uid"], *(task["uid"] for task in tasks)}) == 3

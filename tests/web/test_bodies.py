@@ -117,6 +117,7 @@ async def test_null_counts_as_no_body_if_the_body_is_optional(alice, refusal, bo
         (b'{"title": "A",}', "the fault is at byte 14, line 1, column 15."),
         ('{"title": "Ä",\n "id": x}'.encode(), "the fault is at byte 23, line 2, column 8."),
         (b'{"title": "A"', "it ends too early, after 13 bytes."),
+        (b"{", "it ends too early, after 1 byte."),
         (b'{"title": "A"}x', "the fault is at byte 14, line 1, column 15."),
         (b'{"title": tru3}', "the fault is at byte 14, line 1, column 15."),
         (b'{"title": "\\ud800"}', "it contains half of a surrogate pair, or a number that is too large."),

@@ -120,6 +120,7 @@ def test_the_parameters_of_a_list_are_those_that_validate_it(operations):
     }
     assert list(parameters) == list(ListParameters.__struct_fields__)
     assert all(parameter["description"] for parameter in parameters.values())
+    assert len({parameter["description"] for parameter in parameters.values()}) == len(parameters)
     for name in ("priority", "tag"):
         assert (parameters[name]["style"], parameters[name]["explode"]) == ("form", True)
     assert parameters["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000}

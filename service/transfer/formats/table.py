@@ -21,14 +21,14 @@ from service.web import validation
 from service.web.pacing import Pace
 
 COLUMNS = (*(name for name in Task.__struct_fields__ if name not in {"uid", "user_id"}), "deleted_at")
-IGNORED = frozenset({"id", "user_id", "version"})
+IGNORED = frozenset({"id", "uid", "user_id", "version"})
 AT_ONCE = 50  # tasks; the longest take 0.05 ms each
 # Text that a spreadsheet may run as a formula, after any number of apostrophes (OWASP, "CSV Injection").
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 SWITCHES = {"true": True, "false": False}
 # "due_date", "Due Date", "DUE-DATE" and "dueDate" name the same column.
 SEPARATORS = re.compile(r"[\s_-]+")
-NAMES = {name.replace("_", ""): name for name in (*COLUMNS, "user_id")}
+NAMES = {name.replace("_", ""): name for name in (*COLUMNS, "uid", "user_id")}
 MOMENT = "; format the column as YYYY-MM-DDTHH:MM:SSZ, or as text"
 COLUMNS_ARE = f"the columns are {', '.join(COLUMNS)}"
 HINTS = dict.fromkeys(("due_at", *KEPT), MOMENT) | {

@@ -89,8 +89,8 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
     },
     "ETag": {
-        "description": "The entity tag (RFC 9110 section 8.8.3). Of one task: its version in quotes. Of a list or of "
-        "counts: changes with every write that may change them.",
+        "description": "The entity tag (RFC 9110 section 8.8.3). Of one task: its version, a dot and the last "
+        "eight digits of its uid, in quotes. Of a list or of counts: changes with every write that may change them.",
         "required": True,
         "schema": {"type": "string", "pattern": '^"[0-9a-f.-]+"$'},
     },
