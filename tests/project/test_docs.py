@@ -1,6 +1,6 @@
 """The documentation agrees with the code: everything that can be listed in the code is in the documentation.
 
-`python tests/project/test_docs.py` prints the tables that are made from the code, for pasting.
+`PYTHONPATH=. .venv/bin/python tests/project/test_docs.py` prints the tables of settings and errors, for pasting.
 """
 
 from __future__ import annotations
