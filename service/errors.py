@@ -140,6 +140,30 @@ class VersionMismatchError(DoableError):
         self.document = document
 
 
+class ListNotFoundError(DoableError):
+    """The caller has no list with this id."""
+
+    detail = "There is no list with this id."
+
+
+class ListQuotaError(DoableError):
+    """The caller has the maximum number of live lists."""
+
+    def __init__(self, quota: int) -> None:
+        """State the `quota`, a number of lists."""
+        super().__init__(f"You have {quota:,} lists, the maximum for one user; delete some and try again.")
+
+
+class UidInTrashError(DoableError):
+    """The client created an item with the uid of an item in the trash."""
+
+    def __init__(self, noun: str) -> None:
+        """State the `noun`, task or list."""
+        super().__init__(
+            f"A {noun} with this uid is in the trash; restore it, or remove it permanently and create the {noun} again."
+        )
+
+
 class TaskQuotaError(DoableError):
     """The caller has the maximum number of live tasks."""
 

@@ -4,9 +4,11 @@ Every key and index starts with the owner. Lengths are types, not CHECKs, becaus
 every statement that writes its table. The functions, which perform all writes, and the API enforce the other rules.
 """
 
+from pathlib import Path
+
 from tortoise import BaseDBAsyncClient
 
-from service.database.functions import source
+from service.database.functions import sources
 
 RUN_IN_TRANSACTION = True
 
@@ -106,7 +108,7 @@ CREATE TABLE IF NOT EXISTS aerich (
 
 
 async def upgrade(db: BaseDBAsyncClient) -> str:
-    return SCHEMA + "\n".join(map(source, FUNCTIONS))
+    return SCHEMA + sources(FUNCTIONS, replaced=Path(__file__).with_name("0_functions.sql"))
 
 
 async def downgrade(db: BaseDBAsyncClient) -> str:

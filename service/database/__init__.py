@@ -12,7 +12,7 @@ from service.database.url import Credentials, parse
 
 APP = "service"  # the label of the models; aerich stores their migrations in aerich/service/
 # Names, not imports: this package must not import the nouns, but Tortoise may.
-MODELS = ("service.users.models", "service.tasks.models", "service.idempotency.models")
+MODELS = ("service.users.models", "service.lists.models", "service.tasks.models", "service.idempotency.models")
 
 
 def credentials(settings: Settings, url: str) -> Credentials:

@@ -28,7 +28,9 @@ class Table(NamedTuple):
 
 # All tables. A table comes before those that reference it, because Citus requires the target of a foreign key to be
 # distributed first.
-TABLES = (Table("users", "id"), Table("tasks", "user_id"), Table("idempotency_keys", "user_id"))
+TABLES = (
+    Table("users", "id"), Table("lists", "user_id"), Table("tasks", "user_id"), Table("idempotency_keys", "user_id"),
+)  # fmt: skip
 FIRST = TABLES[0]
 # aerich's own table belongs to no user. Each node gets a copy, so that the readiness check finds it on any node.
 COPIED = "aerich"

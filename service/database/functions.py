@@ -1,7 +1,8 @@
 """The database functions: one for each verb that writes, and those that only read. Each has a file of its own.
 
-A migration reads the file when it runs. Therefore a released file must never change. A changed function gets a new name
-and a new file, and a later release drops the old one (docs/how-to/change-the-schema-safely.md).
+A migration reads the file when it runs. If a function changes, its old text moves to a file beside the migration that
+created it, and a new migration replaces the function or adds one with more arguments
+(docs/how-to/change-the-schema-safely.md).
 """
 
 from __future__ import annotations
@@ -16,12 +17,31 @@ from typing import Any, Protocol
 FILES = {path.stem: path for path in Path(__file__).parents[1].glob("*/sql/*.sql")}
 FUNCTIONS = sorted(FILES)  # the functions that exist after the newest migration
 BODY = re.compile(r"AS \$\$\n(.*?)\$\$;", re.DOTALL)
+STATEMENTS = re.compile(r"^CREATE FUNCTION .*?^\$\$;\n", re.DOTALL | re.MULTILINE)
+NAME = re.compile(r"FUNCTION (\w+)\(")
 
 
 @cache
 def source(name: str) -> str:
     """Return the statement that creates the function `name`, with the comments above it."""
     return FILES[name].read_text()
+
+
+def sources(names: Sequence[str], *, replaced: Path | None = None, replacing: bool = False) -> str:
+    """Return the statements that create the functions `names`, for a migration.
+
+    A function that a later migration has replaced comes from the file `replaced`, which has its text at that time.
+    With `replacing`, the functions may exist already, with the same arguments and results.
+    """
+    kept = (
+        {name[1]: text for text in STATEMENTS.findall(replaced.read_text()) if (name := NAME.search(text))}
+        if replaced
+        else {}
+    )
+    texts = [kept.get(name) or source(name) for name in names]
+    return "\n".join(
+        text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION") if replacing else text for text in texts
+    )
 
 
 @cache
@@ -34,8 +54,23 @@ def body(name: str) -> str:
 
 def call(name: str, arguments: int) -> str:
     """Return a statement that calls the function `name`. `arguments` is their number; the first is the owner."""
-    places = ", ".join(f"${number}" for number in range(1, arguments + 1))
-    return f"SELECT * FROM {name}({places})"  # noqa: S608 - the names come from this service only
+    return _call(name, [f"${number}" for number in range(1, arguments + 1)])
+
+
+def call_by(name: str, arguments: int, *, place: int, find: str) -> dict[type, str]:
+    """Return two statements that call the function `name`, by the type of the argument at `place`: an id or a uid.
+
+    The function takes an id. `find` is the function that returns the id of a uid. An unknown uid becomes 0, which is
+    the id of no row.
+    """
+    places = [f"${number}" for number in range(1, arguments + 1)]
+    found = [*places]
+    found[place - 1] = f"coalesce({find}($1, ${place}), 0)"
+    return {int: _call(name, places), str: _call(name, found)}
+
+
+def _call(name: str, places: Sequence[str]) -> str:
+    return f"SELECT * FROM {name}({', '.join(places)})"  # noqa: S608 - the names come from this service only
 
 
 UNKNOWN = "is in no file"
@@ -61,20 +96,27 @@ async def differences(connection: Rows) -> list[str]:
     return [
         *(f"{name} is missing" for name in FUNCTIONS if name not in installed),
         *(f"{name} {UNKNOWN}" for name in installed if name not in FUNCTIONS),
-        *(f"{name} differs" for name in FUNCTIONS if installed.get(name, [body(name)]) != [body(name)]),
+        *(f"{name} differs" for name in FUNCTIONS if body(name) not in installed.get(name, [body(name)])),
     ]
 
 
-def _document(table: str) -> str:
-    """Return an SQL expression for the JSON of a live task in `table`; see `task_document.sql`."""
-    expression = body("task_document").strip().removeprefix("SELECT ")
-    return re.sub(r"\btask\.", f"{table}.", expression)
+def _document(noun: str) -> str:
+    """Return an SQL expression for the JSON of a live row of the noun's table; see `task_document.sql`."""
+    expression = body(f"{noun}_document").strip().removeprefix("SELECT ")
+    return re.sub(rf"\b{noun}\.", f"{noun}s.", expression)
+
+
+def _trashed(noun: str) -> str:
+    """Return an SQL expression for the JSON of a deleted row, which has one more member and is not stored."""
+    return (
+        f"""left({_document(noun)}, -1) || ', "deleted_at" : "' """
+        f"""|| to_char({noun}s.deleted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"}}'"""
+    )
 
 
 # The JSON of a task: the stored one, or a new one if none is stored. See `task_document.sql`.
-DOCUMENT = f"coalesce(tasks.document, {_document('tasks')})"
-# The JSON of a deleted task, which has one more member and is not stored.
-TRASHED_DOCUMENT = (
-    f"""left({_document("tasks")}, -1) || ', "deleted_at" : "' """
-    """|| to_char(tasks.deleted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"}'"""
-)
+DOCUMENT = f"coalesce(tasks.document, {_document('task')})"
+TRASHED_DOCUMENT = _trashed("task")
+# The JSON of a list, which is not stored.
+LIST_DOCUMENT = _document("list")
+TRASHED_LIST_DOCUMENT = _trashed("list")

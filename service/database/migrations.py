@@ -45,6 +45,7 @@ OTHER_FUNCTIONS = (
 POLL = 0.2
 # Seconds before the next try of a migration that could not lock its table, so that the requests behind it can run.
 PAUSES = (1.0, 2.0, 4.0)
+LOCKED = frozenset({"locked", "conflict"})  # a lock timeout, or a deadlock with a request
 
 SOURCE = Path(__file__).parents[2] / "aerich"
 INSTALLED = Path(__file__).parents[1] / "_migrations"  # the folder in the installed package
@@ -71,6 +72,7 @@ async def migrate(settings: Settings) -> list[str]:
     """
     async with alone(settings) as (keeper, found):
         await _refuse_another_history(keeper)
+        await _release_snapshot(keeper)
         done = await _upgrade(found, settings.migration_lock_timeout)
         await _refuse_other_functions(keeper)
         return done
@@ -120,9 +122,16 @@ async def _take_lock(keeper: asyncpg.Connection) -> bool:
     other.
     """
     (row,) = await keeper.fetch(f"SELECT pg_try_advisory_xact_lock({LOCK}) AS taken")
-    # The statement above holds a snapshot until the next statement. This one uses the simple protocol and holds none.
-    await keeper.execute("SELECT 1")
+    await _release_snapshot(keeper)
     return bool(row["taken"])
+
+
+async def _release_snapshot(keeper: asyncpg.Connection) -> None:
+    """Release the snapshot that a fetch holds until the next statement; the simple protocol holds none.
+
+    CREATE INDEX CONCURRENTLY in a migration waits for all older snapshots to end.
+    """
+    await keeper.execute("SELECT 1")
 
 
 async def _refuse_another_history(keeper: asyncpg.Connection) -> None:
@@ -137,7 +146,10 @@ async def _refuse_another_history(keeper: asyncpg.Connection) -> None:
 
 
 async def _refuse_other_functions(keeper: asyncpg.Connection) -> None:
-    """Raise ConfigurationError if a function differs from its file. Ignore functions of later releases."""
+    """Raise ConfigurationError if a function differs from its file. A later release may have replaced functions."""
+    latest = await keeper.fetchval("SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1", APP)
+    if latest != newest():
+        return
     ours = [one for one in await functions.differences(keeper) if not one.endswith(functions.UNKNOWN)]
     if ours:
         raise ConfigurationError(OTHER_FUNCTIONS.format("; ".join(ours)))
@@ -171,7 +183,7 @@ async def _upgrade(connection: Credentials, lock_timeout: float) -> list[str]:
                 await command.upgrade(run_in_transaction=True)
             except Exception as error:
                 locked = error if isinstance(error, UnavailableError) else translate(error)
-                if locked is None or locked.kind != "locked":
+                if locked is None or locked.kind not in LOCKED:
                     raise
                 if pause is None:
                     raise SchemaLockedError(len(PAUSES) + 1, lock_timeout) from error

@@ -63,8 +63,10 @@ def _key(request: ApiRequest) -> str:
 
 def _route(request: ApiRequest) -> str:
     """Return method and path. They are the same for `me` and for the user's id."""
-    template = request.template or ""
-    return f"{request.method} {template.replace('{task_id}', str(request.match_info.get('task_id')))}"
+    path = request.template or ""
+    for name in ("task_id", "list_id"):
+        path = path.replace(f"{{{name}}}", str(request.match_info.get(name)))
+    return f"{request.method} {path}"
 
 
 async def _digest(request: ApiRequest) -> bytes:

@@ -55,6 +55,7 @@ class SummaryParameters(Struct, kw_only=True, forbid_unknown_fields=True):
         Meta(extra={"rule": "an IANA time zone such as Europe/Berlin"}, description="The time zone of `due_today`.",
              extra_json_schema={"format": "iana-time-zone", "examples": ["Europe/Berlin"]}),
     ] = "UTC"  # fmt: skip
+    list: listing.OfLists = []
 
 
 @blueprint.get("/", unquote=True, ctx_description=Description(
@@ -84,9 +85,12 @@ async def list_tasks(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.post("/", unquote=True, ctx_description=Description(
     "createTask", TAG, "Create a task",
-    "Only the title is required. Send `due_date` (a day) or `due_at` (a date and time), but not both.",
-    {201: Answer("The created task.", schemas.Task, EXAMPLE, ("ETag", "Location"), links=True)},
-    (*WITH_BODY, "task_quota_exceeded", *KEYED), body=Body(schemas.TaskDraft, DRAFTS), headers=("Idempotency-Key",),
+    "Only the title is required. Send `due_date` (a day) or `due_at` (a date and time), but not both. With a `uid`, a "
+    "repeated request returns the task that is there.",
+    {201: Answer("The created task.", schemas.Task, EXAMPLE, ("ETag", "Location"), links=True),
+     200: Answer("The task with this uid, which was there before. Nothing changed.", schemas.Task, EXAMPLE, ("ETag",))},
+    (*WITH_BODY, "task_quota_exceeded", "in_trash", *KEYED), body=Body(schemas.TaskDraft, DRAFTS),
+    headers=("Idempotency-Key",),
 ))  # fmt: skip
 async def create_task(request: ApiRequest) -> HTTPResponse:
     """Create a task."""
@@ -125,15 +129,15 @@ async def delete_tasks(request: ApiRequest) -> HTTPResponse:
 ))  # fmt: skip
 async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
     """Count the caller's live tasks by state."""
-    sent = parameters.read(request.query_string, SummaryParameters)
-    zone = _zone(sent.tz)
+    sent = parameters.read(request.query_string, SummaryParameters, listing.REPEATABLE)
+    zone, lists = _zone(sent.tz), listing.lists_of(sent.list)
     today, starts, ends = _today(zone)
-    mark = conditions.mark_of(("summary", zone, today.strftime(listing.MINUTE)))
+    mark = conditions.mark_of(("summary", zone, lists, today.strftime(listing.MINUTE)))
     etag = partial(conditions.etag_of, mark=mark)
     if known := await conditions.unchanged(request, tasks_of(request).owner.state, etag):
         return known
     async with request.heavy():
-        state, *counts = await tasks_of(request).summarise(today.date(), starts, ends)
+        state, *counts = await tasks_of(request).of_lists(lists).summarise(today.date(), starts, ends)
     return responses.json_value(schemas.TaskSummary(*counts), headers={"ETag": etag(state)})
 
 

@@ -9,11 +9,12 @@ from msgspec import Struct
 
 from service.database.expected import Expected
 from service.database.functions import call
+from service.database.items import Reference, StoredItem
 from service.errors import DoableError
 from service.idempotency.models import KeyedScope
+from service.lists.outcomes import Quotas
 from service.tasks.batch import writes as batch
-from service.tasks.batch.writes import Operation, Outcome, Quotas
-from service.tasks.queryset import StoredTask
+from service.tasks.batch.writes import Operation, Outcome
 from service.tasks.writes import TaskChanges
 
 PERFORM = call("perform_once", 14)
@@ -25,19 +26,19 @@ class KeyedTasks(KeyedScope):
     Each method performs the write of the same name in `UserTasks`, and raises the same errors.
     """
 
-    async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:
+    async def create(self, values: TaskChanges, *, quota: int) -> StoredItem:
         """Create a task."""
         return await self._one(Operation("create", changes=values), Quotas(quota, 0))
 
-    async def toggle(self, task_id: int, expected: Expected | None = None) -> StoredTask:
+    async def toggle(self, task_id: Reference, expected: Expected | None = None) -> StoredItem:
         """Complete a pending task or reopen a completed one."""
         return await self._one(Operation("complete", task_id, expected=expected), Quotas(0, 0))
 
-    async def complete(self, task_id: int, completed: bool, expected: Expected | None = None) -> StoredTask:  # noqa: FBT001 - the value to set
+    async def complete(self, task_id: Reference, completed: bool, expected: Expected | None = None) -> StoredItem:  # noqa: FBT001 - the value to set
         """Complete the task, or reopen it."""
         return await self._one(Operation("complete", task_id, {"completed": completed}, expected), Quotas(0, 0))
 
-    async def restore(self, task_id: int, *, quota: int) -> StoredTask:
+    async def restore(self, task_id: Reference, *, quota: int) -> StoredItem:
         """Restore a task from the trash."""
         return await self._one(Operation("restore", task_id), Quotas(quota, 0))
 
@@ -46,14 +47,15 @@ class KeyedTasks(KeyedScope):
         outcomes = await self._outcomes(operations, quotas, atomic=atomic)
         return batch.all_or_none(outcomes) if atomic else outcomes
 
-    async def _one(self, operation: Operation, quotas: Quotas) -> StoredTask:
+    async def _one(self, operation: Operation, quotas: Quotas) -> StoredItem:
         """Perform an atomic batch of one operation."""
         (outcome,) = await self._outcomes([operation], quotas, atomic=True)
         if isinstance(outcome, DoableError):
             raise outcome
-        assert outcome is not None  # noqa: S101 - only a deletion has no document
-        marks = msgspec.json.decode(outcome, type=_Marks)
-        return StoredTask(marks.id, marks.version, marks.uid, outcome)
+        document = outcome.document
+        assert document is not None  # noqa: S101 - only a deletion has no document
+        marks = msgspec.json.decode(document, type=_Marks)
+        return StoredItem(marks.id, marks.version, marks.uid, document, outcome.known)
 
     async def _outcomes(self, operations: Sequence[Operation], quotas: Quotas, *, atomic: bool) -> list[Outcome]:
         answer = await self._once(PERFORM, *quotas, atomic, batch.encode(operations))

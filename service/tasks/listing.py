@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from service.database.items import Reference, read_reference
 from service.errors import FieldError, InvalidInputError
 from service.tasks.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, WITHOUT_NUL, Tag, read_priority
-from service.tasks.selection import TaskQuery
+from service.tasks.selection import AT_TOP_LEVEL, Lists, TaskQuery
 from service.web import conditions, cursors, moments, paging, parameters, validation
 from service.web.text import fold, fold_tags, is_blank
 
@@ -50,17 +51,28 @@ Following = Annotated[str | UnsetType, _rule("the cursor from the Link header of
 Counted = Annotated[bool, _rule("true or false: whether X-Total-Count has the number of matching tasks")]
 
 
+# The class below has a field `list`, which would hide the type.
+OfLists = Annotated[
+    list[str],
+    _rule("the id or uid of a list, or inbox; repeat it for several; without it, all lists but the archived ones"),
+]
+Priorities = list[Annotated[str, Meta(extra_json_schema={"enum": [*PRIORITIES]})]]
+Tags = list[Tag]
+
+
 class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     """The query parameters of a list."""
 
     status: Annotated[Literal["all", "pending", "completed"], _rule("all, pending or completed")] = "all"
+    list: OfLists = []
+    parent: Annotated[str | UnsetType, _rule("the id or uid of a task, for its subtasks; none for top-level tasks")] = (
+        UNSET
+    )
     priority: Annotated[
-        list[Annotated[str, Meta(extra_json_schema={"enum": [*PRIORITIES]})]],
+        Priorities,
         _rule("none, low, medium or high; repeat it to match any of several"),
     ] = []
-    tag: Annotated[
-        list[Tag], _rule("a tag of 1 to 50 characters; repeat it to require several", maxItems=MAXIMUM_TAGS)
-    ] = []
+    tag: Annotated[Tags, _rule("a tag of 1 to 50 characters; repeat it to require several", maxItems=MAXIMUM_TAGS)] = []
     due_before: Annotated[
         str | UnsetType, _bound_rule("tasks that are due before it; a day stands for its first moment, in UTC")
     ] = UNSET
@@ -79,16 +91,17 @@ class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = ""
     sort: Annotated[
-        Literal["created", "updated", "title", "due_date", "priority", "created_at", "updated_at"],
+        Literal["created", "updated", "title", "due_date", "priority", "position", "created_at", "updated_at"],
         _rule(
-            "created, updated, title, due_date or priority (created_at and updated_at are aliases); sort_by is an alias"
+            "created, updated, title, due_date, priority or position (created_at and updated_at are aliases); sort_by "
+            "is an alias"
         ),
     ] = "created"
     order: Annotated[
         Literal["asc", "desc"] | UnsetType,
         _rule(
-            "asc or desc; by default newest first, A to Z, due soonest first, highest priority first; sort_order is an"
-            " alias"
+            "asc or desc; by default newest first, A to Z, due soonest first, highest priority first, in manual order; "
+            "sort_order is an alias"
         ),
     ] = UNSET
     limit: Limit = UNSET
@@ -97,7 +110,8 @@ class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 PARTS = attrgetter(*(part.name for part in fields_of(TaskQuery)))
-REPEATABLE = frozenset({"priority", "tag"})
+REPEATABLE = frozenset({"list", "priority", "tag"})
+INBOX = "inbox"
 
 
 class Listing(NamedTuple):
@@ -117,6 +131,28 @@ class Listing(NamedTuple):
 
 def _priorities(sent: list[str]) -> tuple[int, ...]:
     return tuple(sorted({read_priority(priority) for priority in sent}))
+
+
+def lists_of(sent: list[str]) -> Lists | None:
+    """Return the lists that the parameter `list` names. Raises InvalidInputError."""
+    try:
+        return _lists(sent)
+    except ValueError:
+        raise InvalidInputError([FieldError("list", validation.rule(ListParameters, "list"))]) from None
+
+
+def _lists(sent: list[str]) -> Lists | None:
+    """Read references to lists, or INBOX. Returns None if there are none. Raises ValueError."""
+    named = {read_reference(one) for one in sent if one.lower() != INBOX}
+    ids = sorted(one for one in named if isinstance(one, int))
+    uids = sorted(one for one in named if isinstance(one, str))
+    return Lists(tuple(ids), tuple(uids), any(one.lower() == INBOX for one in sent)) if sent else None
+
+
+def _parent(sent: str | UnsetType) -> Reference | None:
+    if sent is UNSET:
+        return None
+    return AT_TOP_LEVEL if sent.lower() == AT_TOP_LEVEL else read_reference(sent)
 
 
 def _tags(sent: list[str]) -> tuple[str, ...]:
@@ -141,6 +177,8 @@ def _bound(at: time) -> Callable[[str | UnsetType], datetime | None]:
 # Each reader converts a value of the right type to a part of the query, or raises ValueError, as `schemas.CLEANERS` do.
 READERS: Mapping[str, Callable[[Any], object]] = MappingProxyType(
     {
+        "list": _lists,
+        "parent": _parent,
         "priority": _priorities,
         "tag": _tags,
         "due_before": _bound(time.min),
@@ -172,6 +210,8 @@ def read(query_string: str) -> Listing:
         raise InvalidInputError([FieldError("cursor", "needs a limit; send the limit of the previous page")])
     query = TaskQuery(
         completed=None if sent.status == "all" else sent.status == "completed",
+        lists=found["list"],
+        parent=found["parent"],
         priorities=found["priority"],
         tags=found["tag"],
         due_before=found["due_before"],

@@ -15,13 +15,16 @@ from tortoise.expressions import RawSQL, Subquery
 
 from service.database.expressions import Sql, Writer, where
 from service.database.functions import DOCUMENT, TRASHED_DOCUMENT
+from service.database.items import Reference, StoredItem
 from service.database.keyset import Page, Position
 from service.database.querysets import OwnedQuerySet, Step, verb
 from service.errors import TaskNotFoundError
 from service.tasks.selection import (
+    AT_TOP_LEVEL,
     DUE,
     LAST_DELETED_FIRST,
     SORTS,
+    Lists,
     TaskQuery,
     Walk,
     first_page,
@@ -37,20 +40,12 @@ if TYPE_CHECKING:
     from service.database.scoping import Row
     from service.tasks.models import Task  # noqa: F401 - as a string, below
 
-# The columns of a StoredTask. The database functions return columns with the same names.
+# The columns of a task as a StoredItem. The database functions return columns with the same names.
 STORED = {
     "task_id": "tasks.id", "task_version": "tasks.version", "task_uid": "tasks.uid::text", "document": DOCUMENT,
 }  # fmt: skip
+ARCHIVED = "lists.archived AND lists.deleted_at IS NULL"
 ANY_DOCUMENT = f"CASE WHEN tasks.deleted_at IS NULL THEN {DOCUMENT} ELSE {TRASHED_DOCUMENT} END"
-
-
-class StoredTask(NamedTuple):
-    """A task in the database: its JSON `document`, and the values for the headers of a response."""
-
-    id: int
-    version: int
-    uid: str
-    document: str
 
 
 class Summary(NamedTuple):
@@ -110,9 +105,39 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
         return self.filter(version__gt=Subquery(self.owner.values("erased")))
 
     @verb
-    def with_id(self, task_id: int) -> Self:
-        """Select the task with this id."""
-        return self.filter(id=task_id)
+    def in_shown_lists(self) -> Self:
+        """Exclude the tasks of archived lists."""
+        archived = f"SELECT lists.id FROM lists WHERE lists.user_id = {{}} AND {ARCHIVED}"  # noqa: S608 - a constant
+        owner = self.owner_term
+        return self.filter(where(f"tasks.list_id IS NULL OR tasks.list_id <> ALL (ARRAY({archived}))", owner))
+
+    def of_lists(self, lists: Lists | None) -> Self:
+        """Select the tasks of these lists; by default, of all lists but the archived ones, and those without a list."""
+        return self.in_shown_lists() if lists is None else self._in_lists([*lists.ids], [*lists.uids], lists.inbox)
+
+    @verb
+    def _in_lists(self, ids: list[int], uids: list[str], inbox: bool) -> Self:  # noqa: FBT001 - a value of a statement
+        named = "SELECT lists.id FROM lists WHERE lists.user_id = {} AND lists.uid = ANY ({}::uuid[])"
+        return self.filter(where(
+            f"tasks.list_id = ANY ({{}}::bigint[]) OR tasks.list_id = ANY (ARRAY({named})) "
+            "OR ({}::boolean AND tasks.list_id IS NULL)",
+            ids, self.owner_term, uids, inbox,
+        ))  # fmt: skip
+
+    @verb
+    def at_top_level(self) -> Self:
+        """Select the tasks without a parent."""
+        return self.filter(parent_id__isnull=True)
+
+    @verb
+    def under(self, parent_id: int) -> Self:
+        """Select the subtasks of the task with this id."""
+        return self.filter(parent_id=parent_id)
+
+    @verb
+    def under_uid(self, uid: str) -> Self:
+        """Select the subtasks of the task with this uid."""
+        return self.filter(where("tasks.parent_id = task_id_of({}, {}::uuid)", self.owner_term, uid))
 
     @verb
     def pending(self) -> Self:
@@ -168,7 +193,7 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
         return self.pending().filter(where(f"{DUE} < now()"))
 
     def sorted_by(self, sort: str, *, descending: bool) -> Self:
-        """Sort by created, updated, title, due_date or priority. The last of several calls applies."""
+        """Sort by created, updated, title, due_date, priority or position. The last of several calls applies."""
         return self.then(ORDERS[sort, descending])
 
     def along(self, walk: Walk) -> Self:
@@ -179,7 +204,11 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
 
     def matching(self, query: TaskQuery) -> Self:
         """Select live tasks with the filters of `query`, in its order."""
-        tasks = self.live()
+        tasks = self.live().of_lists(query.lists)
+        if query.parent == AT_TOP_LEVEL:
+            tasks = tasks.at_top_level()
+        elif query.parent is not None:
+            tasks = tasks.under(query.parent) if isinstance(query.parent, int) else tasks.under_uid(query.parent)
         if query.completed is not None:
             tasks = tasks.completed() if query.completed else tasks.pending()
         if query.priorities:
@@ -196,9 +225,9 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
             tasks = tasks.containing(query.text)
         return tasks.sorted_by(query.sort, descending=query.descending)
 
-    async def find(self, task_id: int) -> StoredTask:
-        """Read the live task with this id. Raises TaskNotFoundError."""
-        row = await self.fetch_first(_found, task_id)
+    async def find(self, task_id: Reference) -> StoredItem:
+        """Read the live task with this id or uid. Raises TaskNotFoundError."""
+        row = await self.fetch_first(_found if isinstance(task_id, int) else _found_by_uid, task_id)
         if row is None:
             raise TaskNotFoundError
         return stored(row)
@@ -222,9 +251,9 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
         return Summary(row["state"] or NEVER_WRITTEN, *(row[column] for column in Summary._fields[1:]))
 
 
-def stored(row: Row) -> StoredTask:
+def stored(row: Row) -> StoredItem:
     """Convert a row with the columns STORED."""
-    return StoredTask(row["task_id"], row["task_version"], row["task_uid"], row["document"])
+    return StoredItem(row["task_id"], row["task_version"], row["task_uid"], row["document"])
 
 
 # The objects are created once, because the cache of texts compares them by identity.
@@ -237,6 +266,10 @@ WHOLE, FIRST_PAGE, NEXT_PAGE = (
 
 def _found(tasks: TaskQuerySet, sql: Writer, task_id: Term) -> str:
     return sql(tasks.live().filter(id=task_id).columns(**STORED))
+
+
+def _found_by_uid(tasks: TaskQuerySet, sql: Writer, uid: Term) -> str:
+    return sql(tasks.live().filter(where("tasks.uid = {}::uuid", uid)).columns(**STORED))
 
 
 def _summary(tasks: TaskQuerySet, sql: Writer, today: Term, starts: Term, ends: Term) -> str:

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.database.expected import MAXIMUM_BIGINT
+from service.database.items import read_uid
 from service.errors import FieldError, InvalidInputError
-from service.tasks.writes import TaskChanges
-from service.web import moments, validation
+from service.tasks.writes import NONE, TaskChanges
+from service.web import moments, positions, validation
 from service.web.openapi.shapes import example_of
 from service.web.text import INVISIBLE, fold_tags, is_blank, with_keys
 
@@ -65,6 +66,39 @@ def _tags(sent: list[str] | None) -> list[str]:
     return [*tags.values()]
 
 
+def read_new_uid(sent: str | None) -> str | None:
+    """Return the uid that the client chose, in lower case. Raises ValueError for a text that is not a UUID."""
+    return None if sent is None else read_uid(sent)
+
+
+def _related(sent: int | str | None) -> str:
+    """Return a reference as text for the database; NONE for null. Raises ValueError for any other text than a uid."""
+    if sent is None:
+        return NONE
+    return read_uid(sent) if isinstance(sent, str) else _id(sent)
+
+
+def _list(sent: int | str | None) -> str:
+    return NONE if sent == "inbox" else _related(sent)
+
+
+def _anchor(sent: int | str | None) -> str | None:
+    return None if sent is None else _related(sent)
+
+
+def _id(sent: int) -> str:
+    if not 1 <= sent <= MAXIMUM_BIGINT:
+        raise ValueError
+    return str(sent)
+
+
+def read_position(sent: str | None) -> str | None:
+    """Return a valid key. Raises ValueError for any other text."""
+    if sent is not None and not positions.is_position(sent):
+        raise ValueError
+    return sent
+
+
 def _day(sent: str | None) -> date | None:
     return None if sent is None else moments.read_day(sent)
 
@@ -76,6 +110,7 @@ def _moment(sent: str | None) -> datetime | None:
 # Each cleaner converts a value of the right type to the stored value. It raises ValueError, with a text if the rule of
 # the field does not explain the error.
 CLEANERS: dict[str, Callable[[Any], Any]] = {
+    "uid": read_new_uid,
     "title": _title,
     "description": _description,
     "completed": bool,
@@ -83,7 +118,13 @@ CLEANERS: dict[str, Callable[[Any], Any]] = {
     "tags": _tags,
     "due_date": _day,
     "due_at": _moment,
+    "list_id": _list,
+    "parent_id": _related,
+    "position": read_position,
+    "after": _anchor,
+    "before": _anchor,
 }
+PLACES = ("position", "after", "before")
 
 
 def _rule(sentence: str, *, example: object = None, read: str = "", **schema: object) -> Meta:
@@ -133,6 +174,41 @@ DueAt = Annotated[
     Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType | None,
     _rule(f"{moments.RULE}, or null; setting it clears due_date", example="2026-12-24T18:00:00+01:00", read="due_at"),
 ]
+Uid = Annotated[
+    Annotated[str, Meta(extra_json_schema={"format": "uuid"})] | UnsetType | None,
+    _rule(
+        "a UUID of any version that names the new item, also if the request is repeated; without it, the service "
+        "chooses one",
+        example="019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04",
+        read="uid",
+    ),
+]
+Related = (
+    Annotated[int, Meta(extra_json_schema={"minimum": 1})] | Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+)
+ListId = Annotated[
+    Related | UnsetType | None,
+    _rule("the id or uid of a list; null means the inbox; subtasks follow", example=12, read="list_id"),
+]
+ParentId = Annotated[
+    Related | UnsetType | None,
+    _rule("the id or uid of the task that this is a subtask of; null means none", example=None, read="parent_id"),
+]
+Position = Annotated[
+    Annotated[str, Meta(extra_json_schema={"maxLength": positions.LONGEST})] | UnsetType | None,
+    _rule(
+        "an order key as in the npm package fractional-indexing, of at most 100 characters; null changes nothing",
+        example="a0", read="position",
+    ),
+]  # fmt: skip
+After = Annotated[
+    Related | UnsetType | None,
+    _rule("the id or uid of the sibling directly before the new place; null means the end", read="after"),
+]
+Before = Annotated[
+    Related | UnsetType | None,
+    _rule("the id or uid of the sibling directly after the new place; null means the start", read="before"),
+]
 ReadOnly = Annotated[Any, _rule("ignored in requests: the service assigns it", readOnly=True)]
 
 
@@ -152,6 +228,11 @@ class TaskFields(Struct, kw_only=True, forbid_unknown_fields=True):
     tags: Tags = UNSET
     due_date: DueDate = UNSET
     due_at: DueAt = UNSET
+    list_id: ListId = UNSET
+    parent_id: ParentId = UNSET
+    position: Position = UNSET
+    after: After = UNSET
+    before: Before = UNSET
     id: ReadOnly = UNSET
     uid: ReadOnly = UNSET
     user_id: ReadOnly = UNSET
@@ -171,6 +252,7 @@ class TaskDraft(TaskFields, kw_only=True, forbid_unknown_fields=True):
     """A task to create. Only the title is required."""
 
     title: Title
+    uid: Uid = UNSET
 
 
 class TaskCompletion(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -207,7 +289,7 @@ class Task(Struct, kw_only=True):
     uid: Annotated[
         str,
         Meta(
-            description="A UUID that is unique among all tasks; immutable.",
+            description="A UUID that is unique among the owner's tasks; immutable.",
             examples=["019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04"],
             extra_json_schema={"format": "uuid"},
         ),
@@ -221,6 +303,11 @@ class Task(Struct, kw_only=True):
     tags: Annotated[list[str], Meta(max_length=MAXIMUM_TAGS, examples=[["home", "garden"]])]
     due_date: Annotated[date, Meta(examples=["2026-12-24"])] | None
     due_at: Annotated[datetime, Meta(tz=True)] | None
+    list_id: Annotated[int, Meta(ge=1, description="The list; null for the inbox.", examples=[12])] | None
+    parent_id: Annotated[int, Meta(ge=1, description="The task that this is a subtask of.")] | None
+    position: Annotated[
+        str, Meta(max_length=positions.LONGEST, description="The order key among siblings.", examples=["Zz"])
+    ]
     created_at: Annotated[datetime, Meta(tz=True, examples=["2026-12-01T09:30:00.000000Z"])]
     updated_at: Annotated[
         datetime, Meta(tz=True, description="The time of the last change.", examples=["2026-12-01T09:30:00.000000Z"])
@@ -285,7 +372,7 @@ def columns_of(task: TaskFields) -> TaskChanges:
     faults: list[FieldError] = []
     for name, clean in CLEANERS.items():
         sent = getattr(task, name)
-        if sent is UNSET:
+        if sent is UNSET or (name == "uid" and not isinstance(task, TaskDraft)):
             continue
         try:
             columns[name] = clean(sent)
@@ -293,6 +380,22 @@ def columns_of(task: TaskFields) -> TaskChanges:
             faults.append(FieldError(name, str(error) or validation.rule(type(task), name)))
     if columns.get("due_date") is not None and columns.get("due_at") is not None:
         faults.append(FieldError("due_at", "cannot be set together with due_date; send one of them"))
+    faults += place(columns)
+    if isinstance(task, TaskDraft):  # the defaults of a new task
+        for name, default in (("uid", None), ("list_id", NONE), ("parent_id", NONE)):
+            if columns.get(name) == default:
+                columns.pop(name, None)
     if faults:
         raise InvalidInputError(faults)
     return with_keys(columns)
+
+
+def place(columns: dict[str, Any]) -> list[FieldError]:
+    """Convert position, after or before in `columns` to `placed` and `place`. Returns a fault if there are several."""
+    sent = [name for name in PLACES if name in columns]
+    values = [columns.pop(name) for name in sent]
+    if len(sent) > 1:
+        return [FieldError(sent[1], f"cannot be sent together with {sent[0]}; send one of them")]
+    if sent and (sent[0] != "position" or values[0] is not None):
+        columns["placed"], columns["place"] = sent[0] if sent[0] != "position" else "at", values[0]
+    return []

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pypika_tortoise.terms import Term
 from tortoise.expressions import Q, RawSQL
 
 from service.database.expressions import Sql, Writer, where
+from service.database.items import Reference
 from service.database.keyset import Page, Position
 from service.users.queryset import NEVER_WRITTEN, STATE
 
@@ -80,12 +81,15 @@ class Walk:
 # `created` sorts by id and `updated` by version. Both are assigned under the same lock as the timestamps, so they have
 # the same order, but without ties. Only imported tasks differ: an import keeps their timestamps, and assigns the id and
 # the version.
+# The position of a task that has none of its own puts a newer task before all older ones.
+POSITION = '(coalesce(tasks.position, position_of_id(tasks.id)) COLLATE "C")'
 KEYS = {
     "created": ("tasks.id", "tasks.id", "bigint"),
     "updated": ("tasks.version", "tasks.version", "bigint"),
     "title": ("tasks.title_key", "tasks.title_key", "text"),
     "due_date": (DUE_ASCENDING, DUE_DESCENDING, "timestamptz"),
     "priority": ("tasks.priority", "tasks.priority", "smallint"),
+    "position": (POSITION, POSITION, 'text COLLATE "C"'),
 }
 UNIQUE = frozenset({"created", "updated"})
 SORTS = {
@@ -99,11 +103,24 @@ NEWEST_FIRST = SORTS["created", True]
 LAST_DELETED_FIRST = Walk(key="tasks.deleted_at", type="timestamptz", descending=True, indexed=True)
 
 
+AT_TOP_LEVEL = "none"
+
+
+class Lists(NamedTuple):
+    """The lists to which a query is restricted, and whether the inbox is among them."""
+
+    ids: tuple[int, ...]
+    uids: tuple[str, ...]
+    inbox: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskQuery:
     """The filters and the order of a list of live tasks. All values are valid; `tags` and `text` are folded."""
 
     completed: bool | None = None
+    lists: Lists | None = None  # None: all but the archived ones
+    parent: Reference | None = None  # an id, a uid or AT_TOP_LEVEL
     priorities: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
     due_before: datetime | None = None

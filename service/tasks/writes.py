@@ -13,25 +13,30 @@ from datetime import date
 from typing import NamedTuple
 
 from service.database.expected import Expected
-from service.database.functions import call
+from service.database.functions import call, call_by
+from service.database.items import Reference, StoredItem
 from service.database.scoping import Connection, Row
 from service.database.uids import new_uid
 from service.errors import TaskNotFoundError, TaskQuotaError, TrashFullError
+from service.lists.outcomes import Quotas
+from service.tasks import outcomes
 from service.tasks.batch import writes as batch
-from service.tasks.queryset import StoredTask, TaskQuerySet, stored
+from service.tasks.queryset import TaskQuerySet, stored
 from service.users.queryset import PAGE
 
-CREATE = call("create_task", 15)
-UPDATE = call("update_task", 19)
-COMPLETE = call("complete_task", 7)
-DELETE = call("delete_task", 7)
+CREATE = call("create_task", 20)
+UPDATE = call_by("update_task", 23, place=4, find="task_id_of")
+COMPLETE = call_by("complete_task", 7, place=4, find="task_id_of")
+DELETE = call_by("delete_task", 7, place=4, find="task_id_of")
 DELETE_MANY = call("delete_tasks", 5)
-RESTORE = call("restore_task", 5)
-DESTROY = call("destroy_tasks", 5)
+RESTORE = call_by("restore_task", 5, place=4, find="task_id_of")
+DESTROY = call_by("destroy_tasks", 5, place=4, find="task_id_of")
 
-# Valid values by column name: title, description, completed, priority (0 to 3), tags, due_date, due_at, and the folded
-# keys of title, description and tags (`service.web.text.with_keys`).
+# Valid values by name: title, description, completed, priority (0 to 3), tags, due_date, due_at, and the folded keys of
+# title, description and tags (`service.web.text.with_keys`); list_id and parent_id, which are ids or uids as text, or
+# NONE; `placed` and `place`, which `seat_task.sql` describes; for a new task, the `uid` that the client chose.
 TaskChanges = Mapping[str, object]
+NONE = "none"  # no list (the inbox), or no parent
 
 
 class Emptied(NamedTuple):
@@ -61,24 +66,34 @@ class UserTasks(TaskQuerySet):
         """Call a database function for the owner."""
         return self._unnarrowed.call(text, *self._owner, *arguments)
 
-    async def create(self, values: TaskChanges, *, quota: int) -> StoredTask:
-        """Create a task; `values` must contain a title. Raises TaskQuotaError if there are `quota` live tasks."""
+    async def create(self, values: TaskChanges, *, quota: int) -> StoredItem:
+        """Create a task; `values` must contain a title.
+
+        If a live task has the uid in `values`, returns that task as it is. Raises UidInTrashError if a deleted one has
+        it, TaskQuotaError if there are `quota` live tasks, and InvalidInputError for a list, parent or neighbour that
+        is not there or not possible.
+        """
+        sent = values.get
+        uid = sent("uid")
         row = await self._call(
-            CREATE, quota, new_uid(),
-            values["title"], values["title_key"], values.get("description"), values.get("description_key"),
+            CREATE, quota, uid or new_uid(),
+            values["title"], values["title_key"], sent("description"), sent("description_key"),
             values.get("completed", False), values.get("priority", 0), values.get("tags", ()),
-            values.get("tag_keys", ()), _text(values.get("due_date")), _text(values.get("due_at")),
+            values.get("tag_keys", ()),
+            _text(sent("due_date")), _text(sent("due_at")),
+            uid is not None, sent("list_id"), sent("parent_id"), sent("placed"), sent("place"),
         )  # fmt: skip
-        if row["outcome"] == "full":
-            raise TaskQuotaError(quota)
-        return stored(row)
+        if row["outcome"] not in outcomes.DONE:
+            raise outcomes.error(row["outcome"], values, quota=quota)
+        return stored(row)._replace(known=True) if row["outcome"] == "known" else stored(row)
 
     async def update(  # type: ignore[override]  # reason: Tortoise's method would bypass the function
-        self, task_id: int, changes: TaskChanges, expected: Expected | None = None
-    ) -> StoredTask:
+        self, task_id: Reference, changes: TaskChanges, expected: Expected | None = None
+    ) -> StoredItem:
         """Set the columns in `changes`. If nothing changes, the version and the time stay the same.
 
-        Raises TaskNotFoundError, and VersionMismatchError if the task's version is not as `expected`.
+        Raises TaskNotFoundError, VersionMismatchError if the task's version is not as `expected`, and InvalidInputError
+        for a list, parent or neighbour that is not there or not possible.
         """
         if not changes:
             found = await self.find(task_id)
@@ -86,34 +101,40 @@ class UserTasks(TaskQuerySet):
                 raise expected.mismatch(found.version, found.document)
             return found
         sent = changes.get
-        return stored(await self._write(
+        row = await self._write(
             UPDATE, task_id, expected,
             sent("title"), sent("title_key"),
             "description" in changes, sent("description"), sent("description_key"),
             sent("completed"), sent("priority"), sent("tags"), sent("tag_keys"),
             "due_date" in changes, _text(sent("due_date")), "due_at" in changes, _text(sent("due_at")),
-        ))  # fmt: skip
+            sent("list_id"), sent("parent_id"), sent("placed"), sent("place"),
+        )  # fmt: skip
+        if row["outcome"] != "done":
+            raise outcomes.error(row["outcome"], changes)
+        return stored(row)
 
-    async def toggle(self, task_id: int, expected: Expected | None = None) -> StoredTask:
+    async def toggle(self, task_id: Reference, expected: Expected | None = None) -> StoredItem:
         """Complete a pending task, or reopen a completed one. Raises the errors of `update`."""
         return stored(await self._write(COMPLETE, task_id, expected, None))
 
-    async def complete(self, task_id: int, completed: bool, expected: Expected | None = None) -> StoredTask:  # noqa: FBT001 - the value to set
+    async def complete(self, task_id: Reference, completed: bool, expected: Expected | None = None) -> StoredItem:  # noqa: FBT001 - the value to set
         """Complete the task, or reopen it. Raises the errors of `update`."""
         return stored(await self._write(COMPLETE, task_id, expected, completed))
 
     async def delete(  # type: ignore[override]  # reason: as with `update`
-        self, task_id: int, expected: Expected | None = None, *, trash_quota: int
+        self, task_id: Reference, expected: Expected | None = None, *, trash_quota: int
     ) -> None:
-        """Move the task to the trash. Raises the errors of `update`, and TrashFullError if the trash is full."""
+        """Move the task and its subtasks to the trash. Raises the errors of `update`, and TrashFullError."""
         row = await self._write(DELETE, task_id, expected, trash_quota)
         if row["outcome"] == "full":
             raise TrashFullError(trash_quota)
 
-    async def _write(self, text: str, task_id: int, expected: Expected | None, *values: object) -> Row:
+    async def _write(
+        self, texts: Mapping[type, str], task_id: Reference, expected: Expected | None, *values: object
+    ) -> Row:
         """Call a database function that writes one task. Raises TaskNotFoundError and VersionMismatchError."""
         versions, excluded = expected.arrays if expected else (None, None)
-        row = await self._call(text, task_id, versions, excluded, *values)
+        row = await self._call(texts[type(task_id)], task_id, versions, excluded, *values)
         if row["outcome"] == "missing":
             raise TaskNotFoundError
         if row["outcome"] == "mismatch":
@@ -122,7 +143,7 @@ class UserTasks(TaskQuerySet):
         return row
 
     async def perform(
-        self, operations: Sequence[batch.Operation], *, atomic: bool, quotas: batch.Quotas
+        self, operations: Sequence[batch.Operation], *, atomic: bool, quotas: Quotas
     ) -> list[batch.Outcome]:
         """Perform many writes in one transaction. Returns and raises the same as `batch.perform`."""
         return await batch.perform(self._unnarrowed, self._owner, operations, atomic=atomic, quotas=quotas)
@@ -137,16 +158,16 @@ class UserTasks(TaskQuerySet):
             raise TrashFullError(trash_quota)
         return int(row["deleted"])
 
-    async def restore(self, task_id: int, *, quota: int) -> StoredTask:
+    async def restore(self, task_id: Reference, *, quota: int) -> StoredItem:
         """Restore the task from the trash. Raises TaskNotFoundError, and TaskQuotaError at `quota` live tasks."""
-        row = await self._call(RESTORE, task_id, quota)
+        row = await self._call(RESTORE[type(task_id)], task_id, quota)
         if row["outcome"] == "missing":
             raise TaskNotFoundError
         if row["outcome"] == "full":
             raise TaskQuotaError(quota)
         return stored(row)
 
-    async def destroy(self, task_id: int) -> None:
+    async def destroy(self, task_id: Reference) -> None:
         """Permanently remove the task. Raises TaskNotFoundError if it is not in the trash."""
         if not await self._destroy(task_id):
             raise TaskNotFoundError
@@ -162,8 +183,8 @@ class UserTasks(TaskQuerySet):
             if time.monotonic() > ends:
                 return Emptied(deleted, done=False)
 
-    async def _destroy(self, task_id: int | None) -> int:
-        row = await self._call(DESTROY, task_id, PAGE)
+    async def _destroy(self, task_id: Reference | None) -> int:
+        row = await self._call(DESTROY[str if isinstance(task_id, str) else int], task_id, PAGE)
         return int(row["destroyed"])
 
 

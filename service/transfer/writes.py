@@ -11,7 +11,7 @@ from service.database.functions import call
 from service.database.scoping import Connection
 from service.errors import TaskQuotaError, TrashFullError
 from service.idempotency.models import KeyedScope
-from service.tasks.batch.writes import Quotas
+from service.lists.outcomes import Quotas
 
 # The array is sent as bytes: in a Python `str`, a single emoji makes every character take four bytes.
 IMPORT = call("import_tasks", 7)

@@ -20,6 +20,7 @@ KEYS = {
     "title": re.compile(r"[^\0]{1,600}", re.DOTALL),
     "due_date": re.compile(r"-?infinity|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?\+00"),
     "priority": re.compile(r"[0-3]"),
+    "position": re.compile(r"[0-9A-Za-z]{1,100}"),
     "deleted": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}\+00"),
 }
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 from time import perf_counter
+from typing import Any
 
 from sanic import HTTPResponse
 from sanic.exceptions import NotFound
@@ -12,11 +12,13 @@ from sanic.response import BaseHTTPResponse
 
 from service import logs
 from service.auth import RESERVED_SUBJECT, Identity, TokenVerifier
-from service.database.expected import MAXIMUM_BIGINT
+from service.database.items import Reference, read_reference
 from service.errors import (
     CredentialsAmbiguousError,
     CredentialsMissingError,
+    DoableError,
     InvalidTokenError,
+    ListNotFoundError,
     NotTheOwnerError,
     RateLimitedError,
     TaskNotFoundError,
@@ -31,14 +33,13 @@ logger = logging.getLogger("doable.requests")
 VARY = "Authorization, Origin"
 ADDRESS = 64  # maximum characters of a client's address in the log; an IPv6 address has up to 45
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1
-TASK_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 
 
 async def authenticate(request: ApiRequest) -> HTTPResponse | None:
     """Refuse requests whose token is not that of the user in the path. Public routes need no token.
 
-    The decision depends on the token alone. Handlers get `task_id` as an integer, and not the user of the path, because
-    queries use the token's user.
+    The decision depends on the token alone. Handlers get `task_id` and `list_id` as an id or a uid. They do not get the
+    user of the path, because queries use the token's user.
     """
     if request.was_at_gate:
         return None  # Sanic runs the middleware again for a request that it cancelled, before it answers 408 or 503
@@ -62,9 +63,16 @@ async def authenticate(request: ApiRequest) -> HTTPResponse | None:
         raise NotTheOwnerError
     if request.app.ctx.user_limiter:
         await _count_request(request, request.app.ctx.user_limiter, identity)
-    if "task_id" in path:
-        path["task_id"] = task_id(path["task_id"])
+    _read_references(path)
     return None
+
+
+def _read_references(path: dict[str, Any]) -> None:
+    """Convert the ids in the path. Raises TaskNotFoundError or ListNotFoundError."""
+    if "task_id" in path:
+        path["task_id"] = reference(path["task_id"], TaskNotFoundError, "task")
+    elif "list_id" in path:
+        path["list_id"] = reference(path["list_id"], ListNotFoundError, "list")
 
 
 async def identify(request: ApiRequest) -> Identity:
@@ -118,11 +126,12 @@ def bearer_token(request: ApiRequest) -> str:
     return token
 
 
-def task_id(text: str) -> int:
-    """Return the task id in a path. Raises TaskNotFoundError for a text that cannot be an id."""
-    if not TASK_ID.fullmatch(text) or int(text) > MAXIMUM_BIGINT:
-        raise TaskNotFoundError("There is no task with this id; ids are whole numbers, such as 42.")
-    return int(text)
+def reference(text: str, absent: type[DoableError], noun: str) -> Reference:
+    """Return the id or the uid in a path. Raises an `absent` error for a text that can be neither."""
+    try:
+        return read_reference(text)
+    except ValueError:
+        raise absent(f"There is no {noun} with this id; an id is a whole number such as 42, or a uid.") from None
 
 
 async def finish(request: ApiRequest, response: BaseHTTPResponse) -> None:

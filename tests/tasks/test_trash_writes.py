@@ -12,7 +12,7 @@ import pytest
 from service.errors import TaskNotFoundError, TaskQuotaError
 from service.operations import retention
 from service.tasks.models import Task
-from service.tasks.queryset import StoredTask
+from service.tasks.queryset import StoredItem
 from service.tasks.writes import UserTasks
 from service.users import queryset as user_queryset
 from service.users.models import User
@@ -32,7 +32,7 @@ def trash(ada) -> UserTasks:
     return ada
 
 
-async def make(tasks: UserTasks, *, deleted: bool = False) -> StoredTask:
+async def make(tasks: UserTasks, *, deleted: bool = False) -> StoredItem:
     task = await tasks.create(with_keys({"title": "A task"}), quota=QUOTA)
     if deleted:
         await tasks.delete(task.id, trash_quota=QUOTA)

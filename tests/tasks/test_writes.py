@@ -17,7 +17,7 @@ from service.errors import BatchFailedError, TaskNotFoundError, TaskQuotaError
 from service.operations import retention
 from service.tasks.batch.writes import Operation, Quotas
 from service.tasks.models import Task
-from service.tasks.writes import StoredTask, UserTasks
+from service.tasks.writes import StoredItem, UserTasks
 from service.transfer.writes import UserImport
 from service.users.models import User
 from service.web.text import with_keys
@@ -37,11 +37,11 @@ def ada(pool, empty) -> UserTasks:
     return Task.objects.for_user("ada", using=pool)
 
 
-def read(stored: StoredTask) -> dict:
+def read(stored: StoredItem) -> dict:
     return msgspec.json.decode(stored.document)
 
 
-async def make(tasks: UserTasks, title: str = "A task", **values: object) -> StoredTask:
+async def make(tasks: UserTasks, title: str = "A task", **values: object) -> StoredItem:
     return await tasks.create(with_keys({"title": title, **values}), quota=QUOTA)
 
 
@@ -192,7 +192,7 @@ class TestQuota:
         results = await asyncio.gather(
             *(ada.create(with_keys({"title": "A"}), quota=10) for _ in range(50)), return_exceptions=True
         )  # fmt: skip
-        assert sum(isinstance(result, StoredTask) for result in results) == 10
+        assert sum(isinstance(result, StoredItem) for result in results) == 10
         assert sum(isinstance(result, TaskQuotaError) for result in results) == 40
         assert len(await stored(connection)) == 10
         assert (await owner(connection))["revision"] == 10

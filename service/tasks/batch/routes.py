@@ -108,5 +108,6 @@ def _results(
             error = of_operation(outcome, request_id)
             yield BatchOperationResult(status=error.status, error=error)
         else:
-            status = STATUSES.get(cast("Operation", operation).verb, 200)
-            yield BatchOperationResult(status=status, task=UNSET if outcome is None else msgspec.Raw(outcome.encode()))
+            status = 200 if outcome.known else STATUSES.get(cast("Operation", operation).verb, 200)
+            document = UNSET if outcome.document is None else msgspec.Raw(outcome.document.encode())
+            yield BatchOperationResult(status=status, task=document)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.database.expected import MAXIMUM_BIGINT, Expected
+from service.database.items import Reference, read_uid
 from service.errors import FieldError, InvalidInputError
 from service.tasks import schemas
 from service.tasks.batch.writes import Operation
@@ -16,10 +17,17 @@ from service.web import validation
 
 MAXIMUM_OPERATIONS = 100
 
+
+def read_id(sent: Reference) -> Reference:
+    """Return an id, or a uid in lower case. Raises ValueError for any other text."""
+    return read_uid(sent) if isinstance(sent, str) else sent
+
+
 Id = Annotated[
-    Annotated[int, Meta(ge=1, le=MAXIMUM_BIGINT)],
-    Meta(extra={"rule": "a task's id, a positive 64-bit integer"}, description="The task's id.", examples=[42]),
-]
+    Annotated[int, Meta(ge=1, le=MAXIMUM_BIGINT)] | Annotated[str, Meta(extra_json_schema={"format": "uuid"})],
+    Meta(extra={"rule": "a task's id, a positive 64-bit integer, or its uid", "read": read_id},
+         description="The task's id or uid.", examples=[42]),
+]  # fmt: skip
 
 
 class CreateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="create"):
@@ -41,7 +49,9 @@ class UpdateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fiel
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation("update", self.id, _columns("changes", self.changes), _expected(self.if_version))
+        return Operation(
+            "update", read_id(read_id(self.id)), _columns("changes", self.changes), _expected(self.if_version)
+        )
 
 
 class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="complete"):
@@ -53,7 +63,9 @@ class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fi
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation("complete", self.id, {"completed": self.completed}, _expected(self.if_version))
+        return Operation(
+            "complete", read_id(read_id(self.id)), {"completed": self.completed}, _expected(self.if_version)
+        )
 
 
 class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="delete"):
@@ -64,7 +76,7 @@ class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fiel
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation("delete", self.id, expected=_expected(self.if_version))
+        return Operation("delete", read_id(read_id(self.id)), expected=_expected(self.if_version))
 
 
 class RestoreOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="restore"):
@@ -74,7 +86,7 @@ class RestoreOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fie
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation("restore", self.id)
+        return Operation("restore", read_id(self.id))
 
 
 Sent = CreateOperation | UpdateOperation | CompleteOperation | DeleteOperation | RestoreOperation

@@ -11,40 +11,44 @@ from msgspec import Raw, Struct
 
 from service.database.expected import Expected
 from service.database.functions import call
+from service.database.items import Reference
 from service.database.scoping import Connection
 from service.database.uids import new_uid
-from service.errors import (
-    BatchFailedError,
-    DoableError,
-    TaskNotFoundError,
-    TaskQuotaError,
-    TrashFullError,
-)
+from service.errors import BatchFailedError, DoableError, TrashFullError
+from service.lists import outcomes as outcomes_of_lists
+from service.lists.outcomes import MAXIMUM_LISTS, Quotas
+from service.tasks import outcomes as outcomes_of_tasks
 
 Owner = tuple[str, str | None, str | None]  # id, e-mail, name
-# The result of an operation: the task's JSON, None after a deletion, or the error.
-Outcome = str | None | DoableError
+
+
+class Written(NamedTuple):
+    """The result of an operation: the JSON of the task or list, or None after a deletion.
+
+    `known` means that a creation found the item with the client's uid, and wrote nothing.
+    """
+
+    document: str | None
+    known: bool = False
+
+
+Outcome = Written | DoableError
 
 BATCH = call("perform_batch", 7)
 NULL = b"null"
 
 
-class Quotas(NamedTuple):
-    """The maximum number of live tasks of one user, and of tasks in the trash."""
-
-    tasks: int
-    trash: int
-
-
 class Operation(NamedTuple):
-    """One write: of a new task, or of the task `task_id` if its version is as `expected`.
+    """One write: of a new item, or of the task or list `reference` if its version is as `expected`.
 
-    `changes` are valid values by column, as in `UserTasks.create` and `update`. The verb `complete` toggles if there is
-    no `completed` in `changes`.
+    `changes` are valid values by name, as in `create` and `update` of `UserTasks` and `UserLists`. The verb `complete`
+    toggles if there is no `completed` in `changes`.
     """
 
-    verb: Literal["create", "update", "complete", "delete", "restore"]
-    task_id: int | None = None
+    verb: Literal[
+        "create", "update", "complete", "delete", "restore", "create_list", "update_list", "delete_list", "restore_list"
+    ]
+    reference: Reference | None = None
     changes: Mapping[str, object] = MappingProxyType({})
     expected: Expected | None = None
 
@@ -62,8 +66,8 @@ async def perform(
 ) -> list[Outcome]:
     """Perform `operations` in their order, in one transaction. Returns the result of each.
 
-    Each operation sees the writes of the earlier ones, but it does not find a task that the batch has created. With
-    `atomic`, raises BatchFailedError for the first operation that fails, and nothing is written.
+    Each operation sees the writes of the earlier ones. It finds an item that the batch itself has created by the uid,
+    not by the id. With `atomic`, raises BatchFailedError for the first operation that fails, and nothing is written.
     """
     row = await connection.call(BATCH, *owner, *quotas, atomic, encode(operations))
     outcomes = read(operations, quotas, row["outcomes"], row["versions"], row["documents"])
@@ -100,15 +104,17 @@ def read_answer(operations: Sequence[Operation], quotas: Quotas, answer: str) ->
 def _outcome(
     operation: Operation, quotas: Quotas, outcome: str, version: int | None, document: str | None
 ) -> Outcome:  # fmt: skip
-    if outcome == "missing":
-        return TaskNotFoundError()
+    if outcome in outcomes_of_tasks.DONE:
+        return Written(document, outcome == "known")
     if outcome == "mismatch":
         assert operation.expected is not None  # noqa: S101 - only an expected version can mismatch
-        assert version is not None and document is not None  # noqa: S101, PT018 - a mismatch includes the task
+        assert version is not None and document is not None  # noqa: S101, PT018 - a mismatch includes the item
         return operation.expected.mismatch(version, document)
-    if outcome == "full":
-        return TrashFullError(quotas.trash) if operation.verb == "delete" else TaskQuotaError(quotas.tasks)
-    return document
+    if operation.verb.endswith("_list"):
+        return outcomes_of_lists.error(outcome, operation.changes, version, quotas=quotas)
+    if outcome == "full" and operation.verb == "delete":
+        return TrashFullError(quotas.trash)
+    return outcomes_of_tasks.error(outcome, operation.changes, quota=quotas.tasks)
 
 
 def encode(operations: Sequence[Operation]) -> str:
@@ -118,8 +124,10 @@ def encode(operations: Sequence[Operation]) -> str:
 
 def _fields(operation: Operation) -> dict[str, object]:
     expected, excluded = operation.expected.arrays if operation.expected else (None, None)
+    named = operation.changes.get("uid")
     return {
-        "verb": operation.verb, "id": operation.task_id, "expected": expected, "excluded": excluded,
-        "uid": new_uid() if operation.verb == "create" else None, "columns": [*operation.changes],
-        **operation.changes,
+        **operation.changes, "verb": operation.verb, "expected": expected, "excluded": excluded,
+        "uid": named or (new_uid() if operation.verb.startswith("create") else None), "is_named": named is not None,
+        "id" if isinstance(operation.reference, int) else "ref": operation.reference, "columns": [*operation.changes],
+        **({"list_quota": MAXIMUM_LISTS} if operation.verb.endswith("_list") else {}),
     }  # fmt: skip

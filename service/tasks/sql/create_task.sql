@@ -1,15 +1,48 @@
--- Create a task of `owner`. The outcome is `done`, or `full` if the owner already has `quota` live tasks.
+-- Create a task of `owner`. The outcome is `done`, `full` (the owner already has `quota` live tasks), or an outcome of
+-- `seat_task`, which describes the last four arguments. If the client chose the `uid` (`is_named`), the outcome is
+-- `known` if a live task has it already, with that task as the result, and `in_trash` if a deleted task has it.
 CREATE FUNCTION create_task(
     owner text, owner_email text, owner_name text, quota integer, uid uuid,
     title text, title_key text, description text, description_key text, completed boolean, priority smallint,
     tags text[], tag_keys text[], due_date text, due_at text,
+    is_named boolean, list text, parent text, placed text, place text,
     OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
 ) LANGUAGE plpgsql AS $$
 DECLARE
     moment CONSTANT timestamptz := now();
     owned users;
     task tasks;
+    seat record;
+    last bigint;
 BEGIN
+    IF is_named OR list IS NOT NULL OR parent IS NOT NULL OR placed IS NOT NULL THEN
+        -- The lock comes first, so that one of several requests with the same uid creates the task.
+        owned := lock_owner(owner, owner_email, owner_name);
+        IF is_named THEN
+            SELECT * INTO task FROM tasks WHERE tasks.user_id = owner AND tasks.uid = create_task.uid;
+            IF task.version > owned.erased THEN
+                outcome := CASE WHEN task.deleted_at IS NULL THEN 'known' ELSE 'in_trash' END;
+                task_id := task.id;
+                task_version := task.version;
+                task_uid := task.uid;
+                document := coalesce(task.document, task_document(task));
+                RETURN;
+            ELSIF task.id IS NOT NULL THEN  -- an erasure has not removed it yet
+                DELETE FROM tasks WHERE tasks.user_id = owner AND tasks.id = task.id;
+                task := NULL;
+            END IF;
+        END IF;
+        IF owned.task_count >= quota THEN
+            outcome := 'full';
+            RETURN;
+        END IF;
+        seat := seat_task(owner, task, list, parent, placed, place);
+        IF seat.outcome IS NOT NULL THEN
+            outcome := seat.outcome;
+            RETURN;
+        END IF;
+        task := seat.seated;
+    END IF;
     LOOP
         -- Advance the owner's revision. The row stays locked until the commit, so revisions become visible in order,
         -- and no other transaction can change the count that is compared with the quota. (In an UPDATE, Citus allows
@@ -47,10 +80,16 @@ BEGIN
     task.document := task_document(task);
     -- Name the columns: during an upgrade this function may run after a later release has added a column.
     INSERT INTO tasks (user_id, id, uid, title, title_key, description, description_key, completed, completed_at,
-                       priority, tags, tag_keys, due_date, due_at, created_at, updated_at, version, document)
+                       priority, tags, tag_keys, due_date, due_at, list_id, parent_id, position, created_at,
+                       updated_at, version, document)
     VALUES (owner, task.id, task.uid, task.title, task.title_key, task.description, task.description_key,
             task.completed, task.completed_at, task.priority, task.tags, task.tag_keys, task.due_date, task.due_at,
-            task.created_at, task.updated_at, task.version, task.document);
+            task.list_id, task.parent_id, task.position, task.created_at, task.updated_at, task.version,
+            task.document);
+    IF task.parent_id IS NOT NULL THEN
+        last := carry_completion(owner, task, NULL, task.created_at, task.id);
+        UPDATE users SET revision = last, has_subtasks = true WHERE users.id = owner;
+    END IF;
     outcome := 'done';
     task_id := task.id;
     task_version := task.id;

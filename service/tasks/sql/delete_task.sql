@@ -1,5 +1,5 @@
--- Move a live task of `owner` to the trash. The outcomes are those of `complete_task`, and `full` if the trash already
--- has `trash_quota` tasks.
+-- Move a live task of `owner` and its subtasks to the trash. The outcomes are those of `complete_task`, and `full` if the
+-- trash would have more than `trash_quota` tasks.
 CREATE FUNCTION delete_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
     trash_quota integer,
@@ -10,10 +10,13 @@ DECLARE
     advanced bigint;
     moment timestamptz;
     trashed integer;
+    children integer := 0;
+    has_family boolean;
     task tasks;
 BEGIN
-    SELECT users.revision + 1, greatest(clock, users.written_at + interval '1 microsecond'), users.trash_count
-    INTO advanced, moment, trashed
+    SELECT users.revision + 1, greatest(clock, users.written_at + interval '1 microsecond'), users.trash_count,
+           users.has_subtasks
+    INTO advanced, moment, trashed, has_family
     FROM users WHERE users.id = owner FOR NO KEY UPDATE;
     SELECT * INTO task FROM tasks WHERE tasks.user_id = owner AND tasks.id = delete_task.id AND deleted_at IS NULL;
     IF task.id IS NULL THEN
@@ -27,7 +30,12 @@ BEGIN
         outcome := 'mismatch';
         document := coalesce(task.document, task_document(task));
         RETURN;
-    ELSIF trashed >= trash_quota THEN
+    END IF;
+    IF has_family THEN
+        SELECT count(*) INTO children FROM tasks
+        WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at IS NULL;
+    END IF;
+    IF trashed + children >= trash_quota THEN
         outcome := 'full';
         RETURN;
     END IF;
@@ -35,9 +43,18 @@ BEGIN
     -- Reads of the trash are rare, so its tasks have no document.
     UPDATE tasks SET deleted_at = clock, updated_at = moment, version = advanced, document = NULL
     WHERE tasks.user_id = owner AND tasks.id = delete_task.id;
+    IF children > 0 THEN
+        UPDATE tasks
+        SET deleted_at = clock, updated_at = moment, version = advanced + child.place, document = NULL
+        FROM (
+            SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
+            WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at IS NULL
+        ) AS child
+        WHERE tasks.user_id = owner AND tasks.id = child.id;
+    END IF;
     UPDATE users
-    SET revision = advanced, written_at = moment, task_count = users.task_count - 1,
-        trash_count = users.trash_count + 1,
+    SET revision = advanced + children, written_at = moment, task_count = users.task_count - 1 - children,
+        trash_count = users.trash_count + 1 + children,
         email = coalesce(owner_email, users.email), name = coalesce(owner_name, users.name)
     WHERE users.id = owner;
     outcome := 'done';

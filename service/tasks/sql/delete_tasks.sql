@@ -1,5 +1,6 @@
--- Move all live tasks of `owner` to the trash, or only those with this `completion`. If the trash would have more than
--- `trash_quota` tasks, move none. Returns the number of matching tasks (`wanted`) and of moved tasks (`deleted`).
+-- Move all live tasks of `owner` to the trash, or only those with this `completion`, and their subtasks. If the trash
+-- would have more than `trash_quota` tasks, move none. Returns the number of these tasks (`wanted`) and of moved tasks
+-- (`deleted`).
 CREATE FUNCTION delete_tasks(
     owner text, owner_email text, owner_name text, completion boolean, trash_quota integer,
     OUT wanted bigint, OUT deleted bigint
@@ -9,24 +10,26 @@ DECLARE
     before bigint;
     moment timestamptz;
     trashed integer;
+    gone bigint[];
 BEGIN
     deleted := 0;
     SELECT users.revision, greatest(clock, users.written_at + interval '1 microsecond'), users.trash_count
     INTO before, moment, trashed
     FROM users WHERE users.id = owner FOR NO KEY UPDATE;
-    SELECT count(*) INTO wanted FROM tasks
+    SELECT array_agg(tasks.id ORDER BY tasks.id), count(*) INTO gone, wanted FROM tasks
     WHERE tasks.user_id = owner AND deleted_at IS NULL AND (completion IS NULL OR completed = completion);
+    IF completion IS NOT NULL AND wanted > 0 THEN
+        SELECT array_agg(tasks.id ORDER BY tasks.id), count(*) INTO gone, wanted FROM tasks
+        WHERE tasks.user_id = owner AND deleted_at IS NULL AND (tasks.id = ANY (gone) OR tasks.parent_id = ANY (gone));
+    END IF;
     IF wanted = 0 OR trashed + wanted > trash_quota THEN
         RETURN;
     END IF;
     -- Each task gets its own revision, in the order of ids, because a page of the change feed may end after any task.
     UPDATE tasks
-    SET deleted_at = clock, updated_at = moment, version = before + gone.place, document = NULL
-    FROM (
-        SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
-        WHERE tasks.user_id = owner AND deleted_at IS NULL AND (completion IS NULL OR completed = completion)
-    ) AS gone
-    WHERE tasks.user_id = owner AND tasks.id = gone.id;
+    SET deleted_at = clock, updated_at = moment, version = before + one.place, document = NULL
+    FROM unnest(gone) WITH ORDINALITY AS one (id, place)
+    WHERE tasks.user_id = owner AND tasks.id = one.id;
     UPDATE users
     SET revision = before + wanted, written_at = moment, task_count = users.task_count - wanted,
         trash_count = users.trash_count + wanted,

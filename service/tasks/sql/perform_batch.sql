@@ -11,30 +11,39 @@ DECLARE
     operation record;
     done record;
 BEGIN
-    -- The lock excludes other writes between two operations. The batch does not find tasks that it creates itself.
+    -- The lock excludes other writes between two operations. An id that the batch itself has assigned is not accepted,
+    -- because the client can only have guessed it; a uid is.
     SELECT users.revision INTO before FROM users WHERE users.id = owner FOR NO KEY UPDATE;
     FOR operation IN
         SELECT * FROM json_to_recordset(operations::json) AS sent (
-            verb text, id bigint, expected bigint[], excluded bigint[], uid uuid, columns text[], title text,
-            title_key text, description text, description_key text, completed boolean, priority smallint, tags text[],
-            tag_keys text[], due_date text, due_at text
+            verb text, id bigint, ref uuid, expected bigint[], excluded bigint[], uid uuid, is_named boolean,
+            columns text[], title text, title_key text, description text, description_key text, completed boolean,
+            priority smallint, tags text[], tag_keys text[], due_date text, due_at text, list_id text, parent_id text,
+            placed text, place text, name text, color text, archived boolean, tasks text, list_quota integer
         )
     LOOP
-        IF operation.id > coalesce(before, 0) THEN
+        IF operation.ref IS NOT NULL THEN
+            operation.id := CASE WHEN operation.verb LIKE '%\_list' THEN list_id_of(owner, operation.ref)
+                            ELSE task_id_of(owner, operation.ref) END;
+        END IF;
+        IF (operation.id IS NULL AND operation.verb NOT IN ('create', 'create_list'))
+           OR (operation.ref IS NULL AND operation.id > coalesce(before, 0)) THEN
             SELECT 'missing' AS outcome, NULL::bigint AS task_version, NULL AS document INTO done;
         ELSIF operation.verb = 'create' THEN
             done := create_task(
                 owner, owner_email, owner_name, quota, operation.uid, operation.title, operation.title_key,
                 operation.description, operation.description_key, coalesce(operation.completed, false),
                 coalesce(operation.priority, 0::smallint), coalesce(operation.tags, '{}'),
-                coalesce(operation.tag_keys, '{}'), operation.due_date, operation.due_at);
+                coalesce(operation.tag_keys, '{}'), operation.due_date, operation.due_at,
+                coalesce(operation.is_named, false), operation.list_id, operation.parent_id, operation.placed,
+                operation.place);
         ELSIF operation.verb = 'update' THEN
             done := update_task(
                 owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, operation.title,
                 operation.title_key, 'description' = ANY (operation.columns), operation.description,
                 operation.description_key, operation.completed, operation.priority, operation.tags, operation.tag_keys,
                 'due_date' = ANY (operation.columns), operation.due_date, 'due_at' = ANY (operation.columns),
-                operation.due_at);
+                operation.due_at, operation.list_id, operation.parent_id, operation.placed, operation.place);
         ELSIF operation.verb = 'complete' THEN
             done := complete_task(
                 owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded,
@@ -42,13 +51,33 @@ BEGIN
         ELSIF operation.verb = 'delete' THEN
             done := delete_task(
                 owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, trash_quota);
-        ELSE
+        ELSIF operation.verb = 'restore' THEN
             done := restore_task(owner, owner_email, owner_name, operation.id, quota);
+        ELSIF operation.verb = 'create_list' THEN
+            SELECT made.outcome, made.list_version AS task_version, made.document INTO done
+            FROM create_list(
+                owner, owner_email, owner_name, operation.list_quota, operation.uid, operation.is_named,
+                operation.name, operation.color, coalesce(operation.archived, false), operation.placed,
+                operation.place) AS made;
+        ELSIF operation.verb = 'update_list' THEN
+            SELECT made.outcome, made.list_version AS task_version, made.document INTO done
+            FROM update_list(
+                owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, operation.name,
+                'color' = ANY (operation.columns), operation.color, operation.archived, operation.placed,
+                operation.place) AS made;
+        ELSIF operation.verb = 'delete_list' THEN
+            SELECT made.outcome, made.list_version AS task_version, made.document INTO done
+            FROM delete_list(
+                owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, operation.tasks,
+                trash_quota) AS made;
+        ELSE
+            SELECT made.outcome, made.list_version AS task_version, made.document INTO done
+            FROM restore_list(owner, owner_email, owner_name, operation.id, operation.list_quota, quota) AS made;
         END IF;
         outcomes := outcomes || done.outcome;
         versions := versions || done.task_version;
         documents := documents || done.document;
-        IF atomic AND done.outcome <> 'done' THEN
+        IF atomic AND done.outcome NOT IN ('done', 'known') THEN
             RAISE EXCEPTION USING ERRCODE = 'DO001';  -- rolls back the writes of this block, but keeps its variables
         END IF;
     END LOOP;

@@ -24,7 +24,7 @@ BEGIN
     -- The documents are embedded as JSON, so they remain byte for byte the same.
     answer := json_build_object(
         'outcomes', done.outcomes, 'versions', done.versions, 'documents', done.documents::json[]);
-    IF atomic AND 'done' <> ANY (done.outcomes) THEN
+    IF atomic AND NOT done.outcomes <@ '{done,known}' THEN
         outcome := 'refused';
     ELSE
         outcome := 'done';

@@ -1,5 +1,7 @@
--- Restore a task of `owner` from the trash. The outcome is `done`, `missing`, or `full` if the owner already has
--- `quota` live tasks.
+-- Restore a task of `owner` from the trash, with the subtasks that were deleted together with it. A subtask that is
+-- restored alone becomes a top-level task. If the task's list is no longer there, the task is restored to the inbox.
+--
+-- The outcome is `done`, `missing`, or `full` if the owner would have more than `quota` live tasks.
 CREATE FUNCTION restore_task(
     owner text, owner_email text, owner_name text, id bigint, quota integer,
     OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
@@ -9,11 +11,13 @@ DECLARE
     moment timestamptz;
     live integer;
     erased bigint;
+    children integer := 0;
+    has_family boolean;
     task tasks;
 BEGIN
     SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond'), users.task_count,
-           users.erased
-    INTO advanced, moment, live, erased
+           users.erased, users.has_subtasks
+    INTO advanced, moment, live, erased, has_family
     FROM users WHERE users.id = owner FOR NO KEY UPDATE;
     -- Exclude tasks that an erasure has not removed yet.
     SELECT * INTO task FROM tasks
@@ -21,19 +25,41 @@ BEGIN
     IF task.id IS NULL THEN
         outcome := 'missing';
         RETURN;
-    ELSIF live >= quota THEN
+    END IF;
+    IF has_family AND task.parent_id IS NULL THEN
+        SELECT count(*) INTO children FROM tasks
+        WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at = task.deleted_at;
+    END IF;
+    IF live + children >= quota THEN
         outcome := 'full';
         RETURN;
     END IF;
+    IF task.list_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM lists WHERE lists.user_id = owner AND lists.id = task.list_id AND deleted_at IS NULL
+    ) THEN
+        task.list_id := NULL;
+    END IF;
+    IF children > 0 THEN
+        UPDATE tasks
+        SET deleted_at = NULL, list_id = task.list_id, updated_at = moment, version = advanced + child.place
+        FROM (
+            SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
+            WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at = task.deleted_at
+        ) AS child
+        WHERE tasks.user_id = owner AND tasks.id = child.id;
+    END IF;
+    task.parent_id := NULL;
     task.deleted_at := NULL;
     task.updated_at := moment;
     task.version := advanced;
     task.document := task_document(task);
-    UPDATE tasks SET deleted_at = NULL, updated_at = moment, version = advanced, document = task.document
+    UPDATE tasks
+    SET deleted_at = NULL, list_id = task.list_id, parent_id = NULL, updated_at = moment, version = advanced,
+        document = task.document
     WHERE tasks.user_id = owner AND tasks.id = restore_task.id;
     UPDATE users
-    SET revision = advanced, written_at = moment, task_count = users.task_count + 1,
-        trash_count = users.trash_count - 1,
+    SET revision = advanced + children, written_at = moment, task_count = users.task_count + 1 + children,
+        trash_count = users.trash_count - 1 - children,
         email = coalesce(owner_email, users.email), name = coalesce(owner_name, users.name)
     WHERE users.id = owner;
     outcome := 'done';

@@ -18,6 +18,9 @@ SELECT json_build_object(
     'tags', task.tags,
     'due_date', task.due_date,
     'due_at', to_char(task.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'list_id', task.list_id,
+    'parent_id', task.parent_id,
+    'position', coalesce(task.position, position_of_id(task.id)),
     'created_at', to_char(task.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'updated_at', to_char(task.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'version', task.version

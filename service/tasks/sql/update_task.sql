@@ -1,20 +1,26 @@
 -- Change a live task of `owner`. A value of NULL leaves its column unchanged. For a column that can be NULL, `sets_…`
--- says whether to set it. The outcomes are those of `complete_task`. If nothing changes, nothing is written.
+-- says whether to set it. The outcomes are those of `complete_task` and of `seat_task`, which describes the last four
+-- arguments. If nothing changes, nothing is written. The subtasks follow a task to another list.
 CREATE FUNCTION update_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
     title text, title_key text, sets_description boolean, description text, description_key text, completed boolean,
     priority smallint, tags text[], tag_keys text[], sets_due_date boolean, due_date text, sets_due_at boolean,
-    due_at text,
+    due_at text, list text, parent text, placed text, place text,
     OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
 ) LANGUAGE plpgsql AS $$
 DECLARE
     advanced bigint;
     moment timestamptz;
+    last bigint;
+    has_family boolean;
+    written bigint;
+    seat record;
     task tasks;
     was tasks;
 BEGIN
     -- Lock the owner. Later reads see the last committed write, and no other write of the owner runs until the commit.
-    SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond') INTO advanced, moment
+    SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond'), users.has_subtasks
+    INTO advanced, moment, has_family
     FROM users WHERE users.id = owner FOR NO KEY UPDATE;
     SELECT * INTO task FROM tasks WHERE tasks.user_id = owner AND tasks.id = update_task.id AND deleted_at IS NULL;
     IF task.id IS NULL THEN
@@ -29,8 +35,20 @@ BEGIN
         document := coalesce(task.document, task_document(task));
         RETURN;
     END IF;
-    outcome := 'done';
     was := task;
+    IF list IS NOT NULL OR parent IS NOT NULL OR placed IS NOT NULL THEN
+        seat := seat_task(owner, task, list, parent, placed, place);
+        IF seat.outcome IS NOT NULL THEN
+            outcome := seat.outcome;
+            RETURN;
+        END IF;
+        task := seat.seated;
+        has_family := has_family OR task.parent_id IS NOT NULL;
+        -- New positions of the siblings have taken revisions.
+        SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond') INTO advanced, moment
+        FROM users WHERE users.id = owner;
+    END IF;
+    outcome := 'done';
     IF title IS NOT NULL THEN
         task.title := title;
         task.title_key := title_key;
@@ -68,10 +86,27 @@ BEGIN
     SET title = task.title, title_key = task.title_key, description = task.description,
         description_key = task.description_key, completed = task.completed, completed_at = task.completed_at,
         priority = task.priority, tags = task.tags, tag_keys = task.tag_keys, due_date = task.due_date,
-        due_at = task.due_at, updated_at = moment, version = advanced, document = task.document
+        due_at = task.due_at, list_id = task.list_id, parent_id = task.parent_id, position = task.position,
+        updated_at = moment, version = advanced, document = task.document
     WHERE tasks.user_id = owner AND tasks.id = update_task.id;
+    last := advanced;
+    IF has_family THEN
+        IF task.completed <> was.completed OR task.parent_id IS DISTINCT FROM was.parent_id THEN
+            last := carry_completion(owner, task, was.completed_at, moment, last);
+        END IF;
+        IF task.parent_id IS NULL AND task.list_id IS DISTINCT FROM was.list_id THEN
+            UPDATE tasks SET list_id = task.list_id, updated_at = moment, version = last + child.place, document = NULL
+            FROM (
+                SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
+                WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at IS NULL
+            ) AS child
+            WHERE tasks.user_id = owner AND tasks.id = child.id;
+            GET DIAGNOSTICS written = ROW_COUNT;
+            last := last + written;
+        END IF;
+    END IF;
     UPDATE users
-    SET revision = advanced, written_at = moment,
+    SET revision = last, written_at = moment, has_subtasks = has_family,
         email = coalesce(owner_email, users.email), name = coalesce(owner_name, users.name)
     WHERE users.id = owner;
     task_version := advanced;

@@ -15,9 +15,11 @@ BEGIN
     -- revision continues, so that the ids and versions of later writes are greater than `erased`.
     UPDATE users
     SET revision = advanced, forgotten = advanced, erased = advanced, created_at = beginning, written_at = beginning,
-        email = NULL, name = NULL, task_count = 0, trash_count = 0, answer_count = 0, answer_bytes = 0
+        email = NULL, name = NULL, task_count = 0, trash_count = 0, list_count = 0,
+        has_subtasks = false, answer_count = 0, answer_bytes = 0
     WHERE users.id = owner;
     DELETE FROM idempotency_keys WHERE idempotency_keys.user_id = owner;
     DELETE FROM tasks WHERE tasks.user_id = owner AND deleted_at IS NULL;
+    DELETE FROM lists WHERE lists.user_id = owner;
 END
 $$;

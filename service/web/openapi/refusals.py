@@ -16,6 +16,8 @@ REQUEST_ID = "3f1c9a5e7b2d4860-2a"
 SAMPLES: Mapping[str, errors.DoableError] = {
     "rate_limited": errors.RateLimitedError(17),
     "task_quota_exceeded": errors.TaskQuotaError(10_000),
+    "list_quota_exceeded": errors.ListQuotaError(500),
+    "in_trash": errors.UidInTrashError("task"),
     "trash_full": errors.TrashFullError(20_000),
     "idempotency_full": errors.IdempotencyFullError(10_000, 10_485_760),
     "batch_failed": errors.BatchFailedError(1, errors.TaskNotFoundError()),

@@ -1,0 +1,1 @@
+"""Lists of tasks: the model, its queryset and writes, and the routes."""

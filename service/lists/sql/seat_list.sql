@@ -1,0 +1,19 @@
+-- Change the position of `list`, which is a row in memory, as a write requests; `owner`, who is locked, owns it. If
+-- `placed` is 'at', `place` is the position; otherwise both are as in `place_task`. The outcome is NULL, or `no_anchor`.
+CREATE FUNCTION seat_list(
+    owner text, list lists, placed text, place text, OUT outcome text, OUT seated lists
+) LANGUAGE plpgsql AS $$
+BEGIN
+    seated := list;
+    IF placed = 'at' THEN
+        IF coalesce(seated.position, position_of_id(seated.id)) IS DISTINCT FROM place THEN
+            seated.position := place;
+        END IF;
+    ELSIF placed IS NOT NULL THEN
+        seated.position := place_list(owner, coalesce(list.id, 0), placed, place);
+        IF seated.position IS NULL THEN
+            outcome := 'no_anchor';
+        END IF;
+    END IF;
+END
+$$;

@@ -1,0 +1,39 @@
+"""Translate the outcomes of the functions that write tasks to errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from service.errors import (
+    DoableError,
+    FieldError,
+    InvalidInputError,
+    TaskNotFoundError,
+    TaskQuotaError,
+    UidInTrashError,
+)
+
+DONE = frozenset({"done", "known"})
+ANCHOR = "names no task in the same list and with the same parent; send the id or uid of a sibling, or null"
+# The outcomes of `seat_task`: the field, and the message.
+SEATS = {
+    "no_list": FieldError("list_id", "names no list of yours; create the list first, or send null for the inbox"),
+    "child_list": FieldError("list_id", "cannot be set on a subtask, because it is in the list of its parent; move "
+                             "the parent"),
+    "no_parent": FieldError("parent_id", "names no task of yours; create the task first, or send null for none"),
+    "deep_parent": FieldError("parent_id", "must name a top-level task, because a subtask cannot have subtasks"),
+    "has_children": FieldError("parent_id", "cannot be set on a task that has subtasks; move those first"),
+}  # fmt: skip
+
+
+def error(outcome: str, values: Mapping[str, object], *, quota: int = 0) -> DoableError:
+    """Return the error for an outcome that is not in DONE. `values` are the columns of the write."""
+    if outcome == "missing":
+        return TaskNotFoundError()
+    if outcome == "full":
+        return TaskQuotaError(quota)
+    if outcome == "in_trash":
+        return UidInTrashError("task")
+    if outcome == "no_anchor":
+        return InvalidInputError([FieldError(str(values["placed"]), ANCHOR)])
+    return InvalidInputError([SEATS[outcome]])
