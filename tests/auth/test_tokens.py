@@ -43,7 +43,7 @@ def hs256(claims: dict, header: dict | None = None, secret: str | bytes = SECRET
 
 
 def good(**claims: object) -> dict:
-    found = {"sub": "alice", "exp": int(time.time()) + 600, **claims}
+    found = {"sub": "alice", "exp": int(time.time()) + 86_400, **claims}  # longer than any run of the suite
     return {name: value for name, value in found.items() if value is not ...}
 
 
@@ -319,7 +319,7 @@ VALID = {
     ),
     "typ at+jwt": lambda _: hs256(good(), {"typ": "at+jwt"}),
     "typ jwt in lower case": lambda _: hs256(good(), {"typ": "jwt"}),
-    "a second before the leeway ends": lambda _: hs256(good(exp=int(time.time()) - LEEWAY + 2)),
+    "seconds before the leeway ends": lambda _: hs256(good(exp=int(time.time()) - LEEWAY + 5)),
     "exp with a fraction": lambda _: hs256(good(exp=time.time() + 60.5)),
     "nbf within the leeway": lambda _: hs256(good(nbf=int(time.time()) + LEEWAY - 2)),
     "iat within the leeway": lambda _: hs256(good(iat=int(time.time()) + LEEWAY - 2)),
@@ -396,9 +396,7 @@ JSON = st.recursive(
 )
 MANY = settings(
     max_examples=300,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 CONTROLS = {*range(32), 127} - {9}  # the client itself refuses to send them
 CLAIMS = st.dictionaries(st.sampled_from(["sub", "exp", "nbf", "iat", "iss", "aud", "jti", "name", "email"]), JSON)

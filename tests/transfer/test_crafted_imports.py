@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from service.development import blocking
 from service.errors import DoableError, InvalidInputError, MalformedInputError
 from service.transfer.formats import document, lines, table
 from service.web import validation
@@ -108,21 +107,27 @@ async def outcome(reading: Iterator[lines.Line | None]) -> int | DoableError:
         return error
 
 
+@pytest.mark.steps
 @pytest.mark.parametrize(("form", "make", "message"), REFUSED.values(), ids=REFUSED)
-async def test_a_crafted_body_is_refused_at_the_first_limit_and_other_requests_are_served(form, make, message, steps):
+async def test_a_crafted_body_is_refused_at_the_first_limit_and_other_requests_are_served(
+    form, make, message, steps, longest_step
+):
     body = make()
     error = await steps.measured(outcome(form.read(body)))
     print(f"{len(body):,} bytes, longest step {steps.longest * 1000:.0f} ms")
     assert isinstance(error, (InvalidInputError, MalformedInputError))
     assert error.detail.startswith(message)
     assert len(getattr(error, "errors", ())) <= validation.MAXIMUM_FAULTS
-    assert steps.longest < blocking.LIMIT
+    assert steps.longest < longest_step
 
 
+@pytest.mark.steps
 @pytest.mark.parametrize(("form", "make", "count"), TAKEN.values(), ids=TAKEN)
-async def test_a_large_valid_body_is_read_to_its_end_and_other_requests_are_served(form, make, count, steps):
+async def test_a_large_valid_body_is_read_to_its_end_and_other_requests_are_served(
+    form, make, count, steps, longest_step
+):
     assert await steps.measured(outcome(form.read(make()))) == count
-    assert steps.longest < blocking.LIMIT
+    assert steps.longest < longest_step
 
 
 @pytest.mark.parametrize("name", [name for name in REFUSED if name != "csv: control characters"])

@@ -49,9 +49,9 @@ def test_many_marks_in_a_row_have_the_key_that_normalization_gives_them(marks):
 
 @pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0f73"])
 def test_the_time_to_fold_does_not_grow_with_the_square_of_the_marks(marks):
-    began = time.process_time()
+    began = time.thread_time()
     fold(marks * 20_000)
-    assert time.process_time() - began < 0.5, "4 s before the marks were sorted"
+    assert time.thread_time() - began < 2, "4 s before the marks were sorted"
 
 
 def test_the_first_of_the_same_tags_keeps_its_spelling():
