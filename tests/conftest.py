@@ -88,10 +88,14 @@ class RecordingConnection(asyncpg.Connection):
             self.recorded.append((logged.query, tuple(logged.args or ())))
 
 
+gc.disable()  # until the tests are collected: nothing of them is garbage
+
+
 def pytest_collection_finish() -> None:
     """Exclude the objects of the collection of tests from garbage collections; each would take a tenth of a second."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Each file in these folders, and each of these files, runs in one process, in the order of its tests. xdist begins with
 # these groups.
-TOGETHER = ("tests/end_to_end/", "tests/trials/", "tests/tasks/test_plans.py")
+TOGETHER = ("tests/end_to_end/", "tests/trials/", "tests/tasks/test_plans.py", "tests/web/test_openapi.py")
 BROWSER = ("tests/end_to_end/test_documentation.py", "tests/end_to_end/test_playground.py")  # they share one browser
 # Tests that start processes, wait for limits or run a program of their own for seconds. They come next: one of them
 # among the last tests would run alone while the other processes have nothing left to do.
