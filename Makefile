@@ -26,10 +26,10 @@ run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or wit
 	@exec $(BIN)/python -m service run --development
 
 test: $(DEV) ## run the tests on a real PostgreSQL (embedded, or $TEST_DATABASE_URL)
-	@$(BIN)/python -m pytest -n auto
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto
 
 trials: $(DEV) ## test failures under load: stop, kill, suspend and lock the database and the service (TRIAL_MINUTES=60: an hour of churn)
-	@$(BIN)/python -m pytest -m trial -q
+	@$(BIN)/python -m pytest -m "trial or steps" -q
 
 test-pgbouncer: $(DEV) ## run the API and model tests through a real PgBouncer in transaction mode
 	@TEST_PGBOUNCER=1 $(BIN)/python -m pytest -n auto $(ANY_DATABASE)

@@ -88,7 +88,7 @@ def exchange(server) -> Callable[[bytes], Awaitable[list[Answer]]]:
 
     async def send(sent: bytes) -> list[Answer]:
         address = urlsplit(server)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             reader, writer = await asyncio.open_connection(address.hostname, address.port)
             writer.write(sent)
             try:

@@ -14,8 +14,10 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# Each file in these folders runs in one process, in the order of its tests. xdist begins with these groups.
-TOGETHER = ("tests/end_to_end/", "tests/trials/")
+# Each file in these folders, and each of these files, runs in one process, in the order of its tests. xdist begins with
+# these groups.
+TOGETHER = ("tests/end_to_end/", "tests/trials/", "tests/tasks/test_plans.py", "tests/web/test_openapi.py")
+BROWSER = ("tests/end_to_end/test_documentation.py", "tests/end_to_end/test_playground.py")  # they share one browser
 # Tests that start processes, wait for limits or run a program of their own for seconds. They come next: one of them
 # among the last tests would run alone while the other processes have nothing left to do.
 LONG = (
@@ -29,6 +31,8 @@ class FileGroups(LoadScopeScheduling):
     """Keep the files of the folders in TOGETHER together, and spread all other tests one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(BROWSER):
+            return "browser"
         return nodeid.partition("::")[0] if nodeid.startswith(TOGETHER) else nodeid
 
 

@@ -9,6 +9,7 @@ it starts, get an ordinary start: `forkable` decides.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -182,4 +183,7 @@ def _run(arguments: list[str], cwd: str, env: dict[str, str]) -> NoReturn:
 if __name__ == "__main__":
     importlib.import_module("service.__main__")
     del sys.modules["service.__main__"]  # each child runs it again, as its main module
+    # The end of a child would otherwise collect, and therefore copy, all objects of the imports: 0.18 s of CPU time.
+    gc.collect()
+    gc.freeze()
     _run(**_serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -72,6 +72,20 @@ class FairQueue(Generic[T]):
         """Return whether the shares of `owner` and its group allow one more unit."""
         return not self.has_share(owner) and not self._is_full(self._group_of(owner))
 
+    def try_hold(self, owner: Owner) -> bool:
+        """Record that `owner` holds one more unit if `may_hold` allows it. Return whether it does."""
+        held = self.held.get(owner, 0)
+        if held >= self.share and owner is not None:
+            return False
+        group = self._group_of(owner)
+        if group is None and not self._groups:  # the usual case, without four more calls
+            self.held[owner] = held + 1
+            return True
+        if self._is_full(group):
+            return False
+        self.hold(owner)
+        return True
+
     def hold(self, owner: Owner) -> None:
         """Record that `owner` holds one more unit."""
         held = self.held[owner] = self.held.get(owner, 0) + 1

@@ -37,6 +37,7 @@ SHAPES = 500  # stored texts, of 1 to 5 KB each; the requests of a frontend have
 PLACES = re.compile(r"\$(\d+)")
 STATE = frozenset(name for kind in QuerySet.__mro__ for name in getattr(kind, "__slots__", ())) - {"model"}
 
+Verbs = tuple["tuple[Step, ...]", tuple[object, ...]]  # the verbs of a queryset, and their values
 Owner = tuple[Any, str | None, str | None]  # id, e-mail, name; the id is a term while a text is compiled
 
 
@@ -112,6 +113,20 @@ class OwnedQuerySet(QuerySet[M]):
             changed: Self = step.apply(self, *values)
             return changed
         return self.__class__(self.model, self._connection, self._owner, (*self._shape, step), self._values + values)
+
+    @property
+    def verbs(self) -> Verbs:
+        """The verbs of this queryset, for `with_verbs`. Raises TypeError after a method of Tortoise."""
+        if self._shape is None:
+            raise TypeError("a method of Tortoise is no verb")
+        return self._shape, self._values
+
+    def with_verbs(self, verbs: Verbs) -> Self:
+        """Add the verbs of another queryset, which may be that of another owner."""
+        if self._shape is None:
+            raise TypeError("a method of Tortoise came before the verbs")
+        shape, values = verbs
+        return self.__class__(self.model, self._connection, self._owner, self._shape + shape, self._values + values)
 
     def fetch_one(self, terminal: Terminal, *values: object) -> Awaitable[Row]:
         """Read the single row of the text that `terminal` builds.

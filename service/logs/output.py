@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import stat
 import sys
 import threading
 import time
@@ -42,7 +43,7 @@ class Writer:
         if self._process != os.getpid():
             self.dropped = 0
             self._begin()
-        block = "".join(f"{line}\n" for line in lines).encode(self._encoding, "backslashreplace")
+        block = "\n".join([*lines, ""]).encode(self._encoding, "backslashreplace")
         with self._changed:
             if self._size and self._size + len(block) > ROOM:
                 self.dropped += len(lines)
@@ -115,11 +116,17 @@ class Writer:
             sys.stderr.write(f"doable: log lines were lost, stdout cannot be written: {error!r}\n")
 
     def _write(self, block: bytes) -> None:
-        """Write whole lines, at most PIPE_BUF bytes at a time. A pipe writes that atomically, and workers share it."""
+        """Write whole lines, which workers that share the file must not mix.
+
+        A file is written in one piece. Anything else gets at most PIPE_BUF bytes at a time, which a pipe writes
+        atomically. After each piece, this thread must wait for the interpreter lock.
+        """
+        is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        piece = len(block) if is_file else select.PIPE_BUF
         rest = memoryview(block)
         position = 0
         while position < len(block):
-            end = block.rfind(b"\n", position, position + select.PIPE_BUF) + 1 or block.index(b"\n", position) + 1
+            end = block.rfind(b"\n", position, position + piece) + 1 or block.index(b"\n", position) + 1
             while position < end:
                 try:
                     position += os.write(self._descriptor, rest[position:end])

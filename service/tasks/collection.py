@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Literal
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
+from service.database.keyset import Page
 from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
 from service.tasks import answers, listing, schemas
@@ -71,16 +72,21 @@ class SummaryParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 async def list_tasks(request: ApiRequest) -> HTTPResponse:
     """Return the caller's live tasks: all of them, or a page."""
     asked = listing.read(request.query_string)
+    query, tasks = asked.query, tasks_of(request)
     etag = partial(listing.etag, asked)
-    if known := await conditions.unchanged(request, tasks_of(request).owner.state, etag):
+    if known := await conditions.unchanged(request, tasks.state, etag):
         return known
-    if asked.heavy:
-        await unsent.room(request)
-    async with request.heavy() if asked.heavy else nullcontext():
-        query = asked.query
-        page = await tasks_of(request).matching(query).page(query.limit, query.after, count=query.count)
-        headers = paging.headers(page, request.path, asked.following, asked.listed) | {"ETag": etag(page.state)}
-        return unsent.hold(request, responses.json_document(page.document, headers=headers))
+    read = partial(tasks.with_verbs(asked.verbs).page, query.limit, query.after, count=query.count)
+    page = await (_admitted(request, read) if asked.heavy else read())
+    headers = paging.headers(page, request.path, asked.following, asked.listed) | {"ETag": etag(page.state)}
+    return unsent.hold(request, responses.json_document(page.document, headers=headers))
+
+
+async def _admitted(request: ApiRequest, read: Callable[[], Awaitable[Page]]) -> Page:
+    """Read a long list: wait for memory for the response, and then for a place for heavy work."""
+    await unsent.room(request)
+    async with request.heavy():
+        return await read()
 
 
 @blueprint.post("/", unquote=True, ctx_description=Description(
@@ -134,10 +140,11 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
     today, starts, ends = _today(zone)
     mark = conditions.mark_of(("summary", zone, lists, today.strftime(listing.MINUTE)))
     etag = partial(conditions.etag_of, mark=mark)
-    if known := await conditions.unchanged(request, tasks_of(request).owner.state, etag):
+    tasks = tasks_of(request)
+    if known := await conditions.unchanged(request, tasks.state, etag):
         return known
     async with request.heavy():
-        state, *counts = await tasks_of(request).of_lists(lists).summarise(today.date(), starts, ends)
+        state, *counts = await tasks.of_lists(lists).summarise(today.date(), starts, ends)
     return responses.json_value(schemas.TaskSummary(*counts), headers={"ETag": etag(state)})
 
 

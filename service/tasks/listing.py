@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.database.items import Reference, read_reference
+from service.database.querysets import Verbs
 from service.errors import FieldError, InvalidInputError
+from service.tasks.queryset import verbs_of
 from service.tasks.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, WITHOUT_NUL, Tag, read_priority
 from service.tasks.selection import AT_TOP_LEVEL, Lists, TaskQuery
 from service.web import conditions, cursors, moments, paging, parameters, validation
@@ -121,12 +123,8 @@ class Listing(NamedTuple):
     listed: bytes  # the fingerprint in its cursors; empty for a list without a limit
     mark: str  # the part of the ETag that depends on the query
     following: str  # see `paging.following`
-
-    @property
-    def heavy(self) -> bool:
-        """Whether the work may grow with the number of the user's tasks (see `admission`)."""
-        query = self.query
-        return query.limit is None or query.count or query.text is not None or len(query.tags) > 1
+    verbs: Verbs  # of the queryset that reads the list
+    heavy: bool  # whether the work may grow with the number of the user's tasks (see `admission`)
 
 
 def _priorities(sent: list[str]) -> tuple[int, ...]:
@@ -226,7 +224,9 @@ def read(query_string: str) -> Listing:
     listed = b"" if limit is None else cursors.fingerprint(asdict(query) | {"limit": None, "count": None})
     if sent.cursor is not UNSET:
         query = replace(query, after=cursors.read(sent.cursor, listed, query.sort))
-    return Listing(query, listed, conditions.mark_of(PARTS(query)), paging.following(query_string))
+    heavy = limit is None or query.count or query.text is not None or len(query.tags) > 1
+    mark, following = conditions.mark_of(PARTS(query)), paging.following(query_string)
+    return Listing(query, listed, mark, following, verbs_of(query), heavy)
 
 
 def etag(listing: Listing, state: str) -> str:

@@ -6,6 +6,7 @@ terminal, which is a function that builds the SQL text, and a method that execut
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -17,7 +18,7 @@ from service.database.expressions import Sql, Writer, where
 from service.database.functions import DOCUMENT, TRASHED_DOCUMENT
 from service.database.items import Reference, StoredItem
 from service.database.keyset import Page, Position
-from service.database.querysets import OwnedQuerySet, Step, verb
+from service.database.querysets import OwnedQuerySet, Step, Verbs, verb
 from service.errors import TaskNotFoundError
 from service.tasks.selection import (
     AT_TOP_LEVEL,
@@ -79,6 +80,10 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
     def owner(self) -> UserQuerySet:
         """The owner of these tasks."""
         return UserQuerySet(User, self._connection, self._owner)
+
+    def state(self) -> Awaitable[str]:
+        """Return the owner's state (see `UserQuerySet.state`)."""
+        return self.owner.state()
 
     @property
     def owner_term(self) -> Any:  # noqa: ANN401 - an id or a term
@@ -249,6 +254,12 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
         """Count the live tasks. In the caller's time zone, `today` lasts from `starts` until before `ends`."""
         row = await self.fetch_one(_summary, today, starts, ends)
         return Summary(row["state"] or NEVER_WRITTEN, *(row[column] for column in Summary._fields[1:]))
+
+
+def verbs_of(query: TaskQuery) -> Verbs:
+    """Return the verbs of `matching`, for `with_verbs`. They are the same for all users."""
+    nobodys = TaskQuerySet(None, None, ("", None, None))  # type: ignore[arg-type]  # reason: verbs are only recorded
+    return nobodys.matching(query).verbs
 
 
 def stored(row: Row) -> StoredItem:

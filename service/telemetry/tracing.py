@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, format_trace_id
 
 from service import __version__
-from service.logs import FIELDS
+from service.logs.lines import FIELDS
 
 __all__ = ["Exporter", "add_trace_id", "current", "extract", "tracer"]
 

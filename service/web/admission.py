@@ -39,27 +39,26 @@ class Bulkhead:
         """
         return Place(self, user_id)
 
-    async def enter(self, user_id: str) -> None:
-        """Wait for a place. Raises the errors of `place`."""
-        if self._free and self._queue.may_hold(user_id):
+    def enter_now(self, user_id: str) -> bool:
+        """Take a place if the user may have one now. Return whether the user has it."""
+        if self._free and self._queue.try_hold(user_id):
             self._free -= 1
-            self._queue.hold(user_id)
-        else:
-            await self._wait(user_id)
+            return True
+        return False
 
-    def leave(self, user_id: str) -> None:
-        """Free a place of the user."""
-        self._leave(None, user_id)
-
-    async def _wait(self, user_id: str) -> None:
+    async def wait(self, user_id: str) -> None:
+        """Wait for a place. Raises the errors of `place`."""
         try:
-            await self._queue.wait(user_id, self._leave)
+            await self._queue.wait(user_id, self._pass_on)
         except TimeoutError:
             if self._queue.has_share(user_id):
                 raise TooManyHeavyRequestsError(random.randint(2, 6)) from None  # noqa: S311 - spreads retries over time; needs no secret
             raise UnavailableError("admission") from None
 
-    def _leave(self, _place: None, user_id: str | None) -> None:
+    def _pass_on(self, _place: None, user_id: str | None) -> None:
+        self.leave(user_id)
+
+    def leave(self, user_id: str | None) -> None:
         """Free a place of the user, and pass it to the next waiter."""
         self._queue.let_go(user_id)
         self._free += 1
@@ -80,7 +79,8 @@ class Place:
 
     async def __aenter__(self) -> None:
         """Wait for the place. Raises the errors of `Bulkhead.place`."""
-        await self._bulkhead.enter(self._user_id)
+        if not self._bulkhead.enter_now(self._user_id):
+            await self._bulkhead.wait(self._user_id)
 
     async def __aexit__(self, *_error: object) -> None:
         """Free the place."""
@@ -104,7 +104,7 @@ class Admission:
 
         Its entry raises TooManyHeavyRequestsError (429) and UnavailableError (503).
         """
-        return self._work.place(user_id)
+        return Place(self._work, user_id)
 
     async def paced(self, user_id: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yield `pieces`. Hold a place for heavy work while a piece is computed, but not while it is sent.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from sanic import HTTPResponse
@@ -94,16 +94,19 @@ class Budget:
         return True
 
 
-async def room(request: ApiRequest) -> None:
+def room(request: ApiRequest) -> Awaitable[None]:
     """Wait for space for the caller's response. Raises UnavailableError."""
     budget: Budget = request.app.ctx.unsent
-    await budget.wait(request.caller.user_id)
+    return budget.wait(request.caller.user_id)
 
 
 def hold(request: ApiRequest, response: HTTPResponse) -> HTTPResponse:
     """Count the body of `response` until it is sent or the connection is closed. Raises UnavailableError."""
-    size, protocol = len(response.body or b""), request.http.protocol
-    if size > SMALL and isinstance(protocol, DeadlineProtocol) and protocol.transport and request.method != "HEAD":
+    size = len(response.body or b"")
+    if size <= SMALL or request.method == "HEAD":
+        return response
+    protocol = request.http.protocol
+    if isinstance(protocol, DeadlineProtocol) and protocol.transport:
         budget: Budget = request.app.ctx.unsent
         unsent = Unsent(request.caller.user_id, size, protocol.transport.abort)
         budget.take(unsent)

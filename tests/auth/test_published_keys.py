@@ -79,8 +79,9 @@ async def test_an_unknown_key_id_in_a_long_cool_down_gets_retry_after_instead_of
     issuer.add("second", "EdDSA")
     with pytest.raises(UnavailableError) as raised:
         await keys.find("EdDSA", "second")
-    assert (raised.value.kind, raised.value.retry_after) == ("keys", 30)
-    keys._asked_at -= 28  # the cool-down ends in two seconds
+    assert raised.value.kind == "keys"
+    assert 25 <= raised.value.retry_after <= 30
+    keys._asked_at -= 29.8  # the cool-down ends at once
     await keys.find("EdDSA", "second")
     assert issuer.fetches == 3
     await issuer.stop()
@@ -232,6 +233,7 @@ async def test_a_token_signed_with_any_of_several_secrets_is_accepted(published)
 
 async def test_a_failed_fetch_counts_for_the_cool_down_too(published):
     issuer, keys = published
+    keys._cooldown = 60.0
     issuer.body = b"<html>gateway timeout</html>"
     for _ in range(20):
         with pytest.raises(UnavailableError):
@@ -280,7 +282,7 @@ async def test_keys_of_an_issuer_that_is_down_at_startup_are_fetched_later(make_
     with pytest.raises(UnavailableError):
         await keys.find("EdDSA", "first")
     await issuer.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while keys.age == float("inf"):
             await asyncio.sleep(0.01)
     await keys.find("EdDSA", "first")
@@ -322,10 +324,9 @@ async def test_a_response_that_is_not_a_key_set_changes_nothing(published, head,
 async def test_a_fetch_from_a_slow_issuer_times_out(published, monkeypatch):
     issuer, keys = published
     monkeypatch.setattr("service.auth.published.FETCH_TIMEOUT", 0.1)
-    issuer.pause = 5
-    started = time.monotonic()
-    assert not await keys.fetch()
-    assert time.monotonic() - started < 2
+    issuer.pause = 60
+    async with asyncio.timeout(30):
+        assert not await keys.fetch()
 
 
 async def test_a_cancelled_waiter_does_not_cancel_the_fetch_of_the_others(published):
@@ -333,7 +334,7 @@ async def test_a_cancelled_waiter_does_not_cancel_the_fetch_of_the_others(publis
     issuer.pause = 0.1
     first = asyncio.create_task(keys.find("EdDSA", "first"))
     second = asyncio.create_task(keys.find("EdDSA", "first"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not issuer.fetches:
             await asyncio.sleep(0)
     first.cancel()

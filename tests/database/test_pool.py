@@ -20,6 +20,7 @@ from service.tasks.models import Task
 from service.telemetry import figures
 from service.users.models import User
 from service.users.queryset import START
+from tests.locks import ADVISORY
 
 SIZE = 2
 # The response of a proxy whose database does not wake up: an ErrorResponse with SQLSTATE XX000.
@@ -45,7 +46,7 @@ async def opened(settings) -> AsyncIterator[Callable[..., FairClient]]:
 
 async def is_whole(client: FairClient) -> set[int]:
     """Check that the client has all its turns and connections at the same time; return the ids of the backends."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         rows = await asyncio.gather(
             *(client.call("SELECT pg_backend_pid() AS pid, pg_sleep(0.05)") for _ in range(SIZE))
         )
@@ -56,10 +57,10 @@ async def is_whole(client: FairClient) -> set[int]:
     return backends
 
 
-async def fails(client: FairClient, statement: str = "SELECT 1", *, within: float = 5, read: bool = False) -> str:
+async def fails(client: FairClient, statement: str = "SELECT 1", *, read: bool = False) -> str:
     """Run a statement that must fail, and return the kind of the failure."""
     with pytest.raises(UnavailableError) as raised:
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(20):  # less than the longest statement
             await (client.fetch_one if read else client.call)(statement)
     return raised.value.kind
 
@@ -79,19 +80,25 @@ async def test_connections_are_handed_out_in_the_order_of_asking(opened):
             asked += 1
             await ask(asked - 1, then - 1)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asyncio.gather(*(ask(number, 3) for number in range(10)))
     assert served == sorted(served)
     assert len(served) == 40
 
 
-async def test_one_user_holds_half_of_the_pool_at_most_and_another_gets_a_connection_at_once(opened):
-    client = opened()
-    slow = [asyncio.create_task(client.call("SELECT $1::text, pg_sleep(0.2)", "alice")) for _ in range(5)]
-    await asyncio.sleep(0.1)  # the first of them runs
-    assert (client.handover.lent, client.handover.waiting) == (SIZE // 2, 4)
-    async with asyncio.timeout(0.05):
+@pytest.mark.one_database(reason="locks")
+async def test_one_user_holds_half_of_the_pool_at_most_and_another_gets_a_connection_at_once(
+    opened, connection, eventually
+):
+    client = opened(db_acquire_timeout="20")
+    lock = "SELECT $1::text, pg_advisory_xact_lock_shared(1)"
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(1)")
+        slow = [asyncio.create_task(client.call(lock, "alice")) for _ in range(5)]
+        await eventually(lambda: connection.fetchval(ADVISORY + " AND NOT granted"))
+        assert (client.handover.lent, client.handover.waiting) == (SIZE // 2, 4)
         await client.call("SELECT $1::text", "bob")
+        assert not any(call.done() for call in slow), "or bob did not overtake them"
     await asyncio.gather(*slow)
     await is_whole(client)
 
@@ -119,8 +126,8 @@ async def test_users_take_turns_so_one_that_has_many_requests_waiting_delays_ano
 
 
 async def test_failures_cancellations_and_timeouts_free_the_users_share(opened):
-    client = opened(db_statement_timeout="0.1", db_acquire_timeout="0.3")
-    for _ in range(3):
+    client = opened(db_statement_timeout="0.5", db_acquire_timeout="20")
+    for _ in range(2):
         with pytest.raises(asyncpg.DivisionByZeroError):
             await client.call("SELECT $1::text, 1 / 0", "alice")
         with pytest.raises(UnavailableError):
@@ -137,7 +144,6 @@ async def test_failures_cancellations_and_timeouts_free_the_users_share(opened):
 async def test_the_wait_for_a_connection_has_a_timeout(opened):
     client = opened(db_acquire_timeout="0.1")
     async with client.acquire_connection(), client.acquire_connection():
-        assert await fails(client, within=1) == "pool"
         assert [await fails(client) for _ in range(3)] == ["pool"] * 3
         assert await asyncio.gather(*(fails(client) for _ in range(10))) == ["pool"] * 10
     await is_whole(client)
@@ -164,36 +170,37 @@ async def test_a_waiter_that_times_out_at_its_turn_passes_the_turn_on(opened):
     await asyncio.sleep(0)
     await leases[0].__aexit__(None, None, None)  # the first one's turn has come, though it has not run yet
     first.cancel()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         assert (await second)["one"] == 1
     await leases[1].__aexit__(None, None, None)
     await is_whole(client)
 
 
 async def test_hundreds_of_cancelled_requests_lose_neither_a_turn_nor_a_connection(opened, connection):
-    client = opened(db_acquire_timeout="0.1")
+    client = opened(db_acquire_timeout="20")
     chance = random.Random(20261121)
     outcomes = []
 
-    async def request() -> None:
+    async def request(number: int) -> None:
         user = chance.choice(["alice", "bob", "carol"])
         task = asyncio.create_task(client.call("SELECT $1::text, pg_sleep($2::float)", user, chance.random() / 200))
         await asyncio.sleep(chance.random() / 100)
-        task.cancel()
+        if number % 4:  # the others are awaited
+            task.cancel()
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
         outcomes.append(type(outcome))
 
     for _ in range(25):
-        await asyncio.gather(*(request() for _ in range(16)))
+        await asyncio.gather(*map(request, range(16)))
     assert outcomes.count(asyncio.CancelledError) > 100, "or nothing was tried"
-    assert asyncpg.Record in outcomes, "or nothing was tried"
-    assert set(outcomes) <= {asyncio.CancelledError, asyncpg.Record, UnavailableError}
+    assert outcomes.count(asyncpg.Record) >= 100, "all that were not cancelled"
+    assert set(outcomes) == {asyncio.CancelledError, asyncpg.Record}
     await is_whole(client)
 
 
 async def test_the_server_cancels_a_statement_that_takes_too_long(opened, connection):
-    client = opened(db_statement_timeout="0.1")
-    assert await fails(client, "SELECT pg_sleep(30) /* ours */", within=1) == "timeout"
+    client = opened(db_statement_timeout="0.5")
+    assert await fails(client, "SELECT pg_sleep(30) /* ours */") == "timeout"
     running = (
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(30) /* ours */'"
     )
@@ -202,8 +209,8 @@ async def test_the_server_cancels_a_statement_that_takes_too_long(opened, connec
 
 
 async def test_behind_a_pooler_the_service_cancels_a_statement_that_takes_too_long(opened):
-    client = opened(db_statement_timeout="0.1", db_pgbouncer="1")
-    assert await fails(client, "SELECT pg_sleep(30)", within=1) == "timeout"
+    client = opened(db_statement_timeout="0.5", db_pgbouncer="1")
+    assert await fails(client, "SELECT pg_sleep(30)") == "timeout"
     await is_whole(client)
 
 
@@ -258,7 +265,7 @@ async def test_a_statement_without_its_required_row_raises_our_own_error(opened)
 
 async def test_an_unavailable_database_costs_no_turn_and_is_used_again_when_it_returns(opened, relay):
     client = opened(relay.url)
-    assert [await fails(client, within=1) for _ in range(3 * SIZE)] == ["connection"] * 3 * SIZE
+    assert [await fails(client) for _ in range(3 * SIZE)] == ["connection"] * 3 * SIZE
     assert await asyncio.gather(*(fails(client) for _ in range(3 * SIZE))) == ["connection"] * 3 * SIZE
     await relay.open()
     await is_whole(client)
@@ -270,11 +277,10 @@ async def test_an_unavailable_database_costs_no_turn_and_is_used_again_when_it_r
 
 async def test_a_hanging_database_times_out_and_is_used_again_when_it_recovers(opened, relay):
     await relay.open()
-    client = opened(relay.url, db_pgbouncer="1", db_statement_timeout="0.5", db_connect_timeout="0.5")
+    client = opened(relay.url, db_pgbouncer="1", db_statement_timeout="1", db_connect_timeout="1")
     await is_whole(client)
     relay.flowing.clear()
-    kinds = {await fails(client, within=3) for _ in range(SIZE)}
-    assert kinds == {"timeout"}
+    assert await asyncio.gather(*(fails(client) for _ in range(SIZE))) == ["timeout"] * SIZE
     relay.flowing.set()
     await is_whole(client)
 
@@ -349,7 +355,7 @@ async def test_a_connection_that_is_lost_during_its_handover_is_replaced(opened)
     await asyncio.sleep(0)
     await leases[0].__aexit__(None, None, None)  # the request's turn has come, though it has not run yet
     connections[0].terminate()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         assert (await request)["one"] == 1
     await leases[1].__aexit__(None, None, None)
     await is_whole(client)
@@ -357,15 +363,17 @@ async def test_a_connection_that_is_lost_during_its_handover_is_replaced(opened)
 
 @pytest.mark.parametrize("read", [True, False], ids=["read", "write"])
 async def test_a_connection_waits_for_a_database_that_wakes_slowly(opened, relay, read):
+    """Only the limit for opening a connection applies: it is longer than the others, and 10 seconds by default."""
     relay.flowing.clear()
     await relay.open()
-    client = opened(relay.url)
+    client = opened(relay.url, db_acquire_timeout="0.1", db_statement_timeout="0.1", db_connect_timeout="20")
     request = asyncio.create_task((client.fetch_one if read else client.call)("SELECT 1 AS one"))
-    await asyncio.sleep(3)
+    await asyncio.sleep(0.5)
     assert not request.done()
     relay.flowing.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         assert (await request)["one"] == 1
+    client = opened(relay.url)
     await is_whole(client)
 
 
@@ -403,7 +411,7 @@ async def test_opening_a_connection_is_tried_twice_at_most(opened, relay, unused
 
 async def test_the_retries_of_a_read_from_an_unavailable_database_end(opened, relay):
     client = opened(relay.url)
-    assert [await fails(client, read=True, within=1) for _ in range(3 * SIZE)] == ["connection"] * 3 * SIZE
+    assert [await fails(client, read=True) for _ in range(3 * SIZE)] == ["connection"] * 3 * SIZE
     await relay.open()
     await is_whole(client)
 
@@ -417,7 +425,7 @@ async def test_a_pool_is_not_opened_twice_by_requests_that_come_at_once(opened):
 
 
 async def test_an_idle_connection_is_closed_so_that_a_serverless_database_can_sleep(opened, monkeypatch, eventually):
-    monkeypatch.setattr(handover, "KEPT", 0.2)
+    monkeypatch.setattr(handover, "KEPT", 1.0)
     client = opened()
     backends = await is_whole(client)
     assert await is_whole(client) == backends, "while it is needed it is kept"
@@ -425,16 +433,16 @@ async def test_an_idle_connection_is_closed_so_that_a_serverless_database_can_sl
     assert (await is_whole(client)).isdisjoint(backends)
 
 
-async def test_closing_waits_for_nothing_and_leaves_no_connection(opened, connection):
+async def test_closing_waits_for_nothing_and_leaves_no_connection(opened, connection, eventually):
     client = opened()
     backends = await is_whole(client)
     request = asyncio.create_task(client.call("SELECT pg_sleep(30)"))
     await asyncio.sleep(0)
     request.cancel()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):  # less than the statement
         await client.close()
-    left = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND state = 'active'"
-    assert await connection.fetchval(left, list(backends)) == 0
+    none_left = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND state = 'active'"
+    await eventually(lambda: connection.fetchval(none_left, list(backends)), 20)
     assert client._pool is None
 
 

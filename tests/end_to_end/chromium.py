@@ -103,6 +103,11 @@ class Tab:
         elif method == "Log.entryAdded" and event["entry"]["level"] in {"error", "warning"}:
             self.complaints.append(f"{event['entry']['text']} {event['entry'].get('url', '')}")
 
+    def forget(self) -> None:
+        """Forget the complaints and requests until now."""
+        self.complaints.clear()
+        self._requests.clear()
+
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return await self._browser.call(method, self._session, **parameters)
 

@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests. Each file runs in one process: its tests share a browser or an installation."""
+"""Fixtures of the end-to-end tests. Each file runs in one process: its tests share an installation or the browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def one_process(request, tmp_path_factory) -> None:
         assert marker.read_text() == PROCESS, f"{request.path.name} runs in {marker.read_text()} and in {PROCESS}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def browser(tmp_path_factory) -> AsyncIterator[Browser]:
     async with chromium(tmp_path_factory.mktemp("profile")) as running:
         yield running

@@ -31,9 +31,9 @@ async def database(make_database) -> str:
 
 
 @pytest.fixture(scope="module")
-async def playground(database, tmp_path_factory, unused_port) -> AsyncIterator[Service]:
+async def playground(database, tmp_path_factory, starter, unused_port) -> AsyncIterator[Service]:
     folder, port = tmp_path_factory.mktemp("playground"), str(unused_port())
-    service = Service(folder, DATABASE_URL=database, PORT=port, RATE_LIMIT="off")
+    service = Service(folder, starter, DATABASE_URL=database, PORT=port, RATE_LIMIT="off")
     await service.start()
     yield service
     service.process.kill()
@@ -57,7 +57,7 @@ class Page:
             return bool(await self.tab.run(script))
 
         try:
-            await self._eventually(holds, 30)
+            await self._eventually(holds, 60)
         except AssertionError:
             seen = await self.tab.run("document.body.innerText")
             pytest.fail(f"never came true: {script}\n{self.tab.complaints}\n{seen}", pytrace=False)

@@ -155,7 +155,10 @@ async def test_a_client_that_disconnects_during_a_write_leaves_nothing_behind(al
     async with connection.transaction():
         await connection.execute("SELECT FROM users WHERE id = 'alice' FOR UPDATE")
         with pytest.raises(httpx.ReadTimeout):
-            await alice.post(alice.path, json={"title": "Once"}, headers={"Idempotency-Key": "key"}, timeout=1)
+            await alice.post(
+                alice.path, json={"title": "Once"}, headers={"Idempotency-Key": "key"},
+                timeout=httpx.Timeout(30, read=0.3),
+            )  # fmt: skip
         await eventually(lambda: connection.fetchval(f"SELECT ({ADVISORY}) = 0"))
     assert (await send(alice)).status_code == 201
     assert await titles(alice) == ["Once", "Before"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import select
 import sys
 from datetime import datetime, timedelta
 
@@ -12,6 +14,7 @@ import pytest
 
 from service import logs
 from service.config import Settings
+from service.logs.output import Writer
 
 
 def record(message: str = "request", *arguments: object, level: int = logging.INFO, error=None, **fields: object):
@@ -86,9 +89,9 @@ def test_a_field_of_any_kind_is_written_as_its_text():
 
 
 def test_the_text_format_shows_time_level_message_and_the_set_fields():
-    time = datetime.now().astimezone().strftime("%H:")
-    line = logs.TextFormatter().format(record("request", method="GET", user_id=None, status=404))
-    assert line.startswith(time)
+    made = record("request", method="GET", user_id=None, status=404)
+    line = logs.TextFormatter().format(made)
+    assert line.startswith(datetime.fromtimestamp(made.created).astimezone().strftime("%H:%M:%S"))
     assert line[8:] == " info    request method=GET status=404"
 
 
@@ -218,6 +221,148 @@ def test_a_request_is_not_logged_below_the_configured_level(logging_as_it_was, c
     logs.configure(Settings.from_environ({"LOG_LEVEL": "warning"}))
     logs.request_ended({"status": 200})
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def only_ours(logging_as_it_was):
+    """Configure logging, and remove the handlers of pytest. Returns a function that does so with other settings."""
+
+    def configure(**settings: str) -> logging.Handler:
+        logs.configure(Settings.from_environ(settings))
+        root = logging.getLogger()
+        root.handlers[:] = [handler for handler in root.handlers if isinstance(handler, logs.StdoutHandler)]
+        return root.handlers[0]
+
+    return configure
+
+
+@pytest.mark.parametrize("name", [None, "doable", "doable.requests"])
+def test_a_handler_sees_requests_from_the_moment_it_is_added_until_it_is_removed(only_ours, capsys, name):
+    only_ours()
+    handler, logger = Kept(), logging.getLogger(name)
+    logs.request_ended({"number": 1})
+    logger.addHandler(handler)
+    logs.request_ended({"number": 2})
+    logger.removeHandler(handler)
+    logs.request_ended({"number": 3})
+    assert [seen.fields for seen in handler.records] == [{"number": 2}]
+    assert [json.loads(line)["number"] for line in capsys.readouterr().out.splitlines()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("place", ["the logger", "our handler"])
+def test_a_filter_sees_requests_from_the_moment_it_is_added(only_ours, capsys, place):
+    ours = only_ours()
+    logs.request_ended({"number": 1})
+    filtered = ours if place == "our handler" else logs.requests
+
+    def drop_second(seen: logging.LogRecord) -> bool:
+        return seen.fields["number"] != 2
+
+    filtered.addFilter(drop_second)
+    try:
+        logs.request_ended({"number": 2})
+        logs.request_ended({"number": 3})
+    finally:
+        filtered.removeFilter(drop_second)
+    assert [json.loads(line)["number"] for line in capsys.readouterr().out.splitlines()] == [1, 3]
+
+
+def test_a_library_that_replaces_the_call_of_handlers_sees_requests(only_ours, capsys, monkeypatch):
+    only_ours()
+    seen, original = [], logging.Logger.callHandlers
+
+    def replacement(self: logging.Logger, made: logging.LogRecord) -> None:  # as Sentry's
+        seen.append(made)
+        original(self, made)
+
+    monkeypatch.setattr(logging.Logger, "callHandlers", replacement)
+    logs.request_ended({"status": 200})
+    assert [made.fields for made in seen] == [{"status": 200}]
+    assert json.loads(capsys.readouterr().out)["status"] == 200
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_the_line_of_a_request_does_not_depend_on_whether_there_is_a_record(only_ours, capsys, form):
+    only_ours(LOG_FORMAT=form)
+    fields = {"method": "GET", "status": 200, "user_id": None, "request_id": "two words"}
+    logs.request_ended(fields)
+    logs.requests.info("request", extra={"fields": fields})
+    first, second = capsys.readouterr().out.splitlines()
+    without_time = slice(9, None) if form == "text" else slice(len('{"time":"2026-11-26T00:00:00.000+00:00"'), None)
+    assert first[without_time] == second[without_time]
+    assert "two words" in first
+
+
+@pytest.mark.parametrize("name", [None, "doable", "doable.requests"])
+def test_a_level_that_is_set_later_applies_to_requests(only_ours, capsys, name):
+    only_ours()
+    logs.request_ended({"number": 1})
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel("WARNING")
+    try:
+        logs.request_ended({"number": 2})
+    finally:
+        logger.setLevel(before)
+    logs.request_ended({"number": 3})
+    assert [json.loads(line)["number"] for line in capsys.readouterr().out.splitlines()] == [1, 3]
+
+
+def test_a_request_is_not_logged_below_the_level_of_our_handler(only_ours, capsys):
+    only_ours().setLevel("WARNING")
+    logs.request_ended({"status": 200})
+    assert capsys.readouterr().out == ""
+
+
+async def test_requests_and_other_records_are_written_in_their_order(only_ours, capsys):
+    only_ours()
+    for number in range(6):
+        if number % 2:
+            logs.request_ended({"number": number})
+        else:
+            logging.getLogger("doable.order").info("told", extra={"fields": {"number": number}})
+    assert capsys.readouterr().out == "", "they are collected"
+    logs.drain()
+    assert [json.loads(line)["number"] for line in capsys.readouterr().out.splitlines()] == [*range(6)]
+
+
+def written_by(descriptor: int, lines: list[str], monkeypatch) -> list[bytes]:
+    """Write `lines`, and return the pieces that the operating system got."""
+    pieces, write = [], os.write
+
+    def record_and_write(target: int, piece: memoryview) -> int:
+        if target == descriptor:
+            pieces.append(bytes(piece))
+        return write(target, piece)
+
+    monkeypatch.setattr(os, "write", record_and_write)
+    writer = Writer(descriptor, str)
+    writer.put(lines)
+    assert writer.drain(5)
+    writer.end(5)
+    return pieces
+
+
+LINES = [f"{number:03} {'x' * 300}" for number in range(100)]
+
+
+def test_a_file_gets_all_collected_lines_in_one_piece(tmp_path, monkeypatch):
+    with (tmp_path / "log").open("wb") as file:
+        (piece,) = written_by(file.fileno(), LINES, monkeypatch)
+    assert piece.decode().splitlines() == LINES
+    assert (tmp_path / "log").read_bytes() == piece
+
+
+def test_a_pipe_gets_whole_lines_in_pieces_that_it_writes_atomically(monkeypatch):
+    reader, descriptor = os.pipe()
+    try:
+        pieces = written_by(descriptor, LINES, monkeypatch)
+    finally:
+        os.close(reader)
+        os.close(descriptor)
+    assert b"".join(pieces).decode().splitlines() == LINES
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert max(map(len, pieces)) <= select.PIPE_BUF
 
 
 def test_warnings_of_sanic_are_logged_in_our_format(logging_as_it_was, capsys):

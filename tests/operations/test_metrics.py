@@ -54,7 +54,7 @@ async def test_a_request_for_metrics_from_a_local_proxy_with_http_1_0_is_404(ser
     place = urlsplit(server)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     writer.write(f"GET /metrics HTTP/1.0\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answer = await reader.read()
     writer.close()
     assert answer.startswith(b"HTTP/1.1 404 ")

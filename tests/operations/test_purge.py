@@ -12,6 +12,7 @@ import pytest
 from service.database import credentials
 from service.database.client import FairClient
 from service.operations import purge
+from tests.locks import WAITING
 
 FILL = """
 INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
@@ -46,7 +47,8 @@ async def trash(alice, bob, connection) -> None:
 async def left(connection: asyncpg.Connection) -> list[tuple[str, int | None]]:
     """Return every task with its owner and its days in the trash."""
     rows = await connection.fetch(
-        "SELECT user_id, extract(day FROM now() - deleted_at)::int AS days FROM tasks ORDER BY user_id, days"
+        "SELECT user_id, round(extract(epoch FROM now() - deleted_at) / 86400)::int AS days FROM tasks "
+        "ORDER BY user_id, days"
     )
     return [tuple(row) for row in rows]
 
@@ -108,10 +110,10 @@ async def test_one_process_purges_at_a_time(pool, settings, trash, connection):
     assert await purge.empty_trash(pool, settings) == 6
 
 
-async def end(task: asyncio.Task, within: float) -> None:
-    """Cancel a background task of the service; it must end within so many seconds."""
+async def end(task: asyncio.Task) -> None:
+    """Cancel a background task of the service; it must end although it waits for a lock or for the next day."""
     task.cancel()
-    await asyncio.wait([task], timeout=within)
+    await asyncio.wait([task], timeout=30)
     assert task.cancelled()
 
 
@@ -124,15 +126,18 @@ async def test_a_serving_worker_purges_by_itself_and_can_be_stopped(app, trash, 
 
         await eventually(purged)
         await eventually(lambda: caplog.messages == ["emptied the trash"])
-    await end(daily, within=1)
+    await end(daily)
 
 
-async def test_a_purge_that_is_stopped_in_the_middle_leaves_no_connection_behind(app, trash, connection, alice):
+@pytest.mark.one_database(reason="locks")
+async def test_a_purge_that_is_stopped_in_the_middle_leaves_no_connection_behind(
+    app, trash, connection, alice, eventually
+):
     async with connection.transaction():
         await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
         daily = asyncio.create_task(purge.purge_daily(app.ctx.database, app.ctx.settings, first_within=0))
-        await asyncio.sleep(0.1)
-        await end(daily, within=2)
+        await eventually(lambda: connection.fetchval(WAITING))
+        await end(daily)
     assert len(await left(connection)) == 14
     answers = await asyncio.gather(*(alice.get(alice.path) for _ in range(4 * app.ctx.settings.pool_size)))
     assert {answer.status_code for answer in answers} == {200}
@@ -149,7 +154,7 @@ async def test_the_daily_purge_survives_a_database_outage(settings, server, capl
 
     await eventually(lambda: len(said()) > 1)
     assert set(said()) == {"the trash could not be emptied"}
-    await end(daily, within=1)
+    await end(daily)
     await client.close()
 
 

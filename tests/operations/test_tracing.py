@@ -21,6 +21,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from service.database.keyset import Position
 from service.database.traced import summary
 from service.operations import retention
+from service.serving.worker import STOP_GRACE
 from service.tasks import writes as user_tasks
 from service.tasks.models import Task
 from service.tasks.selection import TaskQuery
@@ -131,7 +132,7 @@ async def user(free_port, user_id, sign) -> AsyncIterator[httpx.AsyncClient]:
 async def stop(process) -> list[dict]:
     """Stop the process and return its log."""
     process.signal(signal.SIGTERM)
-    assert await process.exit_code(20) == 0
+    assert await process.exit_code() == 0
     assert process.stderr == ""
     return [json.loads(line) for line in process.stdout.splitlines()]
 
@@ -209,7 +210,8 @@ async def test_no_token_body_query_or_user_is_ever_sent(start, collector, user, 
     await stop(process)
     assert len(collector.requests) == 9
     exported = b"".join(collector.bodies)
-    for hidden in (secret, stale, user_id, "somebody-else", "private words", "hidden-", "SELECT id", "$1"):
+    # A shorter text, such as "$1", would sometimes occur in the random ids of spans.
+    for hidden in (secret, stale, user_id, "somebody-else", "private words", "hidden-", "SELECT id", "=$1", "($1"):
         assert hidden.encode() not in exported, hidden
         assert hidden.rsplit(".", 1)[-1].encode() not in exported, hidden
 
@@ -337,17 +339,16 @@ async def test_an_unreachable_collector_delays_nothing_and_logs_one_line_a_minut
         port = held.getsockname()[1]
         if not hangs:
             held.close()
-        process = await start(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}", OTEL_BSP_MAX_QUEUE_SIZE="512")
-        slowest = 0.0
-        for _ in range(300):
-            began = time.perf_counter()
-            assert (await user.get("/api/me/tasks")).status_code == 200
-            slowest = max(slowest, time.perf_counter() - began)
-        began = time.monotonic()
+        process = await start(
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}", OTEL_EXPORTER_OTLP_TIMEOUT="60",
+            OTEL_BSP_MAX_QUEUE_SIZE="32", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="32",
+        )  # fmt: skip
+        for _ in range(40):  # more spans than the queue holds, two for each request
+            assert (await user.get("/api/me/tasks", timeout=20)).status_code == 200
         lines = await stop(process)
-        assert time.monotonic() - began < 8, "two seconds for the last spans, and what a slow machine needs"
-    print(f"the slowest of 300 requests took {slowest * 1000:.1f} ms while the collector was away")
-    assert slowest < 2
+    (stopped,) = [line for line in lines if line["message"] == "stopped"]
+    assert stopped["cut_off"] == 0
+    assert stopped["seconds"] < STOP_GRACE, "two seconds for the last spans, although the exporter would wait a minute"
     complaints = [line for line in lines if line["logger"] == "doable.tracing"]
     assert len(complaints) <= 1 + hangs
     assert hangs or complaints[0]["message"] == "traces could not be sent"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import signal
 import sys
@@ -73,11 +72,14 @@ async def all_see(address: str, expected: int) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_during_a_drain_requests_are_served_and_readiness_fails(service, workers):
-    process, address = await service(workers, DRAIN_DELAY="1")
+async def test_during_a_drain_requests_are_served_and_readiness_fails(service, eventually, workers):
+    process, address = await service(workers, DRAIN_DELAY="3")
     process.signal(signal.SIGTERM)
-    await asyncio.sleep(0.3)
-    answer = await get(address, "/health/ready")
-    assert (answer.status_code, answer.json()["status"]) == (503, "draining")
+
+    async def drains() -> bool:
+        answer = await get(address, "/health/ready")
+        return (answer.status_code, answer.json()["status"]) == (503, "draining")
+
+    await eventually(drains)
     assert await status(address, "/health/live") == 200
-    assert await process.exit_code(20) == 0
+    assert await process.exit_code() == 0

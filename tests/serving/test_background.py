@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 import sys
-import time
 
 import httpx
 
@@ -36,21 +35,17 @@ async def test_a_background_task_that_is_cancelled_is_not_logged(caplog):
     assert caplog.records == []
 
 
-async def test_a_background_task_that_waits_for_the_database_does_not_delay_a_stop(launch, relay, settings, free_port):
+async def test_a_background_task_that_waits_for_the_database_does_not_delay_a_stop(
+    launch, relay, settings, free_port, eventually
+):
     await relay.open()
     relay.flowing.clear()  # the database accepts connections, but never responds
     process = launch(
         [sys.executable, "-m", "service", "run"], DATABASE_URL=relay.url, PORT=str(free_port),
-        BETTER_AUTH_SECRET=settings.better_auth_secret,
+        BETTER_AUTH_SECRET=settings.better_auth_secret, DB_CONNECT_TIMEOUT="60",
     )  # fmt: skip
-    async with asyncio.timeout(20), httpx.AsyncClient(verify=False) as client:
-        while True:
-            try:
-                assert (await client.get(f"http://127.0.0.1:{free_port}/health/live")).status_code == 200
-                break
-            except httpx.ConnectError:
-                await asyncio.sleep(0.05)
-    began = time.monotonic()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}", verify=False) as client:
+        live = await eventually(lambda: client.get("/health/live"))
+    assert live.status_code == 200
     process.signal(signal.SIGTERM)
-    assert await process.exit_code(15) == 0, process.stdout
-    assert time.monotonic() - began < 5, "the connection attempt alone may take ten seconds"
+    assert await process.exit_code(30) == 0, "the connection attempt alone may take a minute"

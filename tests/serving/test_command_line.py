@@ -98,6 +98,8 @@ def test_each_command_has_a_help_text(capsys, command):
 INTERRUPTING = """
 import os, signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for a command in the background
+
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == {name!r}:
@@ -110,9 +112,7 @@ sys.meta_path.insert(0, Interrupting())
 @pytest.mark.parametrize(
     ("program", "name"),
     [
-        (DOABLE, "service.auth"),
         (DOABLE, "sanic"),
-        (DOABLE, "service.serving"),
         ([sys.executable, "-c", "import service.__main__ as m; m.main()"], "asyncpg"),  # as the installed command does
     ],
 )
@@ -242,7 +242,7 @@ async def test_an_unreachable_database_is_reported_in_one_sentence(launch, free_
         assert "pass-word" not in process.stdout
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def faulty_urls(make_database, unused_port) -> AsyncIterator[dict[str, tuple[str, str]]]:
     """URLs that lead to no database, each with PostgreSQL's error text, by the kind of fault."""
     relay = Relay(await make_database("faulty"), unused_port())
@@ -477,8 +477,8 @@ def visit(launch, folder, free_port, eventually) -> Callable[..., Awaitable[Gues
     return run
 
 
-async def test_make_run_names_a_misspelled_setting(visit):
-    guest = await visit(BETTER_AUTH_ULR="http://localhost:3000")
+async def test_make_run_names_a_misspelled_setting(visit, settings):
+    guest = await visit(DATABASE_URL=settings.database_url, BETTER_AUTH_ULR="http://localhost:3000")
     assert await guest.leave() == 0
     assert guest.process.stderr == "doable: BETTER_AUTH_ULR is not a setting of Doable; did you mean BETTER_AUTH_URL?\n"
 

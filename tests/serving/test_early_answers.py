@@ -42,7 +42,7 @@ def converse(port: int, head: str, pieces: int, *, chunked: bool = False) -> tup
     piece = b" " * MIB
     if chunked:
         piece = b"%x\r\n%b\r\n" % (len(piece), piece)
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
         line.sendall(head.encode())
         taken = True
         try:

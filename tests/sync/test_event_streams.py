@@ -7,11 +7,12 @@ import contextlib
 import json
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
+
+from service.serving.worker import STOP_GRACE
 
 
 class Stream:
@@ -66,24 +67,20 @@ async def write(user: httpx.AsyncClient, title: str) -> None:
     assert response.status_code == 201, response.text
 
 
-async def test_a_write_of_another_process_reaches_the_stream_within_1500_ms(serve, unused_port, eventually):
+async def test_a_write_of_another_process_reaches_the_stream(serve, unused_port, eventually):
+    """`make trials` measures how long it takes."""
     name = f"listener-{unused_port()}"
     async with serve(unused_port(), name) as (_, here), serve(unused_port(), name) as (_, there):
         stream = Stream()
         listening = asyncio.create_task(stream.read(here))
         await stream.begun.wait()
-        took = []
-        for number in range(3):
-            began = time.monotonic()
+        for number in range(2):
             await write(there, f"Task {number}")
             await eventually(lambda number=number: stream.titles[number:])
-            took.append(time.monotonic() - began)
-        assert stream.titles == ["Task 0", "Task 1", "Task 2"]
-        assert sorted(took)[1] < 1.5
+        assert stream.titles == ["Task 0", "Task 1"]
         listening.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await listening
-    print(f"another process: {', '.join(f'{one * 1000:.0f}' for one in took)} ms")
 
 
 async def test_a_stop_ends_streams_at_once_and_they_continue_after_a_restart_without_gap_or_repeat(
@@ -96,13 +93,14 @@ async def test_a_stop_ends_streams_at_once_and_they_continue_after_a_restart_wit
         await stream.begun.wait()
         await write(user, "Before")
         await eventually(lambda: stream.titles == ["Before"])
-        began = time.monotonic()
         process.signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await listening  # the stream has a proper end and not a transport error
         assert await process.exit_code() == 0
-        assert time.monotonic() - began < 5, "an open stream does not hold up the stop"
         lines = [json.loads(line) for line in process.stdout.splitlines()]
+        (stopped,) = [line for line in lines if line["message"] == "stopped"]
+        assert stopped["cut_off"] == 0, "an open stream does not use up the grace of a stop"
+        assert stopped["seconds"] < STOP_GRACE
         assert [line["ended"] for line in lines if "ended" in line] == ["service stops"]
         assert {line["level"] for line in lines} == {"info"}
         assert process.stderr == ""

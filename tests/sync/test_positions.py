@@ -56,8 +56,8 @@ async def three(pool, empty, connection) -> dict[str, SyncPosition]:
 @pytest.fixture
 def positions(pool, monkeypatch) -> Positions:
     """A reader of positions over the application's database, with short timeouts."""
-    monkeypatch.setattr(positions_module, "PATIENCE", 0.3)
-    monkeypatch.setattr(positions_module, "PATIENCE_ALONE", 0.3)
+    monkeypatch.setattr(positions_module, "PATIENCE", 1.0)
+    monkeypatch.setattr(positions_module, "PATIENCE_ALONE", 1.0)
     return Positions(pool)
 
 

@@ -259,9 +259,10 @@ class TestAllOrNothing:
         fields = [f"operations[{number}].op" for number in range(20)]
         refusal(await send(alice, *({"op": "x"} for _ in range(100))), 422, "validation_error", *fields)
 
+    @pytest.mark.steps
     @pytest.mark.parametrize("atomic", [True, False])
     @pytest.mark.parametrize("name", ["tilte{}", "{}" + "\0" * 80, "{}" + "ü" * 80])
-    async def test_a_body_full_of_faults_gets_a_fast_and_short_response(self, alice, atomic, name):
+    async def test_a_body_full_of_faults_gets_a_fast_and_short_response(self, alice, atomic, name, longest_step):
         fields = {name.format(number): number for number in range(20)}
         operations = [{"op": "create", "task": {"title": "A", **fields}} for _ in range(100)]
         body = json.dumps({"atomic": atomic, "operations": operations}).encode()
@@ -277,8 +278,9 @@ class TestAllOrNothing:
             with contextlib.suppress(InvalidInputError):
                 operations_of(body)
             took.append(time.thread_time() - began)
-        assert min(took) < 0.05, "others wait for all of this"
+        assert min(took) < longest_step, "others wait for all of this"
 
+    @pytest.mark.steps
     @pytest.mark.parametrize(
         "task",
         [
@@ -301,6 +303,7 @@ class TestAllOrNothing:
         )
         refusal(response, 422, "validation_error", f"operations[0].task.{next(iter(task))}")
 
+    @pytest.mark.steps
     async def test_long_texts_of_combining_marks_are_folded_in_short_steps(self, alice):
         marks = "\u0301\u0316"
         task = {"title": "a" + marks * 99, "description": "a" + marks * 499, "tags": ["a" + marks * 24]}
@@ -374,7 +377,7 @@ class TestEachByItself:
 class TestLikeOneByOne:
     """A batch has the same effect as its operations sent one after the other."""
 
-    @pytest.mark.parametrize("seed", range(12))
+    @pytest.mark.parametrize("seed", range(5))
     async def test_a_batch_has_the_same_result_as_its_operations_sent_one_by_one(self, alice, bob, seed):
         chance = random.Random(seed)
         ids = [[task["id"] for task in await make(caller, 5)] for caller in (alice, bob)]
@@ -555,7 +558,7 @@ class TestWhoSees:
     async def test_an_open_stream_gets_all_writes_of_a_batch_at_once(self, alice):
         task = await alice.make()
         lines = []
-        async with alice.stream("GET", f"{alice.path}/events") as stream, asyncio.timeout(5):
+        async with alice.stream("GET", f"{alice.path}/events") as stream, asyncio.timeout(30):
             received = stream.aiter_lines()
             while not (await anext(received)).startswith("id: "):
                 pass

@@ -14,7 +14,7 @@ from service.database.keyset import Page, Position
 from service.errors import InvalidInputError
 from service.tasks import listing
 from service.tasks.models import Task
-from service.tasks.selection import KEYS, TaskQuery
+from service.tasks.selection import KEYS, Lists, TaskQuery
 from service.web import cursors, paging
 from tests.recording import sent
 
@@ -52,6 +52,14 @@ def test_no_parameters_select_the_whole_list_newest_first():
         ("overdue=false&count=false", {}),
         ("q=+a%25+", {"text": "a%"}),
         ("q=+", {}),
+        ("list=inbox", {"lists": Lists((), (), inbox=True)}),
+        (
+            "list=7&list=019ACEEF-9a40-7c1e-8f3a-5b1d6c2e9f04&list=7",
+            {"lists": Lists((7,), ("019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04",), inbox=False)},
+        ),
+        ("parent=none", {"parent": "none"}),
+        ("parent=12", {"parent": 12}),
+        ("parent=019ACEEF-9a40-7c1e-8f3a-5b1d6c2e9f04", {"parent": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04"}),
         ("sort=title", {"sort": "title", "descending": False}),
         ("sort=due_date", {"sort": "due_date", "descending": False}),
         ("sort=priority", {"sort": "priority", "descending": True}),
@@ -64,7 +72,7 @@ def test_each_parameter_becomes_a_part_of_the_query(query, asked):
 
 
 SAMPLES = {
-    "status": "pending", "priority": "high", "tag": "a", "due_before": "2026-12-24", "due_after": "2026-12-24",
+    "list": "inbox", "parent": "12", "status": "pending", "priority": "high", "tag": "a", "due_before": "2026-12-24", "due_after": "2026-12-24",
     "overdue": "true", "q": "a", "sort": "title", "order": "asc", "limit": "6", "count": "true",
     "cursor": cursors.write(Position("5", 5), listing.read("limit=5").listed),
 }  # fmt: skip
@@ -97,7 +105,7 @@ def test_equal_queries_have_equal_fingerprints_and_different_queries_different_o
     assert len({listed(query) for query in others}) == len(others)
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.tuples(
@@ -121,7 +129,7 @@ def test_every_query_string_is_read_or_refused(server, query):
         assert f"${len(arguments) + 1}" not in text
 
 
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=100)
 @given(st.text(min_size=1, max_size=30), st.sampled_from(list(KEYS)))
 def test_no_value_is_ever_part_of_the_sql_text(server, value, sort):
     marked = f"<<{value}>>"

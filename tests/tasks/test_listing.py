@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-ALLOWED = "status, priority, tag, due_before, due_after, overdue, q, sort, order, limit, cursor, count"
+ALLOWED = "status, list, parent, priority, tag, due_before, due_after, overdue, q, sort, order, limit, cursor, count"
 
 REFUSED = [
     ("foo=1", "foo", ALLOWED),
@@ -55,8 +55,8 @@ REFUSED = [
     ("q=" + "m" * 201, "q", "at most 200 characters"),
     ("q=a%00b", "q", "at most 200 characters"),
     ("q=a&q=b", "q", "only once"),
-    ("sort=name", "sort", "created, updated, title, due_date or priority"),
-    ("sort=-created", "sort", "created, updated, title, due_date or priority"),
+    ("sort=name", "sort", "created, updated, title, due_date, priority or position"),
+    ("sort=-created", "sort", "created, updated, title, due_date, priority or position"),
     ("order=down", "order", "asc or desc"),
     *(
         (f"limit={limit}", "limit", "from 1 to 1000")

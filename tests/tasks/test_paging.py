@@ -181,28 +181,25 @@ class TestCursor:
             found[sort] = parse_qs(urlsplit(NEXT.fullmatch(response.headers["link"])[1]).query)["cursor"][0]
         return found
 
-    @pytest.mark.parametrize(
-        "query",
-        [
+    async def test_a_cursor_with_other_filters_or_another_order_is_refused(
+        self, alice, cursor, refusal, statements, subtests
+    ):
+        for query in (
             "sort=updated", "order=asc", "sort=title", "status=pending", "status=completed", "priority=low", "tag=home",
             "q=a", "overdue=true", "due_before=2026-12-24", "due_after=2026-12-24",
-        ],
-    )  # fmt: skip
-    async def test_a_cursor_with_other_filters_or_another_order_is_refused(
-        self, alice, cursor, refusal, statements, query
-    ):
-        with statements() as seen:
-            response = await alice.get(f"{alice.path}?limit=1&{query}&cursor={cursor['created']}")
-        body = refusal(response, 422, "validation_error", "cursor")
-        assert "another list" in body["detail"]
-        assert seen == []
+        ):  # fmt: skip
+            with subtests.test(query=query):
+                with statements() as seen:
+                    response = await alice.get(f"{alice.path}?limit=1&{query}&cursor={cursor['created']}")
+                body = refusal(response, 422, "validation_error", "cursor")
+                assert "another list" in body["detail"]
+                assert seen == []
 
-    @pytest.mark.parametrize(
-        "query", ["status=all", "order=desc", "sort=created", "overdue=false", "q=+", "count=true"]
-    )
-    async def test_a_cursor_works_with_an_equivalent_query(self, alice, cursor, query):
-        response = await alice.get(f"{alice.path}?limit=1&{query}&cursor={cursor['created']}")
-        assert [task["title"] for task in response.json()] == ["a"]
+    async def test_a_cursor_works_with_an_equivalent_query(self, alice, cursor, subtests):
+        for query in ("status=all", "order=desc", "sort=created", "overdue=false", "q=+", "count=true"):
+            with subtests.test(query=query):
+                response = await alice.get(f"{alice.path}?limit=1&{query}&cursor={cursor['created']}")
+                assert [task["title"] for task in response.json()] == ["a"]
 
     async def test_a_cursor_without_a_limit_is_refused(self, alice, cursor, refusal):
         response = await alice.get(f"{alice.path}?cursor={cursor['created']}")
@@ -218,24 +215,21 @@ class TestCursor:
         response = await bob.get(f"{bob.path}?limit=1&sort=title&cursor={cursor['title']}")
         assert response.json() in ([], [own])
 
-    @pytest.mark.parametrize(
-        "garbage",
-        ["abc", "=", "====", "AAAA", "%00", "😀", "null", "../../etc", "k8Q", "3////w", "a b", "x" * 3000],
-    )
-    async def test_a_garbage_cursor_is_refused(self, alice, refusal, statements, garbage):
-        with statements() as seen:
-            response = await alice.get(f"{alice.path}?limit=1&cursor={quote(garbage, safe='%')}")
-        refusal(response, 422, "validation_error", "cursor")
-        assert seen == []
+    async def test_a_garbage_cursor_is_refused(self, alice, refusal, statements, subtests):
+        garbage = ["abc", "=", "====", "AAAA", "%00", "😀", "null", "../../etc", "k8Q", "3////w", "a b", "x" * 3000]
+        for text in garbage:
+            with subtests.test(text=text):
+                with statements() as seen:
+                    response = await alice.get(f"{alice.path}?limit=1&cursor={quote(text, safe='%')}")
+                refusal(response, 422, "validation_error", "cursor")
+                assert seen == []
 
     async def test_a_truncated_cursor_is_refused(self, alice, cursor, refusal):
         for length in range(1, len(cursor["title"]), 3):
             response = await alice.get(f"{alice.path}?limit=1&sort=title&cursor={cursor['title'][:length]}")
             refusal(response, 422, "validation_error", "cursor")
 
-    @pytest.mark.parametrize(
-        "position",
-        [
+    IMPOSSIBLE = [  # noqa: RUF012 - never changed
             *(("created", key) for key in ("-1", "x", "", "9223372036854775808", "1e3")),
             *(("updated", key) for key in ("-1", "x", "", "9223372036854775808", "9" * 19, "9" * 40, "1 OR 1", "٣")),
             *(("title", key) for key in ("", "\0", "a\0", "t" * 601)),
@@ -248,36 +242,36 @@ class TestCursor:
                     "2026-12-24 00:00:00.0000001+00", "2026-12-24 00:00:00+01", "10000-01-01 00:00:00+00",
                 )
             ),
-        ],
-    )  # fmt: skip
+        ]  # fmt: skip
+
     async def test_a_forged_cursor_with_an_impossible_position_is_refused(
-        self, alice, cursor, refusal, statements, position
+        self, alice, cursor, refusal, statements, subtests
     ):
-        with statements() as seen:
-            response = await alice.get(self.forge(alice, cursor, *position, 1))
-        refusal(response, 422, "validation_error", "cursor")
-        assert seen == []
+        for position in self.IMPOSSIBLE:
+            with subtests.test(position=position):
+                with statements() as seen:
+                    response = await alice.get(self.forge(alice, cursor, *position, 1))
+                refusal(response, 422, "validation_error", "cursor")
+                assert seen == []
 
-    @pytest.mark.parametrize("identifier", [-1, 2**63, 2**64 - 1, "1", None, 1.0, [1], {"a": 1}, True])
-    async def test_a_forged_cursor_with_an_impossible_id_is_refused(self, alice, cursor, refusal, identifier):
-        refusal(
-            await alice.get(self.forge(alice, cursor, "updated", "5", identifier)), 422, "validation_error", "cursor"
-        )
+    async def test_a_forged_cursor_with_an_impossible_id_is_refused(self, alice, cursor, refusal, subtests):
+        for identifier in (-1, 2**63, 2**64 - 1, "1", None, 1.0, [1], {"a": 1}, True):
+            with subtests.test(identifier=identifier):
+                response = await alice.get(self.forge(alice, cursor, "updated", "5", identifier))
+                refusal(response, 422, "validation_error", "cursor")
 
-    @pytest.mark.parametrize(
-        ("sort", "key"),
-        [
+    async def test_a_plausible_forged_cursor_shows_only_own_tasks(self, alice, bob, cursor, subtests):
+        await bob.make("Bob's")
+        for sort, key in (
             ("created", "0"), ("updated", "9223372036854775807"), ("title", "\U0010ffff'; --"), ("title", "T" * 600),
             ("priority", "0"), ("due_date", "infinity"), ("due_date", "-infinity"),
             ("due_date", "0001-01-01 00:00:00+00"), ("due_date", "9999-12-31 23:59:59.999999+00"),
-        ],
-    )  # fmt: skip
-    async def test_a_plausible_forged_cursor_shows_only_own_tasks(self, alice, bob, cursor, sort, key):
-        await bob.make("Bob's")
-        for identifier in (0, 2**63 - 1):
-            response = await alice.get(self.forge(alice, cursor, sort, key, identifier))
-            assert response.status_code == 200
-            assert all(task["user_id"] == "alice" for task in response.json())
+        ):  # fmt: skip
+            for identifier in (0, 2**63 - 1):
+                with subtests.test(sort=sort, key=key, identifier=identifier):
+                    response = await alice.get(self.forge(alice, cursor, sort, key, identifier))
+                    assert response.status_code == 200
+                    assert all(task["user_id"] == "alice" for task in response.json())
 
     @staticmethod
     def forge(caller, cursor: dict, sort: str, key: object, identifier: object) -> str:

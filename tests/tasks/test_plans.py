@@ -17,10 +17,11 @@ from service.database.keyset import Position
 from service.operations import retention
 from service.sync import changes
 from service.tasks.models import Task
-from service.tasks.selection import SORTS, TaskQuery
+from service.tasks.selection import SORTS, Lists, TaskQuery
 from service.tasks.writes import UserTasks
 from service.transfer import archive
 from service.users.queryset import SyncPosition
+from tests.ownership import OF_NO_OWNER
 from tests.recording import sent
 
 MOMENT = datetime(2026, 12, 24, tzinfo=timezone.utc)
@@ -33,10 +34,14 @@ FILTERS = {
     "text": {"text": "milk"},
     "due": {"due_before": MOMENT, "due_after": MOMENT},
     "overdue": {"overdue": True},
+    "list": {"lists": Lists((10_001,), ("019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04",), inbox=True)},
+    "parent": {"parent": 5},
+    "parent's uid": {"parent": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04"},
     "count": {"count": True},
 }
 KEYS = {
     "created": "1", "updated": "100", "title": "task 5", "due_date": "2026-12-24 00:00:00+00", "priority": "2",
+    "position": "a0",
 }  # fmt: skip
 
 
@@ -75,12 +80,17 @@ async def crowd(server, make_database):
                CASE WHEN n % 3 = 0 THEN now() + n * interval '1 hour' END, now(), now(), n
         FROM users, generate_series(1, CASE WHEN id = 'alice' THEN 5000 ELSE 4 END) AS n
         ORDER BY n;
+        INSERT INTO lists (user_id, id, uid, name, archived, created_at, updated_at, version)
+        SELECT id, 10000 + n, gen_random_uuid(), 'List ' || n, n = 3, now(), now(), 10000 + n
+        FROM users, generate_series(1, 3) AS n;
         INSERT INTO idempotency_keys (user_id, route, key, body_digest, request_id, answer, created_at)
         SELECT id, 'POST /tasks', n::text, '', 'x', '{}', now() - n * interval '5 hours'
         FROM users, generate_series(1, 5) AS n;
         """
     )
     await connection.execute("VACUUM ANALYZE")
+    for table in ("users", "tasks", "idempotency_keys"):  # the statistics stay as they are, whatever a test rolls back
+        await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     yield connection
     await connection.close()
 
@@ -164,8 +174,27 @@ LINE = {"uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "title": "A", "title_key"
 ONE = 40  # the maximum of rows, with the owner's row, its key and references to it
 KEYED = ("POST /tasks", "new", b"", "x", timedelta(days=1), 100, 10_000)
 CALLS = {
-    "create_task": (ONE, 10_000, LINE["uid"], "A", "a", None, None, False, 0, [], [], None, None),
-    "update_task": (ONE, 5, [5], [], "B", "b", *[None] * 11),
+    "create_task": (
+        ONE,
+        10_000,
+        LINE["uid"],
+        "A",
+        "a",
+        None,
+        None,
+        False,
+        0,
+        [],
+        [],
+        None,
+        None,
+        True,
+        "10001",
+        None,
+        None,
+        None,
+    ),
+    "update_task": (ONE, 5, [5], [], "B", "b", *[None] * 11, "10001", "6", None, None),
     "complete_task": (ONE, 5, None, None, None),
     "delete_task": (ONE, 5, None, None, 10_000),
     "restore_task": (ONE, 5, 10_000),
@@ -176,11 +205,26 @@ CALLS = {
     "perform_once": (ONE, *KEYED, 10_000, 10_000, True, '[{"verb": "complete", "id": 5}]'),
     "import_once": (20_000, *KEYED, 10_000, 10_000, True, json.dumps([LINE]).encode()),
 }
+CALLS |= {
+    "create_list": (ONE, 500, LINE["uid"], False, "A", None, False, "after", None),
+    "update_list": (ONE, 10_001, None, None, "B", False, None, True, "before", "10002"),
+    "delete_list": (20_000, 10_001, None, None, "inbox", 10_000),
+    "restore_list": (20_000, 10_001, 500, 10_000),
+}
 BARE = {  # without the claims of a token
     "erase_live_page": (20_000, 10, 5_000),
     "erase_owner": (20_000,),
     "sweep_erased": (20_000, 5_000),
     "purge_trash": (20_000, timedelta(days=-1), 5_000),
+    "task_id_of": (ONE, LINE["uid"]),
+    "list_id_of": (ONE, LINE["uid"]),
+    "find_task": (ONE, "5"),
+    "find_list": (ONE, "10001"),
+    "place_task": (20_000, 5, None, None, "after", "7"),
+    "place_list": (ONE, 10_001, "before", "10002"),
+    "rekey_tasks": (30_000, 5, None, None),
+    "rekey_lists": (ONE, 10_001),
+    "destroy_lists": (ONE, None, 100, None, True),
     "find_answer": (ONE, "POST /tasks", "1", b"", timedelta(days=1)),
     "keep_answer": (ONE, "POST /tasks", "new", b"", "x", "{}", timedelta(days=1), 100, 10_000),
     "forget_answers": (ONE, timedelta(hours=1), 100),
@@ -192,7 +236,13 @@ FROM pg_stat_xact_user_tables WHERE relname <> 'aerich'
 
 
 def test_every_function_has_a_plan_test():
-    assert {*CALLS, *BARE, "task_document", "lock_owner"} == set(FUNCTIONS)
+    parts = {
+        "lock_owner",
+        "seat_task",
+        "seat_list",
+        "carry_completion",
+    }  # their arguments are rows; the others call them
+    assert {*CALLS, *BARE, *OF_NO_OWNER, *parts} == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])

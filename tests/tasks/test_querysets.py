@@ -20,6 +20,7 @@ from service.database.keyset import Page, Position
 from service.database.querysets import SHAPES, OwnedQuerySet, Step, compiled
 from service.errors import UnscopedQueryError
 from service.tasks.models import Task
+from service.tasks.queryset import verbs_of
 from service.tasks.selection import TaskQuery
 from service.tasks.writes import UserTasks
 from service.transfer import archive
@@ -79,7 +80,7 @@ class TestComposing:
             (lambda tasks: tasks.live().due_before(NOW), ["Milk"]),
             (lambda tasks: tasks.live().due_after(NOW), ["Report"]),
             (lambda tasks: tasks.live().overdue(), ["Milk"]),
-            (lambda tasks: tasks.live().with_id(2), ["Bread"]),
+            (lambda tasks: tasks.live().under(2), []),
             (lambda tasks: tasks.live().sorted_by("title", descending=False), ["Bread", "Milk", "Report"]),
             (lambda tasks: tasks.live().sorted_by("title", descending=True).completed(), ["Bread"]),
             (lambda tasks: tasks.live().filter(title__in=["Milk", "Report"]).pending().tagged("home"), ["Milk"]),
@@ -106,6 +107,21 @@ class TestComposing:
             for narrow in order:
                 tasks = narrow(tasks)
             assert await titles(tasks) == ["Milk"]
+
+    async def test_kept_verbs_select_the_same_tasks_as_the_query_and_only_those_of_the_owner(self, four):
+        query = TaskQuery(text="r", completed=True, sort="title", descending=False)
+        kept = verbs_of(query)
+        assert await titles(four.with_verbs(kept)) == await titles(four.matching(query)) == ["Bread"]
+        assert await titles(four.pending().with_verbs(kept)) == []
+        bob = Task.objects.for_user("bob", using=four._connection)
+        assert await titles(bob.with_verbs(kept)) == []
+        assert await titles(bob.with_verbs(verbs_of(TaskQuery()))) == ["Milk"]
+
+    async def test_verbs_cannot_be_kept_or_added_after_a_method_of_tortoise(self, four):
+        with pytest.raises(TypeError, match="method of Tortoise"):
+            _ = four.filter(title="Milk").verbs
+        with pytest.raises(TypeError, match="method of Tortoise"):
+            four.filter(title="Milk").with_verbs(verbs_of(TaskQuery()))
 
     async def test_a_verb_leaves_the_queryset_that_it_was_called_on_as_it_was(self, four):
         live = four.live()
@@ -314,7 +330,7 @@ class TestShapes:
         assert compiled.cache_info().maxsize == SHAPES
 
     def test_no_value_is_part_of_an_sql_text(self, recorded):
-        marked = recorded.live().tagged("<<").containing("<<").due_before(NOW).with_priority(77).with_id(7777)
+        marked = recorded.live().tagged("<<").containing("<<").due_before(NOW).with_priority(77).under(7777)
         marked = marked.sorted_by("title", descending=True)
         text, arguments = sent(lambda _: marked.page(77, Position("<<", 7777)))
         assert not any(value in text for value in ("<<", "77", NOW.isoformat()))

@@ -9,6 +9,7 @@ import pytest
 
 from service.idempotency import replay
 from service.operations import purge
+from service.tasks import writes as task_writes
 from service.web import responses
 
 WHEN = "2026-11-01T10:00:00Z"
@@ -155,22 +156,23 @@ class TestAFullTrash:
 
 
 async def test_a_trash_that_takes_longer_than_a_request_is_emptied_by_several(alice, connection, monkeypatch):
+    monkeypatch.setattr(task_writes, "PAGE", 50)
     await alice.make()
     await connection.execute(
         """
         INSERT INTO tasks (user_id, id, uid, title_key, tag_keys,
             title, completed, priority, tags, created_at, updated_at, version, deleted_at)
         SELECT 'alice', 1 + n, gen_random_uuid(),
-            '', '{}', 'Task', false, 0, '{}', now(), now(), 1 + n, now() FROM generate_series(1, 12000) AS n
+            '', '{}', 'Task', false, 0, '{}', now(), now(), 1 + n, now() FROM generate_series(1, 120) AS n
         """
     )
-    await connection.execute("UPDATE users SET revision = 12001, trash_count = 12000")
+    await connection.execute("UPDATE users SET revision = 121, trash_count = 120")
     with monkeypatch.context() as patch:
         patch.setattr(responses, "WORKING_TIME", -1.0)
         response = await alice.delete("/api/me/trash")
-    assert (response.status_code, response.json(), response.headers["retry-after"]) == (202, {"deleted": 5000}, "1")
+    assert (response.status_code, response.json(), response.headers["retry-after"]) == (202, {"deleted": 50}, "1")
     response = await alice.delete("/api/me/trash")
-    assert (response.status_code, response.json()) == (200, {"deleted": 7000})
+    assert (response.status_code, response.json()) == (200, {"deleted": 70})
     assert await connection.fetchval("SELECT trash_count FROM users") == 0
 
 

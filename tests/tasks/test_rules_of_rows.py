@@ -56,7 +56,7 @@ KEPT = st.fixed_dictionaries(
 
 
 @pytest.mark.blocks_the_loop(seconds=0.3, reason="hypothesis runs in the same loop")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(sent=FIELDS, patch=FIELDS, lines=st.lists(KEPT, min_size=1, max_size=3), completed=st.booleans())
 async def test_no_request_to_any_route_stores_a_row_that_breaks_a_rule(  # noqa: PLR0913, PLR0917 - fixtures and the request
     alice, connection, sent, patch, lines, completed

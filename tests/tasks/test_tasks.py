@@ -13,7 +13,7 @@ from tests.etags import etag_of
 MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z")
 FIELDS = [
     "id", "uid", "user_id", "title", "description", "completed", "completed_at", "priority", "tags", "due_date",
-    "due_at", "created_at", "updated_at", "version",
+    "due_at", "list_id", "parent_id", "position", "created_at", "updated_at", "version",
 ]  # fmt: skip
 VERBS = [("GET", ""), ("PUT", ""), ("PATCH", ""), ("DELETE", ""), ("PATCH", "/complete"), ("POST", "/complete")]
 FULL = {
@@ -73,6 +73,9 @@ async def test_a_title_is_enough_and_every_other_field_has_its_default(alice):
         "tags": [],
         "due_date": None,
         "due_at": None,
+        "list_id": None,
+        "parent_id": None,
+        "position": "U1ffffe",
         "created_at": task["updated_at"],
         "updated_at": task["updated_at"],
         "version": 1,

@@ -56,7 +56,7 @@ async def assert_sound(connection) -> None:
 
 async def blocked(connection, count: int) -> None:
     """Wait until so many statements wait for a lock."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await connection.fetchval(WAITING) < count:
             await asyncio.sleep(0.01)
 
@@ -205,7 +205,7 @@ class TestErasing:
         await make(Task.objects.for_user("bob", using=pool))
         async with connection.transaction():
             await connection.execute("SELECT FROM users WHERE id = 'bob' FOR UPDATE")
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(20):
                 await User.objects.for_user("ada", using=pool).erase(within=10)
         assert await connection.fetch("SELECT id FROM users") == [("bob",)]
 

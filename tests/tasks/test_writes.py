@@ -115,7 +115,7 @@ class TestRevisions:
         assert sorted(task.version for task in made) == [version for version in range(1, 11) for _ in range(2)]
         async with connection.transaction():
             await connection.execute("SELECT FROM users WHERE id = 'bob' FOR UPDATE")
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(20):
                 assert (await make(ada)).version == 11
 
     async def test_a_write_that_changes_nothing_takes_no_revision_and_no_time(self, ada, connection):

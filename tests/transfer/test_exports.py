@@ -16,8 +16,6 @@ import httpx
 import icalendar
 import pytest
 
-from service.development import blocking
-
 EXPORT = "/api/me/export"
 INSERT = """
 WITH owner AS (
@@ -228,7 +226,7 @@ async def test_a_client_that_does_not_read_an_export_is_disconnected(  # noqa: P
 
 
 async def test_a_slow_client_gets_a_whole_export(app, alice, connection, server, monkeypatch):
-    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.3)
+    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.6)
     await connection.execute(INSERT, "alice", 10_000, 1_000)
     with ask_over_a_narrow_line(server, alice) as client:
         await asyncio.sleep(1)  # while it takes nothing
@@ -284,8 +282,9 @@ async def test_an_export_never_has_ten_thousand_tasks_in_memory(alice, connectio
         assert peak < 6_000_000
 
 
+@pytest.mark.steps
 @pytest.mark.parametrize("form", ["json", "csv", "ical"])
-async def test_an_export_of_the_longest_tasks_yields_to_other_requests(alice, connection, form, steps):
+async def test_an_export_of_the_longest_tasks_yields_to_other_requests(alice, connection, form, steps, longest_step):
     await connection.execute(INSERT, "alice", 2_000, 1_000)
     await connection.execute(
         "UPDATE tasks SET title = repeat('ä', 200), description = repeat('\\;,ß', 250), priority = 3,"
@@ -294,4 +293,4 @@ async def test_an_export_of_the_longest_tasks_yields_to_other_requests(alice, co
     response = await alice.get(EXPORT, params={"format": form})
     print(f"{form}: {len(response.content):,} bytes, longest step {steps.longest * 1000:.0f} ms")
     assert response.status_code == 200
-    assert steps.longest < blocking.LIMIT
+    assert steps.longest < longest_step

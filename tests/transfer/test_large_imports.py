@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ IMPORT = "/api/me/import"
 WHEN = "2026-01-02T03:04:05.000006Z"
 
 
+@pytest.mark.steps
 @pytest.mark.parametrize("form", ["json", "csv"])
 @pytest.mark.one_database(reason="a statement of 10,000 inserts takes longer than the time limit")
 async def test_ten_thousand_tasks_take_one_statement_and_short_steps(alice, form, statements):
@@ -29,10 +29,7 @@ async def test_ten_thousand_tasks_take_one_statement_and_short_steps(alice, form
         content = "\n".join(["title,description,tags,due_date,created_at", *lines]).encode()
     headers = {"Content-Type": "application/json" if form == "json" else "text/csv"}
     with statements() as seen:
-        began = time.perf_counter()
         response = await alice.post(IMPORT, content=content, headers=headers)
-        took = time.perf_counter() - began
-    print(f"{form}: {len(content):,} bytes in {took:.2f} s")
     assert response.json() == {"imported": 10_000, "skipped": 0}
     assert len(seen) == 1
     response = await alice.post(IMPORT, params={"on_conflict": "skip"}, content=content, headers=headers)
@@ -60,7 +57,7 @@ async def send(caller):
 @pytest.fixture
 def hurried(app, monkeypatch):
     """Uploads with a short timeout."""
-    monkeypatch.setattr(app.ctx, "uploads", uploads.Uploads(wait=0.3))
+    monkeypatch.setattr(app.ctx, "uploads", uploads.Uploads(wait=0.5))
     return app.ctx.uploads
 
 
@@ -120,10 +117,10 @@ async def answer(server: str, head: str, body: bytes, pause: float = 0.0) -> tup
         with contextlib.suppress(ConnectionError):
             while sent < len(body) and not reader._buffer:
                 writer.write(body[sent : sent + 65536])
-                await asyncio.wait_for(writer.drain(), 10)
+                await asyncio.wait_for(writer.drain(), 60)
                 await asyncio.sleep(pause)
                 sent += 65536
-        line = await asyncio.wait_for(reader.readline(), 10)
+        line = await asyncio.wait_for(reader.readline(), 60)
         return int(line.split()[1]), sent
     finally:
         writer.close()

@@ -13,6 +13,8 @@ import pytest
 
 from tests.conftest import SECRET, token
 
+pytestmark = pytest.mark.trial
+
 MEBIBYTE = 1024 * 1024
 BODY = 32 * MEBIBYTE
 CSV, JSON = "text/csv", "application/json"

@@ -28,8 +28,6 @@ from tests.trials.stage import compare
 ROOT = Path(__file__).parents[2]
 RESTORE = ROOT / "docs" / "how-to" / "back-up-and-restore.md"
 trial = pytest.mark.trial
-# A short trial takes a few seconds and is part of `make test`.
-forms = pytest.mark.parametrize("short", [True, pytest.param(False, marks=trial)], ids=["short", "long"])
 KILL = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'doable'"
 NEXT = """
 from tortoise import BaseDBAsyncClient
@@ -61,27 +59,27 @@ async def test_the_database_is_restarted_gently(stage, cluster, workers):
     await trial.reckon(f"database restarted gently, {workers} workers")
 
 
-@forms
-async def test_the_database_crashes(stage, cluster, short):
+@trial
+async def test_the_database_crashes(stage, cluster):
     trial = stage()
-    await trial.raise_curtain(0.5 if short else 2)
-    for _ in range(1 if short else 3):
+    await trial.raise_curtain(2)
+    for _ in range(3):
         await cluster.stop("immediate")
-        await asyncio.sleep(0.2 if short else 1)
+        await asyncio.sleep(1)
         await cluster.start()
         trial.over()
-        await asyncio.sleep(0.2 if short else 3)
-    trial.notes.append(f"{1 if short else 3} crashes")
+        await asyncio.sleep(3)
+    trial.notes.append("3 crashes")
     await trial.reckon("database restarted with immediate")
 
 
-@forms
-async def test_backends_are_killed_again_and_again(stage, cluster, short):
+@trial
+async def test_backends_are_killed_again_and_again(stage, cluster):
     trial = stage()
-    await trial.raise_curtain(0.5 if short else 1)
+    await trial.raise_curtain(1)
     async with cluster.admin() as admin:
         killed = 0
-        for _ in range(5 if short else 40):
+        for _ in range(40):
             killed += await admin.fetchval(KILL)
             await asyncio.sleep(0.1)
     trial.over()
@@ -178,13 +176,13 @@ async def test_the_database_is_read_only_for_a_while(stage, cluster):
     await trial.reckon("database read-only for 3 s")
 
 
-@forms
-async def test_a_dump_under_load_is_restored(stage, cluster, short, tmp_path, sign):
+@trial
+async def test_a_dump_under_load_is_restored(stage, cluster, tmp_path, sign):
     """Back up and restore with the commands and the SQL of docs/how-to/back-up-and-restore.md."""
     if not (cluster.programs / "pg_dump").exists():
         pytest.skip("THERE IS NO pg_dump beside the server, so no dump was tried")
     trial = stage()
-    await trial.raise_curtain(0.5 if short else 5)
+    await trial.raise_curtain(5)
     promised = copy.deepcopy(trial.load.promised)
     dump, began = str(tmp_path / "doable.dump"), time.monotonic()
     await cluster.client("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={dump}", cluster.url)
@@ -192,7 +190,7 @@ async def test_a_dump_under_load_is_restored(stage, cluster, short, tmp_path, si
     trial.load.doubt(promised)
     titles = set(trial.load.titles)
     trial.over()
-    await asyncio.sleep(0.5 if short else 2)
+    await asyncio.sleep(2)
 
     url = cluster.url.removesuffix("/doable") + "/restored"
     async with cluster.admin() as admin:

@@ -23,10 +23,13 @@ MEGABYTE = 1024 * 1024
 MINUTES = float(os.environ.get("TRIAL_MINUTES", "1"))
 
 
-async def stop_under_load(stage, cluster, *, workers: int, signals: int, warm_up: float) -> None:
+@trial
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_a_stop_responds_to_all_requests_in_flight(stage, cluster, workers, signals):
     """Block all requests, send the signal and unblock them: each request must get its response."""
     trial = stage(workers=workers, breaks=True, exits=True)
-    await trial.raise_curtain(warm_up)
+    await trial.raise_curtain(2)
     load = trial.load
     async with asyncio.timeout(60):
         while load.acknowledged <= ENOUGH:  # a busy machine takes longer than the warm-up
@@ -51,17 +54,6 @@ async def stop_under_load(stage, cluster, *, workers: int, signals: int, warm_up
     assert unanswered == 0
     assert load.statuses.keys() <= {200, 201, 204}, "no request in flight was refused"
     assert seconds < 5, "nobody who has been answered is waited for"
-
-
-async def test_a_stop_under_load_responds_to_all_requests_in_flight(stage, cluster):
-    await stop_under_load(stage, cluster, workers=1, signals=1, warm_up=0.5)
-
-
-@trial
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("signals", [1, 2])
-async def test_a_stop_responds_to_all_requests_in_flight(stage, cluster, workers, signals):
-    await stop_under_load(stage, cluster, workers=workers, signals=signals, warm_up=2)
 
 
 @trial
@@ -240,28 +232,20 @@ async def hang_up(trial, clients: int) -> None:
         await asyncio.gather(*(some(range(start, clients, 50)) for start in range(50)))
 
 
-async def hang_up_and_look(stage, clients: int, workers: int, warm_up: float) -> None:
-    trial = stage(workers=workers, pause=0.1)
-    await trial.raise_curtain(warm_up)
-    before = trial.files()
-    await hang_up(trial, clients)
-    trial.over()
-    await asyncio.sleep(1)
-    after = trial.files()
-    trial.notes.append(f"{clients} hung up; {before} files before, {after} after")
-    await trial.reckon(f"clients hang up, {workers} workers")
-    assert set(trial.load.statuses) <= {200, 201, 204}, "those who stay notice nothing"
-    assert after <= before + 12, "ten connections to the database may have been opened, and a probe's"
-
-
-async def test_clients_that_disconnect_leave_nothing_behind(stage):
-    await hang_up_and_look(stage, clients=200, workers=1, warm_up=0.5)
-
-
 @trial
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_thousand_clients_that_disconnect_leave_nothing_behind(stage, workers):
-    await hang_up_and_look(stage, clients=1000, workers=workers, warm_up=2)
+    trial = stage(workers=workers, pause=0.1)
+    await trial.raise_curtain(2)
+    before = trial.files()
+    await hang_up(trial, 1000)
+    trial.over()
+    await asyncio.sleep(1)
+    after = trial.files()
+    trial.notes.append(f"1000 hung up; {before} files before, {after} after")
+    await trial.reckon(f"clients hang up, {workers} workers")
+    assert set(trial.load.statuses) <= {200, 201, 204}, "those who stay notice nothing"
+    assert after <= before + 12, "ten connections to the database may have been opened, and a probe's"
 
 
 @trial

@@ -15,8 +15,6 @@ from tests.trials.followers import Reader, Stream, spread
 from tests.trials.load import Line
 
 trial = pytest.mark.trial
-# A short trial takes a few seconds and is part of `make test`.
-forms = pytest.mark.parametrize("short", [True, pytest.param(False, marks=trial)], ids=["short", "long"])
 STREAMS = 4  # of each user
 REVISION = "SELECT revision FROM users WHERE id = $1"
 SAME_PROCESS = 0.2  # seconds from a write to its event
@@ -60,18 +58,18 @@ async def streams_of(trial, eventually) -> list[Stream]:
     return trial.followers
 
 
-@forms
-async def test_streams_survive_a_crash_of_the_database(stage, cluster, eventually, short):
+@trial
+async def test_streams_survive_a_crash_of_the_database(stage, cluster, eventually):
     trial = stage(workers=2)
-    await trial.raise_curtain(0.5 if short else 1)
+    await trial.raise_curtain(1)
     streams = await streams_of(trial, eventually)
-    for _ in range(1 if short else 3):
+    for _ in range(3):
         await asyncio.sleep(0.5)
         await cluster.stop("immediate")
-        await asyncio.sleep(0.2 if short else 1)
+        await asyncio.sleep(1)
         await cluster.start()
         trial.over()
-        await asyncio.sleep(0.5 if short else 2)
+        await asyncio.sleep(2)
     await trial.reckon("database restarted with immediate, streams open")
     assert not any(one.endings for one in streams), "they stay open, and catch up"
 

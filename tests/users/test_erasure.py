@@ -148,13 +148,21 @@ async def test_concurrent_erasures_during_writes_all_succeed(alice):
     assert (await alice.get(alice.path)).json() == []
 
 
+@pytest.fixture
+def small_pages(monkeypatch):
+    """Remove at most 50 tasks with one statement, and at most 100 live tasks in one transaction."""
+    monkeypatch.setattr(user_queryset, "PAGE", 50)
+    monkeypatch.setattr(user_queryset, "LIVE_AT_ONCE", 100)
+
+
+@pytest.mark.usefixtures("small_pages")
 async def test_an_erasure_of_much_data_takes_statements_of_limited_size(alice, connection, statements):
     await alice.make()
-    await connection.execute(FILL, "alice", 20_000)
-    await connection.execute("UPDATE users SET revision = 30000, task_count = 10001, trash_count = 10000")
+    await connection.execute(FILL, "alice", 200)
+    await connection.execute("UPDATE users SET revision = 1200, task_count = 101, trash_count = 100")
     with statements() as seen:
         assert (await erase(alice, confirm="alice")).status_code == 204
-    assert sum(text == user_queryset.SWEEP for text, _ in seen) == 3  # two pages of 5,000 tasks, and none
+    assert sum(text == user_queryset.SWEEP for text, _ in seen) == 3  # two pages of 50 tasks, and none
     assert await connection.fetchval("SELECT count(*) FROM tasks") == 0
     assert await connection.fetchval("SELECT count(*) FROM users") == 0
 
@@ -163,10 +171,10 @@ class TestInterrupted:
     """An erasure without time for all of its pages, like one whose process is killed."""
 
     @pytest.fixture
-    async def half_erased(self, alice, connection, monkeypatch):
+    async def half_erased(self, alice, connection, monkeypatch, small_pages):
         await alice.make("Live")
-        await connection.execute(FILL, "alice", 12_000)
-        await connection.execute("UPDATE users SET revision = 13000, task_count = 6001, trash_count = 6000")
+        await connection.execute(FILL, "alice", 120)
+        await connection.execute("UPDATE users SET revision = 1120, task_count = 61, trash_count = 60")
         position = (await alice.get(f"{alice.path}/changes?limit=1")).json()["next"]
         etag = (await alice.get(f"{alice.path}?limit=1")).headers["etag"]
         with monkeypatch.context() as patch:
@@ -175,7 +183,7 @@ class TestInterrupted:
         assert response.status_code == 202
         assert response.headers["retry-after"] == "1"
         assert response.json() == {"done": False}
-        assert await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NOT NULL") == 1_000
+        assert await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NOT NULL") == 10
         return position, etag
 
     async def test_after_the_first_request_all_data_is_unreachable(self, alice, half_erased, connection, refusal):
@@ -207,14 +215,14 @@ class TestInterrupted:
         assert await found(connection, "alice") == []
 
     async def test_the_upkeep_finishes_an_erasure(self, pool, alice, half_erased, connection):
-        assert await purge.finish_erasures(pool) == 1_000
+        assert await purge.finish_erasures(pool) == 10
         assert await purge.finish_erasures(pool) == 0
         assert await found(connection, "alice") == []
 
     async def test_the_upkeep_keeps_tasks_written_after_an_erasure(self, pool, alice, half_erased, connection):
         kept, trashed = await alice.make("Since then"), await alice.make("And deleted since then")
         await alice.delete(f"{alice.path}/{trashed['id']}")
-        assert await purge.finish_erasures(pool) == 1_000
+        assert await purge.finish_erasures(pool) == 10
         assert (await alice.get(alice.path)).json() == [kept]
         assert [task["id"] for task in (await alice.get("/api/me/trash")).json()] == [trashed["id"]]
         counts = await connection.fetchrow("SELECT task_count, trash_count, erased FROM users WHERE id = 'alice'")
@@ -223,7 +231,7 @@ class TestInterrupted:
     async def test_a_purge_leaves_erased_tasks_to_the_upkeep(self, pool, alice, half_erased, connection, settings):
         await connection.execute("UPDATE tasks SET deleted_at = now() - interval '40 days'")
         assert await purge.empty_trash(pool, settings) == 0
-        assert await purge.finish_erasures(pool) == 1_000
+        assert await purge.finish_erasures(pool) == 10
 
 
 @pytest.mark.one_database(reason="locks")
@@ -248,9 +256,12 @@ async def test_a_restore_that_waits_for_an_erasure_finds_no_task(alice, connecti
     assert await connection.fetchval("SELECT count(*) FROM tasks WHERE deleted_at IS NULL") == 0
 
 
-async def test_more_live_tasks_than_one_transaction_removes_are_erased_in_pages(alice, connection):
+@pytest.mark.usefixtures("small_pages")
+async def test_more_live_tasks_than_one_transaction_removes_are_erased_in_pages(alice, connection, statements):
     await alice.make()
-    await connection.execute(FILL, "alice", 40_000)
-    await connection.execute("UPDATE users SET revision = 50000, task_count = 20001, trash_count = 20000")
-    assert (await erase(alice, confirm="alice")).status_code == 204
+    await connection.execute(FILL, "alice", 400)
+    await connection.execute("UPDATE users SET revision = 1400, task_count = 201, trash_count = 200")
+    with statements() as seen:
+        assert (await erase(alice, confirm="alice")).status_code == 204
+    assert sum(text == user_queryset.LIVE_PAGE for text, _ in seen) > 1
     assert await found(connection, "alice") == []

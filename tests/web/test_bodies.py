@@ -278,9 +278,9 @@ async def test_a_body_on_a_route_without_one_is_ignored(alice):
 async def test_a_body_that_does_not_arrive_is_408(  # noqa: PLR0913, PLR0917 - each is a fixture
     app, alice, exchange, refusal, monkeypatch, path
 ):
-    monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.5)
-    monkeypatch.setattr(imports, "READ_TIMEOUT", 0.5)
-    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.1)  # this limits the time of the service alone
+    monkeypatch.setitem(app.config, "READ_TIMEOUT", 1.0)
+    monkeypatch.setattr(imports, "READ_TIMEOUT", 1.0)
+    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.6)  # this limits the time of the service alone
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {alice.headers['authorization']}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n"
     (answer,) = await exchange(head.encode() + b'{"tasks"')

@@ -190,12 +190,12 @@ async def test_a_page_may_read_every_answer_of_every_route(app, alice, http, cal
         if template.endswith("/events"):
             continue  # below
         path = template.replace("{user_id}", "alice").replace("{task_id}", "1").replace("{name}", file)
-        for client in (http, alice, stranger):
-            for content in (None, b"{"):
-                headers = {"Origin": OURS, "Content-Type": "application/json"}
-                response = await client.request(method, path, content=content, headers=headers)
-                walked.add(response.status_code)
-                is_readable(response, f"{method} {path}")
+        # Nothing reads the body of a request without a token or of a stranger.
+        for client, content in ((http, None), (alice, None), (alice, b"{"), (stranger, b"{")):
+            headers = {"Origin": OURS, "Content-Type": "application/json"}
+            response = await client.request(method, path, content=content, headers=headers)
+            walked.add(response.status_code)
+            is_readable(response, f"{method} {path}")
     assert {200, 204, 400, 401, 403, 404, 405, 415, 422} <= walked | {415}
 
 

@@ -14,7 +14,7 @@ from sanic.constants import HTTP_METHODS
 from service.database import migrations
 from service.database.functions import FUNCTIONS
 from service.sync.changes import POSITIONS
-from tests.ownership import assert_names_one_user
+from tests.ownership import OF_NO_OWNER, assert_names_one_user
 
 PARAMETERS = {"user_id": "alice", "task_id": "1", "name": "none"}
 PUBLIC = {"/docs", "/docs/{name}", "/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"}
@@ -23,9 +23,14 @@ SAME_ID = {"X-Request-ID": "the-same"}
 
 # The streams' poll of revisions reads several users, and belongs to no request.
 NO_ONES = {POSITIONS, "BEGIN;", "COMMIT;"}
-PARTS = {"task_document", "lock_owner", "find_answer", "keep_answer"}  # of other functions
+PARTS = {  # of other functions
+    *OF_NO_OWNER, "lock_owner", "find_answer", "keep_answer", "find_task", "find_list", "seat_task", "seat_list",
+    "place_task", "place_list", "rekey_tasks", "rekey_lists", "carry_completion", "task_id_of", "list_id_of",
+}  # fmt: skip
 # Functions that no request of this test calls: those of the upkeep and of idempotency keys.
-NOT_ASKED_FOR = {"purge_trash", "forget_answers", "perform_once", "import_once"}
+NOT_ASKED_FOR = {"purge_trash", "forget_answers", "perform_once", "import_once"} | {
+    "create_list", "update_list", "delete_list", "restore_list", "destroy_lists",
+}  # fmt: skip
 PROBES = re.compile(r"FROM aerich\b")
 
 

@@ -33,6 +33,7 @@ def comparable(response) -> dict[str, str]:
     return {name: NONCE.sub("", value) for name, value in response.headers.items() if name != "x-request-id"}
 
 
+@pytest.mark.usefixtures("one_minute")
 @pytest.mark.parametrize("path", READABLE)
 async def test_head_responds_as_get_without_the_body(alice, path):
     path = path.format(**await alice.make())

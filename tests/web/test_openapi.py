@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+from types import ModuleType
 
-import jsonschema
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from service.tasks.listing import ListParameters
 from service.tasks.schemas import TaskDraft
@@ -38,7 +38,13 @@ def operations(document) -> dict[tuple[str, str], dict]:
 
 
 @pytest.fixture(scope="module")
-def check(document):
+def jsonschema() -> ModuleType:
+    """The library. It is imported here, so that only the process of these tests spends the time."""
+    return importlib.import_module("jsonschema")
+
+
+@pytest.fixture(scope="module")
+def check(document, jsonschema):
     """Return a function that checks a value against a schema of the document, including formats."""
     components = {"components": document["components"]}
 
@@ -77,7 +83,8 @@ def bodies(document: dict, operations: dict):
 
 def test_the_document_is_valid_openapi_3_1(document):
     assert document["openapi"] == "3.1.0"
-    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+    validator = importlib.import_module("openapi_spec_validator").OpenAPIV31SpecValidator(document)
+    assert [error.message for error in validator.iter_errors()] == []
 
 
 def test_the_document_describes_every_route_and_nothing_else(app, server, operations):
@@ -190,7 +197,7 @@ def test_the_headers_that_come_with_an_answer_are_described(document, operations
         assert all("X-Request-ID" in answer["headers"] for answer in operation["responses"].values())
 
 
-def test_every_example_keeps_to_its_own_schema(document, operations, check):
+def test_every_example_keeps_to_its_own_schema(document, operations, check, jsonschema):
     checked = 0
     for place, schema, examples in bodies(document, operations):
         for example in examples:
@@ -238,7 +245,7 @@ async def test_the_example_of_invalid_input_is_what_the_service_answers(alice, d
     assert answer == example | {"request_id": answer["request_id"]}
 
 
-def test_the_schema_and_the_rules_refuse_a_draft_with_a_day_and_a_moment(check):
+def test_the_schema_and_the_rules_refuse_a_draft_with_a_day_and_a_moment(check, jsonschema):
     reference = {"$ref": "#/components/schemas/TaskDraft"}
     check({"title": "A task", "due_date": None, "due_at": "2026-12-24T18:00:00Z"}, reference)
     with pytest.raises(jsonschema.ValidationError):

@@ -41,9 +41,16 @@ tasks = {{ values = {tasks} }}
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("examples", [6, pytest.param(100, marks=pytest.mark.trial)])
-async def test_the_service_conforms_to_its_openapi_document_for_generated_requests(
-    app, alice, server, tmp_path, examples
+# The examples of the document are also sent by test_openapi.py, so only `make trials` sends them here.
+@pytest.mark.parametrize(
+    ("examples", "phases"),
+    [
+        (3, "coverage,fuzzing,stateful"),
+        pytest.param(100, "examples,coverage,fuzzing,stateful", marks=pytest.mark.trial),
+    ],
+)
+async def test_the_service_conforms_to_its_openapi_document_for_generated_requests(  # noqa: PLR0913, PLR0917 - each is a fixture or a case
+    app, alice, server, tmp_path, examples, phases
 ):
     tasks = [(await alice.make(f"Task {number}"))["id"] for number in range(100)]
     hooks = Path(__file__).with_name("schemathesis_hooks.py")
@@ -54,13 +61,14 @@ async def test_the_service_conforms_to_its_openapi_document_for_generated_reques
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration),
-        "run", f"{server}/openapi.json", "--checks", "all", "--no-color",
+        "run", f"{server}/openapi.json", "--checks", "all", "--no-color", "--phases", phases,
         "--exclude-operation-id", "streamTaskEvents",  # it does not end; test_events.py listens to it
         "--header", f"Authorization: {alice.headers['authorization']}",
         # These two routes would leave no data for the others; they have their own tests.
         "--exclude-operation-id", "eraseUser", "--exclude-operation-id", "emptyTrash",
         cwd=tmp_path,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)},  # the hooks import the service
+        # The hooks import the service. The order of sets would depend on the hash seed, and the requests on that order.
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip

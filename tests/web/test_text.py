@@ -30,7 +30,9 @@ def test_texts_that_differ_otherwise_have_two_keys(one, other):
 
 
 def test_every_character_folds_once_and_for_all_and_to_at_most_three():
-    for character in (chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF):
+    for character in map(chr, range(sys.maxunicode + 1)):
+        if unicodedata.category(character) in {"Cn", "Co", "Cs"}:  # not assigned, or without a meaning
+            continue
         key = fold(character)
         assert fold(key) == key, ascii(character)
         assert fold(unicodedata.normalize("NFD", character)) == key, ascii(character)
@@ -49,9 +51,9 @@ def test_many_marks_in_a_row_have_the_key_that_normalization_gives_them(marks):
 
 @pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0f73"])
 def test_the_time_to_fold_does_not_grow_with_the_square_of_the_marks(marks):
-    began = time.process_time()
+    began = time.thread_time()
     fold(marks * 20_000)
-    assert time.process_time() - began < 0.5, "4 s before the marks were sorted"
+    assert time.thread_time() - began < 2, "4 s before the marks were sorted"
 
 
 def test_the_first_of_the_same_tags_keeps_its_spelling():

@@ -1,9 +1,9 @@
--- Move a live list of `owner` to the trash, and its tasks to the inbox or to the trash, as `tasks` says ('inbox' or
--- 'trash'). The outcomes are those of `complete_task`, and `has_tasks` (the list has tasks and `tasks` is NULL;
+-- Move a live list of `owner` to the trash, and its tasks to the inbox or to the trash, as `contents` says ('inbox' or
+-- 'trash'). The outcomes are those of `complete_task`, and `has_tasks` (the list has tasks and `contents` is NULL;
 -- `list_version` is their number) and `full` (the trash would have more than `trash_quota` lists and tasks).
 CREATE FUNCTION delete_list(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
-    tasks text, trash_quota integer,
+    contents text, trash_quota integer,
     OUT outcome text, OUT list_id bigint, OUT list_version bigint, OUT list_uid text, OUT document text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -31,13 +31,13 @@ BEGIN
         document := list_document(list);
         RETURN;
     END IF;
-    SELECT count(*) INTO members FROM tasks AS one
-    WHERE one.user_id = owner AND one.list_id = delete_list.id AND one.deleted_at IS NULL;
-    IF members > 0 AND tasks IS NULL THEN
+    SELECT count(*) INTO members FROM tasks
+    WHERE tasks.user_id = owner AND tasks.list_id = delete_list.id AND tasks.deleted_at IS NULL;
+    IF members > 0 AND contents IS NULL THEN
         outcome := 'has_tasks';
         list_version := members;
         RETURN;
-    ELSIF tasks = 'trash' THEN
+    ELSIF contents = 'trash' THEN
         thrown := members;
     END IF;
     IF trashed + thrown >= trash_quota THEN
@@ -47,15 +47,15 @@ BEGIN
     UPDATE lists SET deleted_at = clock, updated_at = moment, version = advanced
     WHERE lists.user_id = owner AND lists.id = delete_list.id;
     -- Each task gets its own revision. In the trash, it keeps its list, so that a restored list gets its tasks back.
-    UPDATE tasks AS one
-    SET list_id = CASE WHEN delete_list.tasks = 'trash' THEN one.list_id END,
-        deleted_at = CASE WHEN delete_list.tasks = 'trash' THEN clock END,
+    UPDATE tasks
+    SET list_id = CASE WHEN contents = 'trash' THEN tasks.list_id END,
+        deleted_at = CASE WHEN contents = 'trash' THEN clock END,
         updated_at = moment, version = advanced + member.place, document = NULL
     FROM (
-        SELECT found.id, row_number() OVER (ORDER BY found.id) AS place FROM tasks AS found
-        WHERE found.user_id = owner AND found.list_id = delete_list.id AND found.deleted_at IS NULL
+        SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
+        WHERE tasks.user_id = owner AND tasks.list_id = delete_list.id AND tasks.deleted_at IS NULL
     ) AS member
-    WHERE one.user_id = owner AND one.id = member.id;
+    WHERE tasks.user_id = owner AND tasks.id = member.id;
     UPDATE users
     SET revision = advanced + members, written_at = moment, list_count = users.list_count - 1,
         task_count = users.task_count - thrown, trash_count = users.trash_count + 1 + thrown,

@@ -37,9 +37,9 @@ BEGIN
     WHERE lists.user_id = owner AND lists.id = restore_list.id;
     UPDATE tasks SET deleted_at = NULL, updated_at = moment, version = list.version + member.place
     FROM (
-        SELECT found.id, row_number() OVER (ORDER BY found.id) AS place FROM tasks AS found
-        WHERE found.user_id = owner AND found.list_id = restore_list.id AND found.deleted_at = since
-          AND found.version > owned.erased
+        SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
+        WHERE tasks.user_id = owner AND tasks.list_id = restore_list.id AND tasks.deleted_at = since
+          AND tasks.version > owned.erased
     ) AS member
     WHERE tasks.user_id = owner AND tasks.id = member.id;
     UPDATE users

@@ -19,7 +19,7 @@ BEGIN
             verb text, id bigint, ref uuid, expected bigint[], excluded bigint[], uid uuid, is_named boolean,
             columns text[], title text, title_key text, description text, description_key text, completed boolean,
             priority smallint, tags text[], tag_keys text[], due_date text, due_at text, list_id text, parent_id text,
-            placed text, place text, name text, color text, archived boolean, tasks text, list_quota integer
+            placed text, place text, name text, color text, archived boolean, contents text, list_quota integer
         )
     LOOP
         IF operation.ref IS NOT NULL THEN
@@ -68,7 +68,7 @@ BEGIN
         ELSIF operation.verb = 'delete_list' THEN
             SELECT made.outcome, made.list_version AS task_version, made.document INTO done
             FROM delete_list(
-                owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, operation.tasks,
+                owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, operation.contents,
                 trash_quota) AS made;
         ELSE
             SELECT made.outcome, made.list_version AS task_version, made.document INTO done
