@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tortoise import BaseDBAsyncClient
 
-from service.database.functions import sources
+from service.database.functions import replacing, sources
 
 RUN_IN_TRANSACTION = True
 
@@ -86,7 +86,7 @@ $$;
 
 async def upgrade(db: BaseDBAsyncClient) -> str:
     functions = ("position_of_id", "task_document", *ADDED[1:], *REPLACED[1:])
-    return SCHEMA + sources(functions, replacing=True) + UPDATE_TASK
+    return SCHEMA + replacing(sources(functions)) + UPDATE_TASK
 
 
 async def downgrade(db: BaseDBAsyncClient) -> str:
@@ -101,7 +101,7 @@ DROP TABLE lists;
 ALTER TABLE tasks DROP COLUMN list_id, DROP COLUMN parent_id, DROP COLUMN position;
 ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
 ALTER TABLE users DROP COLUMN list_count, DROP COLUMN has_subtasks;
-{old.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")}
+{replacing(old)}
 """
 
 

@@ -17,8 +17,7 @@ from typing import Any, Protocol
 FILES = {path.stem: path for path in Path(__file__).parents[1].glob("*/sql/*.sql")}
 FUNCTIONS = sorted(FILES)  # the functions that exist after the newest migration
 BODY = re.compile(r"AS \$\$\n(.*?)\$\$;", re.DOTALL)
-STATEMENTS = re.compile(r"^CREATE FUNCTION .*?^\$\$;\n", re.DOTALL | re.MULTILINE)
-NAME = re.compile(r"FUNCTION (\w+)\(")
+STATEMENTS = re.compile(r"^(CREATE FUNCTION (\w+)\(.*?^\$\$;\n)", re.DOTALL | re.MULTILINE)
 
 
 @cache
@@ -27,21 +26,18 @@ def source(name: str) -> str:
     return FILES[name].read_text()
 
 
-def sources(names: Sequence[str], *, replaced: Path | None = None, replacing: bool = False) -> str:
+def sources(names: Sequence[str], *, replaced: Path | None = None) -> str:
     """Return the statements that create the functions `names`, for a migration.
 
-    A function that a later migration has replaced comes from the file `replaced`, which has its text at that time.
-    With `replacing`, the functions may exist already, with the same arguments and results.
+    The file `replaced` has the text of those functions that a later migration has replaced.
     """
-    kept = (
-        {name[1]: text for text in STATEMENTS.findall(replaced.read_text()) if (name := NAME.search(text))}
-        if replaced
-        else {}
-    )
-    texts = [kept.get(name) or source(name) for name in names]
-    return "\n".join(
-        text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION") if replacing else text for text in texts
-    )
+    old = {name: text for text, name in STATEMENTS.findall(replaced.read_text())} if replaced else {}
+    return "\n".join(old.get(name) or source(name) for name in names)
+
+
+def replacing(statements: str) -> str:
+    """Return `statements` so that they replace functions with the same name, arguments and results."""
+    return statements.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
 
 
 @cache

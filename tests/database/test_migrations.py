@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import runpy
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from service.database.client import FairClient
 from service.database.uids import new_uid
 from service.database.url import parse
 from service.idempotency.models import IdempotencyKey
+from service.lists.models import List
 from service.tasks import writes as user_tasks
 from service.tasks.models import Task
 from service.users.models import User
@@ -62,6 +64,9 @@ asyncio.run(down())
 CONSTRAINTS = {
     "idempotency_keys_pkey": "PRIMARY KEY (user_id, route, key)",
     "idempotency_keys_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
+    "lists_pkey": "PRIMARY KEY (user_id, id)",
+    "lists_uid": "UNIQUE (user_id, uid)",
+    "lists_user_id_fkey": "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
     "tasks_check": "CHECK (((due_date IS NULL) OR (due_at IS NULL)))",
     "tasks_pkey": "PRIMARY KEY (user_id, id)",
     "tasks_uid": "UNIQUE (user_id, uid)",
@@ -71,6 +76,10 @@ CONSTRAINTS = {
 INDEXES = {
     "idempotency_keys_age": "INDEX (user_id, created_at)",
     "idempotency_keys_pkey": "UNIQUE INDEX (user_id, route, key)",
+    "lists_pkey": "UNIQUE INDEX (user_id, id)",
+    "lists_trash": "INDEX (user_id, deleted_at, id) WHERE (deleted_at IS NOT NULL)",
+    "lists_uid": "UNIQUE INDEX (user_id, uid)",
+    "tasks_children": "INDEX (user_id, parent_id) WHERE (parent_id IS NOT NULL)",
     "tasks_pkey": "UNIQUE INDEX (user_id, id)",
     "tasks_trash": "INDEX (user_id, deleted_at, id) WHERE (deleted_at IS NOT NULL)",
     "tasks_uid": "UNIQUE INDEX (user_id, uid)",
@@ -291,7 +300,8 @@ functions.source.cache_clear()
 functions.body.cache_clear()
 print(*asyncio.run(migrations.migrate(Settings.from_environ(os.environ))))
 """
-NEW = ("ada", None, None, 10_000, "Old", "old", None, None, False, 0, (), (), None, None)
+OLD = ("ada", None, None, 10_000, "Old", "old", None, None, False, 0, (), (), None, None)  # without a uid
+NEW = (*OLD, False, None, None, None, None)
 
 
 @pytest.fixture
@@ -308,7 +318,7 @@ async def next_release(make_database, python, tmp_path) -> dict[str, str]:
     )
     (tmp_path / "sql" / "task_document.sql").write_text(document)
     create = functions.source("create_task").replace("FUNCTION create_task(", "FUNCTION create_task_2(")
-    create = create.replace("due_at text,", "due_at text, colour text,")
+    create = create.replace("placed text, place text,", "placed text, place text, colour text,")
     create = create.replace("task.version := task.id;", "task.version := task.id;\n    task.colour := colour;")
     (tmp_path / "sql" / "create_task_2.sql").write_text(create)
     state = (migrations.SOURCE / "service" / VERSIONS[-1]).read_text()
@@ -337,7 +347,7 @@ async def test_a_field_is_added_while_the_old_release_reads_and_writes_and_no_ro
         while not stop.is_set():
             made = await own.fetchrow(user_tasks.CREATE, f"user-{number}", *NEW[1:4], new_uid(), *NEW[4:])
             values = [f"user-{number}", None, None, made["task_id"], None, None, None]
-            row = await own.fetchrow(user_tasks.COMPLETE, *values)
+            row = await own.fetchrow(user_tasks.COMPLETE[int], *values)
             assert json.loads(row["document"])["completed"] is True
             read = await own.fetchrow(find, f"user-{number}", made["task_id"])
             assert json.loads(read["document"])["title"] == "Old"
@@ -359,10 +369,68 @@ async def test_a_field_is_added_while_the_old_release_reads_and_writes_and_no_ro
     assert json.loads(built)["colour"] is None
     assert await connection.fetchval(f"{kept} AND document NOT LIKE '%colour%'") == 0, "the old release writes it too"
     row = await connection.fetchrow(
-        "SELECT * FROM create_task_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-        *NEW[:4], new_uid(), *NEW[4:], "green",
+        functions.call("create_task_2", 21), *NEW[:4], new_uid(), *NEW[4:], "green"
     )  # fmt: skip
     assert json.loads(row["document"])["colour"] == "green"
+    await connection.close()
+
+
+@pytest.fixture
+async def previous_release(make_database, python, tmp_path) -> str:
+    """The URL of a database with the first migration only, and 300 tasks."""
+    url = await make_database("previous")
+    shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
+    for version in VERSIONS[1:]:
+        (tmp_path / "aerich" / "service" / version).unlink()
+    first = runpy.run_path(str(migrations.SOURCE / "service" / VERSIONS[0]))
+    (tmp_path / "sql").mkdir()
+    for name in first["FUNCTIONS"]:
+        text = functions.sources([name], replaced=migrations.SOURCE / "service" / "0_functions.sql")
+        (tmp_path / "sql" / f"{name}.sql").write_text(text)
+    await python(RELEASE, DATABASE_URL=url, FOLDER=str(tmp_path / "aerich"), SQL=str(tmp_path / "sql"))
+    return url
+
+
+async def test_lists_and_subtasks_arrive_while_the_previous_release_serves_and_keep_their_rules_there(
+    previous_release, launch, eventually
+):
+    create, update = functions.call("create_task", 15), functions.call("update_task", 19)
+    connection = await asyncpg.connect(previous_release)
+    for _ in range(300):
+        await connection.fetchrow(create, *OLD[:4], new_uid(), *OLD[4:])
+    file = await connection.fetchval("SELECT pg_relation_filenode('tasks')")
+    done, stop = [0] * 4, asyncio.Event()
+
+    async def old_release(number: int) -> None:
+        own = await asyncpg.connect(previous_release)
+        while not stop.is_set():
+            owner = (f"user-{number}", None, None)
+            made = await own.fetchrow(create, *owner, OLD[3], new_uid(), *OLD[4:])
+            await own.fetchrow(update, *owner, made["task_id"], None, None, "New", "new", *[None] * 11)
+            row = await own.fetchrow(user_tasks.COMPLETE[int], *owner, made["task_id"], None, None, None)
+            assert (json.loads(row["document"])["title"], json.loads(row["document"])["completed"]) == ("New", True)
+            await own.fetchrow(user_tasks.DELETE[int], *owner, made["task_id"], None, None, 10_000)
+            await own.fetchrow(user_tasks.RESTORE[int], *owner, made["task_id"], 10_000)
+            done[number] += 1
+        await own.close()
+
+    working = [asyncio.create_task(old_release(number)) for number in range(4)]
+    await eventually(lambda: min(done) > 10)
+    process = launch([sys.executable, "-W", "error", "-c", MIGRATE], DATABASE_URL=previous_release)
+    assert await process.exit_code() == 0, process.stderr
+    assert process.stdout.split() == VERSIONS[1:]
+    before = min(done)
+    await eventually(lambda: min(done) > before + 10)
+    stop.set()
+    await asyncio.gather(*working)
+    assert await connection.fetchval("SELECT pg_relation_filenode('tasks')") == file, "the table was rewritten"
+    owner = ("ada", None, None)
+    child = await connection.fetchrow(user_tasks.CREATE, *NEW[:4], new_uid(), *NEW[4:-3], "5", None, None)
+    assert json.loads(child["document"])["parent_id"] == 5
+    row = await connection.fetchrow(update, *owner, 5, None, None, *[None] * 5, *[True], *[None] * 7)
+    assert json.loads(row["document"])["completed"] is True
+    completed = "SELECT completed FROM tasks WHERE user_id = 'ada' AND id = $1"
+    assert await connection.fetchval(completed, child["task_id"]), "the old release completes subtasks too"
     await connection.close()
 
 
@@ -433,7 +501,7 @@ async def test_a_model_change_without_a_migration_is_noticed(python, change, col
 async def test_the_tables_have_the_columns_of_the_models(newest):
     models = {
         (model._meta.db_table, column, model._meta.fields_map[field].null)
-        for model in (IdempotencyKey, Task, User)
+        for model in (IdempotencyKey, List, Task, User)
         for field, column in model._meta.fields_db_projection.items()
     }
     assert models == newest["columns"]
@@ -447,8 +515,8 @@ async def test_the_indexes_are_those_that_the_migrations_say(newest):
     assert newest["indexes"] == INDEXES
 
 
-def test_every_index_of_tasks_is_led_by_the_owner():
-    assert all("INDEX (user_id, " in index for name, index in INDEXES.items() if name.startswith("tasks_"))
+def test_every_index_of_tasks_and_lists_is_led_by_the_owner():
+    assert all("INDEX (user_id, " in index for name, index in INDEXES.items() if name.startswith(("lists_", "tasks_")))
 
 
 @pytest.fixture

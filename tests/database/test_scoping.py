@@ -13,6 +13,7 @@ from service import database
 from service.database.scoping import OwnedModel, ScopedManager
 from service.errors import UnscopedQueryError
 from service.idempotency.models import IdempotencyKey
+from service.lists.models import List
 from service.tasks.models import Task
 from service.users.models import User
 
@@ -58,6 +59,7 @@ def row(model: type[Model]) -> Model:
     """An instance as Tortoise creates it from a row."""
     keys = {
         Task: {"id": 1, "user_id": "alice"},
+        List: {"id": 1, "user_id": "alice"},
         User: {"id": "alice"},
         IdempotencyKey: {"key": "k", "user_id": "alice"},
     }
@@ -67,7 +69,7 @@ def row(model: type[Model]) -> Model:
 
 
 def test_these_are_all_the_models():
-    assert set(MODELS) == {IdempotencyKey, Task, User}
+    assert set(MODELS) == {IdempotencyKey, List, Task, User}
     assert all(issubclass(model, OwnedModel) for model in MODELS)
 
 

@@ -22,7 +22,7 @@ LONGEST = {
     "description": SEEDLING * 1000,
     "tags": [f"{n:02}{SEEDLING * 48}" for n in range(20)],
 }
-ASSIGNED = {"id", "uid", "version", "created_at", "updated_at", "completed_at"}
+ASSIGNED = {"id", "uid", "version", "position", "created_at", "updated_at", "completed_at"}
 
 
 def create(title: str = "New", **fields: object) -> dict:

@@ -72,7 +72,8 @@ def test_each_parameter_becomes_a_part_of_the_query(query, asked):
 
 
 SAMPLES = {
-    "list": "inbox", "parent": "12", "status": "pending", "priority": "high", "tag": "a", "due_before": "2026-12-24", "due_after": "2026-12-24",
+    "list": "inbox", "parent": "12", "status": "pending", "priority": "high", "tag": "a",
+    "due_before": "2026-12-24", "due_after": "2026-12-24",
     "overdue": "true", "q": "a", "sort": "title", "order": "asc", "limit": "6", "count": "true",
     "cursor": cursors.write(Position("5", 5), listing.read("limit=5").listed),
 }  # fmt: skip

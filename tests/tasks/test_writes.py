@@ -283,7 +283,8 @@ class TestTheSchema:
             "id": 77, "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "user_id": "ada",
             "title": 'Q"uote, \\ and\nline\u2028', "description": "</b> ü 😀\t", "completed": True,
             "completed_at": moment, "priority": 3, "tags": ['a"b', "ü", "{x,y}"], "due_date": date(2026, 12, 31),
-            "due_at": None, "created_at": moment, "updated_at": moment, "version": 77,
+            "due_at": None, "list_id": 5, "parent_id": 6, "position": "a0", "created_at": moment,
+            "updated_at": moment, "version": 77,
         }  # fmt: skip
         keys = with_keys({name: values[name] for name in ("title", "description", "tags")})
         columns = values | keys
