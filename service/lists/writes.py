@@ -125,7 +125,7 @@ class UserLists(ListQuerySet):
 
     async def _destroy(self, list_id: Reference | None) -> int:
         text = DESTROY[str if isinstance(list_id, str) else int]
-        row = await self._unnarrowed.call(text, self.user_id, list_id, PAGE, None, True)  # noqa: FBT003 - `requested`
+        row = await self._unnarrowed.call(text, self.user_id, list_id, PAGE, None, True)  # noqa: FBT003 - the owner requested it
         return int(row["destroyed"])
 
     async def _write(

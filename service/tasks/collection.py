@@ -48,6 +48,16 @@ class DeleteParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     ]
 
 
+class TaskSummary(Struct):
+    """Counts of live tasks. `overdue` and `due_today` count only pending tasks."""
+
+    total: Annotated[int, Meta(ge=0)]
+    pending: Annotated[int, Meta(ge=0)]
+    completed: Annotated[int, Meta(ge=0)]
+    overdue: Annotated[int, Meta(ge=0)]
+    due_today: Annotated[int, Meta(ge=0)]
+
+
 class SummaryParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     """The query parameters of the summary."""
 
@@ -127,7 +137,7 @@ async def delete_tasks(request: ApiRequest) -> HTTPResponse:
 @blueprint.get("/summary", unquote=True, ctx_description=Description(
     "getTaskSummary", TAG, "Count tasks by state",
     "`overdue` and `due_today` count only pending tasks.",
-    {200: Answer("The counts.", schemas.TaskSummary,
+    {200: Answer("The counts.", TaskSummary,
                  COUNTS, ("ETag",)),
      304: Answer(UNCHANGED, headers=("ETag",))},
     (*OWNED, "too_many_heavy_requests", "validation_error"), query=SummaryParameters,
@@ -145,7 +155,7 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
         return known
     async with request.heavy():
         state, *counts = await tasks.of_lists(lists).summarise(today.date(), starts, ends)
-    return responses.json_value(schemas.TaskSummary(*counts), headers={"ETag": etag(state)})
+    return responses.json_value(TaskSummary(*counts), headers={"ETag": etag(state)})
 
 
 def _zone(text: str) -> str:

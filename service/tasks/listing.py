@@ -17,9 +17,10 @@ from service.database.items import Reference, read_reference
 from service.database.querysets import Verbs
 from service.errors import FieldError, InvalidInputError
 from service.tasks.queryset import verbs_of
-from service.tasks.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, WITHOUT_NUL, Tag, read_priority
+from service.tasks.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, Tag, read_priority
 from service.tasks.selection import AT_TOP_LEVEL, Lists, TaskQuery
 from service.web import conditions, cursors, moments, paging, parameters, validation
+from service.web.fields import WITHOUT_NUL
 from service.web.text import fold, fold_tags, is_blank
 
 MAXIMUM_PAGE = 1_000

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from types import MappingProxyType
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.database.expected import MAXIMUM_BIGINT
-from service.database.items import read_uid
 from service.errors import FieldError, InvalidInputError
 from service.tasks.writes import NONE, TaskChanges
-from service.web import moments, positions, validation
+from service.web import moments, ordering, positions, validation
+from service.web.fields import (
+    NOT_BLANK,
+    NOTHING,
+    WITHOUT_NUL,
+    Cleaner,
+    IfVersion,
+    ReadOnly,
+    Related,
+    Uid,
+    clean,
+    read_new_uid,
+    read_related,
+    read_text,
+    rule,
+)
 from service.web.openapi.shapes import example_of
-from service.web.text import INVISIBLE, fold_tags, is_blank, with_keys
+from service.web.ordering import After, Before, Position
+from service.web.text import fold_tags, is_blank, with_keys
 
 MAXIMUM_TITLE = 200
 MAXIMUM_DESCRIPTION = 1_000
@@ -23,29 +38,13 @@ MAXIMUM_TAG = 50
 MAXIMUM_SENT_TAGS = 100  # of a task, before equal tags are removed; the limit bounds the time of folding
 PRIORITIES = ("none", "low", "medium", "high")  # the database stores the index
 
-# Bodies that count as no body: axios sends null for undefined data.
-NOTHING = frozenset({b"", b"null"})
-# PostgreSQL cannot store NUL. Lengths count after trimming, which JSON Schema cannot express.
-WITHOUT_NUL = "^[^\\u0000]*$"
-# At least one visible character. Any character beyond U+FFFF matches: engines without Unicode mode split it.
-NOT_BLANK = f"^[^\\u0000]*[^{INVISIBLE}][^\\u0000]*$"
-
-
-def _text(sent: str, shortest: int, longest: int) -> str:
-    if "\0" in sent:
-        raise ValueError("must not contain the NUL character")
-    text = sent.strip()
-    if not shortest <= len(text) <= longest or (shortest and is_blank(text)):
-        raise ValueError
-    return text
-
 
 def _title(sent: str) -> str:
-    return _text(sent, 1, MAXIMUM_TITLE)
+    return read_text(sent, 1, MAXIMUM_TITLE)
 
 
 def _description(sent: str | None) -> str | None:
-    text = _text(sent or "", 0, MAXIMUM_DESCRIPTION)
+    text = read_text(sent or "", 0, MAXIMUM_DESCRIPTION)
     return None if is_blank(text) else text
 
 
@@ -60,43 +59,19 @@ def read_priority(sent: str | None) -> int:
 def _tags(sent: list[str] | None) -> list[str]:
     if len(sent or ()) > MAXIMUM_SENT_TAGS:
         raise ValueError
-    tags = fold_tags(_text(tag, 1, MAXIMUM_TAG) for tag in sent or ())  # validate first, because folding is slow
+    tags = fold_tags(read_text(tag, 1, MAXIMUM_TAG) for tag in sent or ())  # validate first, because folding is slow
     if len(tags) > MAXIMUM_TAGS:
         raise ValueError
     return [*tags.values()]
 
 
-def read_new_uid(sent: str | None) -> str | None:
-    """Return the uid that the client chose, in lower case. Raises ValueError for a text that is not a UUID."""
-    return None if sent is None else read_uid(sent)
-
-
 def _related(sent: int | str | None) -> str:
     """Return a reference as text for the database; NONE for null. Raises ValueError for any other text than a uid."""
-    if sent is None:
-        return NONE
-    return read_uid(sent) if isinstance(sent, str) else _id(sent)
+    return NONE if sent is None else read_related(sent)
 
 
 def _list(sent: int | str | None) -> str:
     return NONE if sent == "inbox" else _related(sent)
-
-
-def _anchor(sent: int | str | None) -> str | None:
-    return None if sent is None else _related(sent)
-
-
-def _id(sent: int) -> str:
-    if not 1 <= sent <= MAXIMUM_BIGINT:
-        raise ValueError
-    return str(sent)
-
-
-def read_position(sent: str | None) -> str | None:
-    """Return a valid key. Raises ValueError for any other text."""
-    if sent is not None and not positions.is_position(sent):
-        raise ValueError
-    return sent
 
 
 def _day(sent: str | None) -> date | None:
@@ -107,10 +82,7 @@ def _moment(sent: str | None) -> datetime | None:
     return None if sent is None else moments.read_due_moment(sent)
 
 
-# Each cleaner converts a value of the right type to the stored value. It raises ValueError, with a text if the rule of
-# the field does not explain the error.
-CLEANERS: dict[str, Callable[[Any], Any]] = {
-    "uid": read_new_uid,
+CLEANERS: Mapping[str, Cleaner] = MappingProxyType({
     "title": _title,
     "description": _description,
     "completed": bool,
@@ -120,101 +92,54 @@ CLEANERS: dict[str, Callable[[Any], Any]] = {
     "due_at": _moment,
     "list_id": _list,
     "parent_id": _related,
-    "position": read_position,
-    "after": _anchor,
-    "before": _anchor,
-}
-PLACES = ("position", "after", "before")
-
-
-def _rule(sentence: str, *, example: object = None, read: str = "", **schema: object) -> Meta:
-    """Return the rule of a field, which errors and docs show, with an example and more JSON Schema keywords.
-
-    `read` names the cleaner that enforces the rest of the rule.
-    """
-    examples = {} if example is None else {"examples": [example]}
-    reader = {"read": CLEANERS[read]} if read else {}
-    return Meta(extra={"rule": sentence, **reader}, extra_json_schema={"description": sentence, **examples, **schema})
-
+    **ordering.CLEANERS,
+})  # fmt: skip
+CLEANERS_OF_DRAFTS: Mapping[str, Cleaner] = MappingProxyType({"uid": read_new_uid, **CLEANERS})
 
 Title = Annotated[
     str,
-    _rule(
+    rule(
         "1 to 200 characters after trimming white space, at least one of them visible",
-        example="Water the plants", read="title", minLength=1, maxLength=MAXIMUM_TITLE, pattern=NOT_BLANK,
+        example="Water the plants", read=_title, minLength=1, maxLength=MAXIMUM_TITLE, pattern=NOT_BLANK,
     ),
 ]  # fmt: skip
 Description = Annotated[
     str | UnsetType | None,
-    _rule(
+    rule(
         "at most 1,000 characters after trimming white space, or null; blank becomes null",
-        example="The ones on the balcony too", read="description", maxLength=MAXIMUM_DESCRIPTION, pattern=WITHOUT_NUL,
+        example="The ones on the balcony too", read=_description, maxLength=MAXIMUM_DESCRIPTION, pattern=WITHOUT_NUL,
     ),
 ]  # fmt: skip
-Completed = Annotated[bool, _rule("true or false", example=False)]
+Completed = Annotated[bool, rule("true or false", example=False)]
 Priority = Annotated[
     Annotated[str, Meta(extra_json_schema={"enum": [*PRIORITIES]})] | UnsetType | None,
-    _rule("none, low, medium or high; null means none", example="medium", read="priority"),
+    rule("none, low, medium or high; null means none", example="medium", read=read_priority),
 ]
 Tag = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAXIMUM_TAG, "pattern": NOT_BLANK})]
 Tags = Annotated[
     Annotated[list[Tag], Meta(extra_json_schema={"maxItems": MAXIMUM_TAGS})] | UnsetType | None,
-    _rule(
+    rule(
         "a list of at most 20 tags of 1 to 50 characters, at least one of them visible; of equal tags, ignoring "
         "case, the first is kept; null means []",
         example=["home", "garden"],
-        read="tags",
+        read=_tags,
     ),
 ]
 DueDate = Annotated[
     Annotated[str, Meta(extra_json_schema={"format": "date"})] | UnsetType | None,
-    _rule("a calendar day, YYYY-MM-DD, or null; setting it clears due_at", example="2026-12-24", read="due_date"),
+    rule("a calendar day, YYYY-MM-DD, or null; setting it clears due_at", example="2026-12-24", read=_day),
 ]
 DueAt = Annotated[
     Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType | None,
-    _rule(f"{moments.RULE}, or null; setting it clears due_date", example="2026-12-24T18:00:00+01:00", read="due_at"),
+    rule(f"{moments.RULE}, or null; setting it clears due_date", example="2026-12-24T18:00:00+01:00", read=_moment),
 ]
-Uid = Annotated[
-    Annotated[str, Meta(extra_json_schema={"format": "uuid"})] | UnsetType | None,
-    _rule(
-        "a UUID of any version that names the new item, also if the request is repeated; without it, the service "
-        "chooses one",
-        example="019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04",
-        read="uid",
-    ),
-]
-Related = (
-    Annotated[int, Meta(extra_json_schema={"minimum": 1})] | Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-)
 ListId = Annotated[
     Related | UnsetType | None,
-    _rule("the id or uid of a list; null means the inbox; subtasks follow", example=12, read="list_id"),
+    rule("the id or uid of a list; null means the inbox; subtasks follow", example=12, read=_list),
 ]
 ParentId = Annotated[
     Related | UnsetType | None,
-    _rule("the id or uid of the task that this is a subtask of; null means none", example=None, read="parent_id"),
-]
-Position = Annotated[
-    Annotated[str, Meta(extra_json_schema={"maxLength": positions.LONGEST})] | UnsetType | None,
-    _rule(
-        "an order key as in the npm package fractional-indexing, of at most 100 characters; null changes nothing",
-        example="a0", read="position",
-    ),
-]  # fmt: skip
-After = Annotated[
-    Related | UnsetType | None,
-    _rule("the id or uid of the sibling directly before the new place; null means the end", read="after"),
-]
-Before = Annotated[
-    Related | UnsetType | None,
-    _rule("the id or uid of the sibling directly after the new place; null means the start", read="before"),
-]
-ReadOnly = Annotated[Any, _rule("ignored in requests: the service assigns it", readOnly=True)]
-
-
-IfVersion = Annotated[
-    Annotated[int, Meta(ge=1, le=MAXIMUM_BIGINT)] | UnsetType,
-    _rule("the expected version of the task; nothing is written if the task has another version", example=7),
+    rule("the id or uid of the task that this is a subtask of; null means none", example=None, read=_related),
 ]
 
 
@@ -324,16 +249,6 @@ class DeletedCount(Struct):
     deleted: Annotated[int, Meta(ge=0)]
 
 
-class TaskSummary(Struct):
-    """Counts of live tasks. `overdue` and `due_today` count only pending tasks."""
-
-    total: Annotated[int, Meta(ge=0)]
-    pending: Annotated[int, Meta(ge=0)]
-    completed: Annotated[int, Meta(ge=0)]
-    overdue: Annotated[int, Meta(ge=0)]
-    due_today: Annotated[int, Meta(ge=0)]
-
-
 def read_draft(body: bytes) -> TaskChanges:
     """Read the columns of the task to create. Raises MalformedInputError or InvalidInputError."""
     return columns_of(validation.decode(body, TaskDraft))
@@ -368,19 +283,10 @@ def read_deletion(body: bytes) -> int | None:
 
 def columns_of(task: TaskFields) -> TaskChanges:
     """Convert fields to columns: trim and check the values, and add the folded keys. An omitted field has no column."""
-    columns: dict[str, Any] = {}
-    faults: list[FieldError] = []
-    for name, clean in CLEANERS.items():
-        sent = getattr(task, name)
-        if sent is UNSET or (name == "uid" and not isinstance(task, TaskDraft)):
-            continue
-        try:
-            columns[name] = clean(sent)
-        except ValueError as error:
-            faults.append(FieldError(name, str(error) or validation.rule(type(task), name)))
+    columns, faults = clean(task, CLEANERS_OF_DRAFTS if isinstance(task, TaskDraft) else CLEANERS)
     if columns.get("due_date") is not None and columns.get("due_at") is not None:
         faults.append(FieldError("due_at", "cannot be set together with due_date; send one of them"))
-    faults += place(columns)
+    faults += ordering.place(columns)
     if isinstance(task, TaskDraft):  # the defaults of a new task
         for name, default in (("uid", None), ("list_id", NONE), ("parent_id", NONE)):
             if columns.get(name) == default:
@@ -388,14 +294,3 @@ def columns_of(task: TaskFields) -> TaskChanges:
     if faults:
         raise InvalidInputError(faults)
     return with_keys(columns)
-
-
-def place(columns: dict[str, Any]) -> list[FieldError]:
-    """Convert position, after or before in `columns` to `placed` and `place`. Returns a fault if there are several."""
-    sent = [name for name in PLACES if name in columns]
-    values = [columns.pop(name) for name in sent]
-    if len(sent) > 1:
-        return [FieldError(sent[1], f"cannot be sent together with {sent[0]}; send one of them")]
-    if sent and (sent[0] != "position" or values[0] is not None):
-        columns["placed"], columns["place"] = sent[0] if sent[0] != "position" else "at", values[0]
-    return []

@@ -6,12 +6,14 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from msgspec import Struct
 from sanic import HTTPResponse
 
 from service.database.expected import MAXIMUM_BIGINT, Expected
 from service.errors import FieldError, InvalidInputError
-from service.web import responses
+from service.web import responses, validation
 from service.web.cursors import fingerprint
+from service.web.fields import NOTHING
 from service.web.request import ApiRequest
 
 # One element of a list of entity tags (RFC 9110 sections 5.6.1 and 8.8.3), with its delimiter. It may be empty.
@@ -21,6 +23,10 @@ VERSION = re.compile(r"([1-9][0-9]{0,18})(?:\.[0-9a-f]{8})?", re.ASCII)
 # The suffix that servers and proxies append to the ETag of a response that they compress: Apache, Jetty and others.
 SUFFIX = re.compile(r"(?:--?|[;:_/])(?:gzip|br|zstd|deflate)\Z")
 ANY = "*"
+
+
+class Nothing(Struct, forbid_unknown_fields=True):
+    """No parameters or members. A filter is refused, because ignoring it would change more than intended."""
 
 
 class Tag(NamedTuple):
@@ -81,12 +87,19 @@ def expected(request: ApiRequest, if_version: int | None) -> Expected | None:
 def refuse(request: ApiRequest, instead: str = "a deletion of many tasks has no condition") -> None:
     """Raise InvalidInputError if a write that supports no ETag, such as one of many tasks, has a condition header."""
     faults = [
-        FieldError(name, f"is for one live task; {instead}")
+        FieldError(name, f"is for one live task or list; {instead}")
         for name in ("If-Match", "If-None-Match")
         if name in request.headers
     ]
     if faults:
         raise InvalidInputError(faults)
+
+
+def refuse_content(request: ApiRequest, noun: str = "task") -> None:
+    """Raise InvalidInputError for a write of the trash that has a body or a condition; both would be ignored."""
+    if request.json_body.strip() not in NOTHING:
+        validation.decode(request.json_body, Nothing)
+    refuse(request, f"a {noun} in the trash cannot change, so it needs no condition")
 
 
 def is_known(request: ApiRequest, etag: str) -> bool:

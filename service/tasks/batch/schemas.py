@@ -11,9 +11,10 @@ from service.database.items import Reference, read_uid
 from service.errors import FieldError, InvalidInputError
 from service.tasks import schemas
 from service.tasks.batch.writes import Operation
-from service.tasks.schemas import Completed, IfVersion, TaskDraft, TaskFields
+from service.tasks.schemas import Completed, TaskDraft, TaskFields
 from service.tasks.writes import TaskChanges
 from service.web import validation
+from service.web.fields import IfVersion
 
 MAXIMUM_OPERATIONS = 100
 
@@ -49,9 +50,7 @@ class UpdateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fiel
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation(
-            "update", read_id(read_id(self.id)), _columns("changes", self.changes), _expected(self.if_version)
-        )
+        return Operation("update", read_id(self.id), _columns("changes", self.changes), _expected(self.if_version))
 
 
 class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="complete"):
@@ -63,9 +62,7 @@ class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fi
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation(
-            "complete", read_id(read_id(self.id)), {"completed": self.completed}, _expected(self.if_version)
-        )
+        return Operation("complete", read_id(self.id), {"completed": self.completed}, _expected(self.if_version))
 
 
 class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="delete"):
@@ -76,7 +73,7 @@ class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fiel
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation("delete", read_id(read_id(self.id)), expected=_expected(self.if_version))
+        return Operation("delete", read_id(self.id), expected=_expected(self.if_version))
 
 
 class RestoreOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="restore"):

@@ -16,7 +16,7 @@ from service.tasks.caller import tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
-from service.web import conditions, cursors, paging, parameters, responses, unsent, validation
+from service.web import conditions, cursors, paging, parameters, responses, unsent
 from service.web.openapi.shapes import KEYED, OWNED, WITH_BODY, Answer, Description
 from service.web.request import ApiRequest
 
@@ -35,10 +35,6 @@ class TrashParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     limit: listing.Limit = UNSET
     cursor: listing.Following = UNSET
     count: listing.Counted = False
-
-
-class NoParameters(Struct, forbid_unknown_fields=True):
-    """No parameters. A filter or condition is refused, because ignoring it would remove more tasks than intended."""
 
 
 class TrashedTask(schemas.Task, kw_only=True):
@@ -79,8 +75,8 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
 ))  # fmt: skip
 async def empty_trash(request: ApiRequest) -> HTTPResponse:
     """Permanently remove all tasks in the trash. Responds 202 if the removal takes longer than a request may."""
-    _refuse_conditions(request)
-    parameters.read(request.query_string, NoParameters)
+    conditions.refuse_content(request)
+    parameters.read(request.query_string, conditions.Nothing)
     deleted, done = await tasks_of(request).destroy_all(within=responses.WORKING_TIME)
     count = schemas.DeletedCount(deleted)
     return responses.json_value(count) if done else responses.unfinished(count)
@@ -94,7 +90,7 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
 ))  # fmt: skip
 async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Restore a deleted task."""
-    _refuse_conditions(request)
+    conditions.refuse_content(request)
 
     async def restore(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
         return answers.task(await tasks.restore(task_id, quota=request.settings.task_quota))
@@ -109,13 +105,6 @@ async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 ))  # fmt: skip
 async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Permanently remove a deleted task."""
-    _refuse_conditions(request)
+    conditions.refuse_content(request)
     await tasks_of(request).destroy(task_id)
     return responses.empty()
-
-
-def _refuse_conditions(request: ApiRequest) -> None:
-    """Raise InvalidInputError for a request with a condition on the version, or with any other ignored content."""
-    if request.json_body.strip() not in schemas.NOTHING:
-        validation.decode(request.json_body, NoParameters)
-    conditions.refuse(request, "a task in the trash cannot change, so it needs no condition")
