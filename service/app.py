@@ -18,6 +18,8 @@ from service.database.reachability import first_contact
 from service.development import guides, landing, playground
 from service.development.landing import Landing
 from service.errors import ConfigurationError
+from service.lists import routes as lists
+from service.lists import trash as trashed_lists
 from service.operations import documentation, health, metrics
 from service.operations.purge import purge_daily
 from service.operations.readiness import Readiness
@@ -81,18 +83,11 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     app.ctx.user_limiter = rate_limiter("user", settings.rate_limit, settings.rate_limit_storage)
     app.ctx.failure_limiter = rate_limiter("auth", settings.auth_failure_limit, settings.rate_limit_storage)
 
-    app.blueprint(collection.blueprint)
-    app.blueprint(routes.blueprint)
-    app.blueprint(batches.blueprint)
-    app.blueprint(feed.blueprint)
-    app.blueprint(events.blueprint)
-    app.blueprint(trash.blueprint)
-    app.blueprint(users.blueprint)
-    app.blueprint(exports.blueprint)
-    app.blueprint(imports.blueprint)
-    app.blueprint(health.blueprint)
-    app.blueprint(metrics.blueprint)
-    app.blueprint(documentation.blueprint)
+    rooms = (
+        collection, routes, batches, feed, events, lists, trash, trashed_lists, users, exports, imports, health,
+        metrics, documentation,
+    )  # fmt: skip
+    app.blueprint([room.blueprint for room in rooms])
     app.ctx.documentation = documentation.Documentation(app, *(development.for_documentation() if development else ()))
     if development:
         app.ctx.landing = development

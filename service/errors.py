@@ -112,15 +112,17 @@ class TaskNotFoundError(DoableError):
 
 
 class VersionMismatchError(DoableError):
-    """The task is not at the version that the client expects, so nothing was written.
+    """The task or list is not at the version that the client expects, so nothing was written.
 
-    `version` and `document` (JSON) are those of the current task. If `mangled` is true, a proxy has changed the
-    client's ETag, so that it can never match. If `excluded` is true, the client excluded the current version with
-    If-None-Match.
+    `version` and `document` (JSON) are the current ones. The `noun` is task or list. If `mangled` is true, a proxy
+    has changed the client's ETag, so that it can never match. If `excluded` is true, the client excluded the current
+    version with If-None-Match.
     """
 
-    def __init__(self, version: int, document: str, *, mangled: bool = False, excluded: bool = False) -> None:
-        """Store the task, and say what to do."""
+    def __init__(
+        self, version: int, document: str, noun: str = "task", *, mangled: bool = False, excluded: bool = False
+    ) -> None:
+        """Store the task or list, and say what to do."""
         if mangled:
             detail = (
                 'A proxy that compresses responses has changed the ETag in If-Match (to W/"…", or with a suffix such '
@@ -128,12 +130,12 @@ class VersionMismatchError(DoableError):
             )
         elif excluded:
             detail = (
-                f"If-None-Match excludes this write, because the task exists, at version {version}; compare your "
+                f"If-None-Match excludes this write, because the {noun} exists, at version {version}; compare your "
                 "change with 'current' and try again."
             )
         else:
             detail = (
-                f"The task has changed since you read it, and is now at version {version}; compare your change with "
+                f"The {noun} has changed since you read it, and is now at version {version}; compare your change with "
                 "'current', and send it again with that version."
             )
         super().__init__(detail)
@@ -173,13 +175,13 @@ class TaskQuotaError(DoableError):
 
 
 class TrashFullError(DoableError):
-    """The caller's trash contains the maximum number of tasks."""
+    """The caller's trash contains the maximum number of tasks and lists."""
 
     def __init__(self, quota: int) -> None:
         """State the `quota`, a number of tasks."""
         super().__init__(
-            f"This deletion would exceed the maximum of {quota:,} tasks in your trash; empty the trash (DELETE "
-            "/api/me/trash) or restore tasks from it, and try again."
+            f"This deletion would exceed the maximum of {quota:,} tasks and lists in your trash; empty the trash "
+            "(DELETE /api/me/trash) or restore tasks from it, and try again."
         )
 
 

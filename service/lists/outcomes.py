@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from service.database.operations import MAXIMUM_LISTS, Operation, Quotas, Result
 from service.errors import (
     DoableError,
     FieldError,
@@ -16,16 +16,20 @@ from service.errors import (
     UidInTrashError,
 )
 
-MAXIMUM_LISTS = 500  # live lists of one user
 DONE = frozenset({"done", "known"})
 ANCHOR = "names no list of yours; send the id or uid of another list, or null"
 
 
-class Quotas(NamedTuple):
-    """The maximum number of live tasks of one user, and of tasks and lists in the trash."""
+NO_QUOTAS = Quotas(0, 0)  # of a write that they do not limit
 
-    tasks: int
-    trash: int
+
+def of_operation(operation: Operation, quotas: Quotas, result: Result) -> DoableError:
+    """Return the error of an operation on a list whose outcome is not in DONE."""
+    if result.outcome == "mismatch":
+        assert operation.expected is not None  # noqa: S101 - only an expected version can mismatch
+        assert result.version is not None and result.document is not None  # noqa: S101, PT018 - they are the list's
+        return operation.expected.mismatch(result.version, result.document, "list")
+    return error(result.outcome, operation.changes, result.version, quotas=quotas)
 
 
 def error(outcome: str, values: Mapping[str, object], number: int | None, *, quotas: Quotas) -> DoableError:

@@ -12,11 +12,12 @@ from typing import Literal
 from service.database.expected import Expected
 from service.database.functions import call, call_by
 from service.database.items import Reference, StoredItem
+from service.database.operations import MAXIMUM_LISTS, Quotas
 from service.database.scoping import Connection, Row
 from service.database.uids import new_uid
 from service.errors import ListNotFoundError
 from service.lists import outcomes
-from service.lists.outcomes import MAXIMUM_LISTS, Quotas
+from service.lists.outcomes import NO_QUOTAS
 from service.lists.queryset import ListQuerySet, stored
 from service.users.queryset import PAGE
 
@@ -28,7 +29,6 @@ DESTROY = call_by("destroy_lists", 5, place=2, find="list_id_of")
 
 # Valid values by name: name, color, archived; `placed` and `place`, which `seat_list.sql` describes; for a new list,
 # the `uid` that the client chose.
-NO_QUOTAS = Quotas(0, 0)  # of a write that they do not limit
 ListChanges = Mapping[str, object]
 
 
@@ -138,7 +138,7 @@ class UserLists(ListQuerySet):
             raise ListNotFoundError
         if row["outcome"] == "mismatch":
             assert expected is not None  # noqa: S101 - only an expected version can mismatch
-            raise expected.mismatch(row["list_version"], row["document"])
+            raise expected.mismatch(row["list_version"], row["document"], "list")
         return row
 
 

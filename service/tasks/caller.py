@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.lists.outcomes import Quotas
+from service.database.operations import Quotas
 from service.tasks.models import Task
 from service.tasks.writes import UserTasks
 from service.web.request import ApiRequest

@@ -14,12 +14,12 @@ from sanic import Blueprint, HTTPResponse
 from service.database.keyset import Page
 from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
-from service.tasks import answers, listing, schemas
+from service.tasks import listing, schemas
 from service.tasks.caller import tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
-from service.web import conditions, moments, paging, parameters, responses, unsent
+from service.web import answers, conditions, moments, paging, parameters, responses, unsent
 from service.web.openapi.shapes import KEYED, OWNED, UNCHANGED, WITH_BODY, Answer, Body, Description
 from service.web.request import ApiRequest
 
@@ -103,7 +103,7 @@ async def _admitted(request: ApiRequest, read: Callable[[], Awaitable[Page]]) ->
     "createTask", TAG, "Create a task",
     "Only the title is required. Send `due_date` (a day) or `due_at` (a date and time), but not both. With a `uid`, a "
     "repeated request returns the task that is there.",
-    {201: Answer("The created task.", schemas.Task, EXAMPLE, ("ETag", "Location"), links=True),
+    {201: Answer("The created task.", schemas.Task, EXAMPLE, ("ETag", "Location"), links="task_id"),
      200: Answer("The task with this uid, which was there before. Nothing changed.", schemas.Task, EXAMPLE, ("ETag",))},
     (*WITH_BODY, "task_quota_exceeded", "in_trash", *KEYED), body=Body(schemas.TaskDraft, DRAFTS),
     headers=("Idempotency-Key",),
@@ -114,7 +114,7 @@ async def create_task(request: ApiRequest) -> HTTPResponse:
     draft = schemas.read_draft(request.json_body)
 
     async def create(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
-        return answers.created(await tasks.create(draft, quota=request.settings.task_quota), tasks.user_id)
+        return answers.created(await tasks.create(draft, quota=request.settings.task_quota), tasks.user_id, "tasks")
 
     return await replay.once(request, tasks_of(request), KeyedTasks, create)
 

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-from msgspec import Struct
-
 from service.database.expected import Expected
-from service.database.functions import call
 from service.database.items import Reference, StoredItem
-from service.errors import DoableError
-from service.idempotency.models import KeyedScope
-from service.lists.outcomes import Quotas
+from service.database.operations import Operation, Quotas
+from service.idempotency.operations import KeyedOperations
+from service.tasks import outcomes
 from service.tasks.batch import writes as batch
-from service.tasks.batch.writes import Operation, Outcome
+from service.tasks.batch.writes import Outcome
 from service.tasks.writes import TaskChanges
 
-PERFORM = call("perform_once", 14)
 
-
-class KeyedTasks(KeyedScope):
+class KeyedTasks(KeyedOperations):
     """The tasks of one user, written under one key.
 
     Each method performs the write of the same name in `UserTasks`, and raises the same errors.
@@ -44,27 +38,12 @@ class KeyedTasks(KeyedScope):
 
     async def perform(self, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas) -> list[Outcome]:
         """Perform many writes in one transaction."""
-        outcomes = await self._outcomes(operations, quotas, atomic=atomic)
-        return batch.all_or_none(outcomes) if atomic else outcomes
+        done = await self._perform(operations, atomic=atomic, quotas=quotas)
+        return batch.read(operations, quotas, done, atomic=atomic)
 
     async def _one(self, operation: Operation, quotas: Quotas) -> StoredItem:
         """Perform an atomic batch of one operation."""
-        (outcome,) = await self._outcomes([operation], quotas, atomic=True)
-        if isinstance(outcome, DoableError):
-            raise outcome
-        document = outcome.document
-        assert document is not None  # noqa: S101 - only a deletion has no document
-        marks = msgspec.json.decode(document, type=_Marks)
-        return StoredItem(marks.id, marks.version, marks.uid, document, outcome.known)
-
-    async def _outcomes(self, operations: Sequence[Operation], quotas: Quotas, *, atomic: bool) -> list[Outcome]:
-        answer = await self._once(PERFORM, *quotas, atomic, batch.encode(operations))
-        return batch.read_answer(operations, quotas, answer)
-
-
-class _Marks(Struct):
-    """The members of a task's JSON that the response headers need."""
-
-    id: int
-    version: int
-    uid: str
+        (result,) = await self._perform([operation], atomic=True, quotas=quotas)
+        if result.outcome not in outcomes.DONE:
+            raise batch.error(operation, quotas, result)
+        return result.stored

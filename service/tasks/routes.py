@@ -5,12 +5,12 @@ from __future__ import annotations
 from sanic import Blueprint, HTTPResponse
 
 from service.idempotency import replay
-from service.tasks import answers, schemas
+from service.tasks import schemas
 from service.tasks.caller import tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
-from service.web import conditions, responses
+from service.web import answers, conditions, responses
 from service.web.openapi.shapes import KEYED, OWNED, UNCHANGED, WITH_BODY, Answer, Body, Description
 from service.web.request import ApiRequest
 
@@ -36,10 +36,7 @@ def _task(description: str) -> dict[int, Answer]:
 ))  # fmt: skip
 async def get_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Return one task."""
-    stored = await tasks_of(request).find(task_id)
-    if "if-none-match" in request.headers and conditions.is_known(request, etag := answers.etag(stored)):
-        return responses.unchanged(etag)
-    return answers.task(stored)
+    return answers.read(request, await tasks_of(request).find(task_id))
 
 
 def _update(name: str) -> Description:
@@ -58,7 +55,7 @@ async def update_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     """Change the fields that are sent; the others keep their values."""
     changes, if_version = schemas.read_patch(request.json_body)
     expected = conditions.expected(request, if_version)
-    return answers.task(await tasks_of(request).update(task_id, changes, expected))
+    return answers.item(await tasks_of(request).update(task_id, changes, expected))
 
 
 def _complete(name: str, headers: tuple[str, ...], *problems: str) -> Description:
@@ -81,8 +78,8 @@ async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
 
     async def complete(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
         if completed is None:
-            return answers.task(await tasks.toggle(task_id, expected))
-        return answers.task(await tasks.complete(task_id, completed, expected))
+            return answers.item(await tasks.toggle(task_id, expected))
+        return answers.item(await tasks.complete(task_id, completed, expected))
 
     return await replay.once(request, tasks_of(request), KeyedTasks, complete)
 

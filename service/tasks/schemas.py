@@ -244,7 +244,7 @@ EXAMPLE = example_of(Task)
 
 
 class DeletedCount(Struct):
-    """The number of tasks that the request deleted."""
+    """The number of tasks, or of tasks and lists, that the request deleted."""
 
     deleted: Annotated[int, Meta(ge=0)]
 

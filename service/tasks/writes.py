@@ -15,10 +15,10 @@ from typing import NamedTuple
 from service.database.expected import Expected
 from service.database.functions import call, call_by
 from service.database.items import Reference, StoredItem
+from service.database.operations import Operation, Quotas
 from service.database.scoping import Connection, Row
 from service.database.uids import new_uid
 from service.errors import TaskNotFoundError, TaskQuotaError, TrashFullError
-from service.lists.outcomes import Quotas
 from service.tasks import outcomes
 from service.tasks.batch import writes as batch
 from service.tasks.queryset import TaskQuerySet, stored
@@ -142,9 +142,7 @@ class UserTasks(TaskQuerySet):
             raise expected.mismatch(row["task_version"], row["document"])
         return row
 
-    async def perform(
-        self, operations: Sequence[batch.Operation], *, atomic: bool, quotas: Quotas
-    ) -> list[batch.Outcome]:
+    async def perform(self, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas) -> list[batch.Outcome]:
         """Perform many writes in one transaction. Returns and raises the same as `batch.perform`."""
         return await batch.perform(self._unnarrowed, self._owner, operations, atomic=atomic, quotas=quotas)
 

@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from service.database.functions import call
+from service.database.operations import Quotas
 from service.database.scoping import Connection
 from service.errors import TaskQuotaError, TrashFullError
 from service.idempotency.models import KeyedScope
-from service.lists.outcomes import Quotas
 
 # The array is sent as bytes: in a Python `str`, a single emoji makes every character take four bytes.
 IMPORT = call("import_tasks", 7)

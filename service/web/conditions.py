@@ -18,7 +18,7 @@ from service.web.request import ApiRequest
 
 # One element of a list of entity tags (RFC 9110 sections 5.6.1 and 8.8.3), with its delimiter. It may be empty.
 ELEMENT = re.compile(r'[ \t]*(?:(W/)?"([^"\x00-\x20\x7f]*)"[ \t]*)?(?:,|\Z)')
-# The version, and the suffix that `tasks.answers.etag` adds. A version without the suffix is unambiguous, thus valid.
+# The version, and the suffix that `answers.etag` adds. A version without the suffix is unambiguous, thus valid.
 VERSION = re.compile(r"([1-9][0-9]{0,18})(?:\.[0-9a-f]{8})?", re.ASCII)
 # The suffix that servers and proxies append to the ETag of a response that they compress: Apache, Jetty and others.
 SUFFIX = re.compile(r"(?:--?|[;:_/])(?:gzip|br|zstd|deflate)\Z")

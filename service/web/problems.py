@@ -64,7 +64,7 @@ PROBLEMS = {
         Problem("in_trash", 409, "In the trash", "A task or list in the trash has the uid of the new one."),
         Problem(
             "trash_full", 409, "Trash full",
-            "The tasks do not fit into your trash; empty it or restore tasks from it.",
+            "The tasks and lists do not fit into your trash; empty it or restore some from it.",
         ),
         Problem(
             "idempotency_full", 409, "Too many stored responses",
@@ -82,8 +82,8 @@ PROBLEMS = {
         ),
         Problem(
             "version_mismatch", 412, "Version mismatch",
-            "The task is not at the version in If-Match or `if_version`, or it is at the version in If-None-Match; "
-            "`current` is the current task.",
+            "The task or list is not at the version in If-Match or `if_version`, or it is at the version in "
+            "If-None-Match; `current` is the current one.",
         ),
         Problem(
             "payload_too_large", 413, "Payload too large",
@@ -195,7 +195,9 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
         | UnsetType
     ) = UNSET
     current: (
-        Annotated[msgspec.Raw, msgspec.Meta(description="The current task, if it is not at the expected version.")]
+        Annotated[
+            msgspec.Raw, msgspec.Meta(description="The current task or list, if it is not at the expected version.")
+        ]
         | UnsetType
     ) = UNSET
     index: (
@@ -211,7 +213,7 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def details(problem: Problem, detail: str, request_id: str, error: BaseException | None = None) -> ProblemDetails:
-    """Return the body for `problem`, with the details in `error`: invalid fields, current task, failed operation."""
+    """Return the body for `problem`, with the details in `error`: invalid fields, current item, failed operation."""
     faults = (
         [InvalidField(*fault) for fault in error.messages] if isinstance(error, errors.InvalidInputError) else UNSET
     )

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from service.database.functions import DOCUMENT, TRASHED_DOCUMENT
+from service.database.operations import Operation, Quotas
 from service.database.uids import new_uid
 from service.errors import BatchFailedError, TaskNotFoundError, TaskQuotaError
 from service.operations import retention
-from service.tasks.batch.writes import Operation, Quotas
 from service.tasks.models import Task
 from service.tasks.writes import StoredItem, UserTasks
 from service.transfer.writes import UserImport

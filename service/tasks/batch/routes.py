@@ -1,4 +1,4 @@
-"""The batch route: up to 100 writes of the caller's tasks in one request, all or none of them, or each by itself."""
+"""The batch route: up to 100 writes of the caller's tasks and lists in one request, all or none, or each by itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sanic import Blueprint, HTTPResponse
 
+from service.database.operations import Operation
 from service.errors import DoableError, InvalidInputError
 from service.idempotency import replay
 from service.tasks.batch import schemas as operations
 from service.tasks.batch.schemas import MAXIMUM_OPERATIONS
-from service.tasks.batch.writes import Operation, Outcome
+from service.tasks.batch.writes import Outcome
 from service.tasks.caller import quotas_of, tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
@@ -23,10 +24,15 @@ from service.web.openapi.shapes import KEYED, WITH_BODY, Answer, Body, Descripti
 from service.web.problems import ProblemDetails, of_operation
 from service.web.request import ApiRequest
 
-blueprint: Blueprint = Blueprint("batches", url_prefix="/api/<user_id:str>/tasks/batch")
+blueprint: Blueprint = Blueprint("batches", url_prefix="/api/<user_id:str>")
 
 MAXIMUM_BODY = 1024 * 1024  # bytes; a hundred of the longest tasks in any script take 0.9 MB
-STATUSES = {"create": 201, "delete": 204}  # of a successful operation; all others have 200
+STATUSES = {
+    "create": 201,
+    "delete": 204,
+    "create_list": 201,
+    "delete_list": 204,
+}  # of a successful operation; all others have 200
 
 BATCHES: dict[str, object] = {
     "create some": {
@@ -40,6 +46,12 @@ BATCHES: dict[str, object] = {
             {"op": "create", "task": {"title": "Buy a watering can"}},
             {"op": "update", "id": 42, "changes": {"priority": "high"}, "if_version": 7},
             {"op": "complete", "id": 43, "completed": True},
+        ]
+    },
+    "a list with a task": {
+        "operations": [
+            {"op": "create_list", "list": {"name": "Garden", "uid": "019aceef-9a40-7b52-a1d4-3c8e0f6a7b21"}},
+            {"op": "create", "task": {"title": "Water", "list_id": "019aceef-9a40-7b52-a1d4-3c8e0f6a7b21"}},
         ]
     },
     "each by itself": {"atomic": False, "operations": [{"op": "delete", "id": 42}, {"op": "restore", "id": 43}]},
@@ -60,6 +72,7 @@ class BatchOperationResult(Struct, kw_only=True, omit_defaults=True):
 
     status: Annotated[int, Meta(ge=200, le=499, description="The status of the operation as a single request.")]
     task: Annotated[msgspec.Raw, Meta(description="The current task; missing after a deletion.")] | UnsetType = UNSET
+    list: Annotated[msgspec.Raw, Meta(description="The current list; missing after a deletion.")] | UnsetType = UNSET
     error: Annotated[ProblemDetails, Meta(description="The error if the operation failed.")] | UnsetType = UNSET
 
 
@@ -69,15 +82,20 @@ class TaskBatchResult(Struct):
     results: Annotated[list[BatchOperationResult], Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)]
 
 
-@blueprint.post("/", unquote=True, stream=True, ctx_description=Description(
-    "batchTasks", "Tasks", "Perform many writes",
+def _batch(name: str) -> Description:
+    return Description(
+    name, "Tasks", "Perform many writes",
     "Performs up to 100 operations (at most 1 MiB) in their order, in one transaction. Each operation sees the writes "
     "of the earlier ones. By default, a batch is atomic: if an operation fails, all are rolled back, and the response "
     'is 422 and names the operation. With `"atomic": false`, the response is 200, and each operation has its own '
-    "status, with an `error` if it failed.",
+    "status, with an `error` if it failed. The two paths of this operation do the same.",
     {200: Answer("The result of each operation, in their order.", TaskBatchResult, RESULTS)},
     (*WITH_BODY, "batch_failed", *KEYED), body=Body(operations.TaskBatch, BATCHES), headers=("Idempotency-Key",),
-))  # fmt: skip
+)  # fmt: skip
+
+
+@blueprint.post("/batch", unquote=True, stream=True, name="batch", ctx_description=_batch("performBatch"))
+@blueprint.post("/tasks/batch", unquote=True, stream=True, ctx_description=_batch("batchTasks"))
 async def perform_batch(request: ApiRequest) -> HTTPResponse:
     """Perform many writes."""
     sent, atomic = operations.read(await _body(request))
@@ -108,6 +126,10 @@ def _results(
             error = of_operation(outcome, request_id)
             yield BatchOperationResult(status=error.status, error=error)
         else:
-            status = 200 if outcome.known else STATUSES.get(cast("Operation", operation).verb, 200)
+            verb = cast("Operation", operation).verb
+            status = 200 if outcome.known else STATUSES.get(verb, 200)
             document = UNSET if outcome.document is None else msgspec.Raw(outcome.document.encode())
-            yield BatchOperationResult(status=status, task=document)
+            if verb.endswith("_list"):
+                yield BatchOperationResult(status=status, list=document)
+            else:
+                yield BatchOperationResult(status=status, task=document)

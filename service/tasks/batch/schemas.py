@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.database.expected import MAXIMUM_BIGINT, Expected
 from service.database.items import Reference, read_uid
+from service.database.operations import Operation
 from service.errors import FieldError, InvalidInputError
+from service.lists import schemas as schemas_of_lists
+from service.lists.schemas import ListDraft, ListFields
 from service.tasks import schemas
-from service.tasks.batch.writes import Operation
 from service.tasks.schemas import Completed, TaskDraft, TaskFields
 from service.tasks.writes import TaskChanges
 from service.web import validation
@@ -28,6 +30,17 @@ Id = Annotated[
     Annotated[int, Meta(ge=1, le=MAXIMUM_BIGINT)] | Annotated[str, Meta(extra_json_schema={"format": "uuid"})],
     Meta(extra={"rule": "a task's id, a positive 64-bit integer, or its uid", "read": read_id},
          description="The task's id or uid.", examples=[42]),
+]  # fmt: skip
+
+ListId = Annotated[
+    Annotated[int, Meta(ge=1, le=MAXIMUM_BIGINT)] | Annotated[str, Meta(extra_json_schema={"format": "uuid"})],
+    Meta(extra={"rule": "a list's id, a positive 64-bit integer, or its uid", "read": read_id},
+         description="The list's id or uid.", examples=[12]),
+]  # fmt: skip
+Destination = Annotated[
+    Literal["inbox", "trash"] | UnsetType | None,
+    Meta(extra={"rule": "inbox, trash or null"},
+         description="Where to move the tasks of the list. Required if the list has tasks."),
 ]  # fmt: skip
 
 
@@ -86,12 +99,65 @@ class RestoreOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fie
         return Operation("restore", read_id(self.id))
 
 
-Sent = CreateOperation | UpdateOperation | CompleteOperation | DeleteOperation | RestoreOperation
-KINDS: dict[object, type[Sent]] = {
-    kind.__struct_config__.tag: kind
-    for kind in (CreateOperation, UpdateOperation, CompleteOperation, DeleteOperation, RestoreOperation)
-}
-VERBS = "must be create, update, complete, delete or restore"
+class CreateListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="create_list"):
+    """Creates a list, as `POST /api/{user_id}/lists`."""
+
+    list: ListDraft
+
+    def read(self) -> Operation:
+        """Convert to a write. Raises InvalidInputError."""
+        return Operation("create_list", changes=_columns("list", self.list))
+
+
+class UpdateListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="update_list"):
+    """Changes a list, as `PATCH /api/{user_id}/lists/{list_id}`. Omitted fields keep their values."""
+
+    id: ListId
+    changes: ListFields
+    if_version: IfVersion = UNSET
+
+    def read(self) -> Operation:
+        """Convert to a write."""
+        columns = _columns("changes", self.changes)
+        return Operation("update_list", read_id(self.id), columns, _expected(self.if_version))
+
+
+class DeleteListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="delete_list"):
+    """Moves a list to the trash, as `DELETE /api/{user_id}/lists/{list_id}`."""
+
+    id: ListId
+    tasks: Destination = UNSET
+    if_version: IfVersion = UNSET
+
+    def read(self) -> Operation:
+        """Convert to a write."""
+        changes = {"tasks": self.tasks} if self.tasks else {}
+        return Operation("delete_list", read_id(self.id), changes, _expected(self.if_version))
+
+
+class RestoreListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="restore_list"):
+    """Restores a list, as `POST /api/{user_id}/trash/lists/{list_id}/restore`."""
+
+    id: ListId
+
+    def read(self) -> Operation:
+        """Convert to a write."""
+        return Operation("restore_list", read_id(self.id))
+
+
+Sent = (
+    CreateOperation
+    | UpdateOperation
+    | CompleteOperation
+    | DeleteOperation
+    | RestoreOperation
+    | CreateListOperation
+    | UpdateListOperation
+    | DeleteListOperation
+    | RestoreListOperation
+)
+KINDS: dict[object, type[Sent]] = {kind.__struct_config__.tag: kind for kind in get_args(Sent)}
+VERBS = "must be create, update, complete, delete, restore, create_list, update_list, delete_list or restore_list"
 COUNTED = Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)
 LISTED = Meta(
     extra_json_schema={"examples": [[{"op": "create", "task": {"title": "Water the plants"}}]]},
@@ -159,8 +225,10 @@ def _expected(if_version: int | UnsetType) -> Expected | None:
     return Expected([if_version]) if if_version else None
 
 
-def _columns(name: str, sent: TaskFields) -> TaskChanges:
+def _columns(name: str, sent: TaskFields | ListFields) -> TaskChanges:
     try:
+        if isinstance(sent, ListFields):
+            return schemas_of_lists.columns_of(sent)
         return schemas.columns_of(sent) if isinstance(sent, TaskDraft) else schemas.changes_of(sent)
     except InvalidInputError as error:
         raise InvalidInputError(validation.within(name, error.errors)) from None

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import msgspec
-from msgspec import Raw, Struct
-
-from service.database.expected import Expected
 from service.database.functions import call
-from service.database.items import Reference
+from service.database.operations import Operation, Quotas, Result, encode, results
 from service.database.scoping import Connection
-from service.database.uids import new_uid
 from service.errors import BatchFailedError, DoableError, TrashFullError
 from service.lists import outcomes as outcomes_of_lists
-from service.lists.outcomes import MAXIMUM_LISTS, Quotas
 from service.tasks import outcomes as outcomes_of_tasks
 
 Owner = tuple[str, str | None, str | None]  # id, e-mail, name
+
+BATCH = call("perform_batch", 7)
 
 
 class Written(NamedTuple):
@@ -34,32 +29,6 @@ class Written(NamedTuple):
 
 Outcome = Written | DoableError
 
-BATCH = call("perform_batch", 7)
-NULL = b"null"
-
-
-class Operation(NamedTuple):
-    """One write: of a new item, or of the task or list `reference` if its version is as `expected`.
-
-    `changes` are valid values by name, as in `create` and `update` of `UserTasks` and `UserLists`. The verb `complete`
-    toggles if there is no `completed` in `changes`.
-    """
-
-    verb: Literal[
-        "create", "update", "complete", "delete", "restore", "create_list", "update_list", "delete_list", "restore_list"
-    ]
-    reference: Reference | None = None
-    changes: Mapping[str, object] = MappingProxyType({})
-    expected: Expected | None = None
-
-
-class _Answer(Struct):
-    """The result of `perform_batch`, as `perform_once` stores it."""
-
-    outcomes: list[str] | None
-    versions: list[int | None] | None
-    documents: list[Raw] | None  # unchanged, byte for byte
-
 
 async def perform(
     connection: Connection, owner: Owner, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas
@@ -70,64 +39,33 @@ async def perform(
     not by the id. With `atomic`, raises BatchFailedError for the first operation that fails, and nothing is written.
     """
     row = await connection.call(BATCH, *owner, *quotas, atomic, encode(operations))
-    outcomes = read(operations, quotas, row["outcomes"], row["versions"], row["documents"])
-    return all_or_none(outcomes) if atomic else outcomes
+    done = results(row["outcomes"], row["versions"], row["documents"])
+    return read(operations, quotas, done, atomic=atomic)
 
 
-def all_or_none(outcomes: list[Outcome]) -> list[Outcome]:
-    """Return the outcomes of an atomic batch. Raises BatchFailedError if the last one is an error."""
-    if outcomes and isinstance(failed := outcomes[-1], DoableError):
-        raise BatchFailedError(len(outcomes) - 1, failed)
-    return outcomes
+def read(operations: Sequence[Operation], quotas: Quotas, done: Sequence[Result], *, atomic: bool) -> list[Outcome]:
+    """Convert the results of `operations`. Raises BatchFailedError if an operation of an `atomic` batch failed."""
+    # There are fewer results than operations if an operation of an atomic batch has failed.
+    found = [_outcome(operation, quotas, result) for operation, result in zip(operations, done, strict=False)]
+    if atomic and found and isinstance(failed := found[-1], DoableError):
+        raise BatchFailedError(len(found) - 1, failed)
+    return found
 
 
-def read(
-    operations: Sequence[Operation],
-    quotas: Quotas,
-    outcomes: Sequence[str] | None,
-    versions: Sequence[int | None] | None,
-    documents: Sequence[str | None] | None,
-) -> list[Outcome]:
-    """Convert the columns of `perform_batch` to the outcomes of `operations`."""
-    # There are fewer outcomes than operations if an operation of an atomic batch has failed.
-    done = zip(outcomes or (), versions or (), documents or (), strict=True)
-    return [_outcome(operation, quotas, *one) for operation, one in zip(operations, done, strict=False)]
+def _outcome(operation: Operation, quotas: Quotas, result: Result) -> Outcome:
+    if result.outcome in outcomes_of_tasks.DONE:
+        return Written(result.document, result.outcome == "known")
+    return error(operation, quotas, result)
 
 
-def read_answer(operations: Sequence[Operation], quotas: Quotas, answer: str) -> list[Outcome]:
-    """Convert the answer of `perform_once` to the outcomes of `operations`."""
-    kept = msgspec.json.decode(answer, type=_Answer)
-    documents = [None if document == NULL else bytes(document).decode() for document in kept.documents or ()]
-    return read(operations, quotas, kept.outcomes, kept.versions, documents)
-
-
-def _outcome(
-    operation: Operation, quotas: Quotas, outcome: str, version: int | None, document: str | None
-) -> Outcome:  # fmt: skip
-    if outcome in outcomes_of_tasks.DONE:
-        return Written(document, outcome == "known")
-    if outcome == "mismatch":
-        assert operation.expected is not None  # noqa: S101 - only an expected version can mismatch
-        assert version is not None and document is not None  # noqa: S101, PT018 - a mismatch includes the item
-        return operation.expected.mismatch(version, document)
+def error(operation: Operation, quotas: Quotas, result: Result) -> DoableError:
+    """Return the error of an operation whose outcome is not in DONE."""
     if operation.verb.endswith("_list"):
-        return outcomes_of_lists.error(outcome, operation.changes, version, quotas=quotas)
-    if outcome == "full" and operation.verb == "delete":
+        return outcomes_of_lists.of_operation(operation, quotas, result)
+    if result.outcome == "mismatch":
+        assert operation.expected is not None  # noqa: S101 - only an expected version can mismatch
+        assert result.version is not None and result.document is not None  # noqa: S101, PT018 - they are the task's
+        return operation.expected.mismatch(result.version, result.document)
+    if result.outcome == "full" and operation.verb == "delete":
         return TrashFullError(quotas.trash)
-    return outcomes_of_tasks.error(outcome, operation.changes, quota=quotas.tasks)
-
-
-def encode(operations: Sequence[Operation]) -> str:
-    """Encode the operations for `perform_batch` as JSON. `columns` lists the columns to set, even to null."""
-    return msgspec.json.encode([_fields(operation) for operation in operations]).decode()
-
-
-def _fields(operation: Operation) -> dict[str, object]:
-    expected, excluded = operation.expected.arrays if operation.expected else (None, None)
-    named = operation.changes.get("uid")
-    return {
-        **operation.changes, "verb": operation.verb, "expected": expected, "excluded": excluded,
-        "uid": named or (new_uid() if operation.verb.startswith("create") else None), "is_named": named is not None,
-        "id" if isinstance(operation.reference, int) else "ref": operation.reference, "columns": [*operation.changes],
-        **({"list_quota": MAXIMUM_LISTS} if operation.verb.endswith("_list") else {}),
-    }  # fmt: skip
+    return outcomes_of_tasks.error(result.outcome, operation.changes, quota=quotas.tasks)

@@ -11,12 +11,13 @@ from sanic import Blueprint, HTTPResponse
 
 from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
-from service.tasks import answers, listing, schemas
+from service.lists.caller import lists_of
+from service.tasks import listing, schemas
 from service.tasks.caller import tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
-from service.web import conditions, cursors, paging, parameters, responses, unsent
+from service.web import answers, conditions, cursors, paging, parameters, responses, unsent
 from service.web.openapi.shapes import KEYED, OWNED, WITH_BODY, Answer, Description
 from service.web.request import ApiRequest
 
@@ -67,17 +68,19 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
     "emptyTrash", TAG, "Empty the trash",
-    "Permanently removes all tasks in the trash. It takes no parameters, no body and no condition.",
-    {200: Answer("The number of removed tasks.", schemas.DeletedCount, {"deleted": 3}),
-     202: Answer("The number of tasks removed so far. The trash is not empty yet; send the request again.",
+    "Permanently removes all tasks and lists in the trash. It takes no parameters, no body and no condition.",
+    {200: Answer("The number of removed tasks and lists.", schemas.DeletedCount, {"deleted": 3}),
+     202: Answer("The number of tasks and lists removed so far. The trash is not empty yet; send the request again.",
                  schemas.DeletedCount, {"deleted": 250_000}, ("Retry-After",))},
     WITH_BODY, guarded=True,
 ))  # fmt: skip
 async def empty_trash(request: ApiRequest) -> HTTPResponse:
-    """Permanently remove all tasks in the trash. Responds 202 if the removal takes longer than a request may."""
+    """Permanently remove all tasks and lists in the trash. Responds 202 if that takes longer than a request may."""
     conditions.refuse_content(request)
     parameters.read(request.query_string, conditions.Nothing)
     deleted, done = await tasks_of(request).destroy_all(within=responses.WORKING_TIME)
+    if done:
+        deleted += await lists_of(request).destroy_all()
     count = schemas.DeletedCount(deleted)
     return responses.json_value(count) if done else responses.unfinished(count)
 
@@ -93,7 +96,7 @@ async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     conditions.refuse_content(request)
 
     async def restore(tasks: UserTasks | KeyedTasks) -> HTTPResponse:
-        return answers.task(await tasks.restore(task_id, quota=request.settings.task_quota))
+        return answers.item(await tasks.restore(task_id, quota=request.settings.task_quota))
 
     return await replay.once(request, tasks_of(request), KeyedTasks, restore)
 

@@ -52,8 +52,11 @@ def document(app: Sanic[Any, Any]) -> dict[str, Any]:
     for name in ("TaskDraft", "TaskPatch", "TaskFields", "ImportedTask"):
         components[name]["not"] = EXCLUSIVE
     components["ProblemDetails"]["properties"]["code"]["enum"] = list(PROBLEMS)
-    components["ProblemDetails"]["properties"]["current"]["$ref"] = REFERENCE.format(name="Task")
-    components["BatchOperationResult"]["properties"]["task"]["$ref"] = REFERENCE.format(name="Task")
+    components["ProblemDetails"]["properties"]["current"]["anyOf"] = [
+        {"$ref": REFERENCE.format(name=name)} for name in ("Task", "List")
+    ]
+    for name in ("Task", "List"):
+        components["BatchOperationResult"]["properties"][name.lower()]["$ref"] = REFERENCE.format(name=name)
     for one in described:
         components |= one.schemas
     _give_types(components)
@@ -154,7 +157,7 @@ def _answer(answer: Answer, schemas: dict[Any, Any], links: dict[str, Any], *, p
             content["example"] = answer.example
         described["content"] = {**dict.fromkeys(answer.media_types, content), **dict.fromkeys(answer.others, TEXT)}
     if answer.links:
-        described["links"] = links
+        described["links"] = links[answer.links]
     return described
 
 
@@ -192,10 +195,15 @@ def _leave_out_read_only(components: dict[str, Any]) -> None:
 
 
 def _links(operations: list[Operation]) -> dict[str, Any]:
-    """Return the links from a new task to the operations on it."""
-    parameters = {"user_id": "$request.path.user_id", "task_id": "$response.body#/id"}
+    """Return the links from a new item to the operations on it, by the name of the item's path parameter."""
     return {
-        described.id: {"operationId": described.id, "parameters": parameters}
-        for _, path, described, _ in operations
-        if "{task_id}" in path
+        name: {
+            described.id: {
+                "operationId": described.id,
+                "parameters": {"user_id": "$request.path.user_id", name: "$response.body#/id"},
+            }
+            for _, path, described, _ in operations
+            if f"{{{name}}}" in path
+        }
+        for name in ("task_id", "list_id")
     }

@@ -18,8 +18,11 @@ digits, `.`, `_` and `-`. `HEAD` and `OPTIONS` work wherever `GET` works.
 
 **Values.** Responses contain timestamps in UTC: `2026-12-24T17:00:00.000000Z`. Requests may use any offset; digits
 beyond microseconds are cut off. Lengths count Unicode code points after trimming. An unknown field or parameter gets
-422, which names it. Fields that only the service sets are ignored in requests, so you may send back a task as you read
-it.
+422, which names it. Fields that only the service sets are ignored in requests, so you may send back a task or list as
+you read it.
+
+**Ids.** Tasks and lists have an `id`, which the service assigns, and a `uid`, a UUID that you may choose. Each is
+accepted wherever the other one is.
 
 **Errors.** Every error is a problem (RFC 9457) in `application/problem+json`. Use its `code` in programs.
 
@@ -40,12 +43,15 @@ INFO = {
 
 TAGS = [
     {"name": "Tasks", "description": "The tasks of a user."},
-    {"name": "Trash", "description": "The deleted tasks of a user, which can be restored."},
+    {"name": "Lists", "description": "The lists of a user, into which tasks can be put."},
+    {"name": "Trash", "description": "The deleted tasks and lists of a user, which can be restored."},
     {"name": "User", "description": "All data of a user."},
     {"name": "Export and import", "description": "Export all tasks of a user, and import tasks."},
     {"name": "Health", "description": "Health checks and metrics. No token needed."},
     {"name": "Documentation", "description": "This documentation. No token needed."},
 ]
+
+IDENTITY = {"anyOf": [{"type": "integer", "format": "int64", "minimum": 1}, {"type": "string", "format": "uuid"}]}
 
 IN_PATH: dict[str, dict[str, Any]] = {
     "user_id": {
@@ -54,16 +60,21 @@ IN_PATH: dict[str, dict[str, Any]] = {
         "example": "me",
     },
     "task_id": {
-        "description": "The task's id. A value that cannot be an id gets 404.",
-        "schema": {"type": "integer", "format": "int64", "minimum": 1},
+        "description": "The task's id or uid. A value that can be neither gets 404.",
+        "schema": IDENTITY,
         "example": 42,
+    },
+    "list_id": {
+        "description": "The list's id or uid. A value that can be neither gets 404.",
+        "schema": IDENTITY,
+        "example": 12,
     },
     "name": {"description": "The file's name.", "schema": {"type": "string"}},
 }
 
 READ: dict[str, dict[str, Any]] = {
     "If-Match": {
-        "description": "The ETag of the task as you read it. If the task has another ETag by now, the write gets 412 "
+        "description": "The ETag of the task or list as you read it. If it has another ETag by now, the write gets 412 "
         "and changes nothing. A weak ETag never matches; if a proxy weakens ETags, send `if_version` in the body "
         "instead.",
         "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]*"( *, *"[!#-~]*")*)$'},
@@ -89,8 +100,8 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
     },
     "ETag": {
-        "description": "The entity tag (RFC 9110 section 8.8.3). Of one task: its version, a dot and the last "
-        "eight digits of its uid, in quotes. Of a list or of counts: changes with every write that may change them.",
+        "description": "The entity tag (RFC 9110 section 8.8.3). Of one task or list: its version, a dot and the "
+        "last eight digits of its uid, in quotes. Of many or of counts: changes with every write that may change them.",
         "required": True,
         "schema": {"type": "string", "pattern": '^"[0-9a-f.-]+"$'},
     },
@@ -100,7 +111,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Location": {
-        "description": "The path of the new task.",
+        "description": "The path of the new task or list.",
         "required": True,
         "schema": {"type": "string", "format": "uri-reference"},
     },

@@ -37,7 +37,8 @@ def _first(schema: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON
 class Answer(NamedTuple):
     """A successful response: the type of its body (None for no body), an example, and the names of its headers.
 
-    If `links` is true, the response links to the operations on the task that it contains (OpenAPI's Link Objects).
+    If `links` is the name of a path parameter, such as task_id, the response links to the operations on the item that
+    it contains (OpenAPI's Link Objects).
     """
 
     description: str
@@ -45,7 +46,7 @@ class Answer(NamedTuple):
     example: object = None
     headers: tuple[str, ...] = ()
     media_types: tuple[str, ...] = ("application/json",)
-    links: bool = False
+    links: str = ""
     others: tuple[str, ...] = ()  # media types of the same content as text
 
 
@@ -63,7 +64,7 @@ class Description:
     """The description of one method of one path; a route has it as `ctx_description`.
 
     `problems` are codes of `service.web.problems.PROBLEMS`. `headers` are the names of the request headers that the
-    operation reads (see `preamble.READ`). An operation that is `guarded` deletes more than one task. Its path has no
+    operation reads (see `preamble.READ`). An operation that is `guarded` deletes more than one item. Its path has no
     example of a user id, so that a page that fills in examples cannot run it by accident.
     """
 
