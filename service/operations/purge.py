@@ -18,6 +18,7 @@ from service.operations.retention import (
     BATCH,
     finish_erasures_of_all_users,
     purge_answers_of_all_users,
+    purge_lists_of_all_users,
     purge_trash_of_all_users,
 )
 
@@ -32,14 +33,18 @@ FIRST_WITHIN = 3_600.0  # seconds
 
 
 async def empty_trash(client: FairClient, settings: Settings) -> int | None:
-    """Delete the tasks that have been in the trash for more than TRASH_RETENTION_DAYS. Return their number.
+    """Delete tasks and lists that have been in the trash for more than TRASH_RETENTION_DAYS. Return their number.
 
     Return None if another process is purging. Each batch is a short transaction with an advisory lock. The lock belongs
     to the transaction, not to the session, because a pooler in transaction mode may change the session.
 
     Raises UnavailableError if the database cannot answer. The previous batches stay committed.
     """
-    return await _in_batches(client, partial(purge_trash_of_all_users, timedelta(days=settings.trash_retention_days)))
+    older_than = timedelta(days=settings.trash_retention_days)
+    tasks = await _in_batches(client, partial(purge_trash_of_all_users, older_than))
+    if tasks is None:
+        return None
+    return tasks + (await _in_batches(client, partial(purge_lists_of_all_users, older_than)) or 0)
 
 
 async def forget_answers(client: FairClient) -> int | None:

@@ -21,6 +21,11 @@ ORDER BY user_id LIMIT 1
 
 PURGE = call("purge_trash", 3)
 
+# The next owner with a list in the trash that is too old. Uses the index lists_trash.
+NEXT_OWNER_OF_LISTS = NEXT_OWNER.replace("FROM tasks", "FROM lists")
+
+PURGE_LISTS = "SELECT destroyed AS purged FROM destroy_lists($1, NULL, $3, now() - $2::interval, false)"
+
 # The next user whose erasure was interrupted. Uses the index users_erased.
 NEXT_ERASED = "SELECT id AS user_id FROM users WHERE erased > 0 AND id > $1 ORDER BY id LIMIT 1"
 
@@ -43,6 +48,11 @@ async def purge_trash_of_all_users(older_than: timedelta, connection: Connection
     Raises UnavailableError if the database cannot answer.
     """
     return await _purge(NEXT_OWNER, PURGE, older_than, connection, limit)
+
+
+async def purge_lists_of_all_users(older_than: timedelta, connection: Connection, *, limit: int = BATCH) -> int:
+    """Delete lists that have been in the trash for longer than `older_than`. Returns and raises as above."""
+    return await _purge(NEXT_OWNER_OF_LISTS, PURGE_LISTS, older_than, connection, limit)
 
 
 async def purge_answers_of_all_users(connection: Connection, *, limit: int = BATCH) -> int:

@@ -16,7 +16,7 @@ from service.database.functions import FUNCTIONS
 from service.sync.changes import POSITIONS
 from tests.ownership import OF_NO_OWNER, assert_names_one_user
 
-PARAMETERS = {"user_id": "alice", "task_id": "1", "name": "none"}
+PARAMETERS = {"user_id": "alice", "task_id": "1", "list_id": "1", "name": "none"}
 PUBLIC = {"/docs", "/docs/{name}", "/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"}
 BODY = {"title": "Mine now", "completed": True}
 SAME_ID = {"X-Request-ID": "the-same"}
@@ -28,9 +28,7 @@ PARTS = {  # of other functions
     "place_task", "place_list", "rekey_tasks", "rekey_lists", "carry_completion", "task_id_of", "list_id_of",
 }  # fmt: skip
 # Functions that no request of this test calls: those of the upkeep and of idempotency keys.
-NOT_ASKED_FOR = {"purge_trash", "forget_answers", "perform_once", "import_once"} | {
-    "create_list", "update_list", "delete_list", "restore_list", "destroy_lists",
-}  # fmt: skip
+NOT_ASKED_FOR = {"purge_trash", "forget_answers", "perform_once", "import_once"}
 PROBES = re.compile(r"FROM aerich\b")
 
 
@@ -138,6 +136,24 @@ async def test_a_task_of_another_user_gets_the_same_response_as_one_that_never_e
     assert (await bob.get(f"{bob.path}/{foreign}")).json()["version"] == 1
 
 
+async def test_a_list_of_another_user_gets_the_same_response_as_one_that_never_existed(alice, bob, routes):
+    foreign = (await bob.post("/api/me/lists", json={"name": "Bob's"})).json()
+    missing = {"id": foreign["id"] + 1_000_000, "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04"}
+    templates = {(method, template) for method, template in routes[0] if "{list_id}" in template}
+    assert len(templates) >= 14
+    for method, template in sorted(templates):
+        for name in ("id", "uid"):
+            for body in ({"name": "Mine now"}, {}, {"name": ""}, {"nonsense": 1}):
+                answers = []
+                for one in (foreign, missing):
+                    path = template.format(user_id="alice", list_id=one[name])
+                    response = await alice.request(method, path, json=body, headers=SAME_ID)
+                    answers.append((response.status_code, response.headers.raw, response.content))
+                assert answers[0] == answers[1], (method, template, name, body)
+                assert answers[0][0] in {404, 405, 422} or method == "OPTIONS"
+    assert (await bob.get(f"/api/me/lists/{foreign['id']}")).json() == foreign
+
+
 async def test_a_deleted_task_of_another_user_gets_the_same_response_as_one_that_never_existed(alice, bob):
     deleted = await bob.make()
     await bob.delete(f"{bob.path}/{deleted['id']}")
@@ -229,7 +245,7 @@ async def test_every_statement_names_the_owner(alice, bob, routes, statements):
             "overdue=true", "due_before=2030-01-01&due_after=2000-01-01", "count=true", "count=true&limit=1&q=a",
         ):  # fmt: skip
             await alice.get(f"{alice.path}?{query}")
-        for sort in ("created", "updated", "title", "due_date", "priority"):
+        for sort in ("created", "updated", "title", "due_date", "priority", "position"):
             for order in ("asc", "desc"):
                 await alice.make()
                 page = await alice.get(f"{alice.path}?limit=1&sort={sort}&order={order}")
@@ -242,7 +258,7 @@ async def test_every_statement_names_the_owner(alice, bob, routes, statements):
         await alice.put(f"{alice.path}/{task['id']}", json={"title": "C", "description": None})
         await alice.patch(f"{alice.path}/{task['id']}", json={})
         for template in sorted({template for _, template in routes[0] if template not in PUBLIC}):
-            path = template.format(user_id="alice", task_id=task["id"])
+            path = template.format(user_id="alice", task_id=task["id"], list_id=task["id"])
             for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
                 await ask(alice, method, f"{path}?status=all" if method == "DELETE" else path)
                 await ask(alice, method, path, json={"completed": True})
@@ -251,6 +267,7 @@ async def test_every_statement_names_the_owner(alice, bob, routes, statements):
             await alice.delete(f"{alice.path}?status=all")
             page = await alice.get(f"/api/alice/trash?{query}")
         await alice.get(page.links["next"]["url"])
+        await put_into_a_list(alice)
         operations = [
             {"op": "create", "task": {"title": "B"}},
             {"op": "restore", "id": deleted[0]},
@@ -278,6 +295,24 @@ async def ask(caller, method: str, path: str, **options) -> None:
         async for line in response.aiter_lines():
             if line.startswith("id: "):
                 return
+
+
+async def put_into_a_list(caller) -> None:
+    """Create a list, read the tasks in it, move it, and delete, restore and destroy it; by id and by uid."""
+    for name in ("id", "uid"):
+        made = (await caller.post("/api/me/lists", json={"name": "A"})).json()
+        task = await caller.make("In a list", list_id=made[name])
+        for query in (f"list={made[name]}", f"list={made[name]}&list=inbox", "list=inbox", f"parent={task[name]}"):
+            assert (await caller.get(f"{caller.path}?{query}")).status_code == 200
+        path = f"/api/me/lists/{made[name]}"
+        assert (await caller.get(path)).json() == made
+        assert (await caller.get("/api/me/lists?archived=false")).json() == [made]
+        assert (await caller.patch(path, json={"name": "B", "after": None})).status_code == 200
+        assert (await caller.delete(f"{path}?tasks=trash")).status_code == 204
+        assert len((await caller.get("/api/me/trash/lists")).json()) == 1
+        assert (await caller.post(f"/api/me/trash/lists/{made[name]}/restore")).status_code == 200
+        assert (await caller.delete(f"{path}?tasks=inbox")).status_code == 204
+        assert (await caller.delete(f"/api/me/trash/lists/{made[name]}")).status_code == 204
 
 
 async def move_in_and_out(caller) -> None:

@@ -132,7 +132,7 @@ def test_the_parameters_of_a_list_are_those_that_validate_it(operations):
         assert (parameters[name]["style"], parameters[name]["explode"]) == ("form", True)
     assert parameters["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000}
     assert set(parameters["sort"]["schema"]["enum"]) == {
-        "created", "updated", "title", "due_date", "priority", "created_at", "updated_at",
+        "created", "updated", "title", "due_date", "priority", "position", "created_at", "updated_at",
     }  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_mass_deletion_says_that_its_status_is_required(operations):
 
 def test_a_request_may_hold_the_fields_that_validate_it_and_no_others(document):
     draft = document["components"]["schemas"]["TaskDraft"]
-    assert set(draft["properties"]) == set(TaskDraft.__struct_fields__) - READ_ONLY
+    assert set(draft["properties"]) == (set(TaskDraft.__struct_fields__) - READ_ONLY) | {"uid"}
     assert draft["required"] == ["title"]
     assert draft["additionalProperties"] is False
 
@@ -252,11 +252,18 @@ def test_the_schema_and_the_rules_refuse_a_draft_with_a_day_and_a_moment(check, 
         check({"title": "A task", "due_date": "2026-12-24", "due_at": "2026-12-24T18:00:00Z"}, reference)
 
 
-def test_a_created_task_links_to_the_operations_on_it(operations):
-    links = operations["POST", "/api/{user_id}/tasks"]["responses"]["201"]["links"]
+@pytest.mark.parametrize(
+    ("noun", "linked"),
+    [
+        ("task", {"getTask", "updateTask", "completeTask", "deleteTask"}),
+        ("list", {"getList", "updateList", "deleteList"}),
+    ],
+)
+def test_a_created_item_links_to_the_operations_on_it(operations, noun, linked):
+    links = operations["POST", f"/api/{{user_id}}/{noun}s"]["responses"]["201"]["links"]
     known = {operation["operationId"]: path for (_, path), operation in operations.items()}
-    assert {"getTask", "updateTask", "completeTask", "deleteTask"} <= set(links)
-    assert all("{task_id}" in known[link["operationId"]] for link in links.values())
+    assert linked <= set(links)
+    assert all(f"{{{noun}_id}}" in known[link["operationId"]] for link in links.values())
 
 
 def test_the_document_is_the_same_every_time(app, document):

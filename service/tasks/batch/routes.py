@@ -94,7 +94,7 @@ def _batch(name: str) -> Description:
 )  # fmt: skip
 
 
-@blueprint.post("/batch", unquote=True, stream=True, name="batch", ctx_description=_batch("performBatch"))
+@blueprint.post("/batch", unquote=True, stream=True, name="batch", ctx_description=_batch("batchWrites"))
 @blueprint.post("/tasks/batch", unquote=True, stream=True, ctx_description=_batch("batchTasks"))
 async def perform_batch(request: ApiRequest) -> HTTPResponse:
     """Perform many writes."""

@@ -131,7 +131,7 @@ class DeleteListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_
 
     def read(self) -> Operation:
         """Convert to a write."""
-        changes = {"tasks": self.tasks} if self.tasks else {}
+        changes = {"contents": self.tasks} if self.tasks else {}
         return Operation("delete_list", read_id(self.id), changes, _expected(self.if_version))
 
 
