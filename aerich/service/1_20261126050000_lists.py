@@ -19,7 +19,7 @@ RUN_IN_TRANSACTION = True
 ADDED = (
     "position_of_id", "position_between", "positions_spread", "list_document", "task_id_of", "list_id_of", "find_task",
     "find_list", "rekey_tasks", "rekey_lists", "place_task", "place_list", "seat_task", "seat_list",
-    "carry_completion", "create_list", "update_list", "delete_list", "restore_list", "destroy_lists",
+    "carry_family", "create_list", "update_list", "delete_list", "restore_list", "destroy_lists",
 )  # fmt: skip
 REPLACED = (
     "task_document", "create_task", "update_task", "complete_task", "delete_task", "delete_tasks", "restore_task",

@@ -21,6 +21,7 @@ SEATS = {
     "child_list": FieldError("list_id", "cannot be set on a subtask, because it is in the list of its parent; move "
                              "the parent"),
     "no_parent": FieldError("parent_id", "names no task of yours; create the task first, or send null for none"),
+    "own_parent": FieldError("parent_id", "must name another task; send null for a top-level task"),
     "deep_parent": FieldError("parent_id", "must name a top-level task, because a subtask cannot have subtasks"),
     "has_children": FieldError("parent_id", "cannot be set on a task that has subtasks; move those first"),
 }  # fmt: skip

@@ -24,19 +24,18 @@ LOCALE = "LOCALE_PROVIDER icu ICU_LOCALE 'en' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'"
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 BEFORE_THE_FIRST = "A" + 25 * "0" + "1"  # the integer after the smallest one
 LAST = 27 * "z"  # the greatest integer
-# By place: the first id whose key has a digit at this place. The last digit has the place 0.
-FIRST = [sum(62**power for power in range(digits + 1)) for digits in range(11)]
-# The ids on both sides of each change of length and of some changes of each digit, and ids of all lengths.
+# Ids on both sides of the change of length, of borrows between hexadecimal digits, and of all lengths.
+INSERTS = 300
 IDS = sorted(
     {
-        first + times * 62**digits + step
-        for digits, first in enumerate(FIRST)
-        for times in (0, 1, 5, 9)
-        for step in (-2, -1, 0, 1)
-        if 0 < first + times * 62**digits + step < 2**63 - 1
+        id_ + step
+        for power in range(16)
+        for id_ in (16**power, 5 * 16**power, 10 * 16**power, 0x100000 - 16**power)
+        for step in (-INSERTS, -16, -1, 0, 1, 15)
+        if 0 < id_ + step < 2**63 - INSERTS
     }
-    | {random.Random(7).randrange(1, 2**bits) for bits in range(2, 64)}
-    | {2**63 - 2}
+    | {random.Random(7).randrange(1, 2**bits) for bits in range(2, 63)}
+    | {0x100000 - INSERTS // 2, 2**63 - 1 - INSERTS}
 )
 NUMBERS = [0, 1, 2, 61, 62, 63, 3906, 3907, 5000]
 # Integers on both sides of changes of the length and of the first digit.
@@ -59,6 +58,11 @@ def key_of(integer: int) -> str:
         length += 1
     letter, digits = (chr(ord("Z") + 1 - length), DIGITS[::-1]) if integer < 0 else (chr(ord("`") + length), DIGITS)
     return letter + "".join(digits[rest // 62**power % 62] for power in reversed(range(length)))
+
+
+def key_of_id(id_: int) -> str:
+    """Return the key of a task or list without a position, computed in another way than the database function does."""
+    return f"U{0x1FFFFF - id_:06x}" if id_ < 0x100000 else f"K{2**64 - id_:016x}"
 
 
 def sequences(chance: random.Random) -> list[list[int]]:
@@ -128,10 +132,8 @@ def mutations(chance: random.Random) -> list[str]:
 def package() -> SimpleNamespace:
     """The answers of both versions of the package. From valid keys in ascending order, both compute the same keys."""
     chance = random.Random(62)
-    ids = [pair for id_ in IDS for pair in ((None, key_of(-id_)), (key_of(-id_ - 1), None))]
     asked = {
         "pairs": pairs(chance),
-        "ids": ids,
         "large": [(key_of(integer - 1), None) for integer in LARGE],
         "texts": [(text, None) for text in mutations(chance)],
         "lenient": [(text, None) for text in NOT_DIGITS],
@@ -142,7 +144,7 @@ def package() -> SimpleNamespace:
     install(PACKAGE)
     wanted = {
         "inserts": sequences(chance), "between": [pair for several in asked.values() for pair in several],
-        "spread": NUMBERS,
+        "first": [(key_of_id(id_), INSERTS) for id_ in IDS], "spread": NUMBERS,
     }  # fmt: skip
     done = subprocess.run(
         [NODE, "keys.mjs"],
@@ -158,9 +160,10 @@ def package() -> SimpleNamespace:
         keys = iter(computed["between"])
         between = {name: [(*pair, next(keys)) for pair in several] for name, several in asked.items()}
         inserts = [[tuple(insert) for insert in one] for one in computed["inserts"]]
-        answers.append(SimpleNamespace(**between, inserts=inserts, spread=computed["spread"]))
+        rest = {name: computed[name] for name in ("first", "spread")}
+        answers.append(SimpleNamespace(**between, inserts=inserts, **rest))
     four, three = answers
-    assert all(getattr(four, name) == getattr(three, name) for name in ("inserts", "pairs", "ids", "large", "spread"))
+    assert all(getattr(four, name) == getattr(three, name) for name in ("inserts", "pairs", "large", "first", "spread"))
     return SimpleNamespace(four=four, three=three)
 
 
@@ -270,27 +273,34 @@ def test_only_version_4_of_the_package_exchanges_keys_in_the_wrong_order(package
     assert all("refused" in answer for _, _, answer in package.three.unordered)
 
 
-async def test_the_keys_of_new_tasks_are_those_of_repeated_inserts_at_the_start(connection, package):
-    keys = [key for _, _, key in package.four.inserts[0]]
-    assert keys[:3] == ["a0", "Zz", "Zy"]
-    rows = await connection.fetch("SELECT position_of_id(id) FROM generate_series(1, $1::bigint) AS id", len(keys) - 1)
-    assert [key for (key,) in rows] == keys[1:]
+async def test_the_key_of_an_id_is_valid_and_sorts_before_the_keys_of_smaller_ids(connection):
+    ids = sorted({id_ + step for id_ in IDS for step in range(3)})
+    rows = await connection.fetch("SELECT position_of_id(id) FROM unnest($1::bigint[]) AS id ORDER BY id", ids)
+    keys = [key for (key,) in rows]
+    assert keys == [key_of_id(id_) for id_ in ids]
+    assert all(map(is_position, keys))
+    assert keys == sorted(keys, reverse=True)
+    assert max(keys) < "a0", "the first key of a spread"
 
 
-async def test_the_keys_of_large_ids_follow_each_other_as_in_the_package(connection, package):
+async def test_a_new_task_sorts_before_any_number_of_inserts_at_the_start(connection, package):
     rows = await connection.fetch(
-        "SELECT position_of_id(id), position_of_id(id + 1) FROM unnest($1::bigint[]) AS id", IDS
+        "SELECT array_agg(position_of_id(id + step) ORDER BY step) "
+        "FROM unnest($1::bigint[]) AS id, generate_series(1, $2) AS step GROUP BY id ORDER BY id",
+        IDS,
+        INSERTS,
     )
-    steps = [triple for first, second in rows for triple in ((None, first, second), (second, None, first))]
-    assert steps == package.four.ids
-    assert await connection.fetchval("SELECT position_of_id($1)", 2**63 - 1) == key_of(1 - 2**63)
-    assert all(first > second and is_position(second) for first, second in rows)
+    for id_, (new,), inserted in zip(IDS, rows, package.four.first, strict=True):
+        assert len(new) == len(inserted) == INSERTS
+        assert key_of_id(id_) > inserted[0]
+        # Each insert is a write, so the id of the next new task is greater by one more than their number.
+        assert all(one < other for one, other in zip(new[1:], inserted[:-1], strict=True)), id_
 
 
 async def test_the_function_from_an_id_to_its_key_is_inlined(connection):
     rows = await connection.fetch("EXPLAIN VERBOSE SELECT position_of_id(id) FROM generate_series(1, 9::bigint) AS id")
     plan = "\n".join(line for (line,) in rows)
-    assert "get_byte" in plan
+    assert "to_hex" in plan
     assert "position_of_id" not in plan
 
 

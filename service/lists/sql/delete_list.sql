@@ -46,13 +46,14 @@ BEGIN
     END IF;
     UPDATE lists SET deleted_at = clock, updated_at = moment, version = advanced
     WHERE lists.user_id = owner AND lists.id = delete_list.id;
-    -- Each task gets its own revision. In the trash, it keeps its list, so that a restored list gets its tasks back.
+    -- Each task gets its own revision, and a parent comes before its subtasks, see `restore_task`. In the trash, a task
+    -- keeps its list, so that a restored list gets its tasks back.
     UPDATE tasks
     SET list_id = CASE WHEN contents = 'trash' THEN tasks.list_id END,
         deleted_at = CASE WHEN contents = 'trash' THEN clock END,
         updated_at = moment, version = advanced + member.place, document = NULL
     FROM (
-        SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
+        SELECT tasks.id, row_number() OVER (ORDER BY tasks.parent_id NULLS FIRST, tasks.id) AS place FROM tasks
         WHERE tasks.user_id = owner AND tasks.list_id = delete_list.id AND tasks.deleted_at IS NULL
     ) AS member
     WHERE tasks.user_id = owner AND tasks.id = member.id;

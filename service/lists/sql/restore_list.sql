@@ -9,6 +9,7 @@ DECLARE
     owned users;
     moment timestamptz;
     members integer;
+    back bigint[];
     since timestamptz;
     list lists;
 BEGIN
@@ -21,9 +22,9 @@ BEGIN
         RETURN;
     END IF;
     since := list.deleted_at;
-    SELECT count(*) INTO members FROM tasks
+    SELECT count(*), array_agg(tasks.id) INTO members, back FROM tasks
     WHERE tasks.user_id = owner AND tasks.list_id = restore_list.id AND tasks.deleted_at = since
-      AND tasks.version > owned.erased;
+      AND tasks.version > greatest(list.version, owned.erased);
     IF owned.list_count >= quota THEN
         outcome := 'full_lists';
         RETURN;
@@ -35,11 +36,13 @@ BEGIN
     list.updated_at := moment;
     UPDATE lists SET deleted_at = NULL, updated_at = moment, version = list.version
     WHERE lists.user_id = owner AND lists.id = restore_list.id;
-    UPDATE tasks SET deleted_at = NULL, updated_at = moment, version = list.version + member.place
+    -- A subtask whose parent has been removed from the trash becomes a top-level task.
+    UPDATE tasks
+    SET deleted_at = NULL, parent_id = CASE WHEN parent_id = ANY (back) THEN parent_id END, updated_at = moment,
+        version = list.version + member.place
     FROM (
         SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
-        WHERE tasks.user_id = owner AND tasks.list_id = restore_list.id AND tasks.deleted_at = since
-          AND tasks.version > owned.erased
+        WHERE tasks.user_id = owner AND tasks.id = ANY (back)
     ) AS member
     WHERE tasks.user_id = owner AND tasks.id = member.id;
     UPDATE users

@@ -219,6 +219,8 @@ def _read(sent: object, left: int) -> Operation | InvalidInputError:
         return validation.convert(sent, kind, strict=True, most=left).read()
     except InvalidInputError as error:
         return InvalidInputError(error.errors[:left] if left > 0 else [validation.UNNAMED])
+    except ValueError:  # of `read_id`
+        return InvalidInputError([FieldError("id", validation.rule(kind, "id"))])
 
 
 def _expected(if_version: int | UnsetType) -> Expected | None:

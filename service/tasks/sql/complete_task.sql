@@ -2,7 +2,7 @@
 --
 -- The outcome is `done`, `missing` or `mismatch` (the task's version is not in `expected` or is in `excluded`; NULL
 -- accepts all versions). If the task already has this completion, the outcome is `done` and nothing is written. For
--- `done` and `mismatch`, the result includes the task in its current state. `carry_completion` writes the task's family.
+-- `done` and `mismatch`, the result includes the task in its current state. `carry_family` writes the task's family.
 CREATE FUNCTION complete_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[], completion boolean,
     OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
@@ -10,9 +10,9 @@ CREATE FUNCTION complete_task(
 DECLARE
     advanced bigint;
     moment timestamptz;
-    was timestamptz;
     last bigint;
     task tasks;
+    was tasks;
     has_family boolean;
 BEGIN
     -- Lock the owner. Later reads see the last committed write, and no other write of the owner runs until the commit.
@@ -36,7 +36,7 @@ BEGIN
         document := coalesce(task.document, task_document(task));
         RETURN;
     END IF;
-    was := task.completed_at;
+    was := task;
     task.completed := NOT task.completed;
     task.completed_at := CASE WHEN task.completed THEN moment END;
     task.updated_at := moment;
@@ -48,7 +48,7 @@ BEGIN
     WHERE tasks.user_id = owner AND tasks.id = complete_task.id;
     last := advanced;
     IF has_family THEN
-        last := carry_completion(owner, task, was, moment, advanced);
+        last := carry_family(owner, task, was, moment, advanced);
     END IF;
     UPDATE users
     SET revision = last, written_at = moment,

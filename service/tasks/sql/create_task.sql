@@ -87,7 +87,7 @@ BEGIN
             task.list_id, task.parent_id, task.position, task.created_at, task.updated_at, task.version,
             task.document);
     IF task.parent_id IS NOT NULL THEN
-        last := carry_completion(owner, task, NULL, task.created_at, task.id);
+        last := carry_family(owner, task, NULL, task.created_at, task.id);
         UPDATE users SET revision = last, has_subtasks = true WHERE users.id = owner;
     END IF;
     outcome := 'done';

@@ -16,16 +16,19 @@ BEGIN
     SELECT users.revision, greatest(clock, users.written_at + interval '1 microsecond'), users.trash_count
     INTO before, moment, trashed
     FROM users WHERE users.id = owner FOR NO KEY UPDATE;
-    SELECT array_agg(tasks.id ORDER BY tasks.id), count(*) INTO gone, wanted FROM tasks
+    SELECT array_agg(tasks.id ORDER BY coalesce(parent_id, tasks.id), parent_id NULLS FIRST, tasks.id), count(*)
+    INTO gone, wanted FROM tasks
     WHERE tasks.user_id = owner AND deleted_at IS NULL AND (completion IS NULL OR completed = completion);
     IF completion IS NOT NULL AND wanted > 0 THEN
-        SELECT array_agg(tasks.id ORDER BY tasks.id), count(*) INTO gone, wanted FROM tasks
+        SELECT array_agg(tasks.id ORDER BY coalesce(parent_id, tasks.id), parent_id NULLS FIRST, tasks.id), count(*)
+        INTO gone, wanted FROM tasks
         WHERE tasks.user_id = owner AND deleted_at IS NULL AND (tasks.id = ANY (gone) OR tasks.parent_id = ANY (gone));
     END IF;
     IF wanted = 0 OR trashed + wanted > trash_quota THEN
         RETURN;
     END IF;
-    -- Each task gets its own revision, in the order of ids, because a page of the change feed may end after any task.
+    -- Each task gets its own revision, because a page of the change feed may end after any task. A parent
+    -- comes directly before its subtasks, see `restore_task`.
     UPDATE tasks
     SET deleted_at = clock, updated_at = moment, version = before + one.place, document = NULL
     FROM unnest(gone) WITH ORDINALITY AS one (id, place)

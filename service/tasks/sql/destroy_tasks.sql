@@ -1,5 +1,6 @@
 -- Permanently remove the task `id` from the trash of `owner`, with the subtasks that were deleted together with it; if
--- `id` is NULL, at most `most` tasks of the trash. Returns the number of removed tasks. (They have no order: a sort would read the whole trash for each page.)
+-- `id` is NULL, at most `most` tasks of the trash. Returns the number of removed tasks. (They have no order: a sort would
+-- read the whole trash for each page.)
 CREATE FUNCTION destroy_tasks(
     owner text, owner_email text, owner_name text, id bigint, most integer, OUT destroyed bigint
 ) LANGUAGE plpgsql AS $$
@@ -18,10 +19,11 @@ BEGIN
         SELECT tasks.id, tasks.version FROM tasks
         WHERE tasks.user_id = owner AND deleted_at IS NOT NULL AND tasks.version > erased
           AND (destroy_tasks.id IS NULL OR tasks.id = destroy_tasks.id OR (
-              tasks.parent_id = destroy_tasks.id AND deleted_at = (
-                  SELECT parent.deleted_at FROM tasks AS parent
-                  WHERE parent.user_id = owner AND parent.id = destroy_tasks.id)))
-        LIMIT most
+              tasks.parent_id = destroy_tasks.id AND EXISTS (  -- as in `restore_task`
+                  SELECT FROM tasks AS parent
+                  WHERE parent.user_id = owner AND parent.id = destroy_tasks.id
+                    AND parent.deleted_at = tasks.deleted_at AND parent.version < tasks.version)))
+        LIMIT CASE WHEN destroy_tasks.id IS NULL THEN most END
     ) AS found;
     IF destroyed = 0 THEN
         RETURN;

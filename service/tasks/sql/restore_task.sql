@@ -26,9 +26,12 @@ BEGIN
         outcome := 'missing';
         RETURN;
     END IF;
+    -- A deletion gives all its tasks one time, and the subtasks later versions than their parent. An earlier deletion in
+    -- the same batch has the same time.
     IF has_family AND task.parent_id IS NULL THEN
         SELECT count(*) INTO children FROM tasks
-        WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at = task.deleted_at;
+        WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at = task.deleted_at
+          AND tasks.version > task.version;
     END IF;
     IF live + children >= quota THEN
         outcome := 'full';
@@ -45,6 +48,7 @@ BEGIN
         FROM (
             SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
             WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at = task.deleted_at
+              AND tasks.version > task.version
         ) AS child
         WHERE tasks.user_id = owner AND tasks.id = child.id;
     END IF;

@@ -2,9 +2,9 @@
 -- locked. A `list` or `parent` is an id or a uid; 'none' stands for the inbox and for the top level; NULL changes nothing.
 -- If `placed` is 'at', `place` is the position; otherwise both are as in `place_task`.
 --
--- The outcome is NULL, or the rule that the request breaks: `no_list`, `no_parent`, `deep_parent` (the parent has a
--- parent, or is the task itself), `has_children` (a task with subtasks cannot become one), `child_list` (a subtask
--- is in the list of its parent) or `no_anchor`.
+-- The outcome is NULL, or the rule that the request breaks: `no_list`, `no_parent`, `own_parent` (the
+-- parent is the task itself), `deep_parent` (the parent has a parent), `has_children` (a task with subtasks cannot
+-- become one), `child_list` (a subtask is in the list of its parent) or `no_anchor`.
 CREATE FUNCTION seat_task(
     owner text, task tasks, list text, parent text, placed text, place text, OUT outcome text, OUT seated tasks
 ) LANGUAGE plpgsql AS $$
@@ -20,7 +20,10 @@ BEGIN
         IF above.id IS NULL THEN
             outcome := 'no_parent';
             RETURN;
-        ELSIF above.parent_id IS NOT NULL OR above.id = task.id THEN
+        ELSIF above.id = task.id THEN
+            outcome := 'own_parent';
+            RETURN;
+        ELSIF above.parent_id IS NOT NULL THEN
             outcome := 'deep_parent';
             RETURN;
         ELSIF EXISTS (

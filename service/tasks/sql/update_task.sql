@@ -1,6 +1,6 @@
 -- Change a live task of `owner`. A value of NULL leaves its column unchanged. For a column that can be NULL, `sets_…`
 -- says whether to set it. The outcomes are those of `complete_task` and of `seat_task`, which describes the last four
--- arguments. If nothing changes, nothing is written. The subtasks follow a task to another list.
+-- arguments. If nothing changes, nothing is written. `carry_family` writes the task's family.
 CREATE FUNCTION update_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
     title text, title_key text, sets_description boolean, description text, description_key text, completed boolean,
@@ -13,7 +13,6 @@ DECLARE
     moment timestamptz;
     last bigint;
     has_family boolean;
-    written bigint;
     seat record;
     task tasks;
     was tasks;
@@ -90,20 +89,9 @@ BEGIN
         updated_at = moment, version = advanced, document = task.document
     WHERE tasks.user_id = owner AND tasks.id = update_task.id;
     last := advanced;
-    IF has_family THEN
-        IF task.completed <> was.completed OR task.parent_id IS DISTINCT FROM was.parent_id THEN
-            last := carry_completion(owner, task, was.completed_at, moment, last);
-        END IF;
-        IF task.parent_id IS NULL AND task.list_id IS DISTINCT FROM was.list_id THEN
-            UPDATE tasks SET list_id = task.list_id, updated_at = moment, version = last + child.place, document = NULL
-            FROM (
-                SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
-                WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at IS NULL
-            ) AS child
-            WHERE tasks.user_id = owner AND tasks.id = child.id;
-            GET DIAGNOSTICS written = ROW_COUNT;
-            last := last + written;
-        END IF;
+    IF has_family AND (task.completed, task.list_id, task.parent_id)
+                      IS DISTINCT FROM (was.completed, was.list_id, was.parent_id) THEN
+        last := carry_family(owner, task, was, moment, advanced);
     END IF;
     UPDATE users
     SET revision = last, written_at = moment, has_subtasks = has_family,
