@@ -45,22 +45,6 @@ class ConfigurationError(DoableError):
         self.faults = faults
 
 
-class SchemaLockedError(DoableError):
-    """A migration could not lock a table, because another transaction holds a lock on it. It was rolled back."""
-
-    def __init__(self, tries: int, seconds: float) -> None:
-        """State the number of `tries` and the `seconds` that each of them waited for the lock."""
-        super().__init__(
-            f"A migration could not lock a table in {tries} tries of {seconds:g} seconds, because a long transaction "
-            "holds a lock on it. The migration was rolled back. End that transaction (pg_stat_activity shows it), or "
-            "migrate again later."
-        )
-
-
-class DistributionError(DoableError):
-    """The tables cannot be distributed over a cluster yet. `detail` says what to do first."""
-
-
 class UnscopedQueryError(DoableError):
     """A query was built without an owner. This is always a bug of the service, and the query is never run."""
 
@@ -148,14 +132,6 @@ class ListNotFoundError(DoableError):
     detail = "There is no list with this id."
 
 
-class ListQuotaError(DoableError):
-    """The caller has the maximum number of live lists."""
-
-    def __init__(self, quota: int) -> None:
-        """State the `quota`, a number of lists."""
-        super().__init__(f"You have {quota:,} lists, the maximum for one user; delete some and try again.")
-
-
 class UidInTrashError(DoableError):
     """The client created an item with the uid of an item in the trash."""
 
@@ -169,9 +145,17 @@ class UidInTrashError(DoableError):
 class TaskQuotaError(DoableError):
     """The caller has the maximum number of live tasks."""
 
+    noun = "tasks"
+
     def __init__(self, quota: int) -> None:
         """State the `quota`, a number of tasks."""
-        super().__init__(f"You have {quota:,} tasks, the maximum for one user; delete some and try again.")
+        super().__init__(f"You have {quota:,} {self.noun}, the maximum for one user; delete some and try again.")
+
+
+class ListQuotaError(TaskQuotaError):
+    """The caller has the maximum number of live lists."""
+
+    noun = "lists"
 
 
 class TrashFullError(DoableError):
@@ -236,9 +220,11 @@ class IdempotencyFullError(DoableError):
 class RateLimitedError(DoableError):
     """The caller or the caller's address exceeded a rate limit. `retry_after` is in seconds."""
 
+    detail = "Too many requests; try again in {} seconds."
+
     def __init__(self, retry_after: int) -> None:
         """Store the number of seconds until the next try, at least 1."""
-        super().__init__(f"Too many requests; try again in {retry_after} seconds.")
+        super().__init__(self.detail.format(retry_after))
         self.retry_after = retry_after
 
 
@@ -250,11 +236,6 @@ class TooManyStreamsError(RateLimitedError):
 
     detail = "Too many event streams are open; close one, or try again later."
 
-    def __init__(self, retry_after: int) -> None:
-        """Store the number of seconds until the next try, at least 1."""
-        DoableError.__init__(self)
-        self.retry_after = retry_after
-
 
 class TooManyHeavyRequestsError(RateLimitedError):
     """The caller has too many heavy requests in flight, and none ended in time. `retry_after` is in seconds."""
@@ -263,11 +244,6 @@ class TooManyHeavyRequestsError(RateLimitedError):
         "Too many of your lists without limit, counts, searches, exports or imports run at the same time; wait until "
         "one ends, then try again."
     )
-
-    def __init__(self, retry_after: int) -> None:
-        """Store the number of seconds until the next try, at least 1."""
-        DoableError.__init__(self)
-        self.retry_after = retry_after
 
 
 class UnsupportedMediaTypeError(DoableError):

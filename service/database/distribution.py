@@ -14,9 +14,13 @@ import asyncpg
 from service.config import Settings
 from service.database import APP, migrations
 from service.database.functions import FUNCTIONS
-from service.errors import DistributionError
+from service.errors import DoableError
 
 logger = logging.getLogger("doable.distribution")
+
+
+class DistributionError(DoableError):
+    """The tables cannot be distributed over a cluster yet. `detail` says what to do first."""
 
 
 class Table(NamedTuple):

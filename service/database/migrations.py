@@ -19,7 +19,7 @@ from service.database import APP, credentials, functions, orm_config
 from service.database.client import FairClient, unsupported_encoding
 from service.database.failures import translate
 from service.database.url import Credentials
-from service.errors import ConfigurationError, SchemaLockedError, UnavailableError
+from service.errors import ConfigurationError, DoableError, UnavailableError
 
 logger = logging.getLogger("doable.migrations")
 
@@ -49,6 +49,18 @@ LOCKED = frozenset({"locked", "conflict"})  # a lock timeout, or a deadlock with
 
 SOURCE = Path(__file__).parents[2] / "aerich"
 INSTALLED = Path(__file__).parents[1] / "_migrations"  # the folder in the installed package
+
+
+class SchemaLockedError(DoableError):
+    """A migration could not lock a table, because another transaction holds a lock on it. It was rolled back."""
+
+    def __init__(self, tries: int, seconds: float) -> None:
+        """State the number of `tries` and the `seconds` that each of them waited for the lock."""
+        super().__init__(
+            f"A migration could not lock a table in {tries} tries of {seconds:g} seconds, because a long transaction "
+            "holds a lock on it. The migration was rolled back. End that transaction (pg_stat_activity shows it), or "
+            "migrate again later."
+        )
 
 
 def folder() -> Path:

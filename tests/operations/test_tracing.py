@@ -185,7 +185,7 @@ async def test_two_requests_of_one_connection_have_a_trace_each(start, collector
     assert traces[0].hex() == TRACE
     assert [request.parent_span_id for request in collector.requests[1:]] == [b""] * 3
     assert [one.name for one in collector.statements] == [
-        "EXECUTE create_task", "SELECT tasks", "SELECT tasks users",
+        "EXECUTE create_task", "SELECT tasks", "SELECT lists tasks users",
     ]  # fmt: skip
     assert [one.trace_id for one in collector.statements] == [traces[0], traces[1], traces[3]]
     assert [bytes.fromhex(line["trace_id"]) for line in lines if "trace_id" in line] == traces
@@ -425,10 +425,10 @@ def test_a_statement_is_named_by_what_it_does_to_which_table(server):
             TaskQuery(limit=3, sort="due_date", after=Position(None, 1)),
         )
     }
-    assert lists == {"SELECT tasks users"}
+    assert lists == {"SELECT lists tasks users"}
     assert read(lambda tasks: tasks.find(1)) == "SELECT tasks"
     assert read(lambda tasks: tasks.summarise(None, None, None)) == "SELECT tasks users"
-    assert [summary(text) for text in (user_tasks.CREATE, user_tasks.COMPLETE, user_tasks.DELETE)] == [
+    assert [summary(text) for text in (user_tasks.CREATE, user_tasks.COMPLETE[int], user_tasks.DELETE[str])] == [
         "EXECUTE create_task", "EXECUTE complete_task", "EXECUTE delete_task",
     ]  # fmt: skip
     assert summary("UPDATE users SET x = 1") == "UPDATE users"

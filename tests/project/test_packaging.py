@@ -92,7 +92,7 @@ def test_the_wheel_holds_the_service_and_its_migrations_and_nothing_else(wheel):
         for path in (ROOT / "service").rglob("*")
         if path.suffix != ".pyc" and path.is_file()
     }
-    migrations = {f"service/_migrations/service/{path.name}" for path in (ROOT / "aerich" / "service").glob("*.py")}
+    migrations = {f"service/_migrations/service/{path.name}" for path in (ROOT / "aerich" / "service").glob("[0-9]*")}
     assert files == ours | migrations
     assert migrations
 

@@ -210,6 +210,8 @@ def is_readable(response, what: str = "") -> None:
 ARGUMENTS = {
     errors.VersionMismatchError: (5, "{}"),
     errors.TaskQuotaError: (1,),
+    errors.ListQuotaError: (1,),
+    errors.UidInTrashError: ("task",),
     errors.TrashFullError: (1,),
     errors.IdempotencyFullError: (1, 1),
     errors.BatchFailedError: (0, errors.TaskNotFoundError()),

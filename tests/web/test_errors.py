@@ -111,10 +111,10 @@ class TestShape:
         (error,) = refusal(response, 422, "validation_error", *change)["errors"]
         assert error["message"] == message
 
-    @pytest.mark.parametrize("task_id", ["undefined", "0", "7.5", "6f1c2a0e-0000-4000-8000-000000000000"])
+    @pytest.mark.parametrize("task_id", ["undefined", "0", "7.5", "6f1c2a0e-0000-4000-8000-00000000000"])
     async def test_an_id_that_no_task_can_have_is_404_and_says_what_ids_look_like(self, alice, refusal, task_id):
         body = refusal(await alice.get(f"{alice.path}/{task_id}"), 404, "task_not_found")
-        assert body["detail"] == "There is no task with this id; ids are whole numbers, such as 42."
+        assert body["detail"] == "There is no task with this id; an id is a whole number such as 42, or a uid."
 
     @pytest.mark.parametrize(
         ("authorization", "status", "code"),

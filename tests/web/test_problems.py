@@ -13,8 +13,7 @@ from service.web import problems
 
 # Raised before requests are served, or never raised to the outside: in a response they are bugs, and 500.
 NEVER_ANSWERED = {
-    errors.DoableError, errors.ConfigurationError, errors.DistributionError, errors.SchemaLockedError,
-    errors.MissingRowError, errors.UnscopedQueryError,
+    errors.DoableError, errors.ConfigurationError, errors.MissingRowError, errors.UnscopedQueryError,
 }  # fmt: skip
 
 
@@ -57,6 +56,8 @@ def test_each_detail_is_a_sentence_for_people(kind):
         errors.InvalidInputError: ([errors.FieldError("title", "is required")],),
         errors.BatchFailedError: (2, errors.TaskNotFoundError()),
         errors.TaskQuotaError: (10_000,),
+        errors.ListQuotaError: (500,),
+        errors.UidInTrashError: ("task",),
         errors.IdempotencyFullError: (10_000, 10_485_760),
         errors.VersionMismatchError: (7, "{}"),
         errors.InvalidTokenError: ("a reason for the log",),
