@@ -7,13 +7,14 @@ CREATE FUNCTION perform_batch(
     OUT outcomes text[], OUT versions bigint[], OUT documents text[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    before bigint;
+    newest bigint;
     operation record;
     done record;
 BEGIN
     -- The lock excludes other writes between two operations. An id that the batch itself has assigned is not accepted,
     -- because the client can only have guessed it; a uid is.
-    SELECT users.revision INTO before FROM users WHERE users.id = owner FOR NO KEY UPDATE;
+    SELECT users.revision INTO newest FROM users WHERE users.id = owner FOR NO KEY UPDATE;
+    newest := coalesce(newest, 0);
     FOR operation IN
         SELECT * FROM json_to_recordset(operations::json) AS sent (
             verb text, id bigint, ref uuid, expected bigint[], excluded bigint[], uid uuid, is_named boolean,
@@ -26,8 +27,17 @@ BEGIN
             operation.id := CASE WHEN operation.verb LIKE '%\_list' THEN list_id_of(owner, operation.ref)
                             ELSE task_id_of(owner, operation.ref) END;
         END IF;
+        IF (CASE WHEN operation.list_id ~ '^[0-9]+$' THEN operation.list_id::bigint END) > newest THEN
+            operation.list_id := '0';  -- the id of no row
+        END IF;
+        IF (CASE WHEN operation.parent_id ~ '^[0-9]+$' THEN operation.parent_id::bigint END) > newest THEN
+            operation.parent_id := '0';
+        END IF;
+        IF (CASE WHEN operation.place ~ '^[0-9]+$' THEN operation.place::bigint END) > newest THEN
+            operation.place := '0';
+        END IF;
         IF (operation.id IS NULL AND operation.verb NOT IN ('create', 'create_list'))
-           OR (operation.ref IS NULL AND operation.id > coalesce(before, 0)) THEN
+           OR (operation.ref IS NULL AND operation.id > newest) THEN
             SELECT 'missing' AS outcome, NULL::bigint AS task_version, NULL AS document INTO done;
         ELSIF operation.verb = 'create' THEN
             done := create_task(
