@@ -63,7 +63,7 @@ class UpdateOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fiel
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation("update", read_id(self.id), _columns("changes", self.changes), _expected(self.if_version))
+        return Operation("update", _named(self), _columns("changes", self.changes), _expected(self.if_version))
 
 
 class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="complete"):
@@ -75,7 +75,7 @@ class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fi
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation("complete", read_id(self.id), {"completed": self.completed}, _expected(self.if_version))
+        return Operation("complete", _named(self), {"completed": self.completed}, _expected(self.if_version))
 
 
 class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="delete"):
@@ -86,7 +86,7 @@ class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fiel
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation("delete", read_id(self.id), expected=_expected(self.if_version))
+        return Operation("delete", _named(self), expected=_expected(self.if_version))
 
 
 class RestoreOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="restore"):
@@ -96,7 +96,7 @@ class RestoreOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fie
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation("restore", read_id(self.id))
+        return Operation("restore", _named(self))
 
 
 class CreateListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="create_list"):
@@ -119,7 +119,7 @@ class UpdateListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_
     def read(self) -> Operation:
         """Convert to a write."""
         columns = _columns("changes", self.changes)
-        return Operation("update_list", read_id(self.id), columns, _expected(self.if_version))
+        return Operation("update_list", _named(self), columns, _expected(self.if_version))
 
 
 class DeleteListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="delete_list"):
@@ -132,7 +132,7 @@ class DeleteListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_
     def read(self) -> Operation:
         """Convert to a write."""
         changes = {"contents": self.tasks} if self.tasks else {}
-        return Operation("delete_list", read_id(self.id), changes, _expected(self.if_version))
+        return Operation("delete_list", _named(self), changes, _expected(self.if_version))
 
 
 class RestoreListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="restore_list"):
@@ -142,7 +142,7 @@ class RestoreListOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag
 
     def read(self) -> Operation:
         """Convert to a write."""
-        return Operation("restore_list", read_id(self.id))
+        return Operation("restore_list", _named(self))
 
 
 Sent = (
@@ -152,6 +152,15 @@ Sent = (
     | DeleteOperation
     | RestoreOperation
     | CreateListOperation
+    | UpdateListOperation
+    | DeleteListOperation
+    | RestoreListOperation
+)
+OnOneItem = (
+    UpdateOperation
+    | CompleteOperation
+    | DeleteOperation
+    | RestoreOperation
     | UpdateListOperation
     | DeleteListOperation
     | RestoreListOperation
@@ -221,6 +230,14 @@ def _read(sent: object, left: int) -> Operation | InvalidInputError:
         return InvalidInputError(error.errors[:left] if left > 0 else [validation.UNNAMED])
     except ValueError:  # of `read_id`
         return InvalidInputError([FieldError("id", validation.rule(kind, "id"))])
+
+
+def _named(operation: OnOneItem) -> Reference:
+    """Return the item that the operation names. Raises InvalidInputError."""
+    try:
+        return read_id(operation.id)
+    except ValueError:
+        raise InvalidInputError([FieldError("id", validation.rule(type(operation), "id"))]) from None
 
 
 def _expected(if_version: int | UnsetType) -> Expected | None:
