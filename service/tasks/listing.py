@@ -55,8 +55,10 @@ Counted = Annotated[bool, _rule("true or false: whether X-Total-Count has the nu
 
 
 # The class below has a field `list`, which would hide the type.
+# An id or a uid. The parameters accept other spellings too.
+NAMED = "[1-9][0-9]{0,17}|[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
 OfLists = Annotated[
-    list[str],
+    list[Annotated[str, Meta(extra_json_schema={"pattern": f"^(inbox|{NAMED})$"})]],
     _rule("the id or uid of a list, or inbox; repeat it for several; without it, all lists but the archived ones"),
 ]
 Priorities = list[Annotated[str, Meta(extra_json_schema={"enum": [*PRIORITIES]})]]
@@ -68,9 +70,10 @@ class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 
     status: Annotated[Literal["all", "pending", "completed"], _rule("all, pending or completed")] = "all"
     list: OfLists = []
-    parent: Annotated[str | UnsetType, _rule("the id or uid of a task, for its subtasks; none for top-level tasks")] = (
-        UNSET
-    )
+    parent: Annotated[
+        str | UnsetType,
+        _rule("the id or uid of a task, for its subtasks; none for top-level tasks", pattern=f"^(none|{NAMED})$"),
+    ] = UNSET
     priority: Annotated[
         Priorities,
         _rule("none, low, medium or high; repeat it to match any of several"),

@@ -29,7 +29,9 @@ CLEANERS: Mapping[str, Cleaner] = MappingProxyType(
     {"position": read_position, "after": read_neighbour, "before": read_neighbour}
 )
 Position = Annotated[
-    Annotated[str, Meta(extra_json_schema={"maxLength": positions.LONGEST})] | UnsetType | None,
+    Annotated[str, Meta(extra_json_schema={"maxLength": positions.LONGEST, "pattern": "^[A-Za-z][0-9A-Za-z]+$"})]
+    | UnsetType
+    | None,
     rule(
         "an order key as in the npm package fractional-indexing, of at most 100 characters; null changes nothing",
         example="a0", read=read_position,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, MutableMapping
 
 import schemathesis
 
+from service.web.positions import is_position
 from service.web.text import fold
 
+PLAIN = re.compile(r"[A-Za-z][0-9A-Za-z]{1,99}")  # the keys that the schema allows
+RELATED = ("list_id", "parent_id", "after", "before")
+LONGEST = {"title": 200, "name": 100, "description": 1000}
 CONDITIONS = ("If-Match", "If-None-Match", "Idempotency-Key")
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Do not send as valid any values that only the service knows: cursors, versions, revisions, used keys."""
+    """Do not send as valid any values that only the service knows: cursors, versions, revisions, used keys, ids."""
     if isinstance(case.body, MutableMapping) and "operations" in case.body:
         _let_answer_by_itself(case)
     if not (case.meta and case.meta.generation.mode.is_positive):
@@ -21,6 +26,9 @@ def before_call(context, case, kwargs):
     for known, names in ((case.query, ("cursor", "since")), (case.body, ("if_version",)), (case.headers, CONDITIONS)):
         for name in names if isinstance(known, MutableMapping) else ():
             known.pop(name, None)
+    for item in _items(case.body):
+        for name in RELATED:
+            item.pop(name, None)
     for name in CONDITIONS:
         kwargs.get("headers", {}).pop(name, None)
     if isinstance(case.query, MutableMapping) and case.query.get("format") != "csv":
@@ -49,24 +57,26 @@ def filter_case(context, case):
         return False  # an empty value counts as a missing parameter
     if case.media_type == "text/csv":
         return False  # no schema describes a CSV table
-    bodies = [*_tasks(case.body)]
+    bodies = [*_items(case.body)]
     lists = [*(body.get("tags") for body in bodies), (case.query or {}).get("tag")]
-    texts = [(body.get(name), most) for body in bodies for name, most in (("title", 200), ("description", 1000))]
+    texts = [(body.get(name), most) for body in bodies for name, most in LONGEST.items()]
     texts += [(tag, 50) for tags in lists if isinstance(tags, list) for tag in tags]
     trimmed = (isinstance(text, str) and len(text) > most >= len(text.strip()) for text, most in texts)
     folded = (isinstance(tags, list) and len(tags) > 20 >= len(_fold(tags)) for tags in lists)
-    return not any(trimmed) and not any(folded)
+    positions = (body.get("position") for body in bodies)
+    unplaced = (isinstance(key, str) and PLAIN.fullmatch(key) and not is_position(key) for key in positions)
+    return not any(trimmed) and not any(folded) and not any(unplaced)
 
 
-def _tasks(body: object) -> Iterator[dict]:
-    """Return the body, and the tasks in the operations of a batch and the lines of an import."""
+def _items(body: object) -> Iterator[dict]:
+    """Return the body, and the tasks and lists in the operations of a batch and the lines of an import."""
     if isinstance(body, dict):
         yield body
         lines = body.get("tasks")
         yield from (line for line in (lines if isinstance(lines, list) else ()) if isinstance(line, dict))
         operations = body.get("operations")
         for operation in operations if isinstance(operations, list) else ():
-            for name in ("task", "changes"):
+            for name in ("task", "list", "changes"):
                 if isinstance(operation, dict) and isinstance(operation.get(name), dict):
                     yield operation[name]
 

@@ -28,12 +28,14 @@ database = "none"
 [dictionaries]
 zones = {{ values = ["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Chatham"] }}
 tasks = {{ values = {tasks} }}
+lists = {{ values = {lists} }}
 
 # Other users in the path are tested by name elsewhere; made up ones would be answered 403 and nothing else.
 [parameters]
 "path.user_id" = "alice"
 "path.name" = "{file}"
 "path.task_id" = {{ dictionary = "tasks", probability = 0.7 }}
+"path.list_id" = {{ dictionary = "lists", probability = 0.9 }}
 "query.tz" = {{ dictionary = "zones" }}
 """
 
@@ -53,11 +55,14 @@ async def test_the_service_conforms_to_its_openapi_document_for_generated_reques
     app, alice, server, tmp_path, examples, phases
 ):
     tasks = [(await alice.make(f"Task {number}"))["id"] for number in range(100)]
+    lists = [(await alice.post("/api/me/lists", json={"name": f"{number}"})).json()["id"] for number in range(50)]
+    for list_id in lists[::2]:
+        await alice.delete(f"/api/me/lists/{list_id}")
     hooks = Path(__file__).with_name("schemathesis_hooks.py")
     configuration = tmp_path / "schemathesis.toml"
     file = next(iter(app.ctx.documentation.files))
     configuration.write_text(
-        CONFIGURATION.format(hooks=json.dumps(str(hooks)), tasks=tasks, examples=examples, file=file)
+        CONFIGURATION.format(hooks=json.dumps(str(hooks)), tasks=tasks, lists=lists, examples=examples, file=file)
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration),

@@ -24,10 +24,15 @@ from service.web.request import MERGEABLE, PLAIN
 REFERENCE = "#/components/schemas/{name}"
 TEXT = {"schema": {"type": "string"}}
 PARAMETER = re.compile(r"{(\w+)}")
-# A rule that msgspec's types cannot express: at most one of the two fields is set.
-EXCLUSIVE = {
+# Rules that msgspec's types cannot express: at most one of the places is sent, and at most one of the due fields set.
+PLACES = [{"required": pair} for pair in (["position", "after"], ["position", "before"], ["after", "before"])]
+DUE = {
     "properties": {"due_date": {"type": "string"}, "due_at": {"type": "string"}},
     "required": ["due_date", "due_at"],
+}
+EXCLUSIVE = {
+    **{name: {"anyOf": [DUE, *PLACES]} for name in ("TaskDraft", "TaskPatch", "TaskFields", "ImportedTask")},
+    **{name: {"anyOf": PLACES} for name in ("ListDraft", "ListPatch", "ListFields")},
 }
 
 
@@ -49,8 +54,8 @@ def document(app: Sanic[Any, Any]) -> dict[str, Any]:
     others = (ProblemDetails, *(kind for one in described for kind in one.types))
     schemas, components = msgspec.json.schema_components([*kinds, *others], ref_template=REFERENCE)
     by_kind = dict(zip(kinds, schemas, strict=False))
-    for name in ("TaskDraft", "TaskPatch", "TaskFields", "ImportedTask"):
-        components[name]["not"] = EXCLUSIVE
+    for name, excluded in EXCLUSIVE.items():
+        components[name]["not"] = excluded
     components["ProblemDetails"]["properties"]["code"]["enum"] = list(PROBLEMS)
     components["ProblemDetails"]["properties"]["current"]["anyOf"] = [
         {"$ref": REFERENCE.format(name=name)} for name in ("Task", "List")
