@@ -15,15 +15,18 @@ from service.database.functions import replacing, sources
 RUN_IN_TRANSACTION = True
 
 # In an order in which they can be created: new ones, and those that replace a function with the same arguments. The new
-# create_task and update_task have more arguments than the old ones, which stay for the old release.
+# create_task, update_task, import_tasks and import_once have more arguments than the old ones, which stay for the old
+# release.
 ADDED = (
     "position_of_id", "position_between", "positions_spread", "list_document", "task_id_of", "list_id_of", "find_task",
     "find_list", "rekey_tasks", "rekey_lists", "place_task", "place_list", "seat_task", "seat_list",
     "carry_family", "create_list", "update_list", "delete_list", "restore_list", "destroy_lists",
+    "import_lists",
 )  # fmt: skip
 REPLACED = (
     "task_document", "create_task", "update_task", "complete_task", "delete_task", "delete_tasks", "restore_task",
-    "destroy_tasks", "perform_batch", "perform_once", "import_tasks", "erase_owner",
+    "destroy_tasks", "perform_batch", "perform_once", "import_tasks", "import_once",
+    "erase_owner",
 )  # fmt: skip
 
 SCHEMA = """
@@ -97,6 +100,9 @@ DROP FUNCTION create_task(text, text, text, integer, uuid, text, text, text, tex
                           text, text, boolean, text, text, text, text);
 DROP FUNCTION update_task(text, text, text, bigint, bigint[], bigint[], text, text, boolean, text, text, boolean,
                           smallint, text[], text[], boolean, text, boolean, text, text, text, text, text);
+DROP FUNCTION import_tasks(text, text, text, integer, integer, integer, boolean, bytea, bytea, text[], text[]);
+DROP FUNCTION import_once(text, text, text, text, text, bytea, text, interval, integer, bigint, integer, integer,
+                          integer, boolean, bytea, bytea, text[], text[]);
 DROP TABLE lists;
 ALTER TABLE tasks DROP COLUMN list_id, DROP COLUMN parent_id, DROP COLUMN position;
 ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;

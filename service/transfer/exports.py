@@ -1,4 +1,4 @@
-"""The export route: stream all tasks of a user as one file."""
+"""The export route: stream all lists and tasks of a user as one file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from sanic import Blueprint
 from sanic.exceptions import BadRequest
 
 from service.errors import FieldError, InvalidInputError
+from service.lists import schemas as lists
+from service.lists.caller import lists_of
 from service.tasks import schemas
 from service.tasks.caller import tasks_of
 from service.tasks.schemas import EXAMPLE
+from service.transfer.archive import Archive
 from service.transfer.formats import FORMATS, Format, table
 from service.web import media_types, parameters, streaming
 from service.web.openapi.shapes import OWNED, Answer, Description
@@ -54,41 +57,50 @@ class ExportedTask(schemas.Task, kw_only=True):
     deleted_at: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
 
 
+class ExportedList(lists.List, kw_only=True):
+    """A list. A deleted list has `deleted_at`."""
+
+    deleted_at: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
+
+
 class UserExport(Struct, kw_only=True):
     """All data of one user."""
 
     format: Literal["doable-export"]
-    version: Annotated[int, Meta(ge=1, le=1)]
+    version: Annotated[int, Meta(ge=2, le=2)]
     exported_at: Annotated[datetime, Meta(tz=True)]
     user: ExportedUser | None
+    lists: list[ExportedList]
     tasks: list[ExportedTask]
 
 
 EXPORT = {
     "format": "doable-export",
-    "version": 1,
+    "version": 2,
     "exported_at": "2026-12-01T12:00:00.000000Z",
     "user": {
         "id": "dFz1UQm3T0yLbXkA",
         "email": "ada@example.com",
         "name": "Ada",
         "created_at": "2026-12-01T09:30:00.000000Z",
-        "revision": 7,
+        "revision": 42,
     },
+    "lists": [lists.EXAMPLE],
     "tasks": [EXAMPLE],
 }
 
 
 @blueprint.get("/", unquote=True, ctx_description=Description(
     "exportTasks", "Export and import", "Export everything",
-    "Streams all tasks as a file. JSON and CSV include the trash and can be imported again. iCalendar contains the "
-    "live tasks as VTODO. If the service fails during the export, the response ends early, without its last chunk.",
+    "Streams all lists and tasks as a file. JSON contains everything, with the trash, and can be imported again. CSV "
+    "contains the tasks with the names of their lists, with the trash, and can be imported again. iCalendar contains "
+    "the live tasks as VTODO. If the service fails during the export, the response ends early, without its last chunk.",
     {200: Answer("The file.", UserExport, EXPORT, ("Content-Disposition",),
                  others=tuple(form.media_type for form in FORMATS.values())[1:])},
     (*OWNED, "too_many_heavy_requests", "validation_error"), query=ExportParameters,
 ))  # fmt: skip
 async def export_tasks(request: ApiRequest) -> None:
-    """Stream all tasks of the caller as a file."""
+    """Stream all lists and tasks of the caller as a file."""
     sent = parameters.read(request.query_string, ExportParameters)
     form = _accepted(request) if sent.format is UNSET else FORMATS[sent.format]
     name = f"doable-tasks-{datetime.now(timezone.utc):%Y-%m-%d}.{form.extension}"
@@ -102,11 +114,12 @@ async def export_tasks(request: ApiRequest) -> None:
 
 
 def _pieces(request: ApiRequest, form: Format, *, marked: bool) -> AsyncIterator[bytes]:
+    own = Archive(lists_of(request), tasks_of(request))
     if not marked:
-        return form.write(tasks_of(request))
+        return form.write(own)
     if form is not FORMATS["csv"]:
         raise InvalidInputError([FieldError("bom", "works with CSV only; add format=csv")])
-    return table.write(tasks_of(request), marked=True)
+    return table.write(own, marked=True)
 
 
 def _accepted(request: ApiRequest) -> Format:

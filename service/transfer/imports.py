@@ -1,4 +1,4 @@
-"""The import route: create up to 10,000 tasks from a file, all of them or none."""
+"""The import route: create the lists and up to 10,000 tasks of a file, all of them or none."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
+from service.errors import InvalidInputError
 from service.idempotency import replay
 from service.tasks.caller import quotas_of
 from service.transfer.formats import document, lines, table
-from service.transfer.formats.lines import ImportedTask
+from service.transfer.formats.items import ImportedList, ImportedTask
 from service.transfer.uploads import Room, Uploads
-from service.transfer.writes import KeyedImport, UserImport
+from service.transfer.writes import KeyedImport, ReferenceFaultError, Sent, UserImport
 from service.web import conditions, media_types, parameters, responses
 from service.web.openapi.shapes import KEYED, WITH_BODY, Answer, Body, Description
 from service.web.protocol import DeadlineProtocol
@@ -35,8 +36,9 @@ class ImportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
 
     on_conflict: Annotated[
         Literal["create", "skip"],
-        Meta(extra={"rule": "create or skip"}, description="`skip` skips a task if you have a live or deleted task"
-             " with the same title and `created_at`. `create` creates another one."),
+        Meta(extra={"rule": "create or skip"}, description="`skip` skips a list or task if you have a live or"
+             " deleted one with the same `uid`, and a task without a `uid` if you have a task with the same title and"
+             " `created_at`. `create` creates another one, with a new `uid` if you have the old one."),
     ] = "create"  # fmt: skip
 
 
@@ -48,17 +50,20 @@ class ImportResult(Struct):
 
 
 class TaskImport(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A file to import; an export is one. Only its tasks are read."""
+    """A file to import; an export is one. Only its lists and tasks are read."""
 
     tasks: Annotated[list[ImportedTask], Meta(max_length=10_000)]
+    lists: Annotated[list[ImportedList], Meta(max_length=10_000)] = []
 
 
 @blueprint.post("/", unquote=True, stream=True, ctx_description=Description(
-    "importTasks", "Export and import", "Import tasks",
-    "Creates up to 10,000 tasks from a JSON or CSV body of at most 32 MiB. If a task is invalid, none is created. "
-    "Every task gets a new id.",
+    "importTasks", "Export and import", "Import lists and tasks",
+    "Creates lists and up to 10,000 tasks from a JSON or CSV body of at most 32 MiB. If one of them is invalid, "
+    "nothing is created. Each gets a new id and keeps its `uid`. A task's `list_id` and `parent_id` are ids within the "
+    "file, or uids within the file or of your own lists and tasks. The column `list` of a CSV file contains names of "
+    "your lists; a list with a new name is created.",
     {200: Answer("The number of created and skipped tasks.", ImportResult, {"imported": 2, "skipped": 0})},
-    (*WITH_BODY, "task_quota_exceeded", "too_many_heavy_requests", "trash_full", *KEYED),
+    (*WITH_BODY, "task_quota_exceeded", "list_quota_exceeded", "too_many_heavy_requests", "trash_full", *KEYED),
     headers=("Idempotency-Key",), query=ImportParameters,
     body=Body(TaskImport, {"titles are enough": {"tasks": [{"title": "Water the plants"}, {"title": "Rest"}]}},
               others=("text/csv",)),
@@ -72,18 +77,23 @@ async def import_tasks(request: ApiRequest) -> HTTPResponse:
         await _receive(request, room)
         sent = parameters.read(request.query_string, ImportParameters)
         async with uploads.turn(request.caller.user_id), request.heavy():
-            tasks, count = await lines.validate(read(request.body))
+            file = await lines.validate(read(request.body))
             caller = request.caller
             own = UserImport(caller.user_id, request.database, email=caller.email, name=caller.name)
-            return await replay.once(request, own, KeyedImport, _adding(request, sent, tasks, count))
+            return await replay.once(request, own, KeyedImport, _adding(request, sent, file))
 
 
 def _adding(
-    request: ApiRequest, sent: ImportParameters, tasks: bytearray, count: int
+    request: ApiRequest, sent: ImportParameters, file: lines.File
 ) -> Callable[[UserImport | KeyedImport], Awaitable[HTTPResponse]]:
     async def add(own: UserImport | KeyedImport) -> HTTPResponse:
-        quotas, skip = quotas_of(request), sent.on_conflict == "skip"
-        return responses.json_value(ImportResult(*await own.add_all(tasks, count, quotas=quotas, skip_known=skip)))
+        skip = sent.on_conflict == "skip"
+        arrays = Sent(file.lists, file.tasks, file.references.lists, file.references.parents)
+        try:
+            added = await own.add_all(arrays, quotas=quotas_of(request), skip_known=skip)
+        except ReferenceFaultError as error:
+            raise InvalidInputError([file.references.fault(error.outcome, error.place)]) from None
+        return responses.json_value(ImportResult(*added))
 
     return add
 

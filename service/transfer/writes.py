@@ -1,21 +1,31 @@
-"""Import many tasks of one user with one call of a database function: all of them, or none."""
+"""Import the lists and tasks of a file with one call of a database function: all of them, or none."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from service.database.functions import call
-from service.database.operations import Quotas
+from service.database.operations import MAXIMUM_LISTS, Quotas
 from service.database.scoping import Connection
-from service.errors import TaskQuotaError, TrashFullError
+from service.errors import ListQuotaError, TaskQuotaError, TrashFullError
 from service.idempotency.models import KeyedScope
 
-# The array is sent as bytes: in a Python `str`, a single emoji makes every character take four bytes.
-IMPORT = call("import_tasks", 7)
-IMPORT_ONCE = call("import_once", 14)
+# The arrays are sent as bytes: in a Python `str`, a single emoji makes every character take four bytes.
+IMPORT = call("import_tasks", 11)
+IMPORT_ONCE = call("import_once", 18)
+
+
+class Sent(NamedTuple):
+    """A valid file as the arguments of `import_tasks`, which describes them."""
+
+    lists: bytearray
+    tasks: bytearray
+    list_refs: Sequence[str | None]
+    parent_refs: Sequence[str | None]
 
 
 class Added(NamedTuple):
@@ -26,7 +36,7 @@ class Added(NamedTuple):
 
 
 class UserImport:
-    """The tasks of one user, imported without an idempotency key."""
+    """The lists and tasks of one user, imported without an idempotency key."""
 
     __slots__ = ("_connection", "_owner")
 
@@ -37,25 +47,36 @@ class UserImport:
         self._owner = (user_id, email, name)
         self._connection = connection
 
-    async def add_all(self, tasks: bytearray, count: int, *, quotas: Quotas, skip_known: bool) -> Added:
-        """Create the `count` tasks of the JSON array `tasks`: all of them, or none.
+    async def add_all(self, sent: Sent, *, quotas: Quotas, skip_known: bool) -> Added:
+        """Create the lists and tasks of a file: all of them, or none.
 
-        `tasks` is validated JSON in UTF-8: one object for each task, with the column names as keys and a `uid`. With
-        `skip_known`, a task is skipped if the owner has a live or deleted task with the same title and `created_at`.
-        Returns the number of created and skipped tasks. Raises TaskQuotaError or TrashFullError if the owner would
-        have more live or deleted tasks than `quotas` allow.
+        With `skip_known`, lists and tasks that the owner has already are skipped.
+
+        Returns the number of created and skipped tasks. Raises TaskQuotaError, ListQuotaError or TrashFullError if the
+        owner would have more live tasks, live lists or deleted ones than `quotas` and MAXIMUM_LISTS allow. Raises
+        ReferenceFaultError for a reference to a list or task that is not there or not possible.
         """
-        row = await self._connection.call(IMPORT, *self._owner, *quotas, skip_known, tasks)
-        return _added(row["outcome"], row["imported"], count, quotas)
+        row = await self._connection.call(IMPORT, *self._owner, *quotas, MAXIMUM_LISTS, skip_known, *sent)
+        return _added(_Answer(row["outcome"], row["imported"], row["place"]), sent, quotas)
 
 
 class KeyedImport(KeyedScope):
-    """The tasks of one user, imported under one idempotency key."""
+    """The lists and tasks of one user, imported under one idempotency key."""
 
-    async def add_all(self, tasks: bytearray, count: int, *, quotas: Quotas, skip_known: bool) -> Added:
+    async def add_all(self, sent: Sent, *, quotas: Quotas, skip_known: bool) -> Added:
         """Import as `UserImport.add_all` does. Raises its errors."""
-        answer = msgspec.json.decode(await self._once(IMPORT_ONCE, *quotas, skip_known, tasks), type=_Answer)
-        return _added(answer.outcome, answer.imported, count, quotas)
+        answer = await self._once(IMPORT_ONCE, *quotas, MAXIMUM_LISTS, skip_known, *sent)
+        return _added(msgspec.json.decode(answer, type=_Answer), sent, quotas)
+
+
+class ReferenceFaultError(Exception):
+    """The reference of the task at `place` in the file, counted from 1, is not valid. `outcome` says why."""
+
+    def __init__(self, outcome: str, place: int) -> None:
+        """Keep both for the caller, who knows the file."""
+        self.outcome = outcome
+        self.place = place
+        super().__init__(outcome)
 
 
 class _Answer(Struct):
@@ -63,12 +84,17 @@ class _Answer(Struct):
 
     outcome: str
     imported: int
+    place: int | None = None
 
 
-def _added(outcome: str, imported: int, count: int, quotas: Quotas) -> Added:
+def _added(answer: _Answer, sent: Sent, quotas: Quotas) -> Added:
     """Convert the result of `import_tasks`. Raises the errors of `UserImport.add_all`."""
-    if outcome == "full":
+    if answer.outcome == "done":
+        return Added(answer.imported, len(sent.parent_refs) - answer.imported)
+    if answer.outcome == "full":
         raise TaskQuotaError(quotas.tasks)
-    if outcome == "trash_full":
+    if answer.outcome == "full_lists":
+        raise ListQuotaError(MAXIMUM_LISTS)
+    if answer.outcome == "trash_full":
         raise TrashFullError(quotas.trash)
-    return Added(imported, count - imported)
+    raise ReferenceFaultError(answer.outcome, answer.place or 0)

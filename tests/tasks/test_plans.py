@@ -162,8 +162,9 @@ async def test_any_other_page_sorts_only_keys_and_ids_of_the_owners_tasks(crowd,
         lambda tasks: tasks.summarise(MOMENT.date(), MOMENT, MOMENT),
         lambda tasks: anext(archive.pages(tasks)),
         lambda tasks: anext(archive.pages(tasks.live())),
+        lambda tasks: anext(archive.pages_with_names(tasks)),
     ],
-    ids=["find", "state", "position", "user", "summary", "export", "export of live tasks"],
+    ids=["find", "state", "position", "user", "summary", "export", "export of live tasks", "export with names"],
 )
 async def test_every_other_read_reads_no_other_users_rows_either(crowd, read):
     text, arguments = asked(read)
@@ -171,6 +172,7 @@ async def test_every_other_read_reads_no_other_users_rows_either(crowd, read):
 
 
 LINE = {"uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "title": "A", "title_key": "a"}
+LIST = {"uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f05", "name": "New", "is_by_name": True}
 ONE = 40  # the maximum of rows, with the owner's row, its key and references to it
 KEYED = ("POST /tasks", "new", b"", "x", timedelta(days=1), 100, 10_000)
 CALLS = {
@@ -201,9 +203,19 @@ CALLS = {
     "destroy_tasks": (20_000, None, 10_000),
     "delete_tasks": (20_000, True, 10_000),
     "perform_batch": (ONE, 10_000, 10_000, True, '[{"verb": "delete", "id": 5}]'),
-    "import_tasks": (20_000, 10_000, 10_000, True, json.dumps([LINE]).encode()),
+    "import_tasks": (
+        20_000,
+        10_000,
+        10_000,
+        500,
+        True,
+        json.dumps([LIST]).encode(),
+        json.dumps([LINE]).encode(),
+        ["1"],
+        [LINE["uid"]],
+    ),
     "perform_once": (ONE, *KEYED, 10_000, 10_000, True, '[{"verb": "complete", "id": 5}]'),
-    "import_once": (20_000, *KEYED, 10_000, 10_000, True, json.dumps([LINE]).encode()),
+    "import_once": (20_000, *KEYED, 10_000, 10_000, 500, True, b"[]", json.dumps([LINE]).encode(), [], []),
 }
 CALLS |= {
     "create_list": (ONE, 500, LINE["uid"], False, "A", None, False, "after", None),
@@ -218,6 +230,7 @@ BARE = {  # without the claims of a token
     "purge_trash": (20_000, timedelta(days=-1), 5_000),
     "task_id_of": (ONE, LINE["uid"]),
     "list_id_of": (ONE, LINE["uid"]),
+    "import_lists": (ONE, MOMENT, 30_000, True, json.dumps([LIST]).encode()),
     "find_task": (ONE, "5"),
     "find_list": (ONE, "10001"),
     "place_task": (20_000, 5, None, None, "after", "7"),

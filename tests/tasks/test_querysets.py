@@ -269,6 +269,7 @@ class TestTheOwner:
             lambda tasks: tasks.filter(title="*").trashed().page(3, Position("2026-12-24 00:00:00+00", 1), count=True),
             lambda tasks: tasks.filter(title="x").summarise(NOW.date(), NOW, NOW),
             lambda tasks: anext(archive.pages(tasks.filter(title="x"))),
+            lambda tasks: anext(archive.pages_with_names(tasks.filter(title="x"))),
         ],
     )
     def test_every_read_names_it_also_without_a_shape(self, recorded, read):

@@ -18,7 +18,7 @@ from service.errors import BatchFailedError, TaskNotFoundError, TaskQuotaError
 from service.operations import retention
 from service.tasks.models import Task
 from service.tasks.writes import StoredItem, UserTasks
-from service.transfer.writes import UserImport
+from service.transfer.writes import Sent, UserImport
 from service.users.models import User
 from service.web.text import with_keys
 
@@ -372,8 +372,9 @@ async def test_no_mix_of_writers_deadlocks(pool, ada, connection):
     """Run single writes, batches, imports, the trash, the purge and erasures concurrently, of two users."""
     quotas = Quotas(QUOTA, QUOTA)
 
-    def line() -> bytearray:
-        return bytearray(msgspec.json.encode([{"uid": new_uid(), **with_keys({"title": "A"})}]))
+    def line() -> Sent:
+        tasks = msgspec.json.encode([{"uid": new_uid(), **with_keys({"title": "A"})}])
+        return Sent(bytearray(b"[]"), bytearray(tasks), [None], [None])
 
     for _ in range(5):
         made = [await make(ada, f"Task {number}") for number in range(12)]
@@ -386,7 +387,7 @@ async def test_no_mix_of_writers_deadlocks(pool, ada, connection):
             *(ada.toggle(task.id) for task in made),
             *(ada.update(task.id, with_keys({"title": "C"})) for task in made[::-1]),
             *(ada.perform(batch, atomic=atomic, quotas=quotas) for batch in batches for atomic in (True, False)),
-            *(UserImport("ada", pool).add_all(line(), 1, quotas=quotas, skip_known=skip) for skip in (True, False)),
+            *(UserImport("ada", pool).add_all(line(), quotas=quotas, skip_known=skip) for skip in (True, False)),
             *(ada.delete(task.id, trash_quota=QUOTA) for task in made[:4]),
             ada.delete_many(completed=True, trash_quota=QUOTA),
             *(ada.restore(task.id, quota=QUOTA) for task in made[:4]),

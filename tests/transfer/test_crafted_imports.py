@@ -102,7 +102,7 @@ TAKEN = {
 async def outcome(reading: Iterator[lines.Line | None]) -> int | DoableError:
     """Return the number of tasks in the file, or its error."""
     try:
-        return (await lines.validate(reading))[1]
+        return len((await lines.validate(reading)).references.parents)
     except DoableError as error:
         return error
 

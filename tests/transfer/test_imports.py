@@ -13,7 +13,7 @@ WHEN = "2026-01-02T03:04:05.000006Z"
 
 
 def file(*tasks: dict, **members: object) -> dict:
-    return {"format": "doable-export", "version": 1, "tasks": tasks, **members}
+    return {"format": "doable-export", "version": 2, "tasks": tasks, **members}
 
 
 def kept(export: dict) -> list[dict]:
@@ -65,8 +65,8 @@ async def test_omitted_fields_get_defaults_and_timestamps_are_kept(alice):
     assert {**first, "created_at": ..., "updated_at": ..., **ASSIGNED} == {
         "id": ..., "uid": ..., "user_id": ..., "title": "A", "description": None, "completed": False,
         "completed_at": None,
-        "priority": "none", "tags": [], "due_date": None, "due_at": None, "created_at": ..., "updated_at": ...,
-        "version": ...,
+        "priority": "none", "tags": [], "due_date": None, "due_at": None, "list_id": None, "parent_id": None,
+        "position": "U1ffffe", "created_at": ..., "updated_at": ..., "version": ...,
     }  # fmt: skip
     assert (second["completed_at"], second["created_at"]) == (WHEN, WHEN)
     assert second["updated_at"] > "2026-01-03"
@@ -97,15 +97,17 @@ async def test_imported_tasks_belong_to_the_caller_and_not_to_the_user_in_the_fi
     (mine,) = (await alice.get(alice.path)).json()
     assert (mine["user_id"], mine["title"]) == ("alice", "Bob's")
     assert mine["id"] == 3
-    assert mine["uid"] != theirs["uid"]
+    assert mine["uid"] == theirs["uid"]
 
 
 async def test_skip_ignores_existing_live_and_deleted_tasks_and_create_does_not(alice):
     await fill(alice)
     exported = (await alice.get(EXPORT)).json()
-    exported["tasks"] += [{"title": "New"}, {"title": "Gone"}, exported["tasks"][0] | {"title": "Other"}]
+    first = exported["tasks"][0]
+    told = {"title": first["title"], "created_at": first["created_at"]}
+    exported["tasks"] += [{"title": "New"}, {"title": "Gone"}, told | {"title": "Other"}, told]
     response = await alice.post(IMPORT, params={"on_conflict": "skip"}, json=exported)
-    assert response.json() == {"imported": 3, "skipped": 4}
+    assert response.json() == {"imported": 3, "skipped": 5}
     again = (await alice.get(EXPORT)).json()
     assert (await alice.post(IMPORT, params={"on_conflict": "skip"}, json=again)).json() == {
         "imported": 0, "skipped": 7
@@ -221,7 +223,7 @@ async def test_at_most_twenty_faults_of_a_file_are_named(alice, refusal):
         (b'"\xff"', 422, "validation_error", ["body"]),
         ("[]", 422, "validation_error", ["body"]), ("{}", 422, "validation_error", ["body"]),
         ('{"tasks": {}}', 422, "validation_error", ["body"]), ('{"tasks": ' + "[" * 200_000, 400, "malformed_json", []),
-        ('{"tasks": [], "version": 2}', 422, "validation_error", ["body"]),
+        ('{"tasks": [], "version": 3}', 422, "validation_error", ["body"]),
         ('{"tasks": [], "format": "other"}', 422, "validation_error", ["body"]),
         (r'{"tasks": [{"title": "\ud800"}]}', 400, "malformed_json", []),
         (b'{"tasks": [{"title": "\xff"}]}', 400, "malformed_json", []),

@@ -89,7 +89,7 @@ async def test_tags_are_a_json_array_or_separated_by_commas(alice, cell, tags):
         ("title,,due_date\nA,x\n", ["line 2"], "has text in cell 2, which has no name in the header"),
         ("title,tags\nA,[home\n", ["line 2: tags"], "a list of at most 20 tags"),
         ("title,Due Date,due_date\n", ["line 1"], "names the column due_date twice"),
-        ("title,titles\n", ["line 1"], "'titles' is not a column; the columns are id, title"),
+        ("title,titles\n", ["line 1"], "'titles' is not a column; the columns are id, uid, title"),
         ("sep=|\ntitle|due_date\n", ["line 1"], "must name a comma, a semicolon or a tab as the delimiter"),
         ("sep=;\ntitle;due\n", ["line 2"], "'due' is not a column"),
         ("\n\n", ["line 1"], "must be a header"),
@@ -168,15 +168,18 @@ VISIBLE = WORDS.map(lambda text: f"{text}x")  # a title or tag of invisible char
 TASKS = st.lists(
     st.fixed_dictionaries(
         {
-            "id": st.just(1), "title": VISIBLE, "description": WORDS.map(lambda text: text or None),
+            "id": st.just(1), "uid": st.uuids().map(str), "title": VISIBLE,
+            "description": WORDS.map(lambda text: text or None),
             "completed": st.booleans(), "completed_at": st.none(), "priority": st.sampled_from(["none", "high"]),
             "tags": st.lists(VISIBLE, max_size=3, unique_by=str.casefold),
             "due_date": st.sampled_from([None, "2026-12-24"]),
-            "due_at": st.none(), "created_at": st.just(WHEN), "updated_at": st.just(WHEN), "version": st.just(1),
+            "due_at": st.none(), "list": st.sampled_from([None, "Home", "=1+1"]), "parent_id": st.none(),
+            "position": st.sampled_from(["a0", "Zz"]), "created_at": st.just(WHEN),
+            "updated_at": st.just(WHEN), "version": st.just(1),
             "deleted_at": st.sampled_from([None, WHEN]),
         }
     ),
-    max_size=4,
+    max_size=4, unique_by=lambda task: task["uid"],
 )  # fmt: skip
 
 
@@ -205,9 +208,11 @@ def saved(draw: st.DrawFn, exported: str) -> bytes:
 async def test_an_export_saved_in_any_csv_dialect_can_be_imported(tasks, data):
     exported = table.rows([table.COLUMNS, *([table._cell(task[name]) for name in table.COLUMNS] for task in tasks)])
     content = data.draw(saved(exported.decode()))
-    (read, count), (same, _) = await lines.validate(table.read(content)), await lines.validate(table.read(exported))
-    assert [{**task, "uid": ""} for task in json.loads(read)] == [{**task, "uid": ""} for task in json.loads(same)]
-    assert count == len(tasks)
+    read, same = await lines.validate(table.read(content)), await lines.validate(table.read(exported))
+    for some, others in ((read.tasks, same.tasks), (read.lists, same.lists)):
+        assert [{**one, "uid": ""} for one in json.loads(some)] == [{**one, "uid": ""} for one in json.loads(others)]
+    assert read.references.lists == same.references.lists
+    assert [task["named"] for task in json.loads(read.tasks)] == [task["uid"] for task in tasks]
 
 
 async def test_priorities_are_read_in_any_case(alice):
@@ -215,9 +220,9 @@ async def test_priorities_are_read_in_any_case(alice):
     assert [task["priority"] for task in tasks] == ["high", "low", "medium", "none"]
 
 
-async def test_the_columns_that_the_service_assigns_are_ignored(alice, bob):
+async def test_the_columns_user_id_and_version_are_ignored_and_an_id_counts_within_the_file(alice, bob):
     theirs = await bob.make()
-    content = f"id,UID,user_id,version,title\n{theirs['id']},{theirs['uid']},bob,9,A\n7,no uid,=x,-1,B\n"
+    content = f"id,UID,user_id,version,title\n{theirs['id']},{theirs['uid']},bob,9,A\nno id,,=x,-1,B\n"
     tasks = await imported(alice, content)
     assert [(task["title"], task["user_id"]) for task in tasks] == [("A", "alice"), ("B", "alice")]
-    assert len({theirs["uid"], *(task["uid"] for task in tasks)}) == 3
+    assert tasks[0]["uid"] == theirs["uid"] != tasks[1]["uid"]

@@ -12,6 +12,7 @@ from icalendar.parser import Contentline
 from service.tasks.schemas import Task
 from service.transfer.formats import todos
 
+UID, PARENT = "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f05"
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 6, timezone.utc)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
 # Without backslashes: the library's parser reads a backslash before an n as a line end, even an escaped one, and its
@@ -21,9 +22,10 @@ READABLE = TEXT.filter(lambda text: "\\" not in text)
 
 def task(**members: object) -> Task:
     told = {
-        "id": 7, "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "user_id": "alice", "title": "A",
+        "id": 7, "uid": UID, "user_id": "alice", "title": "A",
         "description": None, "completed": False, "completed_at": None,
-        "priority": "none", "tags": [], "due_date": None, "due_at": None, "created_at": MOMENT, "updated_at": MOMENT,
+        "priority": "none", "tags": [], "due_date": None, "due_at": None, "list_id": None,
+        "parent_id": None, "position": "a0", "created_at": MOMENT, "updated_at": MOMENT,
         "version": 3,
     }  # fmt: skip
     return Task(**told | members)
@@ -71,7 +73,8 @@ def test_the_library_reads_from_a_task_what_the_task_says(title, description, ta
             title=title, description=description, tags=tags, priority=priority, due_date=day, completed=True,
             completed_at=MOMENT,
         ),
-        "abc",
+        description,
+        PARENT,
     )  # fmt: skip
     read = icalendar.Todo.from_ical(written)
     clean = [todos.CONTROLS.sub(" ", todos.LINE_END.sub("\n", text)) for text in (title, description, *tags)]
@@ -79,14 +82,16 @@ def test_the_library_reads_from_a_task_what_the_task_says(title, description, ta
     assert str(read.get("description", "")) == clean[1]
     assert [str(tag) for tag in read["categories"].cats] == clean[2:] if tags else "categories" not in read
     assert read.get("priority") == todos.PRIORITIES.get(priority)
-    assert (read["uid"], read["status"], read["due"].dt) == ("task-7-abc@doable", "COMPLETED", day)
+    assert (read["uid"], read["status"], read["due"].dt) == (UID, "COMPLETED", day)
+    assert read["related-to"] == PARENT
+    assert unescaped(str(read.get("x-doable-list", ""))) == clean[1]  # the library leaves an unknown property as it is
     moments = [read[name].dt for name in ("dtstamp", "created", "last-modified", "completed")]
     assert moments == [MOMENT.replace(microsecond=0)] * 4
 
 
 def test_a_moment_is_due_in_utc_and_a_pending_task_needs_action():
-    read = icalendar.Todo.from_ical(todos.todo(task(due_at=MOMENT), "abc"))
+    read = icalendar.Todo.from_ical(todos.todo(task(due_at=MOMENT), None, None))
     assert (read["due"].dt, read["status"]) == (MOMENT.replace(microsecond=0), "NEEDS-ACTION")
-    assert "completed" not in read
-    assert b"DUE:20260102T030405Z\r\n" in todos.todo(task(due_at=MOMENT), "abc")
-    assert b"DUE;VALUE=DATE:20261224\r\n" in todos.todo(task(due_date=date(2026, 12, 24)), "abc")
+    assert not {"completed", "related-to", "x-doable-list"} & {name.lower() for name in read}
+    assert b"DUE:20260102T030405Z\r\n" in todos.todo(task(due_at=MOMENT), None, None)
+    assert b"DUE;VALUE=DATE:20261224\r\n" in todos.todo(task(due_date=date(2026, 12, 24)), None, None)

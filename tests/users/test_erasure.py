@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from service.lists.models import List
 from service.operations import purge
 from service.users import queryset as user_queryset
 from service.web import responses
@@ -55,10 +56,14 @@ async def found(connection, text: str) -> list[str]:
 
 
 @pytest.fixture
-async def ada(caller, connection):
+async def ada(caller, connection, pool):
     """Ada has left her id in every place where a user can."""
     client = caller(ADA, email="ada@example.com", name=f"Name of {ADA}")
-    await client.make(f"Title of {ADA}", description=ADA, tags=[f"#{ADA}"])
+    lists = List.objects.for_user(ADA, using=pool)
+    made = [await lists.create({"name": f"List of {ADA}"}) for _ in range(3)]
+    await lists.delete(made[0].id, tasks=None, trash_quota=10_000)
+    parent = await client.make(f"Title of {ADA}", description=ADA, tags=[f"#{ADA}"], list_id=made[1].id)
+    await client.make("A subtask", parent_id=parent["id"])
     task = await client.make(f"Title of {ADA}")
     await client.delete(f"{client.path}/{task['id']}")
     await connection.execute(ANSWER, ADA)
@@ -71,7 +76,7 @@ async def test_nothing_of_an_erased_user_remains_in_any_column_of_any_table(ada,
         "public.users.id", "public.users.name", "public.tasks.user_id", "public.tasks.title",
         "public.tasks.description", "public.tasks.tags", "public.tasks.document", "public.idempotency_keys.user_id",
         "public.idempotency_keys.route", "public.idempotency_keys.key", "public.idempotency_keys.request_id",
-        "public.idempotency_keys.answer",
+        "public.idempotency_keys.answer", "public.lists.user_id", "public.lists.name",
     }  # fmt: skip
     assert await found(connection, "ada@example.com") == ["public.users.email"]
     response = await erase(ada, confirm=ADA)
@@ -80,6 +85,8 @@ async def test_nothing_of_an_erased_user_remains_in_any_column_of_any_table(ada,
     private(response)
     assert await found(connection, ADA) == []
     assert await found(connection, "ada@example.com") == []
+    exported = (await ada.get("/api/me/export")).json()
+    assert (exported["user"], exported["lists"], exported["tasks"]) == (None, [], [])
     assert (await bob.get(bob.path)).json() == [kept]
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
-from service.tasks.queryset import TaskQuerySet
+from service.transfer.archive import Archive
 from service.transfer.formats import document, table, todos
 
 
 class Format(NamedTuple):
-    """A file format: its media type, its file extension, and the function that writes tasks in pieces."""
+    """A file format: its media type, its file extension, and the function that writes an archive in pieces."""
 
     media_type: str
     extension: str
-    write: Callable[[TaskQuerySet], AsyncIterator[bytes]]
+    write: Callable[[Archive], AsyncIterator[bytes]]
 
 
 # The keys are the values of `?format=`. The first format is the default.

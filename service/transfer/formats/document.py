@@ -1,4 +1,4 @@
-"""Write an archive as one JSON document, with the user and the trash; read its tasks."""
+"""Write an archive as one JSON document, with the user and the trash; read its lists and tasks."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import msgspec
 from msgspec import Raw, Struct
 
 from service.errors import FieldError, InvalidInputError, MalformedInputError
-from service.tasks.queryset import TaskQuerySet
-from service.transfer import archive
+from service.transfer.archive import Archive, pages
 from service.transfer.formats.lines import Line
 from service.transfer.formats.scanning import Scanner, ValueTooLargeError
 
 FORMAT = "doable-export"
-VERSION = 1
-SHAPE = '{"format": "doable-export", "version": 1, "tasks": [...]}'
+VERSION = 2  # version 1 had no lists
+SHAPE = '{"format": "doable-export", "version": 2, "lists": [...], "tasks": [...]}'
 
 
 class Document(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The members of a document. `tasks` is empty here, because the tasks are read one by one."""
+    """The members of a document. `lists` and `tasks` are empty here, because their items are read one by one."""
 
     tasks: tuple[()]
+    lists: tuple[()] = ()
     format: Literal["doable-export"] = "doable-export"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     exported_at: Raw = Raw()
     user: Raw = Raw()
 
@@ -35,25 +35,29 @@ _decode = msgspec.json.Decoder(Document).decode
 _decode_name = msgspec.json.Decoder(str).decode
 
 
-async def write(tasks: TaskQuerySet) -> AsyncIterator[bytes]:
+async def write(archive: Archive) -> AsyncIterator[bytes]:
     """Write the document in pieces. The first piece follows the first database response.
 
     Raises UnavailableError, possibly after some of the pieces.
     """
     now = datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    owner = await tasks.owner.exported() or "null"
-    before = f'{{"format":"{FORMAT}","version":{VERSION},"exported_at":"{now}","user":{owner},"tasks":['
-    async for page in archive.pages(tasks):
+    owner = await archive.tasks.owner.exported() or "null"
+    before = f'{{"format":"{FORMAT}","version":{VERSION},"exported_at":"{now}","user":{owner},"lists":['
+    async for page in pages(archive.lists):
+        yield (before + page).encode()
+        before = ","
+    before = ("" if before == "," else before) + '],"tasks":['
+    async for page in pages(archive.tasks):
         yield (before + page).encode()
         before = ","
     yield (("" if before == "," else before) + "]}").encode()
 
 
 def read(body: bytes) -> Iterator[Line | None]:
-    """Read the tasks of the document one by one. Yields None where the caller may yield to the event loop.
+    """Read the lists and tasks of the document one by one. Yields None where the caller may yield to the event loop.
 
     A byte order mark is skipped. Raises MalformedInputError for bytes that are not JSON, and InvalidInputError for JSON
-    that is not an export. Both may come after some of the tasks.
+    that is not an export. Both may come after some of the lines.
     """
     scanner = Scanner(body, len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0)
     yield from scanner.space()
@@ -70,9 +74,9 @@ def read(body: bytes) -> Iterator[Line | None]:
         yield from scanner.space()
         if name in sent or name not in Document.__struct_fields__:
             raise _another()
-        if name == "tasks" and scanner.peek() == b"[":
+        if name in {"lists", "tasks"} and scanner.peek() == b"[":
             sent[name] = b"[]"
-            yield from _tasks(scanner)
+            yield from _items(scanner, name)
         else:
             sent[name] = _value(scanner)
     yield from scanner.space()
@@ -81,17 +85,17 @@ def read(body: bytes) -> Iterator[Line | None]:
     _validate(b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), value) for name, value in sent.items()))
 
 
-def _tasks(scanner: Scanner) -> Iterator[Line | None]:
+def _items(scanner: Scanner, name: str) -> Iterator[Line | None]:
     index = 0
     for ready in scanner.items(b"[]"):
         if not ready:
             yield None
             continue
         try:
-            task = scanner.value()
+            item = scanner.value()
         except ValueTooLargeError as error:
-            raise InvalidInputError([FieldError(f"tasks[{index}]", str(error))]) from None
-        yield Line(f"tasks[{index}].", task)
+            raise InvalidInputError([FieldError(f"{name}[{index}]", str(error))]) from None
+        yield Line(f"{name}[{index}].", item, is_list=name == "lists")
         index += 1
 
 

@@ -1,43 +1,29 @@
-"""Validate the tasks of a file one by one, by the rules for a new task. Errors name the position in the file."""
+"""Validate the lists and tasks of a file one by one. Errors name the position in the file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
 
 from service.database.uids import new_uid
 from service.errors import FieldError, InvalidInputError, MalformedInputError
-from service.tasks.schemas import TaskDraft, columns_of
-from service.web import moments, validation
+from service.transfer.formats.items import Item, read_list, read_task
+from service.transfer.formats.references import References
+from service.web import validation
 from service.web.pacing import Pace
 
 MAXIMUM_TASKS = 10_000
+MAXIMUM_LISTS = 10_000  # with the deleted ones
 MAXIMUM_SIZE = 96 * 1024 * 1024  # bytes of JSON for the database; a control character of a table takes six
 TOO_MANY = FieldError("tasks", f"must be at most {MAXIMUM_TASKS:,}; import them in parts")
+TOO_MANY_LISTS = FieldError("lists", f"must be at most {MAXIMUM_LISTS:,}; import them in parts")
 TOO_LARGE = FieldError("tasks", "take more than 96 MiB as JSON; import them in parts")
-KEPT = ("completed_at", "created_at", "updated_at", "deleted_at")
-
-Moment = Annotated[
-    Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType | None,
-    Meta(extra={"rule": f"{moments.RULE}, or null", "read": moments.read_moment}),
-]
-
-
-class ImportedTask(TaskDraft, kw_only=True, forbid_unknown_fields=True):
-    """A task of a file: a new task that keeps its timestamps. With `deleted_at`, it is created in the trash."""
-
-    completed_at: Moment = UNSET
-    created_at: Moment = UNSET
-    updated_at: Moment = UNSET
-    deleted_at: Moment = UNSET
 
 
 class Line(NamedTuple):
-    """One task of a file: JSON text, or the members of an object.
+    """One task of a file, or one list: JSON text, or the members of an object.
 
     Errors begin with `place` and the field name. They end with the hint for that field, if there is one.
     """
@@ -45,18 +31,27 @@ class Line(NamedTuple):
     place: str
     value: bytes | dict[str, Any]
     hints: Mapping[str, str] = {}
+    is_list: bool = False
 
 
-async def validate(lines: Iterable[Line | None]) -> tuple[bytearray, int]:
-    """Validate all tasks. Returns the JSON array for `UserImport.add_all`, and the number of tasks in it.
+class File(NamedTuple):
+    """The valid lists and tasks of a file as JSON arrays, and the references between them."""
+
+    lists: bytearray
+    tasks: bytearray
+    references: References
+
+
+async def validate(lines: Iterable[Line | None]) -> File:
+    """Validate all lists and tasks.
 
     Yields to the event loop after each slice of work, between two lines or where `lines` yields None.
-    Raises InvalidInputError at the first limit: MAXIMUM_TASKS, MAXIMUM_SIZE or twenty faults. Each fault names its
-    position in the file.
+    Raises InvalidInputError at the first limit: MAXIMUM_TASKS, MAXIMUM_LISTS, MAXIMUM_SIZE or twenty faults. Each fault
+    names its position in the file.
     """
     pace = Pace()
-    valid = bytearray(b"[")
-    count = 0
+    lists, tasks = bytearray(b"["), bytearray(b"[")
+    references = References()
     faults: list[FieldError] = []
     reading = iter(lines)
     while len(faults) < validation.MAXIMUM_FAULTS:
@@ -65,58 +60,72 @@ async def validate(lines: Iterable[Line | None]) -> tuple[bytearray, int]:
             line = next(reading)
             if line is None:
                 continue
-            if count == MAXIMUM_TASKS or len(valid) > MAXIMUM_SIZE:
-                faults.append(TOO_MANY if count == MAXIMUM_TASKS else TOO_LARGE)
+            if limit := _limit(line, references, len(lists) + len(tasks)):
+                faults.append(limit)
                 break
-            count += 1
-            columns = _columns(line)
+            columns = _read(line, references)
             if not faults:
-                valid += b"," if count > 1 else b""
-                valid += msgspec.json.encode(columns)
+                _append(lists if line.is_list else tasks, columns)
         except StopIteration:
             break
         except InvalidInputError as error:
             faults.extend(error.errors)
-    if faults:
+    if faults := faults or await _resolve(references, pace):
         await pace.rest()  # freeing 96 MiB takes a whole slice of time
         raise InvalidInputError(faults[: validation.MAXIMUM_FAULTS])
-    valid += b"]"
-    return valid, count
+    for name in references.names:
+        _append(lists, {"name": name, "uid": new_uid(), "is_by_name": True})
+    lists += b"]"
+    tasks += b"]"
+    return File(lists, tasks, references)
 
 
-def _columns(line: Line) -> dict[str, Any]:
+async def _resolve(references: References, pace: Pace) -> list[FieldError]:
+    """Resolve all references. Returns their faults."""
+    faults = []
+    for fault in references.resolve():
+        if fault:
+            faults.append(fault)
+        if len(faults) == validation.MAXIMUM_FAULTS:
+            break
+        await pace.keep()
+    return faults
+
+
+def _limit(line: Line, references: References, size: int) -> FieldError | None:
+    """Return the fault of a line that exceeds a limit of the file."""
+    if size > MAXIMUM_SIZE:
+        return TOO_LARGE
+    if line.is_list:
+        return TOO_MANY_LISTS if references.list_places.count == MAXIMUM_LISTS else None
+    return TOO_MANY if references.task_places.count == MAXIMUM_TASKS else None
+
+
+def _append(array: bytearray, columns: Mapping[str, Any]) -> None:
+    if len(array) > 1:
+        array += b","
+    array += msgspec.json.encode(columns)
+
+
+def _read(line: Line, references: References) -> dict[str, Any]:
     try:
-        task = _read(line.value)
-        columns = {"uid": new_uid(), **columns_of(task), **_moments(task)}
+        if isinstance(line.value, bytes) and line.is_list:
+            item = read_list(line.value)
+            references.list_places.add(item)
+        else:
+            item = read_task(line.value)
+            references.add_task(item, line.place)
     except InvalidInputError as error:
         raise InvalidInputError([_placed(line, fault) for fault in error.errors]) from None
     except MalformedInputError:
         raise MalformedInputError(f"{_place(line.place)} is not valid JSON in UTF-8.") from None
-    return columns
+    return _with_uids(item)
 
 
-def _read(value: bytes | dict[str, Any]) -> ImportedTask:
-    return (
-        validation.convert(value, ImportedTask, strict=True)
-        if isinstance(value, dict)
-        else validation.decode(value, ImportedTask)
-    )
-
-
-def _moments(task: ImportedTask) -> dict[str, datetime]:
-    kept: dict[str, datetime] = {}
-    faults = []
-    for name in KEPT:
-        sent = getattr(task, name)
-        if sent is UNSET or sent is None:
-            continue
-        try:
-            kept[name] = moments.read_moment(sent)
-        except ValueError as error:
-            faults.append(FieldError(name, str(error)))
-    if faults:
-        raise InvalidInputError(faults)
-    return kept
+def _with_uids(item: Item) -> dict[str, Any]:
+    """Return the columns with a new uid, and the one in the file."""
+    columns = item.columns | {"uid": new_uid()}
+    return columns | {"named": item.uid} if item.uid else columns
 
 
 def _placed(line: Line, fault: FieldError) -> FieldError:

@@ -11,24 +11,29 @@ from typing import Any
 
 import msgspec
 
+from service.database.items import ID
 from service.errors import FieldError, InvalidInputError
-from service.tasks.queryset import TaskQuerySet
 from service.tasks.schemas import Task
-from service.transfer import archive
-from service.transfer.formats.lines import KEPT, Line
+from service.transfer.archive import Archive, pages_with_names
+from service.transfer.formats.items import KEPT
+from service.transfer.formats.lines import Line
 from service.transfer.formats.sheet import Sheet
 from service.web import validation
 from service.web.pacing import Pace
 
-COLUMNS = (*(name for name in Task.__struct_fields__ if name not in {"uid", "user_id"}), "deleted_at")
-IGNORED = frozenset({"id", "uid", "user_id", "version"})
+LIST_NAME = "list"  # in place of `list_id`, because people read and write names
+COLUMNS = (
+    *(LIST_NAME if name == "list_id" else name for name in Task.__struct_fields__ if name != "user_id"), "deleted_at",
+)  # fmt: skip
+IGNORED = frozenset({"user_id", "version"})
+IDS = frozenset({"id", "list_id", "parent_id"})
 AT_ONCE = 50  # tasks; the longest take 0.05 ms each
 # Text that a spreadsheet may run as a formula, after any number of apostrophes (OWASP, "CSV Injection").
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 SWITCHES = {"true": True, "false": False}
 # "due_date", "Due Date", "DUE-DATE" and "dueDate" name the same column.
 SEPARATORS = re.compile(r"[\s_-]+")
-NAMES = {name.replace("_", ""): name for name in (*COLUMNS, "uid", "user_id")}
+NAMES = {name.replace("_", ""): name for name in (*COLUMNS, "list_id", "user_id")}
 MOMENT = "; format the column as YYYY-MM-DDTHH:MM:SSZ, or as text"
 COLUMNS_ARE = f"the columns are {', '.join(COLUMNS)}"
 HINTS = dict.fromkeys(("due_at", *KEPT), MOMENT) | {
@@ -47,18 +52,18 @@ def arm(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
-async def write(tasks: TaskQuerySet, *, marked: bool = False) -> AsyncIterator[bytes]:
-    """Write the table in pieces. The first piece follows the first database response.
+async def write(archive: Archive, *, marked: bool = False) -> AsyncIterator[bytes]:
+    """Write the table of the tasks in pieces. The first piece follows the first database response.
 
     Yields to the event loop after each slice of work. If `marked`, the table begins with a byte order mark; without
     one, Excel does not recognize UTF-8. Raises UnavailableError, possibly after some of the pieces.
     """
     pace = Pace()
     head = (BOM_UTF8 if marked else b"") + rows([COLUMNS])
-    async for page in archive.pages(tasks):
-        decoded = msgspec.json.decode(f"[{page}]")
+    async for page in pages_with_names(archive.tasks):
+        decoded = msgspec.json.decode(f"[{page}]", type=list[tuple[dict[str, Any], str | None, str | None]])
         for start in range(0, len(decoded), AT_ONCE):
-            part = decoded[start : start + AT_ONCE]
+            part = [task | {LIST_NAME: name} for task, name, _ in decoded[start : start + AT_ONCE]]
             yield head + rows([_cell(task.get(column)) for column in COLUMNS] for task in part)
             head = b""
             await pace.keep()
@@ -142,6 +147,8 @@ def _members(sheet: Sheet, names: list[str], cells: list[str]) -> dict[str, Any]
 def _value(name: str, cell: str) -> Any:  # noqa: ANN401 - any JSON
     if name == "completed":
         return SWITCHES.get(cell.lower(), cell)
+    if name in IDS and ID.fullmatch(cell):
+        return int(cell)
     return _tags(cell) if name == "tags" else cell
 
 

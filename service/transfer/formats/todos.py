@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import date, datetime
-from hashlib import blake2b
 
 import msgspec
 
-from service.tasks.queryset import TaskQuerySet
 from service.tasks.schemas import Task
-from service.transfer import archive
+from service.transfer.archive import Archive, pages_with_names
 from service.web.pacing import Pace
 
 PRODUCT = "-//Doable//Tasks//EN"
@@ -26,31 +24,30 @@ CONTINUES = 0b1000_0000  # the first two bits of each byte of a UTF-8 character 
 AT_ONCE = 50  # tasks; the longest take 0.05 ms each
 
 
-async def write(tasks: TaskQuerySet) -> AsyncIterator[bytes]:
+async def write(archive: Archive) -> AsyncIterator[bytes]:
     """Write the calendar in pieces. The first piece follows the first database response.
 
     Yields to the event loop after each slice of work. Raises UnavailableError, possibly after some of the pieces.
     """
     pace = Pace()
     head = HEAD
-    owner = blake2b(tasks.user_id.encode(), digest_size=8).hexdigest()
-    async for page in archive.pages(tasks.live()):
-        decoded = msgspec.json.decode(f"[{page}]", type=list[Task])
+    async for page in pages_with_names(archive.tasks.live()):
+        decoded = msgspec.json.decode(f"[{page}]", type=list[tuple[Task, str | None, str | None]])
         for start in range(0, len(decoded), AT_ONCE):
-            yield head + b"".join(todo(task, owner) for task in decoded[start : start + AT_ONCE])
+            yield head + b"".join(todo(*named) for named in decoded[start : start + AT_ONCE])
             head = b""
             await pace.keep()
     yield head + END
 
 
-def todo(task: Task, owner: str) -> bytes:
-    """Convert a task to a VTODO (section 3.6.2), folded and in UTF-8. `owner` makes the UID unique among all users."""
-    return b"".join(map(fold, _lines(task, owner)))
+def todo(task: Task, list_name: str | None, parent: str | None) -> bytes:
+    """Convert a task to a VTODO (section 3.6.2), folded and in UTF-8. `parent` is the uid of its parent."""
+    return b"".join(map(fold, _lines(task, list_name, parent)))
 
 
-def _lines(task: Task, owner: str) -> Iterator[str]:
+def _lines(task: Task, list_name: str | None, parent: str | None) -> Iterator[str]:
     yield "BEGIN:VTODO"
-    yield f"UID:task-{task.id}-{owner}@doable"
+    yield f"UID:{task.uid}"
     yield f"DTSTAMP:{_moment(task.updated_at)}"
     yield f"CREATED:{_moment(task.created_at)}"
     yield f"LAST-MODIFIED:{_moment(task.updated_at)}"
@@ -68,6 +65,10 @@ def _lines(task: Task, owner: str) -> Iterator[str]:
         yield f"PRIORITY:{PRIORITIES[task.priority]}"
     if task.tags:
         yield f"CATEGORIES:{','.join(map(escape, task.tags))}"
+    if parent:
+        yield f"RELATED-TO:{parent}"  # the default relation is PARENT (section 3.8.4.5)
+    if list_name:
+        yield f"X-DOABLE-LIST:{escape(list_name)}"
     yield "END:VTODO"
 
 

@@ -3,7 +3,8 @@
 CREATE FUNCTION import_once(
     owner text, owner_email text, owner_name text, route text, key text, digest bytea, request_id text,
     lifetime interval, most_keys integer, most_bytes bigint,
-    quota integer, trash_quota integer, skip_known boolean, lines bytea,
+    quota integer, trash_quota integer, list_quota integer, skip_known boolean, file_lists bytea, file_tasks bytea,
+    list_refs text[], parent_refs text[],
     OUT outcome text, OUT answered text, OUT answer text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -14,9 +15,11 @@ BEGIN
     IF outcome <> 'new' THEN
         RETURN;
     END IF;
-    done := import_tasks(owner, owner_email, owner_name, quota, trash_quota, skip_known, lines);
+    done := import_tasks(
+        owner, owner_email, owner_name, quota, trash_quota, list_quota, skip_known, file_lists, file_tasks, list_refs,
+        parent_refs);
     answered := request_id;
-    answer := json_build_object('outcome', done.outcome, 'imported', done.imported);
+    answer := json_build_object('outcome', done.outcome, 'imported', done.imported, 'place', done.place);
     IF done.outcome <> 'done' THEN
         outcome := 'refused';
     ELSE
