@@ -107,6 +107,10 @@ class OwnedQuerySet(QuerySet[M]):
         """The owner's id."""
         return str(self._owner[0])
 
+    def of_the_same_owner(self, kind: type[S], model: type[Model]) -> S:
+        """Return the rows of `model` that belong to the same owner, over the same connection."""
+        return kind(model, self._connection, self._owner)
+
     def then(self, step: Step, values: tuple[object, ...] = ()) -> Self:
         """Add a verb."""
         if self._shape is None:

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from service.database.scoping import Connection
 from service.errors import TooManyStreamsError, UnavailableError
-from service.sync.changes import ChangePage, changes_since
+from service.sync.changes import ChangePage, Feed, changes_since
 from service.sync.positions import Positions
 from service.tasks.writes import UserTasks
 from service.users.queryset import START, SyncPosition
@@ -39,14 +39,14 @@ class Subscription:
 
 
 class Listeners:
-    """All streams of one user in this process, and their shared reads of the change feed."""
+    """All streams of one user in this process, and their shared reads of the change feeds."""
 
     __slots__ = ("_reads", "streams")
 
     def __init__(self) -> None:
         """Start without streams."""
         self.streams: set[Subscription] = set()
-        self._reads: dict[tuple[SyncPosition, int], asyncio.Task[ChangePage]] = {}  # in progress, by position and limit
+        self._reads: dict[tuple[SyncPosition, int, Feed], asyncio.Task[ChangePage]] = {}  # those in progress
 
     def wake(self, beyond: SyncPosition | None = None) -> None:
         """Signal new changes to all streams, or only to those that are not at the position `beyond`."""
@@ -55,12 +55,12 @@ class Listeners:
             if stream.position != beyond:
                 stream.moved.set()
 
-    async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int) -> ChangePage:
+    async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int, feed: Feed) -> ChangePage:
         """Call `changes_since`, or wait for the same call of another stream. Returns and raises the same."""
-        reads, key = self._reads, (position, limit)
+        reads, key = self._reads, (position, limit, feed)
         if key not in reads:
             # The read has its own context, because it outlives the stream that started it if other streams wait for it.
-            reads[key] = asyncio.create_task(changes_since(tasks, position, limit), context=contextvars.Context())
+            reads[key] = asyncio.create_task(changes_since(tasks, *key), context=contextvars.Context())
             reads[key].add_done_callback(lambda _: reads.pop(key))
         return await asyncio.shield(reads[key])
 
@@ -101,12 +101,12 @@ class Hub:
             if not mine.streams:
                 del self._waiting[user_id]
 
-    async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int) -> ChangePage:
-        """Return at most `limit` changes after `position`. Streams at the same position share one read.
+    async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int, feed: Feed) -> ChangePage:
+        """Return at most `limit` changes after `position`. Streams of one feed at the same position share one read.
 
         The user of `tasks` must be subscribed. Raises SyncPositionGoneError and UnavailableError.
         """
-        return await self._waiting[tasks.user_id].changes(tasks, position, limit)
+        return await self._waiting[tasks.user_id].changes(tasks, position, limit, feed)
 
     def wake(self, user_id: str) -> None:
         """Signal the streams of `user_id` at once, after this process has written a change of that user."""

@@ -1,4 +1,4 @@
-"""The event stream of one client: send the change feed as events whenever there may be new changes."""
+"""The event stream of one client: send a change feed as events whenever there may be new changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import cast
 from sanic import HTTPResponse
 
 from service.errors import SyncPositionGoneError, UnavailableError
-from service.sync.changes import ChangePage
+from service.sync.changes import ChangePage, Feed
 from service.sync.hub import Hub, Subscription
 from service.tasks.caller import tasks_of
 from service.tasks.writes import UserTasks
@@ -40,14 +40,15 @@ class TooSlowError(Exception):
 class EventStream:
     """The event stream of one client."""
 
-    def __init__(self, request: ApiRequest, hub: Hub, subscription: Subscription) -> None:
-        """Prepare the response to `request`, whose caller is subscribed to `hub`."""
+    def __init__(self, request: ApiRequest, hub: Hub, subscription: Subscription, feed: Feed) -> None:
+        """Prepare the response to `request` with the changes in `feed`. The caller is subscribed to `hub`."""
         assert request.identity is not None  # noqa: S101 - the middleware accepts only verified callers
         assert request.stream is not None  # noqa: S101 - Sanic removes it only after the handler has ended
         self._request = request
         self._protocol = cast("DeadlineProtocol", request.stream.protocol)
         self._hub = hub
         self._subscription = subscription
+        self._feed = feed
         self._tasks: UserTasks = tasks_of(request)
         # The time at which the service begins to reject the token.
         self._ends_at = request.identity.expires_at + request.settings.jwt_leeway
@@ -99,7 +100,7 @@ class EventStream:
         more = True
         while more and not self._must_end():
             try:
-                page = await self._hub.changes(self._tasks, self._subscription.position, PAGE)
+                page = await self._hub.changes(self._tasks, self._subscription.position, PAGE, self._feed)
             except SyncPositionGoneError as gone:
                 newest = self._subscription.position = SyncPosition(*gone.newest)
                 await self._write(f'event: reset\nid: {newest}\ndata: {{"next":"{newest}"}}\n\n')
@@ -110,7 +111,7 @@ class EventStream:
             if page.changes:
                 reached = page.position(page.changes[-1])
             if page.next != reached:
-                await self._write(f"id: {page.next}\n\n")  # the last writes changed no task that still exists
+                await self._write(f"id: {page.next}\n\n")  # the last writes changed no item that still exists
             self._subscription.position, more = page.next, page.has_more
 
     async def _write(self, text: str) -> None:
@@ -128,7 +129,7 @@ def pieces(page: ChangePage) -> Iterator[str]:
     piece: list[str] = []
     size = 0
     for change in page.changes:
-        piece.append(f"event: task\nid: {page.position(change)}\ndata: {_one_line(change.document)}\n\n")
+        piece.append(f"event: {change.noun}\nid: {page.position(change)}\ndata: {_one_line(change.document)}\n\n")
         size += len(piece[-1])
         if size >= PIECE:
             yield "".join(piece)

@@ -15,7 +15,7 @@ from service.config import Settings
 from service.database import credentials, handover
 from service.database.client import FairClient
 from service.errors import MissingRowError, TaskNotFoundError, UnavailableError
-from service.sync.changes import changes_since, positions_of_several_users
+from service.sync.changes import ITEMS, changes_since, positions_of_several_users
 from service.tasks.models import Task
 from service.telemetry import figures
 from service.users.models import User
@@ -305,7 +305,7 @@ READS = {
     "a task": lambda pool: Task.objects.for_user("alice", using=pool).find(1),
     "a list": lambda pool: Task.objects.for_user("alice", using=pool).live().page(),
     "the state": lambda pool: User.objects.for_user("alice", using=pool).state(),
-    "the changes": lambda pool: changes_since(Task.objects.for_user("alice", using=pool), START, 10),
+    "the changes": lambda pool: changes_since(Task.objects.for_user("alice", using=pool), START, 10, ITEMS),
     "the position": lambda pool: User.objects.for_user("alice", using=pool).position(),
     "several positions": lambda pool: positions_of_several_users(pool, ["alice"]),
     "the trash": lambda pool: Task.objects.for_user("alice", using=pool).trashed().page(),

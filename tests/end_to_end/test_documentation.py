@@ -27,6 +27,7 @@ WORK_AS_THEY_STAND = {
     "tasks/completeTask": 200,
     "tasks/batchTasks": 200,
     "tasks/listTaskChanges": 200,
+    "sync/listChanges": 200,
     "tasks/deleteTask": 204,
     "trash/listTrash": 200,
     "trash/restoreTask": 404,  # the example is a live task
@@ -40,10 +41,10 @@ WORK_AS_THEY_STAND = {
 OF_EACH_KIND = ["tasks/createTask", "tasks/updateTask", "tasks/batchTasks"]
 # These routes delete more than one task. The page does not fill in the user, and sends nothing without one.
 GUARDED = ("tasks/deleteTasks", "trash/emptyTrash", "user/eraseUser")
-# These routes are not tested here. The first one never ends. The next three are the page itself, which does not list
+# These routes are not tested here. The first two never end. The next three are the page itself, which does not list
 # them. The others resemble a route that is tested.
 OTHERS = {
-    "streamTaskEvents", "getOpenApiDocument", "getDocumentationPage", "getDocumentationFile", "putTask",
+    "streamTaskEvents", "streamEvents", "getOpenApiDocument", "getDocumentationPage", "getDocumentationFile", "putTask",
     "postTaskCompletion", "getLiveness", "getHealth", "getMetrics",
 }  # fmt: skip
 

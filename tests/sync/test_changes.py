@@ -9,7 +9,7 @@ import random
 import asyncpg
 
 from service.errors import TaskNotFoundError
-from service.sync.changes import changes_since, positions_of_several_users
+from service.sync.changes import TASKS, changes_since, positions_of_several_users
 from service.tasks.models import Task
 from service.tasks.writes import UserTasks
 from service.users.queryset import START, SyncPosition
@@ -53,7 +53,7 @@ class Reader:
 
     async def read(self) -> bool:
         """Read a page; return whether there is more."""
-        page = await changes_since(self._tasks, self.position, self._chance.randint(1, 60))
+        page = await changes_since(self._tasks, self.position, self._chance.randint(1, 60), TASKS)
         newest = await self._watcher.fetchval("SELECT revision FROM users WHERE id = 'alice'")
         for change in page.changes:
             assert change.version <= newest, "what is not committed was seen"

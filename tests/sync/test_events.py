@@ -471,8 +471,8 @@ async def test_a_read_that_began_before_a_write_is_not_shared_after_it(alice, mo
     """The first read is delayed after its result, until the write. A later stream must not get this result."""
     read, held, let_go = changes.changes_since, asyncio.Event(), asyncio.Event()
 
-    async def hold_up(tasks, since, limit):
-        page = await read(tasks, since, limit)
+    async def hold_up(tasks, since, limit, feed):
+        page = await read(tasks, since, limit, feed)
         if not held.is_set():
             held.set()
             await let_go.wait()
@@ -492,10 +492,10 @@ async def test_a_stream_that_ends_does_not_cancel_the_shared_read_of_others(alic
     read, let_go = changes.changes_since, asyncio.Event()
     asked = []
 
-    async def hold_up(tasks, since, limit):
+    async def hold_up(tasks, since, limit, feed):
         asked.append(since)
         await let_go.wait()
-        return await read(tasks, since, limit)
+        return await read(tasks, since, limit, feed)
 
     await alice.make("Task")
     monkeypatch.setattr(hub_module, "changes_since", hold_up)

@@ -300,10 +300,11 @@ async def test_old_answers_are_found_by_the_index_of_their_age(crowd):
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("since", [("", 0), ("64a1b2c3d4e5f", 1), ("64a1b2c3d4e5f", 4_000)])
-async def test_a_page_of_changes_sorts_only_versions_of_the_owners_tasks(crowd, since, plan):
+@pytest.mark.parametrize("feed", [changes.TASKS, changes.ITEMS], ids=["tasks", "items"])
+async def test_a_page_of_changes_sorts_only_versions_of_the_owners_items(crowd, since, plan, feed):
     await crowd.execute(f"SET plan_cache_mode = {plan}")
     try:
-        text, arguments = asked(lambda tasks: changes.changes_since(tasks, SyncPosition(*since), 500))
+        text, arguments = asked(lambda tasks: changes.changes_since(tasks, SyncPosition(*since), 500, feed))
         nodes = await explain(crowd, text, *arguments)
     finally:
         await crowd.execute("RESET plan_cache_mode")

@@ -45,6 +45,7 @@ TAGS = [
     {"name": "Tasks", "description": "The tasks of a user."},
     {"name": "Lists", "description": "The lists of a user, into which tasks can be put."},
     {"name": "Trash", "description": "The deleted tasks and lists of a user, which can be restored."},
+    {"name": "Sync", "description": "The changes of a user's tasks and lists, for a client that keeps a copy."},
     {"name": "User", "description": "All data of a user."},
     {"name": "Export and import", "description": "Export all tasks of a user, and import tasks."},
     {"name": "Health", "description": "Health checks and metrics. No token needed."},
