@@ -4,87 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
-from collections.abc import AsyncIterator
-from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-import httpx
 import pytest
 
 from service.sync import changes, stream
 from service.sync import hub as hub_module
 from service.tasks.models import Task
 from service.web.text import with_keys
+from tests.sync.listening import Event, listen
 
-
-class Event(NamedTuple):
-    """One block of a stream. A comment has neither name nor id. The id is the revision of the position."""
-
-    name: str
-    id: int | None
-    data: dict | None
-    comment: bool = False
-
-
-class Listener:
-    """A client that reads a stream as browsers do."""
-
-    def __init__(self, response: httpx.Response):
-        self.response = response
-        self.retry: int | None = None
-        self.last_id: int | None = None
-        self.position = ""  # the whole id, with the user's beginning
-        self._lines = response.aiter_lines()
-
-    async def next(self, seconds: float = 30) -> Event | None:
-        """Return the next block, including heartbeats; None at the end of the stream."""
-        name, number, data, comment, empty = "", None, None, False, True
-        async with asyncio.timeout(seconds):
-            async for line in self._lines:
-                if not line:
-                    if not empty:
-                        return Event(name, number, data, comment)
-                    continue
-                empty = False
-                field, _, value = line.partition(":")
-                value = value.removeprefix(" ")
-                if field == "":
-                    comment = True
-                elif field == "event":
-                    name = value
-                elif field == "id":
-                    self.position = value
-                    number = self.last_id = int((value.split("-")[1:2] or [value])[0])
-                elif field == "data":
-                    data = json.loads(value)
-                elif field == "retry":
-                    self.retry = int(value)
-        return None
-
-    async def task(self, seconds: float = 30) -> Event:
-        """Return the next event that is dispatched."""
-        while True:
-            found = await self.next(seconds)
-            assert found is not None, "the stream has ended"
-            if found.name:
-                return found
-
-
-@contextlib.asynccontextmanager
-async def listen(caller, query: str = "", **headers: str) -> AsyncIterator[Listener]:
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with caller.stream("GET", f"{caller.path}/events?{query}", headers=names) as response:
-        assert response.status_code == 200, await response.aread()
-        listener = Listener(response)
-        assert await listener.next() == Event("", listener.last_id, None)  # retry and id come first
-        yield listener
-
-
-@pytest.fixture
-def hub(app):
-    return app.ctx.live
+pytestmark = pytest.mark.usefixtures("all_end")
 
 
 @pytest.fixture
@@ -92,14 +23,6 @@ def endings(caplog, monkeypatch):
     """Return a function that lists the log records of ended streams."""
     caplog.set_level("INFO", logger="doable.requests")
     return lambda: [record.fields for record in caplog.records if "ended" in getattr(record, "fields", {})]
-
-
-@pytest.fixture(autouse=True)
-async def all_end(hub, eventually, server):
-    """Check that no stream is left after its client has disconnected."""
-    yield
-    await eventually(lambda: hub.open == 0)
-    assert hub._waiting == {}
 
 
 async def test_without_a_token_there_is_no_stream(http, refusal):
