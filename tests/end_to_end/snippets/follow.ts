@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { session } from "./auth-client";
 import { doableFetch, SignedOut } from "./doable";
-import { apply, fetchTasks, listen, type Task } from "./live";
+import { apply, fetchItems, listen, type Task } from "./live";
 import { persist } from "./persist";
 import { sync } from "./sync";
 
+const fetchTasks = () => fetchItems<Task>("tasks");
 const titles = (tasks: Iterable<Task>) => [...tasks].map((task) => task.title).sort();
 const until = async (holds: () => boolean) => {
   for (const end = Date.now() + 20_000; !holds(); ) {
@@ -20,7 +21,7 @@ let tasks: Task[] = [];
 let resets = 0;
 const stop = new AbortController();
 const listening = listen({
-  change: (change) => { tasks = apply(tasks, change); },
+  change: (change) => { if (change.type === "task") tasks = apply(tasks, change); },
   reset: () => { resets += 1; void fetchTasks().then((all) => { tasks = all; }); },
 }, stop.signal);
 await until(() => resets === 1);
@@ -29,13 +30,13 @@ assert.equal(first.status, 201);
 await until(() => tasks.length === 1);
 const { id } = await first.json();
 const before = await sync();
-assert.deepEqual(titles(before.copy.values()), ["Water\u2028the plants"]);
+assert.deepEqual(titles(before.tasks.values()), ["Water\u2028the plants"]);
 assert.equal((await doableFetch(`/api/me/tasks/${id}`, { method: "DELETE" })).status, 204);
 await until(() => tasks.length === 0);
 const after = await sync(before);
-assert.equal(after.copy.size, 0);
-assert.equal(before.copy.size, 1, "what the caller holds is left alone");
-assert.equal((await sync({ copy: before.copy, since: "64a1b2c3d4e5f-9" })).copy.size, 0, "410 begins anew");
+assert.equal(after.tasks.size, 0);
+assert.equal(before.tasks.size, 1, "what the caller holds is left alone");
+assert.equal((await sync({ ...before, since: "64a1b2c3d4e5f-9" })).tasks.size, 0, "410 begins anew");
 stop.abort();
 await listening;
 
