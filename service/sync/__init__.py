@@ -1,1 +1,1 @@
-"""Synchronisation: the change feed, the event stream, and the hub that notifies streams of new changes."""
+"""Synchronisation: the change feeds, the event streams, and the hub that notifies streams of new changes."""

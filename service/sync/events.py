@@ -37,7 +37,7 @@ HOW_IT_ENDS = "The stream continues from the `id` of that event. It ends when th
 
 
 def _event(noun: str, data: dict[str, object]) -> str:
-    return f"event: {noun}\nid: 64a1b2c3d4e5f-8\ndata: {json.dumps(data)}\n\n"
+    return f"event: {noun}\nid: 64a1b2c3d4e5f-{data['version']}\ndata: {json.dumps(data)}\n\n"
 
 
 @blueprint.get("/tasks/events", unquote=True, ctx_description=Description(
@@ -56,7 +56,7 @@ async def stream_task_events(request: ApiRequest) -> None:
     "streamEvents", "Sync", "Stream changes of tasks and lists",
     "Streams server-sent events. The `id` of `event: task` and `event: list` is a position, and the `data` is a change "
     f"as in the change feed of tasks and lists. {HOW_IT_STARTS}read all tasks and lists again. {HOW_IT_ENDS}",
-    {200: Answer(SCHEMA, schemas.ItemChange, _event("task", {"type": "task", **schemas.TOMBSTONE}),
+    {200: Answer(SCHEMA, schemas.ItemChange, _event("task", schemas.ITEM_TOMBSTONE),
                  media_types=("text/event-stream",))},
     PROBLEMS, query=EventParameters,
 ))  # fmt: skip

@@ -20,7 +20,6 @@ from service.web.request import ApiRequest
 blueprint: Blueprint = Blueprint("changes", url_prefix="/api/<user_id:str>")
 
 POSITION = re.compile(r"([0-9a-f]{1,16})-(0|[1-9][0-9]{0,18})(?:-([1-9][0-9]{0,18}))?")
-LATER = {"next": "64a1b2c3d4e5f-8", "has_more": False}
 
 
 @blueprint.get("/tasks/changes", unquote=True, ctx_description=Description(
@@ -29,7 +28,7 @@ LATER = {"next": "64a1b2c3d4e5f-8", "has_more": False}
     "state. Send `next` as `since` of the next request; while `has_more` is true, send that request at once. "
     "`since=0` starts a full sync and returns all live tasks. After 410, discard your copy and start a full sync.",
     {200: Answer("A page of changes; empty if nothing changed.", schemas.TaskChangePage,
-                 {"changes": schemas.TASK_EXAMPLES, **LATER})},
+                 schemas.TASK_EXAMPLE)},
     (*OWNED, "sync_position_gone", "validation_error"), query=ChangeParameters,
     types=schemas.TASK_TYPES, schemas=schemas.TASK_CHANGE,
 ))  # fmt: skip
@@ -46,7 +45,7 @@ async def read_task_changes(request: ApiRequest) -> HTTPResponse:
     "change contains. `since=0` starts a full sync and returns all live tasks and lists. After 410, discard your copy "
     "and start a full sync.",
     {200: Answer("A page of changes; empty if nothing changed.", schemas.ItemChangePage,
-                 {"changes": schemas.ITEM_EXAMPLES, **LATER})},
+                 schemas.ITEM_EXAMPLE)},
     (*OWNED, "sync_position_gone", "validation_error"), query=ChangeParameters,
     types=schemas.ITEM_TYPES, schemas=schemas.ITEM_CHANGE,
 ))  # fmt: skip

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.tasks.schemas import EXAMPLE, Task
-from service.web.openapi.shapes import example_of
+from service.lists.schemas import EXAMPLE as LIST
+from service.lists.schemas import List
+from service.tasks.schemas import EXAMPLE as TASK
+from service.tasks.schemas import Task
 
 MAXIMUM_PAGE = 1_000
 USUAL_PAGE = 500
@@ -77,19 +78,10 @@ class ChangedTask(Task, kw_only=True):
     type: Literal["task"]
 
 
-class ChangedList(Struct, kw_only=True):
+class ChangedList(List, kw_only=True):
     """A list in its newest state, in the shared feed."""
 
     type: Literal["list"]
-    id: Annotated[int, Meta(ge=1, examples=[12])]
-    uid: Annotated[str, Meta(examples=["019aceef-9a40-7f21-a1c3-5e2f6b7a8c90"], extra_json_schema={"format": "uuid"})]
-    name: Annotated[str, Meta(min_length=1, max_length=100, examples=["Garden"])]
-    color: Annotated[str, Meta(pattern="^#[0-9a-f]{6}$", examples=["#2e7d32"])] | None
-    position: Annotated[str, Meta(examples=["Zz"])]
-    archived: Annotated[bool, Meta(examples=[False])]
-    created_at: Annotated[datetime, Meta(tz=True, examples=["2026-12-01T09:30:00.000000Z"])]
-    updated_at: Annotated[datetime, Meta(tz=True, examples=["2026-12-01T09:30:00.000000Z"])]
-    version: Annotated[int, Meta(ge=1, examples=[6])]
 
 
 def _any_of(title: str, description: str, *names: str) -> dict[str, object]:
@@ -120,10 +112,13 @@ ITEM_CHANGE = {
 }  # fmt: skip
 
 TOMBSTONE = {"id": 41, "uid": "019aceef-9a40-7aa0-9d52-0c4b7e1f3a86", "version": 8, "deleted": True}
-TASK_EXAMPLES = [EXAMPLE, TOMBSTONE]
-ITEM_EXAMPLES = [
-    example_of(ChangedList) | {"type": "list"}, {"type": "task", **EXAMPLE}, {"type": "task", **TOMBSTONE},
-]  # fmt: skip
+TASK_EXAMPLE = {"changes": [TASK, TOMBSTONE], "next": "64a1b2c3d4e5f-8", "has_more": False}
+ITEM_TOMBSTONE = {"type": "task", **TOMBSTONE, "version": 44}
+ITEM_EXAMPLE = {
+    "changes": [{"type": "list", **LIST}, {"type": "task", **TASK, "version": 43}, ITEM_TOMBSTONE],
+    "next": "64a1b2c3d4e5f-44",
+    "has_more": False,
+}
 
 
 class TaskChangePage(Struct, kw_only=True):

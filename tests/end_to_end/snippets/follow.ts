@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { session } from "./auth-client";
 import { doableFetch, SignedOut } from "./doable";
-import { apply, fetchItems, listen, type Task } from "./live";
+import { apply, fetchItems, listen, type List, type Task } from "./live";
 import { persist } from "./persist";
 import { sync } from "./sync";
 
@@ -18,10 +18,14 @@ const until = async (holds: () => boolean) => {
 // A token that cannot be had for a moment ends neither of the two.
 session.failures = 1;
 let tasks: Task[] = [];
+let lists: List[] = [];
 let resets = 0;
 const stop = new AbortController();
 const listening = listen({
-  change: (change) => { if (change.type === "task") tasks = apply(tasks, change); },
+  change: (change) => {
+    if (change.type === "task") tasks = apply(tasks, change);
+    else lists = apply(lists, change);
+  },
   reset: () => { resets += 1; void fetchTasks().then((all) => { tasks = all; }); },
 }, stop.signal);
 await until(() => resets === 1);
@@ -29,12 +33,15 @@ const first = await persist("/api/me/tasks", { title: "Water\u2028the plants" })
 assert.equal(first.status, 201);
 await until(() => tasks.length === 1);
 const { id } = await first.json();
+assert.equal((await persist("/api/me/lists", { name: "Garden" })).status, 201);
+await until(() => lists.length === 1);
 const before = await sync();
 assert.deepEqual(titles(before.tasks.values()), ["Water\u2028the plants"]);
 assert.equal((await doableFetch(`/api/me/tasks/${id}`, { method: "DELETE" })).status, 204);
 await until(() => tasks.length === 0);
 const after = await sync(before);
 assert.equal(after.tasks.size, 0);
+assert.deepEqual([...after.lists.values()], lists);
 assert.equal(before.tasks.size, 1, "what the caller holds is left alone");
 assert.equal((await sync({ ...before, since: "64a1b2c3d4e5f-9" })).tasks.size, 0, "410 begins anew");
 stop.abort();
