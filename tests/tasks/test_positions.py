@@ -16,12 +16,13 @@ import pytest
 from service.database.functions import source
 from service.web.positions import LONGEST, SMALLEST, is_position
 from tests.end_to_end.npm import NODE, NPM, install
+from tests.tasks.keys import DIGITS, key_of, key_of_id
+from tests.tasks.keys import between as key_between
 
 PACKAGE = Path(__file__).with_name("fractional_indexing")
 SECONDS = 120  # for node, on a busy machine
 FUNCTIONS = ["position_between", "position_of_id", "positions_spread"]
 LOCALE = "LOCALE_PROVIDER icu ICU_LOCALE 'en' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'"  # sorts a before B
-DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 BEFORE_THE_FIRST = "A" + 25 * "0" + "1"  # the integer after the smallest one
 LAST = 27 * "z"  # the greatest integer
 # Ids on both sides of the change of length, of borrows between hexadecimal digits, and of all lengths.
@@ -48,21 +49,6 @@ NOT_DIGITS = [
 pytestmark = pytest.mark.skipif(
     not (NODE and NPM), reason="LOUD: node is not installed, so order keys are NOT compared with those of frontends"
 )
-
-
-def key_of(integer: int) -> str:
-    """Return the key of an integer, computed in another way than the database functions do."""
-    length, rest = 1, -integer - 1 if integer < 0 else integer
-    while rest >= 62**length:
-        rest -= 62**length
-        length += 1
-    letter, digits = (chr(ord("Z") + 1 - length), DIGITS[::-1]) if integer < 0 else (chr(ord("`") + length), DIGITS)
-    return letter + "".join(digits[rest // 62**power % 62] for power in reversed(range(length)))
-
-
-def key_of_id(id_: int) -> str:
-    """Return the key of a task or list without a position, computed in another way than the database function does."""
-    return f"U{0x1FFFFF - id_:06x}" if id_ < 0x100000 else f"K{2**64 - id_:016x}"
 
 
 def sequences(chance: random.Random) -> list[list[int]]:
@@ -209,6 +195,13 @@ async def test_a_key_between_any_two_keys_is_that_of_the_package(connection, pac
     triples = [one for one in package.four.pairs if one[:2] != (None, BEFORE_THE_FIRST)]
     assert len(triples) > 4_000
     assert await between(connection, triples) == [key for _, _, key in triples]
+
+
+def test_the_keys_of_the_model_are_those_of_the_package(package):
+    triples = [*package.four.pairs, *(insert for one in package.four.inserts for insert in one)]
+    for low, high, key in triples:
+        if (low, high) != (None, BEFORE_THE_FIRST) and low != LAST:
+            assert key_between(low, high) == key, (low, high)
 
 
 async def test_keys_are_compared_by_byte_in_a_database_of_any_locale(make_database, package):

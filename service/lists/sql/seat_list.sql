@@ -5,15 +5,15 @@ CREATE FUNCTION seat_list(
 ) LANGUAGE plpgsql AS $$
 BEGIN
     seated := list;
-    IF placed = 'at' THEN
-        IF coalesce(seated.position, position_of_id(seated.id)) IS DISTINCT FROM place THEN
-            seated.position := place;
-        END IF;
-    ELSIF placed IS NOT NULL THEN
-        seated.position := place_list(owner, coalesce(list.id, 0), placed, place);
-        IF seated.position IS NULL THEN
+    IF placed IS NOT NULL AND placed <> 'at' THEN
+        place := place_list(owner, coalesce(list.id, 0), placed, place);
+        IF place IS NULL THEN
             outcome := 'no_anchor';
+            RETURN;
         END IF;
+    END IF;
+    IF placed IS NOT NULL AND coalesce(seated.position, position_of_id(seated.id)) IS DISTINCT FROM place THEN
+        seated.position := place;
     END IF;
 END
 $$;

@@ -49,16 +49,15 @@ BEGIN
         END IF;
         seated.list_id := wanted.id;
     END IF;
-    IF placed = 'at' THEN
-        IF coalesce(seated.position, position_of_id(seated.id)) IS DISTINCT FROM place THEN
-            seated.position := place;
-        END IF;
-    ELSIF placed IS NOT NULL THEN
-        seated.position := place_task(
-            owner, coalesce(task.id, 0), seated.list_id, seated.parent_id, placed, place);
-        IF seated.position IS NULL THEN
+    IF placed IS NOT NULL AND placed <> 'at' THEN
+        place := place_task(owner, coalesce(task.id, 0), seated.list_id, seated.parent_id, placed, place);
+        IF place IS NULL THEN
             outcome := 'no_anchor';
+            RETURN;
         END IF;
+    END IF;
+    IF placed IS NOT NULL AND coalesce(seated.position, position_of_id(seated.id)) IS DISTINCT FROM place THEN
+        seated.position := place;
     END IF;
 END
 $$;
