@@ -221,13 +221,15 @@ class Model:
                 if anchor not in siblings:
                     raise Refused("no_anchor")
                 at = siblings.index(anchor) + (side == "after")
-            position = self._between(siblings, at)
+            position = self._between(siblings, at, moved.position if moved else None)
         return own if moved and moved.position == position else position
 
-    def _between(self, siblings: list[Item], at: int) -> str:
+    def _between(self, siblings: list[Item], at: int, present: str | None) -> str:
         for _ in range(2):
             low = siblings[at - 1].position if at else None
             high = siblings[at].position if at < len(siblings) else None
+            if present and (low is None or low < present) and (high is None or present < high):
+                return present
             if None in {low, high} or low < high:
                 key = between(low, high)
                 if len(key) <= LONGEST:

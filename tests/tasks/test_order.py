@@ -126,6 +126,18 @@ class TestPlaces:
         assert first["position"] == "Zz"
         assert await move(alice, first, position=None) == first
 
+    async def test_a_repeated_move_changes_nothing(self, alice, connection):
+        made = await make(alice, "abcd")
+        for moved, sent in (
+            ("a", {"before": None}), ("d", {"after": None}), ("b", {"after": made["a"]["id"]}),
+            ("b", {"before": made["c"]["uid"]}),
+        ):  # fmt: skip
+            assert await move(alice, made[moved], **sent) == made[moved], "it is there already"
+        moved = await move(alice, made["a"], after=made["c"]["id"])
+        assert await move(alice, made["a"], after=made["c"]["id"]) == moved
+        assert await move(alice, made["a"], before=made["d"]["id"]) == moved
+        assert await connection.fetchval("SELECT revision FROM users") == moved["version"] == 5
+
     async def test_only_the_moved_task_is_written(self, alice):
         made = await make(alice, "abcd")
         before = versions(await read(alice))

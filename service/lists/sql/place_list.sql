@@ -1,7 +1,10 @@
 -- Return a position for the list `moved` (0 if it is new) among the live lists of `owner`. The arguments and the result are
 -- those of `place_task`. The caller holds the owner's lock.
-CREATE FUNCTION place_list(owner text, moved bigint, placed text, anchor text, OUT place text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION place_list(
+    owner text, moved bigint, own text, placed text, anchor text, OUT place text
+) LANGUAGE plpgsql AS $$
 DECLARE
+    present CONSTANT text COLLATE "C" := own;
     neighbour lists;
     anchor_key text COLLATE "C";
     low text COLLATE "C";
@@ -32,7 +35,9 @@ BEGIN
             low := bounds.previous;
             high := CASE WHEN anchor IS NULL THEN bounds.first ELSE anchor_key END;
         END IF;
-        IF low >= high THEN
+        IF (low IS NULL OR low < present) AND (high IS NULL OR present < high) AND present IS NOT NULL THEN
+            place := own;
+        ELSIF low >= high THEN
             place := NULL;
         ELSE
             place := position_between(low, high);

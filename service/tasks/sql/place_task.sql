@@ -1,13 +1,15 @@
 -- Return a position for the task `moved` (0 if it is new) among the live tasks of `owner` with this list and parent:
 -- directly `after` or `before` the sibling that `anchor` names, an id or a uid. Without an anchor, `after` stands for the
--- end and `before` for the start. Returns NULL if `anchor` names no sibling.
+-- end and `before` for the start. Returns NULL if `anchor` names no sibling. If the present position, `own`, is in this
+-- place, returns it, so that a repeated request changes nothing.
 --
 -- If there is no room between the neighbours, all siblings get new positions first. There is no room if both have the
 -- same position, which is allowed, or if the result would have more than 100 characters.
 CREATE FUNCTION place_task(
-    owner text, moved bigint, list bigint, parent bigint, placed text, anchor text, OUT place text
+    owner text, moved bigint, own text, list bigint, parent bigint, placed text, anchor text, OUT place text
 ) LANGUAGE plpgsql AS $$
 DECLARE
+    present CONSTANT text COLLATE "C" := own;
     neighbour tasks;
     anchor_key text COLLATE "C";
     low text COLLATE "C";
@@ -40,7 +42,9 @@ BEGIN
             low := bounds.previous;
             high := CASE WHEN anchor IS NULL THEN bounds.first ELSE anchor_key END;
         END IF;
-        IF low >= high THEN
+        IF (low IS NULL OR low < present) AND (high IS NULL OR present < high) AND present IS NOT NULL THEN
+            place := own;
+        ELSIF low >= high THEN
             place := NULL;
         ELSE
             place := position_between(low, high);

@@ -11,6 +11,7 @@ CREATE FUNCTION seat_task(
 DECLARE
     above tasks;
     wanted lists;
+    own text;
 BEGIN
     seated := task;
     IF parent = 'none' THEN
@@ -49,14 +50,15 @@ BEGIN
         END IF;
         seated.list_id := wanted.id;
     END IF;
+    own := coalesce(seated.position, position_of_id(seated.id));
     IF placed IS NOT NULL AND placed <> 'at' THEN
-        place := place_task(owner, coalesce(task.id, 0), seated.list_id, seated.parent_id, placed, place);
+        place := place_task(owner, coalesce(task.id, 0), own, seated.list_id, seated.parent_id, placed, place);
         IF place IS NULL THEN
             outcome := 'no_anchor';
             RETURN;
         END IF;
     END IF;
-    IF placed IS NOT NULL AND coalesce(seated.position, position_of_id(seated.id)) IS DISTINCT FROM place THEN
+    IF placed IS NOT NULL AND own IS DISTINCT FROM place THEN
         seated.position := place;
     END IF;
 END
