@@ -26,12 +26,12 @@ from service.errors import (
 )
 from service.lists import outcomes as outcomes_of_lists
 from service.lists.models import List
-from service.sync.changes import changes_since
+from service.sync.changes import ITEMS, TASKS, Feed, changes_since
 from service.tasks import outcomes
 from service.tasks.batch.writes import Outcome, Written
 from service.tasks.models import Task
 from service.tasks.selection import Lists, TaskQuery
-from service.users.queryset import START
+from service.users.queryset import START, SyncPosition
 from service.web.text import with_keys
 from tests.tasks.keys import between
 from tests.tasks.model import NONE, Answer, Model, TaskRow, Write
@@ -81,8 +81,39 @@ def shown(document: str) -> dict:
     return found
 
 
+class Replica:
+    """A client's copy of a user's items, from a change feed."""
+
+    def __init__(self, user: User, feed: Feed):
+        self.user, self.feed = user, feed
+        self.position: SyncPosition = START
+        self.copy: dict[int, dict] = {}  # ids are revisions, so a list and a task never have the same one
+
+    async def follow(self) -> None:
+        """Read the changes since the last time, or begin again if the feed says so."""
+        more, again = True, False
+        while more:
+            limit = self.user.chance.choice([1, 2, 5, 100])
+            try:
+                page = await changes_since(self.user.tasks, self.position, limit, self.feed)
+            except SyncPositionGoneError:
+                assert not again
+                self.position, self.copy, again = START, {}, True
+                continue
+            for change in page.changes:
+                document = json.loads(change.document)
+                assert document["version"] == change.version > 0
+                self.copy[document["id"]] = document
+            self.position, more = page.next, page.has_more
+
+    @property
+    def live(self) -> dict[int, dict]:
+        """The live items by id."""
+        return {id_: shown(json.dumps(one)) for id_, one in self.copy.items() if "deleted" not in one}
+
+
 class User:
-    """A user of the service, with a model of the user's data, and a client that follows the change feed."""
+    """A user of the service, with a model of the user's data, and clients that follow the change feeds."""
 
     def __init__(self, name: str, pool, connection, seed: int):
         self.name, self.pool, self.connection = name, pool, connection
@@ -90,7 +121,7 @@ class User:
         self.model = Model(QUOTAS)
         self.tasks = Task.objects.for_user(name, using=pool)
         self.lists = List.objects.for_user(name, using=pool)
-        self.position, self.copy = START, dict[int, dict]()
+        self.replicas = [Replica(self, TASKS), Replica(self, ITEMS)]
         self.steps: list[object] = []  # what was done, for a message
 
     # Drawing writes
@@ -271,7 +302,12 @@ class User:
         """Compare the lists in every order, the replayed feed and the rows with the model."""
         await self.check_rows()
         await self.check_lists()
-        await self.check_feed()
+        for replica in self.replicas:
+            await replica.follow()
+        task_replica, item_replica = (replica.live for replica in self.replicas)
+        assert task_replica == {task.id: task.document for task in self.model.live()}, self.story()
+        lists = {one.id: one.document for one in self.model.live_lists}
+        assert item_replica == task_replica | lists, self.story()
 
     async def state(self) -> tuple[list[dict], list[dict]]:
         """Return the stored rows, with their moments of completion as numbers."""
@@ -349,24 +385,6 @@ class User:
             page = await tasks.page(limit, page.next)
             found += json.loads(page.document)
         assert [shown(json.dumps(task)) for task in found] == [task.document for task in expected], values
-
-    async def check_feed(self) -> None:
-        """Continue to replay the feed, or begin again where it says so."""
-        more, again = True, False
-        while more:
-            try:
-                page = await changes_since(self.tasks, self.position, self.chance.choice([1, 2, 5, 100]))
-            except SyncPositionGoneError:
-                assert not again
-                self.position, self.copy, again = START, {}, True
-                continue
-            for change in page.changes:
-                document = json.loads(change.document)
-                assert document["version"] == change.version > 0
-                self.copy[document["id"]] = document
-            self.position, more = page.next, page.has_more
-        copied = {id_: shown(json.dumps(one)) for id_, one in self.copy.items() if "deleted" not in one}
-        assert copied == {task.id: task.document for task in self.model.live()}, self.story()
 
     # Concurrent writes
 

@@ -233,8 +233,8 @@ BARE = {  # without the claims of a token
     "import_lists": (ONE, MOMENT, 30_000, True, json.dumps([LIST]).encode()),
     "find_task": (ONE, "5"),
     "find_list": (ONE, "10001"),
-    "place_task": (20_000, 5, None, None, "after", "7"),
-    "place_list": (ONE, 10_001, "before", "10002"),
+    "place_task": (20_000, 5, "a0", None, None, "after", "7"),
+    "place_list": (ONE, 10_001, "a0", "before", "10002"),
     "rekey_tasks": (30_000, 5, None, None),
     "rekey_lists": (ONE, 10_001),
     "destroy_lists": (ONE, None, 100, None, True),
@@ -253,7 +253,7 @@ def test_every_function_has_a_plan_test():
         "lock_owner",
         "seat_task",
         "seat_list",
-        "carry_completion",
+        "carry_family",
     }  # their arguments are rows; the others call them
     assert {*CALLS, *BARE, *OF_NO_OWNER, *parts} == set(FUNCTIONS)
 
