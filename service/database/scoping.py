@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.manager import Manager
@@ -67,7 +67,8 @@ class ScopedManager(Manager, Generic[M]):
     @property
     def model(self) -> type[M]:
         """The model that this manager belongs to."""
-        return cast("type[M]", self._model)
+        model: type[M] = self._model
+        return model
 
 
 class OwnedModel(Model):

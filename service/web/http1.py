@@ -121,7 +121,8 @@ class StrictHttp(Http):
             if data or self.expecting_continue or (body and response.status in BODILESS):
                 await super().http1_response_header(data, end_stream)
             else:
-                await self._answer_at_once(response, body)
+                await self._send(self._complete(response, body))
+                self.stage = Stage.IDLE
             return
         streams = not (end_stream or body)
         if streams and self.request.version == "1.0":
@@ -133,16 +134,15 @@ class StrictHttp(Http):
         else:
             await super().http1_response_header(data, end_stream)
 
-    async def _answer_at_once(self, response: BaseHTTPResponse, body: bytes) -> None:
-        """Send a whole response in one piece, as is usual."""
+    def _complete(self, response: BaseHTTPResponse, body: bytes) -> bytes:
+        """Return a whole response, which is sent in one piece, as is usual."""
         headers = response.headers
         if response.status not in BODILESS and not (self.head_only and "content-length" in headers):
             headers["content-length"] = str(len(body))
         headers["connection"] = "keep-alive" if self.keep_alive else "close"
         self.response_size = len(body)
         self.response_func = None
-        await self._send(_head(response) if self.head_only else _head(response) + body)
-        self.stage = Stage.IDLE
+        return _head(response) if self.head_only else _head(response) + body
 
     async def _receive_head(self) -> int:
         """Receive data until the head is complete. Return its size, or HEADER_MAX_SIZE if it is too long."""

@@ -162,13 +162,13 @@ def conclude(request: ApiRequest, status: int, *, ended: str = "") -> None:
 
     For an event stream, `ended` is the reason of its end. Its duration is not a response time, so it is not measured.
     """
-    elapsed = _elapsed(request)
-    figures.request_ended(request.method, request.template, status, None if ended else elapsed)
-    if not probes.is_worth_a_line(request.template, status):
+    elapsed, template = _elapsed(request), request.template
+    figures.request_ended(request.method, template, status, None if ended else elapsed)
+    if not probes.is_worth_a_line(template, status):
         return
     fields: dict[str, object] = {
         "method": request.method,
-        "route": request.template,
+        "route": template,
         "status": status,
         "duration_ms": elapsed,
         "user_id": request.identity.user_id if request.identity else None,

@@ -178,7 +178,7 @@ class DeadlineProtocol(HttpProtocol):
     @property
     def _is_reading(self) -> bool:
         """Whether a head or a body is arriving. This includes the body of a request that has its response already."""
-        http = self.http
+        http = getattr(self, "_http", None)
         return http is not None and (http.stage is Stage.REQUEST or bool(http.request_body))
 
     @property
