@@ -9,6 +9,7 @@ import random
 
 import pytest
 
+from service.database.functions import DOCUMENT, LIST_DOCUMENT
 from service.errors import DoableError
 from service.lists.models import List
 from service.lists.outcomes import Quotas
@@ -124,11 +125,11 @@ class Reader:
                 assert item["completed"] or not parent["completed"]
 
 
-STORED = """
-SELECT 'task' AS noun, id, version, deleted_at IS NOT NULL AS deleted, task_document(tasks) AS document
+STORED = f"""
+SELECT 'task' AS noun, id, version, deleted_at IS NOT NULL AS deleted, {DOCUMENT} AS document
 FROM tasks WHERE user_id = 'alice'
 UNION ALL
-SELECT 'list', id, version, deleted_at IS NOT NULL, list_document(lists) FROM lists WHERE user_id = 'alice'
+SELECT 'list', id, version, deleted_at IS NOT NULL, {LIST_DOCUMENT} FROM lists WHERE user_id = 'alice'
 """
 
 
