@@ -158,7 +158,7 @@ def test_every_parameter_of_a_list_is_in_the_reference():
 
 async def test_every_column_and_index_is_in_the_data_model(connection):
     page = (REFERENCE / "data-model.md").read_text()
-    for table in ("users", "tasks", "idempotency_keys"):
+    for table in ("users", "tasks", "lists", "idempotency_keys"):
         columns = await connection.fetch("SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass "
                                          "AND attnum > 0 AND NOT attisdropped ORDER BY attnum", table)  # fmt: skip
         section = re.search(rf"^## `{table}`\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
