@@ -23,8 +23,9 @@ blueprint: Blueprint = Blueprint("lists", url_prefix="/api/<user_id:str>/lists")
 
 TAG = "Lists"
 DRAFTS: dict[str, object] = {
+    "with a uid of your own": {"name": "Garden", "uid": "019aceef-9a40-7b52-a1d4-3c8e0f6a7b21"},
     "a name is enough": {"name": "Garden"},
-    "with everything": {"name": "Garden", "color": "#2e7d32", "after": None},
+    "with everything": {"name": "Garden", "color": "#2e7d32", "archived": False, "after": None},
 }
 PATCHES: dict[str, object] = {
     "rename it": {"name": "Garden and balcony"},

@@ -29,9 +29,17 @@ WORK_AS_THEY_STAND = {
     "tasks/listTaskChanges": 200,
     "sync/listChanges": 200,
     "tasks/deleteTask": 204,
+    "lists/createList": 201,
+    "lists/listLists": 200,
+    "lists/getList": 200,
+    "lists/updateList": 200,
+    "lists/deleteList": 204,
     "trash/listTrash": 200,
     "trash/restoreTask": 404,  # the example is a live task
     "trash/destroyTask": 404,
+    "trash/listTrashedLists": 200,
+    "trash/restoreList": 200,
+    "trash/destroyList": 404,  # it was restored
     "export-and-import/exportTasks": 200,
     "export-and-import/importTasks": 200,
     "health/getReadiness": 200,
@@ -39,13 +47,13 @@ WORK_AS_THEY_STAND = {
 # One example of each kind: a body, a body beside parameters in the path, and an array of operations. The page needs
 # seconds of CPU time for each request, so that only `make trials` sends all of them.
 OF_EACH_KIND = ["tasks/createTask", "tasks/updateTask", "tasks/batchTasks"]
-# These routes delete more than one task. The page does not fill in the user, and sends nothing without one.
+# These routes delete more than one item. The page does not fill in the user, and sends nothing without one.
 GUARDED = ("tasks/deleteTasks", "trash/emptyTrash", "user/eraseUser")
 # These routes are not tested here. The first two never end. The next three are the page itself, which does not list
 # them. The others resemble a route that is tested.
 OTHERS = {
     "streamTaskEvents", "streamEvents", "getOpenApiDocument", "getDocumentationPage", "getDocumentationFile", "putTask",
-    "postTaskCompletion", "getLiveness", "getHealth", "getMetrics",
+    "putList", "batchWrites", "postTaskCompletion", "getLiveness", "getHealth", "getMetrics",
 }  # fmt: skip
 
 
@@ -178,7 +186,9 @@ async def test_each_example_works_unchanged(page, demo, anchors):
         assert (answer.status, urlsplit(answer.url).query) == (status, ""), f"{anchor}: {answer.method} {answer.url}"
         await page.close()
     assert elsewhere(page) == []
-    expected = re.compile(r"status of 404 .*/api/demo/trash/\d+(/restore)?$|request has been cancelled")
+    expected = re.compile(
+        r"status of 404 .*/api/demo/trash/(\d+|lists/[0-9a-f-]+)(/restore)?$|request has been cancelled"
+    )
     assert [one for one in page.tab.complaints if not expected.search(one)] == []
 
 

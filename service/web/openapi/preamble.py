@@ -68,7 +68,7 @@ IN_PATH: dict[str, dict[str, Any]] = {
     "list_id": {
         "description": "The list's id or uid. A value that can be neither gets 404.",
         "schema": IDENTITY,
-        "example": 12,
+        "example": "019aceef-9a40-7b52-a1d4-3c8e0f6a7b21",
     },
     "name": {"description": "The file's name.", "schema": {"type": "string"}},
 }
