@@ -34,9 +34,9 @@ from service.tasks.selection import Lists, TaskQuery
 from service.users.queryset import START, SyncPosition
 from service.web.text import with_keys
 from tests.tasks.keys import between
-from tests.tasks.model import NONE, Answer, Model, TaskRow, Write
+from tests.tasks.model import NONE, Answer, Item, Model, TaskRow, Write
 
-QUOTAS = Quotas(tasks=14, trash=12)
+QUOTAS = Quotas(tasks=16, trash=14)
 UIDS = [f"019aceef-9a40-7c1e-8f3a-{number:012x}" for number in range(12)]
 RULES = {error.message: rule for rule, error in outcomes.SEATS.items()}
 RULES |= {outcomes.ANCHOR: "no_anchor", outcomes_of_lists.ANCHOR: "no_anchor"}
@@ -48,9 +48,9 @@ TASK = ("id", "uid", "title", "completed", "priority", "due_date", "list_id", "p
 LIST = ("id", "uid", "name", "archived", "position", "version")
 SINGLE = {"toggle", "destroy", "destroy_list", "delete_many", "empty", "empty_lists"}  # not in a batch
 VERBS = {
-    "create": 24, "update": 30, "complete": 10, "toggle": 8, "delete": 9, "restore": 9, "destroy": 3, "delete_many": 1,
-    "empty": 0.5, "create_list": 4, "update_list": 5, "delete_list": 4, "restore_list": 4, "destroy_list": 1,
-    "empty_lists": 0.3,
+    "create": 24, "update": 30, "complete": 10, "toggle": 8, "delete": 6, "restore": 8, "destroy": 2,
+    "delete_many": 0.7, "empty": 0.3, "create_list": 3, "update_list": 5, "delete_list": 2.5, "restore_list": 3,
+    "destroy_list": 0.6, "empty_lists": 0.2,
 }  # fmt: skip
 NULL_DATE = {False: "9999", True: "0000"}  # tasks without a date come last in both directions
 ORDERS = {
@@ -139,18 +139,20 @@ class User:
         if verb == "delete_many":
             return Write(verb, changes={"completed": chance.choice([True, True, False, None])})
         if verb in {"create", "create_list"}:
-            return Write(verb, changes=self._changes(verb))
+            return Write(verb, changes=self._changes(verb, None))
         of_list = verb.endswith("_list")
         in_trash = verb.startswith(("restore", "destroy"))
         items = (self.model.lists if of_list else self.model.tasks).values()
-        item = chance.choice([*(one for one in items if (one.deletion is not None) == in_trash), *items, None])
+        able = [one for one in items if (one.deletion is not None) == in_trash]
+        parents = [] if of_list else [one for one in able if one.id in self._parents()]
+        item = chance.choice([*3 * able, *3 * parents, *items, None])
         if item is None:
             reference = chance.choice([self.model.revision + 1, 2**60, *UIDS])
         else:
             reference = chance.choice([item.id, item.id, item.uid])
         changes = {}
         if verb.startswith("update"):
-            changes = self._changes(verb)
+            changes = self._changes(verb, item)
         elif verb == "complete":
             changes = {"completed": chance.random() < 0.6}
         elif verb == "delete_list":
@@ -160,7 +162,7 @@ class User:
             expected = chance.choice([item.version, item.version, self.model.revision + 1])
         return Write(verb, reference, changes, expected)
 
-    def _changes(self, verb: str) -> dict:
+    def _changes(self, verb: str, item: Item | None) -> dict:
         """Draw the fields of a new or changed item."""
         chance, fields = self.chance, {}
 
@@ -177,13 +179,17 @@ class User:
             maybe("completed", 0.2, chance.random() < 0.5)
             maybe("priority", 0.2, chance.randrange(4))
             maybe("due_date", 0.2, chance.choice([None, date(2026, 12, 24), date(2026, 12, 25)]))
-            maybe("list_id", 0.2, self._named(self.model.lists))
-            maybe("parent_id", 0.4 if new else 0.3, self._named(self.model.tasks))
+            maybe("list_id", 0.15, self._named(self.model.lists))
+            parents = {id_: self.model.tasks[id_] for id_ in sorted(self._parents())}
+            maybe("parent_id", 0.6 if new else 0.25, self._named(chance.choice([parents, parents, self.model.tasks])))
         if new:
             maybe("uid", 0.5, chance.choice(UIDS))
             fields = {name: value for name, value in fields.items() if value != NONE}
         if chance.random() < 0.4:
             items = self.model.lists if verb.endswith("_list") else self.model.tasks
+            if isinstance(item, TaskRow) and chance.random() < 0.8:  # most moves are among siblings
+                place = (item.list_id, item.parent_id)
+                items = {id_: one for id_, one in items.items() if (one.list_id, one.parent_id) == place}
             fields["placed"] = chance.choice(["at", "after", "before"])
             anchor = self._named(items)
             if fields["placed"] == "at":
@@ -191,6 +197,10 @@ class User:
             else:
                 fields["place"] = None if anchor == NONE else anchor
         return fields
+
+    def _parents(self) -> set[int]:
+        """Return the ids of the tasks that have subtasks."""
+        return {task.parent_id for task in self.model.tasks.values() if task.parent_id in self.model.tasks}
 
     def _named(self, items: dict) -> str:
         """Draw a reference, as a text, to a live item, to any other one, or NONE."""

@@ -36,7 +36,9 @@ BEGIN
         document := coalesce(task.document, task_document(task));
         RETURN;
     END IF;
-    was := task;
+    IF has_family THEN
+        was := task;
+    END IF;
     task.completed := NOT task.completed;
     task.completed_at := CASE WHEN task.completed THEN moment END;
     task.updated_at := moment;
