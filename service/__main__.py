@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
                                               "take turns.")  # fmt: skip
     migrate.set_defaults(command=_migrate)
 
-    purge = commands.add_parser("purge", help="delete old tasks from the trash for good",
+    purge = commands.add_parser("purge", help="delete old tasks and lists from the trash for good",
                                 description="Delete the tasks that have been in the trash for more than "
                                             "TRASH_RETENTION_DAYS. The service also does this by itself, once a "
                                             "day.")  # fmt: skip
@@ -175,7 +175,7 @@ def _purge(_options: argparse.Namespace) -> int:
     if purged is None:
         print("doable: another process is purging the trash right now, so this command did nothing.")
     else:
-        print(f"doable: purged {purged:,} {'task' if purged == 1 else 'tasks'} deleted more than "
+        print(f"doable: purged {purged:,} {'task or list' if purged == 1 else 'tasks and lists'} deleted more than "
               f"{settings.trash_retention_days} days ago.")  # fmt: skip
     return 0
 

@@ -128,7 +128,7 @@ class Settings(EnvironmentSettings):
     )
     trash_quota: int = setting(
         parsing.integer(1, 1_000_000), 20_000,
-        "Maximum number of tasks in the trash of a user. Another deletion gets 409.",
+        "Maximum number of tasks and lists in the trash of a user. Another deletion gets 409.",
     )  # fmt: skip
     idempotency_bytes: int = setting(
         parsing.integer(2**20, 999_999_999), 10_485_760,
@@ -143,7 +143,9 @@ class Settings(EnvironmentSettings):
         "Maximum number of open event streams in each worker. Another stream gets 429.",
     )  # fmt: skip
     trash_retention_days: int = setting(
-        parsing.integer(1, 3650), 30, "Days that a deleted task stays in the trash before it is deleted for good."
+        parsing.integer(1, 3650),
+        30,
+        "Days that a deleted task or list stays in the trash before it is deleted for good.",
     )
     db_connections: int = setting(
         parsing.integer(2, 10_000), 20,

@@ -15,7 +15,7 @@ from service.lists.caller import lists_of
 from service.lists.keyed import KeyedLists
 from service.lists.schemas import EXAMPLE
 from service.lists.writes import UserLists
-from service.web import answers, conditions, parameters, responses
+from service.web import answers, conditions, parameters, responses, unsent
 from service.web.openapi.shapes import KEYED, OWNED, UNCHANGED, WITH_BODY, Answer, Body, Description
 from service.web.request import ApiRequest
 
@@ -76,7 +76,7 @@ async def list_lists(request: ApiRequest) -> HTTPResponse:
     if known := await conditions.unchanged(request, lists.owner.state, etag):
         return known
     page = await (lists.live() if archived is UNSET else lists.live().filter(archived=archived)).in_order()
-    return responses.json_document(page.document, headers={"ETag": etag(page.state)})
+    return unsent.hold(request, responses.json_document(page.document, headers={"ETag": etag(page.state)}))
 
 
 @blueprint.post("/", unquote=True, ctx_description=Description(

@@ -84,7 +84,7 @@ class UserQuerySet(OwnedQuerySet["User"]):
         return row["document"] if row else None
 
     async def erase(self, *, within: float) -> bool:
-        """Erase the user: tasks, trash, idempotency keys and the row itself. A user without data is not an error.
+        """Erase the user: tasks, lists, trash, idempotency keys and the row. A user without data is not an error.
 
         Stops after `within` seconds. Returns whether everything is removed; if not, a second call or the daily upkeep
         continues. Raises UnavailableError if the database is not available; a second call continues then too.

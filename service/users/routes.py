@@ -36,7 +36,7 @@ class ErasureProgress(Struct):
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
     "eraseUser", "User", "Erase a user",
-    "Permanently removes the user's tasks, trash, idempotency keys and row. `confirm` must be the user id in the "
+    "Permanently removes the user's tasks, lists, trash, keys and row. `confirm` must be the user id in the "
     "token, even if the path is `/api/me`. Also 204 if the user has no data. 202 if a very large trash takes longer "
     "than one request. The data is no longer reachable then; send the request again until the status is 204, or let "
     "the daily upkeep remove the rest.",
@@ -47,7 +47,7 @@ class ErasureProgress(Struct):
     body=Body(UserErasure, {"confirm with your own id": {"confirm": "dFz1UQm3T0yLbXkA"}}),
 ))  # fmt: skip
 async def erase_user(request: ApiRequest) -> HTTPResponse:
-    """Erase the caller: tasks, trash, idempotency keys and the user's row.
+    """Erase the caller: tasks, lists, trash, idempotency keys and the user's row.
 
     Responds 202 if the removal takes longer than a request may: all data is unreachable then, but some rows are left.
     """

@@ -161,5 +161,5 @@ async def test_the_daily_purge_survives_a_database_outage(settings, server, capl
 async def test_the_purge_command_prints_the_number_of_removed_tasks(settings, trash, connection, launch):
     process = launch(["python", "-m", "service", "purge"], DATABASE_URL=settings.database_url)
     assert await process.exit_code() == 0, process.stderr
-    assert process.stdout == "doable: purged 6 tasks deleted more than 30 days ago.\n"
+    assert process.stdout == "doable: purged 6 tasks and lists deleted more than 30 days ago.\n"
     assert await left(connection) == KEPT
