@@ -468,11 +468,18 @@ async def play(pool, connection, seed: int, rounds: int) -> None:
             await user.check()
 
 
+searches = pytest.mark.blocks_the_loop(
+    seconds=0.5, reason="the model looks for an order of the writes in the same loop"
+)
+
+
+@searches
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_service_does_what_the_model_does(pool, empty, connection, seed):
     await play(pool, connection, seed, 20)
 
 
+@searches
 @pytest.mark.trial
 @pytest.mark.parametrize("seed", range(4, 24))
 async def test_the_service_does_what_the_model_does_for_longer(pool, empty, connection, seed):
