@@ -147,6 +147,17 @@ class TestIdempotencyKeys:
         assert ["idempotency-replayed" in answer.headers for answer in answers] == [False, True, True]
         assert len((await alice.get(LISTS)).json()) == 1
 
+    async def test_a_creation_with_a_uid_is_recognised_with_and_without_its_key(self, alice):
+        sent = {"name": "A", "uid": UID}
+        first = await alice.post(LISTS, json=sent, headers=KEY)
+        again = await alice.post(LISTS, json=sent, headers=KEY)
+        assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
+        for headers in ({}, {"Idempotency-Key": "other"}):
+            known = await alice.post(LISTS, json=sent, headers=headers)
+            assert (known.status_code, "idempotency-replayed" in known.headers) == (200, False)
+            assert known.text == again.text == first.text
+        assert len((await alice.get(LISTS)).json()) == 1
+
     async def test_a_restore_takes_effect_once(self, alice, refusal, make_list):
         made = await make_list(alice)
         path = f"/api/me/trash/lists/{made['id']}/restore"

@@ -237,7 +237,9 @@ class TestChange:
         cleared = (await alice.request(method, f"{LISTS}/{made['uid']}", json={"color": None, "archived": True})).json()
         assert (cleared["name"], cleared["color"], cleared["archived"]) == ("Balcony", None, True)
 
-    @pytest.mark.parametrize("sent", [{}, {"name": "Garden"}, {"color": "#2E7D32", "archived": False}, {"version": 9}])
+    @pytest.mark.parametrize(
+        "sent", [{}, {"name": "Garden"}, {"color": "#2E7D32", "archived": False}, {"position": None}, {"version": 9}]
+    )
     async def test_a_change_that_changes_nothing_keeps_the_version(self, alice, make_list, sent):
         made = await make_list(alice, "Garden", color="#2e7d32")
         response = await alice.patch(f"{LISTS}/{made['id']}", json=sent)
