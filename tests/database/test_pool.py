@@ -202,7 +202,8 @@ async def test_the_server_cancels_a_statement_that_takes_too_long(opened, connec
     client = opened(db_statement_timeout="0.5")
     assert await fails(client, "SELECT pg_sleep(30) /* ours */") == "timeout"
     running = (
-        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(30) /* ours */'"
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = 'active' AND query = 'SELECT pg_sleep(30) /* ours */'"
     )
     assert await connection.fetchval(running) == 0
     await is_whole(client)

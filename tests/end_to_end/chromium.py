@@ -47,7 +47,7 @@ class Browser:
         self._waiting[number] = asyncio.get_running_loop().create_future()
         message = {"id": number, "method": method, "params": parameters}
         await self._connection.send(json.dumps(message | ({"sessionId": session} if session else {})))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):  # a busy machine needs seconds to draw a page
             answer = await self._waiting[number]
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]

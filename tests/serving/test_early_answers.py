@@ -77,7 +77,7 @@ async def test_the_refusal_of_a_20_mib_body_arrives_although_the_client_sends_al
 
 
 async def test_a_user_over_the_rate_limit_can_read_the_429_to_a_large_import(serve):
-    port = await serve(RATE_LIMIT="2/minute")
+    port = await serve(RATE_LIMIT="2/day")
     head = "POST /api/me/import HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 20971520\r\n"
     head += f"Authorization: Bearer {token('alice')}\r\n\r\n"
     statuses = [(await asyncio.to_thread(converse, port, head, 20))[0][9:12] for _ in range(3)]
