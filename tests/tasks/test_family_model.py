@@ -10,6 +10,7 @@ from datetime import date
 
 import pytest
 
+from service.database import functions
 from service.database.expected import Expected
 from service.database.operations import Operation, Quotas
 from service.errors import (
@@ -61,9 +62,9 @@ ORDERS = {
     "position": lambda task, _: (task.position, task.id),
     "due_date": lambda task, last: (task.due_date.isoformat() if task.due_date else NULL_DATE[last], task.id),
 }
-STORED = """
+STORED = f"""
 SELECT id, uid::text, title, completed_at, list_id, parent_id, coalesce(position, position_of_id(id)) AS position,
-       version, deleted_at IS NOT NULL AS deleted, document IS NULL OR document = task_document(tasks) AS sound
+       version, deleted_at IS NOT NULL AS deleted, document IS NULL OR document = {functions._document("task")} AS sound
 FROM tasks WHERE user_id = $1 ORDER BY id
 """
 STORED_LISTS = """
