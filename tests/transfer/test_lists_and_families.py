@@ -241,6 +241,8 @@ REFUSED = {
     "no reference": ([{"list_id": "Home", "title": "A"}], [], ["tasks[0].list_id"]),
     "no position": ([{"position": "a€", "title": "A"}], [], ["tasks[0].position"]),
     "a neighbour": ([P, {"title": "A", "after": 1}], [], ["tasks[1].after"]),
+    "a neighbour of no type": ([{"title": "A", "before": {}}], [], ["tasks[0].before"]),
+    "a neighbour of a list": ([], [{"name": "A", "before": [], "after": None}], ["lists[0].after", "lists[0].before"]),
     "a name of a list": ([{"title": "A", "list": "Home"}], [], ["tasks[0].list"]),
     "no list": ([], [7], ["lists[0]"]),
     "a list without a name": ([], [{"color": "#000000"}], ["lists[0].name"]),

@@ -72,8 +72,8 @@ def _items(body: object) -> Iterator[dict]:
     """Return the body, and the tasks and lists in the operations of a batch and the lines of an import."""
     if isinstance(body, dict):
         yield body
-        lines = body.get("tasks")
-        yield from (line for line in (lines if isinstance(lines, list) else ()) if isinstance(line, dict))
+        for lines in (body.get("tasks"), body.get("lists")):
+            yield from (line for line in (lines if isinstance(lines, list) else ()) if isinstance(line, dict))
         operations = body.get("operations")
         for operation in operations if isinstance(operations, list) else ():
             for name in ("task", "list", "changes"):

@@ -97,6 +97,7 @@ def read_task(value: bytes | dict[str, Any]) -> Item:
         if isinstance(value, dict)
         else validation.decode(value, ImportedTask)
     )
+    _require_no_neighbour(task)
     columns = _columns(columns_of(task), task, KEPT)
     list_id, parent = columns.pop("list_id", None), columns.pop("parent_id", None)
     list_name = _columns({}, task, NAMES).get("list") if isinstance(task, ImportedRow) else None
@@ -108,6 +109,7 @@ def read_task(value: bytes | dict[str, Any]) -> Item:
 def read_list(value: bytes) -> Item:
     """Read a list from its JSON text. Raises the errors of `validation.decode`."""
     sent = validation.decode(value, ImportedList)
+    _require_no_neighbour(sent)
     columns = _columns(lists.columns_of(sent), sent, KEPT_OF_LISTS)
     return Item(columns, _id(sent.id), columns.pop("uid", None))
 
@@ -118,14 +120,17 @@ def _columns(
     """Return `columns` with those of `cleaners`, and with `position`. Raises InvalidInputError."""
     more, faults = clean(sent, cleaners)
     found: dict[str, Any] = {name: value for name, value in (*columns.items(), *more.items()) if value is not None}
-    placed, place = found.pop("placed", "at"), found.pop("place", None)
-    if placed != "at":
-        faults.append(FieldError(str(placed), UNPLACED))
     if faults:
         raise InvalidInputError(faults)
-    if place is not None:
-        found["position"] = place
+    if found.pop("placed", None):
+        found["position"] = found.pop("place")
     return found
+
+
+def _require_no_neighbour(sent: ImportedTask | ImportedList) -> None:
+    faults = [FieldError(name, UNPLACED) for name in ("after", "before") if getattr(sent, name) is not UNSET]
+    if faults:
+        raise InvalidInputError(faults)
 
 
 def _id(sent: object) -> int | None:
