@@ -531,6 +531,7 @@ async def test_a_calendar_has_uids_parents_and_the_names_of_lists(alice, lists_o
     assert "x-doable-list" not in third
 
 
+@pytest.mark.one_database(reason="a statement of 10,000 inserts takes longer than the time limit")
 async def test_ten_thousand_tasks_of_families_take_one_statement(alice, statements):
     uids = [new_uid() for _ in range(10_000)]
     lists = [{"id": number, "uid": new_uid(), "name": f"List {number}"} for number in range(1, 501)]
