@@ -43,9 +43,10 @@ def between(low: str | None, high: str | None) -> str:
             return SMALLEST + middle("", fraction)
         return key_of(integer if fraction else integer - 1)
     integer, fraction = parts(low)
-    if high is None or key_of(integer + 1) < high:
-        return key_of(integer + 1)
-    return key_of(integer) + middle(fraction, parts(high)[1] if parts(high)[0] == integer else None)
+    following = key_of(integer + 1)
+    if following[0] <= "z" and (high is None or following < high):
+        return following
+    return key_of(integer) + middle(fraction, parts(high)[1] if high and parts(high)[0] == integer else None)
 
 
 def middle(low: str, high: str | None) -> str:
