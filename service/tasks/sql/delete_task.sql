@@ -18,22 +18,21 @@ BEGIN
            users.has_subtasks
     INTO advanced, moment, trashed, has_family
     FROM users WHERE users.id = owner FOR NO KEY UPDATE;
-    SELECT * INTO task FROM tasks WHERE tasks.user_id = owner AND tasks.id = delete_task.id AND deleted_at IS NULL;
-    IF task.id IS NULL THEN
+    SELECT tasks.id, tasks.version, tasks.uid INTO task_id, task_version, task_uid
+    FROM tasks WHERE tasks.user_id = owner AND tasks.id = delete_task.id AND deleted_at IS NULL;
+    IF task_id IS NULL THEN
         outcome := 'missing';
         RETURN;
     END IF;
-    task_id := id;
-    task_uid := task.uid;
-    task_version := task.version;
-    IF task.version <> ALL (expected) OR task.version = ANY (excluded) THEN
+    IF task_version <> ALL (expected) OR task_version = ANY (excluded) THEN
         outcome := 'mismatch';
+        SELECT * INTO task FROM tasks WHERE tasks.user_id = owner AND tasks.id = task_id;
         document := coalesce(task.document, task_document(task));
         RETURN;
     END IF;
     IF has_family THEN
         SELECT count(*) INTO children FROM tasks
-        WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at IS NULL;
+        WHERE tasks.user_id = owner AND tasks.parent_id = task_id AND deleted_at IS NULL;
     END IF;
     IF trashed + children >= trash_quota THEN
         outcome := 'full';
@@ -48,7 +47,7 @@ BEGIN
         SET deleted_at = clock, updated_at = moment, version = advanced + child.place, document = NULL
         FROM (
             SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
-            WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at IS NULL
+            WHERE tasks.user_id = owner AND tasks.parent_id = task_id AND deleted_at IS NULL
         ) AS child
         WHERE tasks.user_id = owner AND tasks.id = child.id;
     END IF;
