@@ -89,9 +89,12 @@ BEGIN
         updated_at = moment, version = advanced, document = task.document
     WHERE tasks.user_id = owner AND tasks.id = update_task.id;
     last := advanced;
-    IF has_family AND (task.completed, task.list_id, task.parent_id)
-                      IS DISTINCT FROM (was.completed, was.list_id, was.parent_id) THEN
-        last := carry_family(owner, task, was, moment, advanced);
+    IF has_family THEN
+        -- The second condition is separate, because PostgreSQL prepares each expression as a whole.
+        IF (task.completed, task.list_id, task.parent_id)
+           IS DISTINCT FROM (was.completed, was.list_id, was.parent_id) THEN
+            last := carry_family(owner, task, was, moment, advanced);
+        END IF;
     END IF;
     UPDATE users
     SET revision = last, written_at = moment, has_subtasks = has_family,
