@@ -584,7 +584,10 @@ class Launched:
 
     @property
     def stdout(self) -> str:
-        return self._files[0].read_text()
+        """The standard output until now. While the process runs, it may have written only a part of the last line."""
+        ended = self.process.poll() is not None
+        written = self._files[0].read_bytes()
+        return (written if ended else written[: written.rfind(b"\n") + 1]).decode()
 
     @property
     def stderr(self) -> str:

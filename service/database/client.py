@@ -54,7 +54,7 @@ class Lease:
     async def __aenter__(self) -> asyncpg.Connection:
         """Wait for a connection. Raises UnavailableError if the wait exceeds its limit."""
         self._handover = self._client.handover or await self._client.open_handover()
-        self._connection = await self._handover.take(self._owner)
+        self._connection = self._handover.take_now(self._owner) or await self._handover.take(self._owner)
         return self._connection
 
     async def __aexit__(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import asyncpg
@@ -82,16 +83,18 @@ class Handover:
         return None
 
     async def take(self, owner: Owner) -> Connection:
-        """Wait for the owner's turn, and return a connection.
+        """Wait for the owner's turn, and return a connection. Call this if `take_now` has returned None.
 
         Raises UnavailableError if the wait exceeds its limit, and asyncpg's errors if it cannot connect.
         """
-        if connection := self.take_now(owner):
-            return connection
-        with figures.acquiring():
+        began = perf_counter()
+        try:
             while self._places >= self._size or not self._queue.may_hold(owner):
-                left = await self._wait_for_turn(owner)
-                if left is None:
+                try:
+                    left = await self._queue.wait(owner, self._pass_on)
+                except TimeoutError:
+                    raise UnavailableError("pool") from None
+                if left is None:  # a free place, which `owner` holds now
                     return await self._open(owner)
                 if _is_usable(left):
                     return left
@@ -99,6 +102,11 @@ class Handover:
             self._places += 1
             self._queue.hold(owner)
             return await self._open(owner)
+        except UnavailableError as error:
+            figures.database_failed(error.kind)
+            raise
+        finally:
+            figures.acquired(perf_counter() - began)
 
     def give_back(self, connection: Connection, owner: Owner) -> None:
         """Pass a connection to the next waiter, or keep it idle. It is checked when it is taken again."""
@@ -155,13 +163,6 @@ class Handover:
             raise UnavailableError("connection") from error
         reachability.connection_opened()
         return connection
-
-    async def _wait_for_turn(self, owner: Owner) -> Connection | None:
-        """Wait for a connection, or for None, which means a free place. In both cases, `owner` then holds the place."""
-        try:
-            return await self._queue.wait(owner, self._pass_on)
-        except TimeoutError:
-            raise UnavailableError("pool") from None
 
     def _pass_on(self, left: Connection | None, owner: Owner) -> None:
         if left is None:

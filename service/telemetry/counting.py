@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from time import perf_counter
+from collections.abc import Iterable
 from typing import TypeVar
 
 from msgspec import Struct, field
-
-from service.errors import UnavailableError
 
 K = TypeVar("K")
 
@@ -65,19 +61,10 @@ class Figures(Struct):
         self.requests[method, route, status] = self.requests.get((method, route, status), 0) + 1
         return self.durations.setdefault((method, route), _empty(REQUEST_BUCKETS))
 
-    @contextmanager
-    def acquiring(self) -> Iterator[None]:
-        """Measure the time of the block, which waits for a connection. Count an UnavailableError as a failure."""
-        began = perf_counter()
-        try:
-            yield
-        except UnavailableError as error:
-            self.database_failed(error.kind)
-            raise
-        finally:
-            seconds = perf_counter() - began
-            self.acquires[bisect_left(ACQUIRE_BUCKETS, seconds)] += 1
-            self.acquires[-1] += seconds
+    def acquired(self, seconds: float) -> None:
+        """Count a request that has waited `seconds` for a connection, with or without success."""
+        self.acquires[bisect_left(ACQUIRE_BUCKETS, seconds)] += 1
+        self.acquires[-1] += seconds
 
     def database_failed(self, kind: str) -> None:
         """Count a failure of the database by the `kind` of UnavailableError."""

@@ -144,8 +144,12 @@ async def test_failures_cancellations_and_timeouts_free_the_users_share(opened):
 async def test_the_wait_for_a_connection_has_a_timeout(opened):
     client = opened(db_acquire_timeout="0.1")
     async with client.acquire_connection(), client.acquire_connection():
+        before, failed = figures.acquires.copy(), figures.database_errors.get("pool", 0)
         assert [await fails(client) for _ in range(3)] == ["pool"] * 3
         assert await asyncio.gather(*(fails(client) for _ in range(10))) == ["pool"] * 10
+        assert figures.database_errors["pool"] - failed == 13
+        assert sum(figures.acquires[:-1]) - sum(before[:-1]) == 13, "each wait is measured"
+        assert figures.acquires[-1] - before[-1] >= 13 * 0.1
     await is_whole(client)
 
 

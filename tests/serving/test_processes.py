@@ -547,8 +547,7 @@ async def test_development_logs_a_blocked_event_loop_with_the_stack_and_continue
         """Block the loop once more, because only a free loop begins the watch. Return the warning about that block."""
         process.signal(signal.SIGUSR1)
         assert await lives(free_port, 60)
-        complete = process.stdout.rpartition("\n")[0].splitlines()
-        found = [json.loads(line) for line in complete if '"doable.blocking"' in line]
+        found = [json.loads(line) for line in process.stdout.splitlines() if '"doable.blocking"' in line]
         return next((line for line in found if "block_the_loop" in line["stack"]), None)
 
     line = await eventually(warning)
