@@ -47,6 +47,8 @@ async def opened(settings) -> AsyncIterator[Callable[..., FairClient]]:
 async def is_whole(client: FairClient) -> set[int]:
     """Check that the client has all its turns and connections at the same time; return the ids of the backends."""
     async with asyncio.timeout(30):
+        while client.handover and client.handover.lent:  # asyncpg may still reset a connection after a failure
+            await asyncio.sleep(0.01)
         rows = await asyncio.gather(
             *(client.call("SELECT pg_backend_pid() AS pid, pg_sleep(0.05)") for _ in range(SIZE))
         )
