@@ -20,6 +20,7 @@ VARYING = [
     (re.compile(r'("request_id": ?|X-Request-ID: )"?[^",\s]+"?'), r"\1<request>"),
     (re.compile(r'("(?:id|version)" ?: ?)\d+'), r"\1<number>"),
     (re.compile(r'("uid" ?: ?)"[0-9a-f-]{36}"'), r"\1<uid>"),
+    (re.compile(r'("position" ?: ?)"[^"]+"'), r"\1<position>"),
     (re.compile(r"(/tasks/|/trash/)\d+"), r"\1<id>"),
     (re.compile(r"^(ETag: ).+$", re.MULTILINE), r"\1<tag>"),
     (re.compile(r"cursor=[\w-]+"), "cursor=<cursor>"),

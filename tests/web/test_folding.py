@@ -80,7 +80,10 @@ async def connection(request, make_database):
 
 async def create(connection: asyncpg.Connection, drafts: list[dict]) -> None:
     lines = json.dumps([{"uid": new_uid(), **draft} for draft in drafts]).encode()
-    row = await connection.fetchrow(importing.IMPORT, "ada", None, None, 10_000, 10_000, SKIP_KNOWN, lines)
+    nothing = [None] * len(drafts)  # no list and no parent
+    row = await connection.fetchrow(
+        importing.IMPORT, "ada", None, None, 10_000, 10_000, 500, SKIP_KNOWN, b"[]", lines, nothing, nothing
+    )
     assert row["imported"] == len(drafts)
 
 
