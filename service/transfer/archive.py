@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 250  # lists or tasks; a page of the longest tasks has 2 MB
 ANY_LIST = f"CASE WHEN lists.deleted_at IS NULL THEN {LIST_DOCUMENT} ELSE {TRASHED_LIST_DOCUMENT} END"
-# The name of the task's live list, and the uid of its parent, as JSON. Each value is the owner.
-LIST_NAME = """(
+# The name of the task's live list, and the uid of its parent, as JSON. Each value is the owner. Most tasks have neither;
+# the CASE saves them a lookup, which reads the whole table if it was small when PostgreSQL made the plan.
+LIST_NAME = """CASE WHEN tasks.list_id IS NOT NULL THEN (
     SELECT to_json(lists.name)::text FROM lists
-    WHERE lists.user_id = {} AND lists.id = tasks.list_id AND lists.deleted_at IS NULL)"""
-PARENT = """(
+    WHERE lists.user_id = {} AND lists.id = tasks.list_id AND lists.deleted_at IS NULL) END"""
+PARENT = """CASE WHEN tasks.parent_id IS NOT NULL THEN (
     SELECT to_json(above.uid)::text FROM (SELECT tasks.id, tasks.uid FROM tasks WHERE tasks.user_id = {}) AS above
-    WHERE above.id = tasks.parent_id)"""
+    WHERE above.id = tasks.parent_id) END"""
 
 
 class Archive(NamedTuple):
