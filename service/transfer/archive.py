@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 250  # lists or tasks; a page of the longest tasks has 2 MB
 ANY_LIST = f"CASE WHEN lists.deleted_at IS NULL THEN {LIST_DOCUMENT} ELSE {TRASHED_LIST_DOCUMENT} END"
-# The name of the task's live list, and the uid of its parent, as JSON. Each value is the owner. Most tasks have neither;
-# the CASE saves them a lookup, which reads the whole table if it was small when PostgreSQL made the plan.
+# The name of the task's live list, and the uid of its parent, as JSON. Each value is the owner. Most tasks have none.
+# The CASE saves them a lookup, which reads the whole table if it was small when PostgreSQL made the plan.
 LIST_NAME = """CASE WHEN tasks.list_id IS NOT NULL THEN (
     SELECT to_json(lists.name)::text FROM lists
     WHERE lists.user_id = {} AND lists.id = tasks.list_id AND lists.deleted_at IS NULL) END"""
