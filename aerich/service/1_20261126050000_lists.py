@@ -19,8 +19,8 @@ RUN_IN_TRANSACTION = True
 # release.
 ADDED = (
     "position_of_id", "position_between", "positions_spread", "list_document", "task_id_of", "list_id_of", "find_task",
-    "find_list", "rekey_tasks", "rekey_lists", "place_task", "place_list", "seat_task", "seat_list",
-    "carry_family", "create_list", "update_list", "delete_list", "restore_list", "destroy_lists",
+    "find_list", "rekey_tasks", "rekey_lists", "place_task", "place_list", "seat_task", "seat_new_task",
+    "seat_list", "carry_family", "create_list", "update_list", "delete_list", "restore_list", "destroy_lists",
     "import_lists",
 )  # fmt: skip
 REPLACED = (

@@ -252,6 +252,7 @@ def test_every_function_has_a_plan_test():
     parts = {
         "lock_owner",
         "seat_task",
+        "seat_new_task",
         "seat_list",
         "carry_family",
     }  # their arguments are rows; the others call them

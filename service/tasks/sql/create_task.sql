@@ -16,32 +16,18 @@ DECLARE
     last bigint;
 BEGIN
     IF is_named OR list IS NOT NULL OR parent IS NOT NULL OR placed IS NOT NULL THEN
-        -- The lock comes first, so that one of several requests with the same uid creates the task.
-        owned := lock_owner(owner, owner_email, owner_name);
-        IF is_named THEN
-            SELECT * INTO task FROM tasks WHERE tasks.user_id = owner AND tasks.uid = create_task.uid;
-            IF task.version > owned.erased THEN
-                outcome := CASE WHEN task.deleted_at IS NULL THEN 'known' ELSE 'in_trash' END;
+        seat := seat_new_task(owner, owner_email, owner_name, quota, uid, is_named, list, parent, placed, place);
+        task := seat.seated;
+        IF seat.outcome IS NOT NULL THEN
+            outcome := seat.outcome;
+            IF task.id IS NOT NULL THEN
                 task_id := task.id;
                 task_version := task.version;
                 task_uid := task.uid;
                 document := coalesce(task.document, task_document(task));
-                RETURN;
-            ELSIF task.id IS NOT NULL THEN  -- an erasure has not removed it yet
-                DELETE FROM tasks WHERE tasks.user_id = owner AND tasks.id = task.id;
-                task := NULL;
             END IF;
-        END IF;
-        IF owned.task_count >= quota THEN
-            outcome := 'full';
             RETURN;
         END IF;
-        seat := seat_task(owner, task, list, parent, placed, place);
-        IF seat.outcome IS NOT NULL THEN
-            outcome := seat.outcome;
-            RETURN;
-        END IF;
-        task := seat.seated;
     END IF;
     LOOP
         -- Advance the owner's revision. The row stays locked until the commit, so revisions become visible in order,
