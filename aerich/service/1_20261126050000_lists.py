@@ -81,7 +81,7 @@ BEGIN
     FROM update_task(
         owner, owner_email, owner_name, id, expected, excluded, title, title_key, sets_description, description,
         description_key, completed, priority, tags, tag_keys, sets_due_date, due_date, sets_due_at, due_at,
-        NULL, NULL, NULL, NULL) AS done;
+        NULL) AS done;
 END
 $$;
 """
@@ -97,9 +97,9 @@ async def downgrade(db: BaseDBAsyncClient) -> str:
     return f"""
 DROP FUNCTION {", ".join(reversed(ADDED))};
 DROP FUNCTION create_task(text, text, text, integer, uuid, text, text, text, text, boolean, smallint, text[], text[],
-                          text, text, boolean, text, text, text, text);
+                          text, text, boolean, text[]);
 DROP FUNCTION update_task(text, text, text, bigint, bigint[], bigint[], text, text, boolean, text, text, boolean,
-                          smallint, text[], text[], boolean, text, boolean, text, text, text, text, text);
+                          smallint, text[], text[], boolean, text, boolean, text, text[]);
 DROP FUNCTION import_tasks(text, text, text, integer, integer, integer, boolean, bytea, bytea, text[], text[]);
 DROP FUNCTION import_once(text, text, text, text, text, bytea, text, interval, integer, bigint, integer, integer,
                           integer, boolean, bytea, bytea, text[], text[]);

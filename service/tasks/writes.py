@@ -24,8 +24,8 @@ from service.tasks.batch import writes as batch
 from service.tasks.queryset import TaskQuerySet, stored
 from service.users.queryset import PAGE
 
-CREATE = call("create_task", 20)
-UPDATE = call_by("update_task", 23, place=4, find="task_id_of")
+CREATE = call("create_task", 17)
+UPDATE = call_by("update_task", 20, place=4, find="task_id_of")
 COMPLETE = call_by("complete_task", 7, place=4, find="task_id_of")
 DELETE = call_by("delete_task", 7, place=4, find="task_id_of")
 DELETE_MANY = call("delete_tasks", 5)
@@ -36,6 +36,7 @@ DESTROY = call_by("destroy_tasks", 5, place=4, find="task_id_of")
 # title, description and tags (`service.web.text.with_keys`); list_id and parent_id, which are ids or uids as text, or
 # NONE; `placed` and `place`, which `seat_task.sql` describes; for a new task, the `uid` that the client chose.
 TaskChanges = Mapping[str, object]
+SEAT = ("list_id", "parent_id", "placed", "place")
 NONE = "none"  # no list (the inbox), or no parent
 
 
@@ -81,7 +82,7 @@ class UserTasks(TaskQuerySet):
             values.get("completed", False), values.get("priority", 0), values.get("tags", ()),
             values.get("tag_keys", ()),
             _text(sent("due_date")), _text(sent("due_at")),
-            uid is not None, sent("list_id"), sent("parent_id"), sent("placed"), sent("place"),
+            uid is not None, _seat(values),
         )  # fmt: skip
         if row["outcome"] not in outcomes.DONE:
             raise outcomes.error(row["outcome"], values, quota=quota)
@@ -107,7 +108,7 @@ class UserTasks(TaskQuerySet):
             "description" in changes, sent("description"), sent("description_key"),
             sent("completed"), sent("priority"), sent("tags"), sent("tag_keys"),
             "due_date" in changes, _text(sent("due_date")), "due_at" in changes, _text(sent("due_at")),
-            sent("list_id"), sent("parent_id"), sent("placed"), sent("place"),
+            _seat(changes),
         )  # fmt: skip
         if row["outcome"] != "done":
             raise outcomes.error(row["outcome"], changes)
@@ -184,6 +185,12 @@ class UserTasks(TaskQuerySet):
     async def _destroy(self, task_id: Reference | None) -> int:
         row = await self._call(DESTROY[str if isinstance(task_id, str) else int], task_id, PAGE)
         return int(row["destroyed"])
+
+
+def _seat(values: TaskChanges) -> Sequence[object] | None:
+    """Return the list, the parent and the place in `values` for the function, or None if there is none of them."""
+    seat = [values.get(name) for name in SEAT]
+    return seat if any(part is not None for part in seat) else None
 
 
 def _text(value: object) -> object:

@@ -301,7 +301,7 @@ functions.body.cache_clear()
 print(*asyncio.run(migrations.migrate(Settings.from_environ(os.environ))))
 """
 OLD = ("ada", None, None, 10_000, "Old", "old", None, None, False, 0, (), (), None, None)  # without a uid
-NEW = (*OLD, False, None, None, None, None)
+NEW = (*OLD, False, None)
 
 
 @pytest.fixture
@@ -318,7 +318,7 @@ async def next_release(make_database, python, tmp_path) -> dict[str, str]:
     )
     (tmp_path / "sql" / "task_document.sql").write_text(document)
     create = functions.source("create_task").replace("FUNCTION create_task(", "FUNCTION create_task_2(")
-    create = create.replace("placed text, place text,", "placed text, place text, colour text,")
+    create = create.replace("seat text[],", "seat text[], colour text,")
     create = create.replace("task.version := task.id;", "task.version := task.id;\n    task.colour := colour;")
     (tmp_path / "sql" / "create_task_2.sql").write_text(create)
     state = (migrations.SOURCE / "service" / VERSIONS[-1]).read_text()
@@ -369,7 +369,7 @@ async def test_a_field_is_added_while_the_old_release_reads_and_writes_and_no_ro
     assert json.loads(built)["colour"] is None
     assert await connection.fetchval(f"{kept} AND document NOT LIKE '%colour%'") == 0, "the old release writes it too"
     row = await connection.fetchrow(
-        functions.call("create_task_2", 21), *NEW[:4], new_uid(), *NEW[4:], "green"
+        functions.call("create_task_2", 18), *NEW[:4], new_uid(), *NEW[4:], "green"
     )  # fmt: skip
     assert json.loads(row["document"])["colour"] == "green"
     await connection.close()
@@ -425,7 +425,7 @@ async def test_lists_and_subtasks_arrive_while_the_previous_release_serves_and_k
     await asyncio.gather(*working)
     assert await connection.fetchval("SELECT pg_relation_filenode('tasks')") == file, "the table was rewritten"
     owner = ("ada", None, None)
-    child = await connection.fetchrow(user_tasks.CREATE, *NEW[:4], new_uid(), *NEW[4:-3], "5", None, None)
+    child = await connection.fetchrow(user_tasks.CREATE, *NEW[:4], new_uid(), *NEW[4:-1], [None, "5", None, None])
     assert json.loads(child["document"])["parent_id"] == 5
     row = await connection.fetchrow(update, *owner, 5, None, None, *[None] * 5, *[True], *[None] * 7)
     assert json.loads(row["document"])["completed"] is True

@@ -1,25 +1,25 @@
 -- Create a task of `owner`. The outcome is `done`, `full` (the owner already has `quota` live tasks), or an outcome of
--- `seat_task`, which describes the last four arguments. If the client chose the `uid` (`is_named`), the outcome is
+-- `seat_task`. `seat` has the last four arguments of that function, or is NULL. If the client chose the `uid` (`is_named`), the outcome is
 -- `known` if a live task has it already, with that task as the result, and `in_trash` if a deleted task has it.
 CREATE FUNCTION create_task(
     owner text, owner_email text, owner_name text, quota integer, uid uuid,
     title text, title_key text, description text, description_key text, completed boolean, priority smallint,
     tags text[], tag_keys text[], due_date text, due_at text,
-    is_named boolean, list text, parent text, placed text, place text,
+    is_named boolean, seat text[],
     OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
 ) LANGUAGE plpgsql AS $$
 DECLARE
     moment CONSTANT timestamptz := now();
     owned users;
     task tasks;
-    seat record;
+    seating record;
     last bigint;
 BEGIN
-    IF is_named OR list IS NOT NULL OR parent IS NOT NULL OR placed IS NOT NULL THEN
-        seat := seat_new_task(owner, owner_email, owner_name, quota, uid, is_named, list, parent, placed, place);
-        task := seat.seated;
-        IF seat.outcome IS NOT NULL THEN
-            outcome := seat.outcome;
+    IF is_named OR seat IS NOT NULL THEN
+        seating := seat_new_task(owner, owner_email, owner_name, quota, uid, is_named, seat);
+        task := seating.seated;
+        IF seating.outcome IS NOT NULL THEN
+            outcome := seating.outcome;
             IF task.id IS NOT NULL THEN
                 task_id := task.id;
                 task_version := task.version;

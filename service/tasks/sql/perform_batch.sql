@@ -9,6 +9,7 @@ CREATE FUNCTION perform_batch(
 DECLARE
     newest bigint;
     operation record;
+    seat text[];
     done record;
 BEGIN
     -- The lock excludes other writes between two operations. An id that the batch itself has assigned is not accepted,
@@ -36,6 +37,10 @@ BEGIN
         IF (CASE WHEN operation.place ~ '^[0-9]+$' THEN operation.place::bigint END) > newest THEN
             operation.place := '0';
         END IF;
+        seat := NULL;
+        IF coalesce(operation.list_id, operation.parent_id, operation.placed) IS NOT NULL THEN
+            seat := ARRAY[operation.list_id, operation.parent_id, operation.placed, operation.place];
+        END IF;
         IF (operation.id IS NULL AND operation.verb NOT IN ('create', 'create_list'))
            OR (operation.ref IS NULL AND operation.id > newest) THEN
             SELECT 'missing' AS outcome, NULL::bigint AS task_version, NULL AS document INTO done;
@@ -45,15 +50,14 @@ BEGIN
                 operation.description, operation.description_key, coalesce(operation.completed, false),
                 coalesce(operation.priority, 0::smallint), coalesce(operation.tags, '{}'),
                 coalesce(operation.tag_keys, '{}'), operation.due_date, operation.due_at,
-                coalesce(operation.is_named, false), operation.list_id, operation.parent_id, operation.placed,
-                operation.place);
+                coalesce(operation.is_named, false), seat);
         ELSIF operation.verb = 'update' THEN
             done := update_task(
                 owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, operation.title,
                 operation.title_key, 'description' = ANY (operation.columns), operation.description,
                 operation.description_key, operation.completed, operation.priority, operation.tags, operation.tag_keys,
                 'due_date' = ANY (operation.columns), operation.due_date, 'due_at' = ANY (operation.columns),
-                operation.due_at, operation.list_id, operation.parent_id, operation.placed, operation.place);
+                operation.due_at, seat);
         ELSIF operation.verb = 'complete' THEN
             done := complete_task(
                 owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded,

@@ -5,12 +5,12 @@
 -- It is not a part of `create_task` because of the length: if a function with its arguments needs more than 2 kB,
 -- PostgreSQL compresses the names of the arguments too, and decompresses them in each call.
 CREATE FUNCTION seat_new_task(
-    owner text, owner_email text, owner_name text, quota integer, uid uuid, is_named boolean,
-    list text, parent text, placed text, place text, OUT outcome text, OUT seated tasks
+    owner text, owner_email text, owner_name text, quota integer, uid uuid, is_named boolean, seat text[],
+    OUT outcome text, OUT seated tasks
 ) LANGUAGE plpgsql AS $$
 DECLARE
     owned users;
-    seat record;
+    seating record;
 BEGIN
     -- The lock comes first, so that one of several requests with the same uid creates the task.
     owned := lock_owner(owner, owner_email, owner_name);
@@ -28,8 +28,8 @@ BEGIN
         outcome := 'full';
         RETURN;
     END IF;
-    seat := seat_task(owner, seated, list, parent, placed, place);
-    outcome := seat.outcome;
-    seated := seat.seated;
+    seating := seat_task(owner, seated, seat[1], seat[2], seat[3], seat[4]);
+    outcome := seating.outcome;
+    seated := seating.seated;
 END
 $$;

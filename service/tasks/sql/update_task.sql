@@ -1,11 +1,11 @@
 -- Change a live task of `owner`. A value of NULL leaves its column unchanged. For a column that can be NULL, `sets_…`
--- says whether to set it. The outcomes are those of `complete_task` and of `seat_task`, which describes the last four
--- arguments. If nothing changes, nothing is written. `carry_family` writes the task's family.
+-- says whether to set it. The outcomes are those of `complete_task` and of `seat_task`. `seat` has the last four
+-- arguments of that function, or is NULL. If nothing changes, nothing is written. `carry_family` writes the task's family.
 CREATE FUNCTION update_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
     title text, title_key text, sets_description boolean, description text, description_key text, completed boolean,
     priority smallint, tags text[], tag_keys text[], sets_due_date boolean, due_date text, sets_due_at boolean,
-    due_at text, list text, parent text, placed text, place text,
+    due_at text, seat text[],
     OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -13,7 +13,7 @@ DECLARE
     moment timestamptz;
     last bigint;
     has_family boolean;
-    seat record;
+    seating record;
     task tasks;
     was tasks;
 BEGIN
@@ -35,13 +35,13 @@ BEGIN
         RETURN;
     END IF;
     was := task;
-    IF list IS NOT NULL OR parent IS NOT NULL OR placed IS NOT NULL THEN
-        seat := seat_task(owner, task, list, parent, placed, place);
-        IF seat.outcome IS NOT NULL THEN
-            outcome := seat.outcome;
+    IF seat IS NOT NULL THEN
+        seating := seat_task(owner, task, seat[1], seat[2], seat[3], seat[4]);
+        IF seating.outcome IS NOT NULL THEN
+            outcome := seating.outcome;
             RETURN;
         END IF;
-        task := seat.seated;
+        task := seating.seated;
         has_family := has_family OR task.parent_id IS NOT NULL;
         -- New positions of the siblings have taken revisions.
         SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond') INTO advanced, moment
