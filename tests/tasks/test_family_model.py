@@ -482,6 +482,6 @@ async def test_the_service_does_what_the_model_does(pool, empty, connection, see
 
 @searches
 @pytest.mark.trial
-@pytest.mark.parametrize("seed", range(4, 24))
+@pytest.mark.parametrize("seed", range(4, 12))
 async def test_the_service_does_what_the_model_does_for_longer(pool, empty, connection, seed):
     await play(pool, connection, seed, 100)
