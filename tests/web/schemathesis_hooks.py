@@ -53,7 +53,7 @@ def filter_case(context, case):
     # An invented user is replaced by the configured one, so such a case is valid.
     if case.meta and getattr(case.meta.phase.data, "parameter", None) == "user_id":
         return False
-    if "" in (case.query or {}).values():
+    if any(sent == "" or (isinstance(sent, list) and "" in sent) for sent in (case.query or {}).values()):
         return False  # an empty value counts as a missing parameter
     if case.media_type == "text/csv":
         return False  # no schema describes a CSV table
