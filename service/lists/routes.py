@@ -75,7 +75,10 @@ async def list_lists(request: ApiRequest) -> HTTPResponse:
     etag = partial(conditions.etag_of, mark=conditions.mark_of(("lists", str(archived))))
     if known := await conditions.unchanged(request, lists.owner.state, etag):
         return known
-    page = await (lists.live() if archived is UNSET else lists.live().filter(archived=archived)).in_order()
+    live = lists.live()
+    if archived is not UNSET:
+        live = live.archived() if archived else live.active()
+    page = await live.in_order()
     return unsent.hold(request, responses.json_document(page.document, headers={"ETag": etag(page.state)}))
 
 

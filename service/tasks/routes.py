@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sanic import Blueprint, HTTPResponse
 
+from service.database.items import Reference
 from service.idempotency import replay
 from service.tasks import schemas
 from service.tasks.caller import tasks_of
@@ -34,7 +35,7 @@ def _task(description: str) -> dict[int, Answer]:
     "getTask", TAG, "Read a task", "", _task("The task.") | {304: Answer(UNCHANGED, headers=("ETag",))},
     (*OWNED, "task_not_found"), headers=("If-None-Match",),
 ))  # fmt: skip
-async def get_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+async def get_task(request: ApiRequest, task_id: Reference) -> HTTPResponse:
     """Return one task."""
     return answers.read(request, await tasks_of(request).find(task_id))
 
@@ -51,7 +52,7 @@ def _update(name: str) -> Description:
 
 @blueprint.put("/", unquote=True, name="put_task", ctx_description=_update("putTask"))
 @blueprint.patch("/", unquote=True, ctx_description=_update("updateTask"))
-async def update_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+async def update_task(request: ApiRequest, task_id: Reference) -> HTTPResponse:
     """Change the fields that are sent; the others keep their values."""
     changes, if_version = schemas.read_patch(request.json_body)
     expected = conditions.expected(request, if_version)
@@ -71,7 +72,7 @@ def _complete(name: str, headers: tuple[str, ...], *problems: str) -> Descriptio
 @blueprint.patch("/complete", unquote=True, ctx_description=_complete("completeTask", ("If-Match",)))
 @blueprint.post("/complete", unquote=True, name="post_complete",
                 ctx_description=_complete("postTaskCompletion", ("If-Match", "Idempotency-Key"), *KEYED))  # fmt: skip
-async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+async def complete_task(request: ApiRequest, task_id: Reference) -> HTTPResponse:
     """Toggle a task's completion, or set it to the value in the body."""
     completed, if_version = schemas.read_completion(request.json_body)
     expected = conditions.expected(request, if_version)
@@ -89,7 +90,7 @@ async def complete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     {204: Answer("The task is in the trash.")}, (*WITH_BODY, "task_not_found", "trash_full", "version_mismatch"),
     body=Body(schemas.TaskDeletion, DELETIONS, required=False), headers=("If-Match",),
 ))  # fmt: skip
-async def delete_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+async def delete_task(request: ApiRequest, task_id: Reference) -> HTTPResponse:
     """Move a task to the trash."""
     if_version = schemas.read_deletion(request.json_body)
     expected = conditions.expected(request, if_version)

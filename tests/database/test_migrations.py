@@ -454,6 +454,32 @@ async def test_a_migration_that_needs_a_table_gives_up_behind_a_long_transaction
     await reader.close()
 
 
+BOTH = EXCLUSIVE.replace("ALTER TABLE tasks ADD", "LOCK TABLE users; ALTER TABLE tasks ADD")
+
+
+async def test_a_migration_is_repeated_after_a_deadlock_with_a_request(with_exclusive_migration, launch, eventually):
+    file = Path(with_exclusive_migration["FOLDER"]) / "service" / "999_20261231000000_colour.py"
+    file.write_text(file.read_text().replace(EXCLUSIVE, BOTH))
+    request, watcher = [await asyncpg.connect(with_exclusive_migration["DATABASE_URL"]) for _ in range(2)]
+    await request.execute("SET deadlock_timeout = '1min'")  # so that the migration is the victim
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tasks'::regclass"
+
+    async def waits_for_tasks() -> bool:
+        return await watcher.fetchval(waits) == 1
+
+    environment = {**with_exclusive_migration, "MIGRATION_LOCK_TIMEOUT": "30"}
+    async with request.transaction():
+        await request.fetch("SELECT count(*) FROM tasks")
+        process = launch([sys.executable, "-W", "error", "-c", LOCKED], **environment)
+        await eventually(waits_for_tasks)
+        await request.fetch("SELECT count(*) FROM users")  # returns when the deadlock has ended the migration
+    assert await process.exit_code() == 0, process.stderr
+    assert "could not lock its table" in process.stderr
+    assert process.stdout.strip() == "999_20261231000000_colour.py"
+    await request.close()
+    await watcher.close()
+
+
 async def test_a_migration_gets_its_table_when_the_long_transaction_ends(with_exclusive_migration, launch, eventually):
     connection = await asyncpg.connect(with_exclusive_migration["DATABASE_URL"])
     async with connection.transaction():

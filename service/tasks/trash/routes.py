@@ -9,6 +9,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct
 from sanic import Blueprint, HTTPResponse
 
+from service.database.items import Reference
 from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
 from service.lists.caller import lists_of
@@ -91,7 +92,7 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
     {200: Answer("The restored task.", schemas.Task, EXAMPLE, ("ETag",))},
     (*WITH_BODY, "task_not_found", "task_quota_exceeded", *KEYED), headers=("Idempotency-Key",),
 ))  # fmt: skip
-async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+async def restore_task(request: ApiRequest, task_id: Reference) -> HTTPResponse:
     """Restore a deleted task."""
     conditions.refuse_content(request)
 
@@ -106,7 +107,7 @@ async def restore_task(request: ApiRequest, task_id: int) -> HTTPResponse:
     "The task must be in the trash; a live task is 404. It takes no body and no condition.",
     {204: Answer("The task is permanently removed.")}, (*WITH_BODY, "task_not_found"),
 ))  # fmt: skip
-async def destroy_task(request: ApiRequest, task_id: int) -> HTTPResponse:
+async def destroy_task(request: ApiRequest, task_id: Reference) -> HTTPResponse:
     """Permanently remove a deleted task."""
     conditions.refuse_content(request)
     await tasks_of(request).destroy(task_id)
