@@ -17,7 +17,7 @@ ANY_DATABASE := $(addprefix tests/,auth idempotency sync tasks transfer users we
 ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pgbouncer test-citus trials bench bench-check bench-report bench-statements check format lock migration clean
+.PHONY: help run test test-pgbouncer test-citus trials bench bench-check bench-report bench-statements check format lock migration client-types clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,12 +50,13 @@ bench-check: $(DEV) ## fail if a request costs more instructions or WAL than rec
 bench-statements: $(DEV) ## print each statement's cost in PostgreSQL: instructions (with valgrind), bytes of WAL, µs (on Linux)
 	@$(BIN)/python -m benchmarks statements
 
-check: $(DEV) ## check format, lint, types, imports, and drift between models and migrations
+check: $(DEV) ## check format, lint, types, imports, and drift of migrations and of the client's types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -c "import asyncio, sys; from service.database.migrations import drift; sys.exit('; '.join(map(str, asyncio.run(drift()))) or 0)"
+	@$(BIN)/python -m clients.document --check
 
 format: $(DEV) ## format the code
 	@$(BIN)/ruff format .
@@ -68,6 +69,10 @@ lock: $(DEV) ## regenerate the requirements files from pyproject.toml
 
 migration: $(DEV) ## create a migration from changed models: make migration NAME=what_changed
 	@$(BIN)/aerich migrate --offline --name "$(NAME)"
+
+client-types: $(DEV) ## regenerate the types of the TypeScript client from the OpenAPI document (needs npm)
+	@npm --prefix clients/typescript ci --silent
+	@$(BIN)/python -m clients.document | npm --prefix clients/typescript run --silent types
 
 clean: ## remove the environments and the caches of the tests; keep the data in .data
 	@rm -rf $(VENV) benchmarks/.venvs benchmarks/.results benchmarks/peers/*/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,66 @@
+/**
+ * Returns the reason of an aborted signal. React Native's signals have none.
+ *
+ * @param {AbortSignal} signal
+ * @returns {unknown}
+ */
+export const reasonOf = (signal) => signal.reason ?? Object.assign(new Error("The call was aborted."), { name: "AbortError" });
+
+/**
+ * Waits for a promise, or rejects with the signal's reason once the signal aborts. The promise itself continues.
+ *
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<T>}
+ */
+export async function unlessAborted(promise, signal) {
+  if (!signal) return promise;
+  /** @type {() => void} */
+  let abort = () => {};
+  try {
+    return await new Promise((resolve, reject) => {
+      abort = () => reject(reasonOf(signal));
+      if (signal.aborted) abort();
+      signal.addEventListener("abort", abort);
+      promise.then(resolve, reject);
+    });
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+/**
+ * Waits, or rejects with the signal's reason once the signal aborts.
+ *
+ * @param {number} ms
+ * @param {AbortSignal} [signal]
+ * @param {(wake: () => void) => (() => void)} [listen] gets a function that ends the wait early; returns its clean-up
+ * @returns {Promise<void>}
+ */
+export async function pause(ms, signal, listen) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  /** @type {(() => void) | undefined} */
+  let clean;
+  const over = /** @type {Promise<void>} */ (new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+    clean = listen?.(resolve);
+  }));
+  try {
+    await unlessAborted(over, signal);
+  } finally {
+    clearTimeout(timer);
+    clean?.();
+  }
+}
+
+/**
+ * Returns a back-off with full jitter: a random time from 0 to twice as many milliseconds for each earlier failure.
+ *
+ * @param {number} base milliseconds, the longest wait after the first failure
+ * @param {number} failures how many attempts have failed, from 1
+ * @param {number} longest milliseconds
+ * @returns {number} milliseconds
+ */
+export const backOff = (base, failures, longest) => Math.random() * Math.min(longest, base * 2 ** (failures - 1));

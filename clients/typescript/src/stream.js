@@ -1,0 +1,158 @@
+import { DoableError, NetworkError } from "./errors.js";
+import { backOff, pause } from "./pause.js";
+
+/** @import { ItemChange } from "./types/types.gen.js" */
+/** @import { Transport } from "./transport.js" */
+
+/**
+ * - `task`, `list`: a change; `data` is the new state, or a tombstone with `deleted: true`.
+ * - `position`: the position has advanced without a change. It is also the first event of each connection.
+ * - `reset`: the changes since the last position are no longer known. Read everything again; the stream continues.
+ *
+ * @typedef {{type: "task" | "list", id: string, data: ItemChange}
+ *   | {type: "position", id: string, data?: undefined}
+ *   | {type: "reset", id: string, data: {next: string}}} LiveEvent
+ */
+/** @typedef {"connecting" | "open" | "waiting" | "closed"} LiveState */
+/**
+ * @typedef {object} FollowOptions
+ * @property {string} [path] "/events", or "/tasks/events" for tasks alone
+ * @property {string} [since] a position; by default, the stream begins with the next change
+ * @property {AbortSignal} [signal] ends the stream
+ * @property {number} [silence] milliseconds without data after which the connection counts as broken; 45,000 by default
+ * @property {string} [user] fail with SignedOutError if the token is not this user's
+ * @property {(state: LiveState, error?: unknown) => void} [onState] is called with each new state; `error` says why
+ */
+/** @typedef {AsyncIterable<LiveEvent> & {readonly state: LiveState, readonly position: string | undefined}} Live */
+
+const LONGEST_BACK_OFF = 60_000; // milliseconds
+
+/**
+ * Follows the changes of the user's tasks and lists, until `signal` aborts or the loop ends.
+ *
+ * A broken connection is opened again, after a wait that grows with each failure, and continues after the last event
+ * that the loop has handled. The loop fails with SignedOutError if the user signs out, and with a DoableError if the
+ * service refuses the stream for good.
+ *
+ * @param {Transport} transport
+ * @param {FollowOptions} [options]
+ * @returns {Live} may be iterated once
+ */
+export function follow(transport, options = {}) {
+  const { path = "/events", signal, silence = 45_000, user, onState } = options;
+  let position = options.since;
+  /** @type {LiveState} */
+  let state = "connecting";
+
+  /** @param {LiveState} next @param {unknown} [error] */
+  const change = (next, error) => {
+    if (state === next && next !== "connecting") return;
+    state = next;
+    onState?.(next, error);
+  };
+
+  /** @returns {AsyncGenerator<LiveEvent>} */
+  async function* events() {
+    let base = 2000; // milliseconds, until the service sends another value
+    let failures = 0;
+    /** @type {unknown} */
+    let error;
+    while (!signal?.aborted) {
+      change("connecting");
+      const connection = new AbortController();
+      let left = false;
+      const abort = () => connection.abort();
+      signal?.addEventListener("abort", abort);
+      const stay = transport.onSignOut(() => {
+        left = true;
+        abort();
+      });
+      try {
+        /** @type {Record<string, string>} */
+        const headers = position === undefined ? {} : { "Last-Event-ID": position };
+        const { body } = await transport.request("GET", path, { headers, user, signal: connection.signal, raw: true, retries: 0 });
+        for await (const { event, data, id, retry } of blocks(body, silence, connection)) {
+          failures = 0;
+          change("open");
+          if (retry) base = Number(retry) || base;
+          if (!id) continue; // a comment
+          const type = /** @type {any} */ (event ?? "position");
+          yield { type, id, data: data && JSON.parse(data) };
+          position = id; // after the loop has handled the event
+        }
+        error = undefined;
+      } catch (caught) {
+        error = caught;
+        const final = caught instanceof DoableError ? !(caught.status === 429 || caught.status >= 500 || caught.status === 408)
+          : !(caught instanceof NetworkError) && !connection.signal.aborted;
+        if (final && !signal?.aborted) throw caught;
+      } finally {
+        signal?.removeEventListener("abort", abort);
+        stay();
+        connection.abort();
+      }
+      if (signal?.aborted) return;
+      if (left) continue; // without a user, this fails
+      change("waiting", error);
+      failures += 1;
+      const asked = error instanceof DoableError ? 1000 * (error.retryAfter ?? 0) : 0;
+      await pause(asked + backOff(base, failures, LONGEST_BACK_OFF), signal, whenOnline).catch(() => {});
+    }
+  }
+
+  return {
+    get state() { return state; },
+    get position() { return position; },
+    async *[Symbol.asyncIterator]() {
+      try {
+        yield* events();
+      } finally {
+        change("closed");
+      }
+    },
+  };
+}
+
+/** @param {() => void} wake */
+function whenOnline(wake) {
+  globalThis.addEventListener?.("online", wake);
+  return () => globalThis.removeEventListener?.("online", wake);
+}
+
+/**
+ * Yields the blocks of a stream of server-sent events as objects of their fields. A comment is an empty object.
+ *
+ * @param {Response} response
+ * @param {number} silence milliseconds
+ * @param {AbortController} connection
+ * @returns {AsyncGenerator<Record<string, string>>}
+ */
+async function* blocks(response, silence, connection) {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  const decoder = new TextDecoder();
+  let buffer = "";
+  for (;;) {
+    const timer = setTimeout(() => connection.abort(), silence);
+    let part;
+    try {
+      part = await reader.read();
+    } catch (cause) {
+      throw new NetworkError("The stream broke, or was silent for too long.", { cause });
+    } finally {
+      clearTimeout(timer);
+    }
+    if (part.done) return; // the service sends an incomplete event again
+    buffer += decoder.decode(part.value, { stream: true });
+    const whole = buffer.split("\n\n");
+    buffer = /** @type {string} */ (whole.pop());
+    for (const block of whole) {
+      /** @type {Record<string, string>} */
+      const fields = {};
+      for (const line of block.split("\n")) {
+        const [, name, value] = /^(\w+): ?(.*)$/.exec(line) ?? [];
+        if (name) fields[name] = value;
+      }
+      yield fields;
+    }
+  }
+}

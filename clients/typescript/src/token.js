@@ -1,0 +1,105 @@
+import { NetworkError, SignedOutError } from "./errors.js";
+
+const RENEW_BEFORE = 30; // seconds
+
+/**
+ * A token, or a function that returns the token of the signed-in user. It returns null if no user is signed in. `refresh`
+ * is true if the last token is about to expire or was refused: return a new one, not one from a cache.
+ *
+ * @typedef {string | null | ((options: {refresh: boolean}) => string | null | undefined | Promise<string | null | undefined>)} TokenSource
+ */
+/** @typedef {{token: string, user: string | undefined}} Identity `user` is undefined if the token is no JWT */
+/** @typedef {{identity: Promise<Identity>, renewAt: number}} Entry */
+
+/**
+ * Keeps the token in memory only. Concurrent calls share one request for a token.
+ *
+ * @param {TokenSource | undefined} source
+ */
+export function createTokens(source) {
+  /** @type {Entry | undefined} */
+  let current;
+
+  /**
+   * @param {boolean} refresh
+   * @returns {Entry}
+   */
+  function ask(refresh) {
+    /** @type {Entry} */
+    const entry = { renewAt: Infinity, identity: read(refresh) };
+    entry.identity.then(
+      ({ token }) => { entry.renewAt = Date.now() + 1000 * usableFor(token); },
+      () => forget(entry), // ask again for the next request
+    );
+    return (current = entry);
+  }
+
+  /**
+   * @param {boolean} refresh
+   * @returns {Promise<Identity>}
+   */
+  async function read(refresh) {
+    let token;
+    try {
+      token = await (typeof source === "function" ? source({ refresh }) : source);
+    } catch (cause) {
+      if (cause instanceof SignedOutError) throw cause;
+      throw new NetworkError(`The token function failed: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    }
+    if (!token) throw new SignedOutError();
+    const { sub } = claimsOf(token);
+    return { token, user: typeof sub === "string" ? sub : undefined };
+  }
+
+  /** @param {Entry} [entry] forget only this one; a late call must not drop a newer token */
+  function forget(entry = current) {
+    if (current === entry) current = undefined;
+  }
+
+  return {
+    /** Whether a new token can be had. */
+    canRenew: typeof source === "function",
+    forget,
+
+    /** Returns the current token, or asks for one. */
+    current() {
+      return current && (Date.now() < current.renewAt || !this.canRenew) ? current : ask(Boolean(current));
+    },
+
+    /**
+     * Replaces a token that the service has refused, unless another call has done so already.
+     *
+     * @param {Entry} refused
+     */
+    renew(refused) {
+      if (current === refused) ask(true);
+    },
+  };
+}
+
+/**
+ * Returns the seconds until a token should be renewed. They are counted from the moment it arrives, because the clock
+ * of a browser may be wrong.
+ *
+ * @param {string} token
+ */
+function usableFor(token) {
+  const { exp, iat = Date.now() / 1000 } = claimsOf(token);
+  const lifetime = Number(exp) - Number(iat);
+  return lifetime > 0 ? Math.max(lifetime - RENEW_BEFORE, lifetime / 2) : Infinity; // otherwise, a 401 says when
+}
+
+/**
+ * Returns the claims of a JWT, without checking its signature: only the service can. Empty if it is no JWT.
+ *
+ * @param {string} token
+ * @returns {Record<string, unknown>}
+ */
+function claimsOf(token) {
+  try {
+    const payload = atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"));
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(payload, (character) => character.charCodeAt(0)))) ?? {};
+  } catch {
+    return {};
+  }
+}

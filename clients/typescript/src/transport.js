@@ -1,0 +1,250 @@
+import { DoableError, NetworkError, SignedOutError, errorOf } from "./errors.js";
+import { backOff, pause, reasonOf, unlessAborted } from "./pause.js";
+import { createTokens } from "./token.js";
+import { newUid } from "./uid.js";
+
+/** @import { Entry, TokenSource } from "./token.js" */
+
+/**
+ * @typedef {object} TransportOptions
+ * @property {string} [url] the address of the service, such as "https://tasks.example.com"; by default, that of the page
+ * @property {TokenSource} token
+ * @property {typeof globalThis.fetch} [fetch] sends the requests; by default, the global `fetch`
+ * @property {number} [retries] how often a failed request is sent again; 4 by default
+ * @property {number} [backOff] milliseconds, the longest wait before the first retry; 500 by default
+ * @property {number} [longestWait] milliseconds; a request that would wait longer fails; 60,000 by default
+ * @property {number} [timeout] milliseconds until an attempt without a response fails; 30,000 by default
+ */
+/**
+ * @typedef {object} RequestOptions
+ * @property {object} [query] parameters; arrays are repeated, undefined and null are left out
+ * @property {unknown} [body] a value to send as JSON; strings, Blobs and byte arrays are sent as they are
+ * @property {Record<string, string>} [headers]
+ * @property {AbortSignal} [signal] ends the request and the waits between attempts
+ * @property {string} [key] the Idempotency-Key of a POST; by default a new one, unless the body has a uid
+ * @property {string} [user] fail with SignedOutError if the token is not this user's
+ * @property {boolean} [raw] return the Response itself as the body, unread
+ * @property {number} [retries] in place of the transport's
+ * @property {number} [timeout] in place of the transport's; 0 is none
+ */
+/** @typedef {{status: number, body: any, headers: Headers, uncertain: boolean}} Answer `uncertain`: an earlier attempt may have taken effect */
+/** @typedef {ReturnType<typeof createTransport>} Transport */
+
+const RETRIED = new Set([408, 425, 429, 502, 503, 504]);
+const LONGEST_BACK_OFF = 10_000; // milliseconds
+
+/**
+ * Creates the sender of all requests. It adds the token, renews it, retries, and turns problems into typed errors.
+ *
+ * @param {TransportOptions} options
+ */
+export function createTransport(options) {
+  const { url = "", retries = 4, backOff: base = 500, longestWait = 60_000, timeout = 30_000 } = options;
+  let tokens = createTokens(options.token);
+  /** @type {Set<() => unknown>} */
+  const farewells = new Set();
+
+  /**
+   * Sends a request until it succeeds, fails for good, or the retries are used up.
+   *
+   * A path such as "/tasks" is below that of the signed-in user. The user is the same in all attempts: if another one
+   * signs in meanwhile, the request fails with SignedOutError. Every POST names its effect, by a `uid` in its body or by
+   * an Idempotency-Key, so a retry never takes effect twice.
+   *
+   * @param {string} method
+   * @param {string} path begins with a slash
+   * @param {RequestOptions} [request]
+   * @returns {Promise<Answer>} also for 304
+   * @throws {DoableError} the service refused the request
+   * @throws {NetworkError} no response arrived
+   * @throws {SignedOutError} no user is signed in
+   */
+  async function request(method, path, request = {}) {
+    const { signal } = request;
+    const init = prepare(method, request);
+    let { user } = request;
+    let renewed = false;
+    let uncertain = false;
+    for (let failures = 1; ; failures += 1) {
+      /** @type {Entry | undefined} */
+      let entry;
+      let error;
+      try {
+        entry = tokens.current();
+        const identity = await unlessAborted(entry.identity, signal);
+        user ??= identity.user;
+        if (user !== identity.user) throw new SignedOutError("Another user has signed in.");
+        init.headers.Authorization = `Bearer ${identity.token}`;
+        const answer = await attempt(addressOf(user, path, request.query), init, request);
+        return { ...answer, uncertain };
+      } catch (caught) {
+        error = caught;
+      }
+      if (signal?.aborted) throw reasonOf(signal);
+      if (!(error instanceof DoableError || error instanceof NetworkError)) throw error;
+      const status = error instanceof DoableError ? error.status : 0;
+      if (status === 401 && entry && tokens.canRenew && !renewed) {
+        renewed = true;
+        tokens.renew(entry);
+        continue;
+      }
+      uncertain ||= error.uncertain || status >= 500 || status === 408;
+      error.uncertain = uncertain;
+      const wait = failures <= (request.retries ?? retries) ? waitBefore(error, failures) : undefined;
+      if (wait === undefined) throw error;
+      await pause(wait, signal);
+    }
+  }
+
+  /**
+   * Returns the milliseconds before the next attempt; undefined if there is none.
+   *
+   * @param {DoableError | NetworkError} error
+   * @param {number} failures
+   */
+  function waitBefore(error, failures) {
+    let asked = 0;
+    if (error instanceof DoableError) {
+      if (!RETRIED.has(error.status) && error.code !== "request_in_progress") return undefined;
+      asked = 1000 * (error.retryAfter ?? 0);
+    }
+    return asked > longestWait ? undefined : asked + backOff(base, failures, LONGEST_BACK_OFF);
+  }
+
+  /**
+   * Sends one attempt and reads its response.
+   *
+   * @param {string} address
+   * @param {RequestInit} init
+   * @param {RequestOptions} request
+   */
+  async function attempt(address, init, { signal, raw, timeout: limit = timeout }) {
+    const stop = new AbortController();
+    const abort = () => stop.abort();
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort);
+    const timer = limit ? setTimeout(abort, limit) : undefined;
+    let whole = false;
+    try {
+      const response = await (options.fetch ?? globalThis.fetch)(address, { ...init, signal: stop.signal });
+      const { status, headers } = response;
+      if (response.ok && raw) {
+        whole = true;
+        return { status, headers, body: response };
+      }
+      const body = await read(response);
+      if (!response.ok && status !== 304) throw errorOf(status, body, secondsAfter(headers));
+      return { status, headers, body };
+    } catch (cause) {
+      if (cause instanceof DoableError) throw cause;
+      const what = stop.signal.aborted ? `No response arrived within ${limit} ms.` : "No complete response arrived.";
+      throw Object.assign(new NetworkError(what, { cause }), { uncertain: true });
+    } finally {
+      clearTimeout(timer);
+      if (!whole) signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /**
+   * @param {string | undefined} user
+   * @param {string} path
+   * @param {object} [query]
+   */
+  function addressOf(user, path, query = {}) {
+    const parameters = Object.entries(query).flatMap(([name, value]) =>
+      [value].flat().filter((one) => one !== undefined && one !== null).map((one) => [name, String(one)]));
+    // URL parsers remove "." and "..". A token that is no JWT has no user; the service refuses it.
+    const owner = user && !/^\.\.?$/.test(user) ? encodeURIComponent(user) : "me";
+    const search = new URLSearchParams(parameters).toString();
+    return `${url.replace(/\/+$/, "")}/api/${owner}${path}${search && `?${search}`}`;
+  }
+
+  return {
+    request,
+
+    /**
+     * Returns the id of the signed-in user: the token's `sub`.
+     *
+     * @param {AbortSignal} [signal]
+     * @returns {Promise<string>}
+     * @throws {SignedOutError} no user is signed in
+     */
+    async user(signal) {
+      const { user } = await unlessAborted(tokens.current().identity, signal);
+      if (user === undefined) throw errorOf(401, { detail: "The token is not a JWT, so it names no user." });
+      return user;
+    },
+
+    /** Forgets the token. The next request asks for a new one. */
+    renew: () => tokens.forget(),
+
+    /**
+     * Calls a function when the user signs out. Returns a function that removes it.
+     *
+     * @param {() => unknown} listener
+     */
+    onSignOut(listener) {
+      farewells.add(listener);
+      return () => { farewells.delete(listener); };
+    },
+
+    /** Forgets the token for good if it was given as a string, and waits for all listeners of `onSignOut`. */
+    async signOut() {
+      tokens.forget();
+      if (!tokens.canRenew) tokens = createTokens(null);
+      await Promise.all([...farewells].map((listener) => listener()));
+    },
+  };
+}
+
+/**
+ * Returns what `fetch` gets in each attempt. The body is encoded once: a retry must send the same bytes.
+ *
+ * @param {string} method
+ * @param {RequestOptions} request
+ */
+function prepare(method, { body, headers, key, raw }) {
+  /** @type {Record<string, string>} */
+  const sent = { ...headers };
+  let encoded = body;
+  const isRaw = typeof body === "string" || body instanceof Uint8Array || (globalThis.Blob && body instanceof Blob);
+  if (body !== undefined && !isRaw) {
+    encoded = JSON.stringify(body);
+    sent["Content-Type"] ??= "application/json";
+  }
+  const uid = !isRaw && /** @type {{uid?: unknown} | undefined} */ (body)?.uid;
+  if (method === "POST" && (key || !uid)) sent["Idempotency-Key"] = key ?? newUid();
+  // A stream must neither wait for the browser's cache nor fill it.
+  const cache = /** @type {RequestCache} */ (raw ? "no-store" : "default");
+  return { method, headers: sent, body: /** @type {BodyInit | undefined} */ (encoded), cache };
+}
+
+/**
+ * Reads a body. Errors of proxies may have any body; a successful response of another server is an error.
+ *
+ * @param {Response} response
+ */
+async function read(response) {
+  const text = await response.text();
+  if (!text) return undefined;
+  try {
+    if (!/json/.test(response.headers.get("Content-Type") ?? "")) throw new Error("The response does not come from Doable.");
+    return JSON.parse(text);
+  } catch (error) {
+    if (response.ok) throw error;
+    return undefined;
+  }
+}
+
+/**
+ * Returns the seconds in Retry-After, which may be a number or a date (RFC 9110, section 10.2.3).
+ *
+ * @param {Headers} headers
+ */
+function secondsAfter(headers) {
+  const value = headers.get("Retry-After");
+  if (!value) return undefined;
+  const now = Date.parse(headers.get("Date") ?? "") || Date.now(); // the clock of the service, if it is known
+  const seconds = /^\s*\d+\s*$/.test(value) ? Number(value) : (Date.parse(value) - now) / 1000;
+  return seconds >= 0 ? seconds : undefined;
+}

@@ -1,0 +1,97 @@
+"""The TypeScript client: its types, its own tests against a real service, its size and its package."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from clients import document
+from service.web import openapi
+from tests.clients.control import Control
+from tests.end_to_end.npm import NODE, NPM, install
+
+ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "clients" / "typescript"
+SECONDS = 300  # for one command, on a busy machine
+
+needs_node = pytest.mark.skipif(
+    not (NODE and NPM), reason="LOUD: node is not installed, so the TypeScript client is NOT tested"
+)
+
+
+def run(*command: str, cwd: Path = CLIENT, **options: object) -> str:
+    """Run a command in the client's folder, and return its output."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        timeout=SECONDS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        **options,
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))}:\n{done.stdout}"
+    return done.stdout
+
+
+def test_the_types_belong_to_the_api(app):
+    wrong = document.fault(openapi.document(app), document.TYPES.read_text())
+    assert wrong is None, f"{wrong}: run `make client-types`, which needs node"
+
+
+def test_types_of_another_api_and_edited_types_are_noticed(app):
+    described, types = openapi.document(app), document.TYPES.read_text()
+    assert document.fault(described, types.replace("priority", "urgency")) == "types.gen.ts was edited"
+    changed = json.loads(json.dumps(described))
+    changed["components"]["schemas"]["Task"]["properties"]["urgency"] = {"type": "string"}
+    assert document.fault(changed, types) == "the API has changed since types.gen.ts was generated"
+    assert document.fault(described, types.partition("\n")[2]) == "types.gen.ts has no header with digests"
+
+
+@pytest.fixture
+async def control(launch, unused_port, eventually, http, settings) -> AsyncIterator[int]:
+    """The port of a control of services on the database of the tests."""
+
+    async def is_live(port: int) -> None:
+        await eventually(lambda: http.get(f"http://127.0.0.1:{port}/health/live"))
+
+    environment = {"DATABASE_URL": settings.database_url, "BETTER_AUTH_SECRET": settings.better_auth_secret}
+    made = Control(launch, unused_port, is_live, environment)
+    yield await made.listen()
+    made.server.close()
+
+
+@needs_node
+@pytest.mark.usefixtures("empty")
+async def test_the_tests_of_the_client_pass(server, launch, settings, control):
+    install(CLIENT)
+    files = sorted(str(file.relative_to(CLIENT)) for file in (CLIENT / "tests").glob("*.test.js"))
+    process = launch(
+        [NODE, "--test", *files], cwd=CLIENT,
+        DOABLE_URL=server, DOABLE_SECRET=settings.better_auth_secret, DOABLE_CONTROL=str(control),
+    )  # fmt: skip
+    assert await process.exit_code(SECONDS) == 0, process.stdout + process.stderr
+
+
+@needs_node
+def test_the_client_is_typed_strictly_and_within_its_size_and_its_package_is_complete(tmp_path):
+    install(CLIENT)
+    run(NODE, "node_modules/typescript/bin/tsc", "--declaration", "--outDir", str(tmp_path), "--emitDeclarationOnly")
+    declared = {str(file.relative_to(tmp_path)).removesuffix(".d.ts") for file in tmp_path.rglob("*.d.ts")}
+    sources = {
+        str(file.relative_to(CLIENT / "src")).removesuffix(file.suffix) for file in (CLIENT / "src").rglob("*.[jt]s")
+    }
+    assert declared == sources
+    assert " any;" not in (tmp_path / "index.d.ts").read_text()
+    run(NODE, "scripts/size.js")
+    (packed,) = json.loads(run(NPM, "pack", "--dry-run", "--json", "--ignore-scripts", "--loglevel=silent"))
+    names = {file["path"] for file in packed["files"]}
+    assert {f"src/{name}.js" for name in sources if not name.startswith("types/")} <= names
+    assert {"package.json", "README.md"} <= names
+    assert not [name for name in names if re.match(r"(tests|scripts|node_modules)/", name)]
