@@ -6,8 +6,8 @@ packages, `models` and `writes` know no HTTP, `routes` contains the handlers, an
 write. A new noun, such as lists, gets a package beside `tasks`.
 
 The nouns share the packages below them: `web` (the HTTP layer without the routes), `auth` (verifies tokens), `database`
-(connections, transactions, migrations, owner-scoped querysets), `telemetry` (metrics and traces), `logs`, `config`
-(reads the environment) and `errors`.
+(connections, transactions, migrations, owner-scoped querysets), `recurrence` (the arithmetic of repetition rules and
+time zones), `telemetry` (metrics and traces), `logs`, `config` (reads the environment) and `errors`.
 
 Above the nouns, `operations` contains health checks, metrics, documentation and the daily purge, `development` supports
 `make run`, `app` composes the service, `serving` runs its processes, and `__main__` is the command line. Imports go

@@ -14,12 +14,13 @@ from sanic import Blueprint, HTTPResponse
 from service.database.keyset import Page
 from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
+from service.recurrence import zones
 from service.tasks import listing, schemas
 from service.tasks.caller import tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
 from service.tasks.writes import UserTasks
-from service.web import answers, conditions, moments, paging, parameters, responses, unsent
+from service.web import answers, conditions, paging, parameters, responses, unsent
 from service.web.openapi.shapes import KEYED, OWNED, UNCHANGED, WITH_BODY, Answer, Body, Description
 from service.web.request import ApiRequest
 
@@ -161,7 +162,7 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
 def _zone(text: str) -> str:
     """Return the IANA name of a time zone. Raises InvalidInputError for an unknown one."""
     try:
-        return moments.read_zone(text)
+        return zones.zone_name(text)
     except ValueError as error:
         raise InvalidInputError([FieldError("tz", str(error))]) from None
 

@@ -1,12 +1,9 @@
-"""Parse days, timestamps and time zones, for bodies, query strings and imports."""
+"""Parse days and timestamps, for bodies, query strings and imports."""
 
 from __future__ import annotations
 
 import re
 from datetime import date, datetime, time, timezone
-from difflib import get_close_matches
-from functools import cache, lru_cache
-from importlib.resources import files
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # RFC 3339 section 5.6, and unambiguous variants: without seconds, with a short offset, with a space before the offset.
@@ -87,31 +84,3 @@ def read_bound(text: str, at: time) -> datetime:
 def is_moment(text: str) -> bool:
     """Return whether `text` has the form of a day with a time, with or without an offset."""
     return len(text) <= LONGEST and MOMENT.fullmatch(text) is not None
-
-
-@lru_cache(maxsize=256)
-def read_zone(text: str) -> str:
-    """Return the IANA name of the time zone in `text`, whose case does not matter.
-
-    Browsers send `Etc/Unknown` if they do not know the zone (Unicode CLDR); it becomes UTC. Raises ValueError with the
-    nearest known name.
-    """
-    zones = _zones()
-    if found := zones.get(text.lower()):
-        return found
-    nearest = get_close_matches(text.lower(), zones, n=1, cutoff=0.7) if len(text) <= LONGEST // 2 else []
-    cities = [name for key, name in zones.items() if key.rpartition("/")[2] == text.lower().replace(" ", "_")]
-    names = cities or [zones[key] for key in nearest]
-    hint = f"; did you mean '{names[0]}'?" if names else ""
-    raise ValueError(f"must be an IANA time zone such as Europe/Berlin{hint}")
-
-
-@cache
-def _zones() -> dict[str, str]:
-    """Return the time zones of the package `tzdata`, by their names in lower case.
-
-    `zoneinfo.available_timezones()` would add names of this machine, such as `localtime`, which differ between
-    machines.
-    """
-    names = (files("tzdata") / "zones").read_text(encoding="ascii").split()
-    return {name.lower(): name for name in names} | {"etc/unknown": "UTC"}
