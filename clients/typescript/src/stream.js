@@ -1,7 +1,7 @@
 import { DoableError, NetworkError } from "./errors.js";
 import { backOff, pause } from "./pause.js";
 
-/** @import { ItemChange } from "./types/types.gen.js" */
+/** @import { ChangedList, ChangedTask, ListTombstone, TaskTombstone } from "./types/types.gen.js" */
 /** @import { Transport } from "./transport.js" */
 
 /**
@@ -9,7 +9,8 @@ import { backOff, pause } from "./pause.js";
  * - `position`: the position has advanced without a change. It is also the first event of each connection.
  * - `reset`: the changes since the last position are no longer known. Read everything again; the stream continues.
  *
- * @typedef {{type: "task" | "list", id: string, data: ItemChange}
+ * @typedef {{type: "task", id: string, data: ChangedTask | TaskTombstone}
+ *   | {type: "list", id: string, data: ChangedList | ListTombstone}
  *   | {type: "position", id: string, data?: undefined}
  *   | {type: "reset", id: string, data: {next: string}}} LiveEvent
  */
@@ -96,7 +97,10 @@ export function follow(transport, options = {}) {
       change("waiting", error);
       failures += 1;
       const asked = error instanceof DoableError ? 1000 * (error.retryAfter ?? 0) : 0;
-      await pause(asked + backOff(base, failures, LONGEST_BACK_OFF), signal, whenOnline).catch(() => {});
+      await pause(asked + backOff(base, failures, LONGEST_BACK_OFF), signal, (wake) => {
+        const removals = [whenOnline(wake), transport.onSignOut(wake)];
+        return () => removals.forEach((remove) => remove());
+      }).catch(() => {}); // aborted
     }
   }
 

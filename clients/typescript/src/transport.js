@@ -21,7 +21,8 @@ import { newUid } from "./uid.js";
  * @property {unknown} [body] a value to send as JSON; strings, Blobs and byte arrays are sent as they are
  * @property {Record<string, string>} [headers]
  * @property {AbortSignal} [signal] ends the request and the waits between attempts
- * @property {string} [key] the Idempotency-Key of a POST; by default a new one, unless the body has a uid
+ * @property {string | null} [key] the Idempotency-Key of a POST; by default a new one, unless the body has a uid. null:
+ *   none, for a POST that may be repeated anyway
  * @property {string} [user] fail with SignedOutError if the token is not this user's
  * @property {boolean} [raw] return the Response itself as the body, unread
  * @property {number} [retries] in place of the transport's
@@ -213,7 +214,7 @@ function prepare(method, { body, headers, key, raw }) {
     sent["Content-Type"] ??= "application/json";
   }
   const uid = !isRaw && /** @type {{uid?: unknown} | undefined} */ (body)?.uid;
-  if (method === "POST" && (key || !uid)) sent["Idempotency-Key"] = key ?? newUid();
+  if (method === "POST" && key !== null && (key || !uid)) sent["Idempotency-Key"] = key ?? newUid();
   // A stream must neither wait for the browser's cache nor fill it.
   const cache = /** @type {RequestCache} */ (raw ? "no-store" : "default");
   return { method, headers: sent, body: /** @type {BodyInit | undefined} */ (encoded), cache };
