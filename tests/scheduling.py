@@ -24,6 +24,7 @@ LONG = (
     "tests/web/test_schemathesis.py", "tests/serving/", "tests/database/test_migrations.py",
     "tests/database/test_distribution.py", "tests/operations/test_tracing.py", "tests/transfer/test_transfers.py",
     "tests/web/test_resources.py", "tests/auth/test_rotation.py", "tests/operations/test_worker_metrics.py",
+    "tests/clients/",
 )  # fmt: skip
 
 

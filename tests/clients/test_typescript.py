@@ -73,7 +73,7 @@ async def test_the_tests_of_the_client_pass(server, launch, settings, control):
     install(CLIENT)
     files = sorted(str(file.relative_to(CLIENT)) for file in (CLIENT / "tests").glob("*.test.js"))
     process = launch(
-        [NODE, "--test", "--test-concurrency=4", "--test-timeout=120000", *files], cwd=CLIENT,
+        [NODE, "--test", "--test-concurrency=4", "--test-timeout=240000", *files], cwd=CLIENT,
         DOABLE_URL=server, DOABLE_SECRET=settings.better_auth_secret, DOABLE_CONTROL=str(control),
     )  # fmt: skip
     assert await process.exit_code(SECONDS) == 0, process.stdout + process.stderr

@@ -3,7 +3,7 @@ export * from "./errors.js";
 export { newUid } from "./uid.js";
 
 /** @typedef {import("./client.js").Doable} Doable */
-/** @typedef {import("./client.js").TaskFilters} TaskFilters */
+/** @typedef {import("./calls.js").TaskFilters} TaskFilters */
 /** @typedef {import("./client.js").BatchResult} BatchResult */
 /** @typedef {import("./transport.js").TransportOptions} DoableOptions */
 /** @typedef {import("./stream.js").LiveEvent} LiveEvent */

@@ -15,8 +15,9 @@ const RENEW_BEFORE = 30; // seconds
  * Keeps the token in memory only. Concurrent calls share one request for a token.
  *
  * @param {TokenSource | undefined} source
+ * @param {number} timeout milliseconds until a request for a token fails; 0 is never
  */
-export function createTokens(source) {
+export function createTokens(source, timeout) {
   /** @type {Entry | undefined} */
   let current;
 
@@ -39,12 +40,19 @@ export function createTokens(source) {
    * @returns {Promise<Identity>}
    */
   async function read(refresh) {
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
     let token;
     try {
-      token = await (typeof source === "function" ? source({ refresh }) : source);
+      const late = new Promise((_, reject) => {
+        if (timeout) timer = setTimeout(() => reject(new Error(`no token within ${timeout} ms`)), timeout);
+      });
+      token = await (typeof source === "function" ? Promise.race([source({ refresh }), late]) : source);
     } catch (cause) {
       if (cause instanceof SignedOutError) throw cause;
       throw new NetworkError(`The token function failed: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    } finally {
+      clearTimeout(timer);
     }
     if (!token) throw new SignedOutError();
     const { sub } = claimsOf(token);

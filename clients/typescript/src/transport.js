@@ -1,7 +1,7 @@
 import { DoableError, NetworkError, SignedOutError, errorOf } from "./errors.js";
+import { prepare, read, secondsAfter } from "./http.js";
 import { backOff, pause, reasonOf, unlessAborted } from "./pause.js";
 import { createTokens } from "./token.js";
-import { newUid } from "./uid.js";
 
 /** @import { Entry, TokenSource } from "./token.js" */
 
@@ -13,7 +13,7 @@ import { newUid } from "./uid.js";
  * @property {number} [retries] how often a failed request is sent again; 4 by default
  * @property {number} [backOff] milliseconds, the longest wait before the first retry; 500 by default
  * @property {number} [longestWait] milliseconds; a request that would wait longer fails; 60,000 by default
- * @property {number} [timeout] milliseconds until an attempt without a response fails; 30,000 by default
+ * @property {number} [timeout] milliseconds until an attempt, or a request for a token, fails; 30,000 by default
  */
 /**
  * @typedef {object} RequestOptions
@@ -41,7 +41,7 @@ const LONGEST_BACK_OFF = 10_000; // milliseconds
  */
 export function createTransport(options) {
   const { url = "", retries = 4, backOff: base = 500, longestWait = 60_000, timeout = 30_000 } = options;
-  let tokens = createTokens(options.token);
+  let tokens = createTokens(options.token, timeout);
   /** @type {Set<() => unknown>} */
   const farewells = new Set();
 
@@ -192,60 +192,8 @@ export function createTransport(options) {
     /** Forgets the token for good if it was given as a string, and waits for all listeners of `onSignOut`. */
     async signOut() {
       tokens.forget();
-      if (!tokens.canRenew) tokens = createTokens(null);
+      if (!tokens.canRenew) tokens = createTokens(null, 0);
       await Promise.all([...farewells].map((listener) => listener()));
     },
   };
-}
-
-/**
- * Returns what `fetch` gets in each attempt. The body is encoded once: a retry must send the same bytes.
- *
- * @param {string} method
- * @param {RequestOptions} request
- */
-function prepare(method, { body, headers, key, raw }) {
-  /** @type {Record<string, string>} */
-  const sent = { ...headers };
-  let encoded = body;
-  const isRaw = typeof body === "string" || body instanceof Uint8Array || (globalThis.Blob && body instanceof Blob);
-  if (body !== undefined && !isRaw) {
-    encoded = JSON.stringify(body);
-    sent["Content-Type"] ??= "application/json";
-  }
-  const uid = !isRaw && /** @type {{uid?: unknown} | undefined} */ (body)?.uid;
-  if (method === "POST" && key !== null && (key || !uid)) sent["Idempotency-Key"] = key ?? newUid();
-  // A stream must neither wait for the browser's cache nor fill it.
-  const cache = /** @type {RequestCache} */ (raw ? "no-store" : "default");
-  return { method, headers: sent, body: /** @type {BodyInit | undefined} */ (encoded), cache };
-}
-
-/**
- * Reads a body. Errors of proxies may have any body; a successful response of another server is an error.
- *
- * @param {Response} response
- */
-async function read(response) {
-  const text = await response.text();
-  if (!text) return undefined;
-  try {
-    if (!/json/.test(response.headers.get("Content-Type") ?? "")) throw new Error("The response does not come from Doable.");
-    return JSON.parse(text);
-  } catch (error) {
-    if (response.ok) throw error;
-    return undefined;
-  }
-}
-
-/**
- * Returns the seconds in Retry-After, which may be a number or a date (RFC 9110, section 10.2.3).
- *
- * @param {Headers} headers
- */
-function secondsAfter(headers) {
-  const value = headers.get("Retry-After");
-  if (!value) return undefined;
-  const now = Date.parse(headers.get("Date") ?? "") || Date.now(); // the clock of the service, if it is known
-  const seconds = /^\s*\d+\s*$/.test(value) ? Number(value) : (Date.parse(value) - now) / 1000;
-  return seconds >= 0 ? seconds : undefined;
 }
