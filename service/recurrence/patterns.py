@@ -1,16 +1,18 @@
-"""Find the days of a rule within one year, month or week.
+"""Find the days of a rule in a year, without its interval.
 
-A rule never walks through the calendar here. There are only 14 kinds of years and 28 kinds of months, by their length
-and their first weekday; each kind is expanded once, and looked up afterwards.
+There are only 14 kinds of years and 28 kinds of months, by their length and their first weekday. Each kind is expanded
+once for a rule, and looked up afterwards.
 """
 
 from __future__ import annotations
 
 import calendar
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime, time
 from functools import lru_cache
+from itertools import accumulate
 from typing import Literal
 
 from dateutil import rrule
@@ -49,58 +51,83 @@ class Pattern:
 
 def pattern_of(rule: Rule, start: date) -> Pattern:
     """Return the pattern of a rule whose implicit parts come from `start` (RFC 5545 section 3.3.10, on DTSTART)."""
-    by_month, by_month_day, by_day = rule.by_month, rule.by_month_day, rule.by_day
-    clamped: tuple[int, ...] = ()
+    by_month, by_month_day, by_day, clamped = rule.by_month, rule.by_month_day, rule.by_day, set[int]()
     if rule.frequency == "WEEKLY":
         by_day = by_day or ((0, start.weekday()),)
     elif rule.frequency in {"MONTHLY", "YEARLY"} and not by_day:
         if not by_month_day and rule.frequency == "YEARLY":
             by_month = by_month or (start.month,)
-        clamped = tuple(day for day in by_month_day or (start.day,) if day > SHORTEST_MONTH)
-        if by_month_day and rule.frequency == "YEARLY":
-            clamped = (29,) if 2 in by_month else ()  # noqa: PLR2004 - 29 February
         by_month_day = by_month_day or (start.day,)
-    clamped = () if rule.by_set_position else clamped
-    return Pattern(rule.frequency, rule.week_start, by_month, by_month_day, by_day, rule.by_set_position, clamped)
+        clamped = {day for day in by_month_day if day > SHORTEST_MONTH}
+        if rule.by_month_day and rule.frequency == "YEARLY":  # such as 31 April, which is a mistake; 29 February is not
+            clamped &= {29} if 2 in by_month else set()  # noqa: PLR2004 - the number of February
+    return Pattern(
+        frequency=rule.frequency,
+        week_start=rule.week_start,
+        by_month=by_month,
+        by_month_day=by_month_day,
+        by_day=by_day,
+        by_set_position=rule.by_set_position,
+        clamped=() if rule.by_set_position else tuple(sorted(clamped)),
+    )
 
 
-def days_of_week(pattern: Pattern, months: Sequence[int]) -> Sequence[int]:
-    """Return the days of a week, 0 for its first one. `months` has the month of each of its seven days."""
-    weekdays = {weekday for _number, weekday in pattern.by_day}
-    days = [
-        day
-        for day in range(7)
-        if (pattern.week_start + day) % 7 in weekdays and (not pattern.by_month or months[day] in pattern.by_month)
-    ]
-    if not pattern.by_set_position:
-        return days
-    found = {days[place - (place > 0)] for place in pattern.by_set_position if -len(days) <= place <= len(days)}
-    return sorted(found)
+@lru_cache
+def first_days_of_months(leap: bool) -> list[int]:  # noqa: FBT001 - part of a key
+    """Return the days of the year on which its months begin, from 0, and the number of its days."""
+    lengths = (calendar.monthrange(2024 if leap else 2023, month)[1] for month in range(1, 13))
+    return list(accumulate(lengths, initial=0))
 
 
 @lru_cache(maxsize=512)
-def days_of_month(pattern: Pattern, length: int, weekday: int) -> Sequence[int]:
+def days_of_year(pattern: Pattern, leap: bool, weekday: int) -> Sequence[int]:  # noqa: FBT001 - part of a key
+    """Return the days of a year, 0 for 1 January, by its kind: a leap year or not, and the weekday of 1 January."""
+    if pattern.frequency == "WEEKLY":
+        return _by_weeks(pattern, leap, weekday)
+    if pattern.frequency == "DAILY" and not (pattern.by_month or pattern.by_month_day or pattern.by_day):
+        return range(365 + leap)
+    if pattern.frequency == "MONTHLY" or not (
+        pattern.frequency == "DAILY" or pattern.by_day or pattern.by_set_position
+    ):
+        begins = first_days_of_months(leap)
+        return [
+            begins[month - 1] + day
+            for month in sorted(pattern.by_month) or range(1, 13)
+            for day in _days_of_month(pattern, begins[month] - begins[month - 1], (weekday + begins[month - 1]) % 7)
+        ]
+    return _expanded(pattern, rrule.YEARLY, YEARS[leap, weekday])
+
+
+def _by_weeks(pattern: Pattern, leap: bool, weekday: int) -> list[int]:  # noqa: FBT001 - part of a key
+    """Return the days of a year in its weeks, of which the first and the last one may be in two years."""
+    weekdays = {weekday for _number, weekday in pattern.by_day}
+    length, found = 365 + leap, list[int]()
+    for begin in range(-((weekday - pattern.week_start) % 7), length, 7):
+        days = [
+            begin + day
+            for day in range(7)
+            if (pattern.week_start + day) % 7 in weekdays
+            and (not pattern.by_month or _month(begin + day, leap) in pattern.by_month)
+        ]
+        if pattern.by_set_position:
+            places = (place - (place > 0) for place in pattern.by_set_position if abs(place) <= len(days))
+            days = sorted({days[place] for place in places})
+        found += (day for day in days if 0 <= day < length)
+    return found
+
+
+def _month(day: int, leap: bool) -> int:  # noqa: FBT001 - part of a key
+    """Return the month of a day of the year, also for days in the weeks around the year."""
+    return (bisect_right(first_days_of_months(leap), day) - 1) % 12 + 1
+
+
+@lru_cache(maxsize=512)
+def _days_of_month(pattern: Pattern, length: int, weekday: int) -> Sequence[int]:
     """Return the days of a month, 0 for its first one, by its length and its first weekday; BYMONTH is not regarded."""
     if pattern.by_day or pattern.by_set_position:
         return _expanded(pattern, rrule.MONTHLY, MONTHS[length, weekday])
     days = (min(day, length) if day in pattern.clamped else day for day in pattern.by_month_day)
     return sorted({day - 1 if day > 0 else length + day for day in days if abs(day) <= length})
-
-
-@lru_cache(maxsize=512)
-def days_of_year(pattern: Pattern, leap: bool, weekday: int) -> Sequence[int]:  # noqa: FBT001 - part of a lookup key
-    """Return the days of a year, 0 for 1 January, by its kind: a leap year or not, and the weekday of 1 January."""
-    first = YEARS[leap, weekday]
-    if pattern.frequency == "DAILY" and not (pattern.by_month or pattern.by_month_day or pattern.by_day):
-        return range(365 + leap)
-    if pattern.frequency == "DAILY" or pattern.by_day or pattern.by_set_position:
-        return _expanded(pattern, rrule.YEARLY, first)
-    days: list[int] = []
-    for month in sorted(pattern.by_month) or range(1, 13):
-        begin = first.replace(month=month)
-        length = calendar.monthrange(begin.year, month)[1]
-        days += ((begin - first).days + day for day in days_of_month(pattern, length, begin.weekday()))
-    return days
 
 
 def _expanded(pattern: Pattern, frequency: Literal[0, 1], first: date) -> Sequence[int]:

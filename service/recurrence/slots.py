@@ -9,11 +9,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import MAXYEAR, date, datetime, timezone
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 from service.recurrence.patterns import pattern_of
-from service.recurrence.periods import LAST_DAY, periods
 from service.recurrence.rules import Rule
+from service.recurrence.years import years
 from service.recurrence.zones import read_zone
 
 __all__ = ["Slot", "moment_of", "next_slot", "occurs_again", "read_zone", "slot_at", "wall_of"]
@@ -35,27 +36,33 @@ def next_slot(  # noqa: PLR0913 - a series has so many parts, and each call name
 ) -> tuple[Slot, int] | None:
     """Return the slot after `slot`, and its number; None if the series ends.
 
-    All slots are of one type. `start` is the first slot of the series, which gives the parts that the rule does not
-    name. `number` is the number of `slot`. `after` is today, or the current time as `wall_of` returns it.
+    `start` is the first slot of the series, which gives the parts that the rule does not name. `number` is the number
+    of `slot`. `after` is today, or the current time as `wall_of` returns it. The slots of a series are of one type.
 
     By the schedule, the next slot is later than both `slot` and `after`; missed slots count. With `from_completion`,
-    the rule starts anew on the day of `after`, and the next slot is on a later day than both `slot` and `after`.
+    the rule starts anew on the day of `after`, and the next slot is on a later day than both `slot` and `after`. If it
+    has no slot from that day on, it goes on from `slot`.
 
     With a `zone`, times are compared as moments, so that each slot is a later moment than the one before it, even while
     clocks change. Without it, UNTIL in UTC means its day in UTC.
     """
-    origin, today = _day(slot), _day(after)
+    first, current, today = _day(start), _day(slot), _day(after)
+    timed = isinstance(start, datetime)
+    limit, until = _comparable(slot, zone), _last_day(rule.until, zone)
+    found: Iterator[tuple[date, int]]
     if from_completion:
-        limit, floor = _comparable(slot, zone), max(origin, today)
-        found = _days_after(rule, start=today, origin=today, passed=floor, floor=floor)
+        floor = max(current, today)
+        anew = _days_after(rule, start=today, origin=today, passed=floor, floor=floor)
+        # Every seventh day from a Tuesday on is never a Monday, but a series without an end must go on.
+        found = chain(anew, _days_after(rule, start=first, origin=current, passed=floor, floor=floor))
     else:
-        limit = max(_comparable(slot, zone), _comparable(after, zone))
-        # The slot of today may be later than now, and a change of the clock may move the slot of yesterday to today.
-        floor = date.fromordinal(max(today.toordinal() - LONGEST_GAP - 1, 1)) if isinstance(start, datetime) else today
-        found = _days_after(rule, start=_day(start), origin=origin, passed=origin, floor=floor)
-    until = _last_day(rule.until, zone)
+        floor = today
+        if timed:  # the slot of today may be later than now, and that of yesterday, if clocks skipped it
+            limit = max(limit, _comparable(after, zone))
+            floor = date.fromordinal(max(today.toordinal() - LONGEST_GAP - 1, 1))
+        found = _days_after(rule, start=first, origin=current, passed=current, floor=floor)
     for day, place in found:
-        counted = number + place
+        counted = number + (1 if from_completion else place)
         if day > until or (rule.count is not None and counted > rule.count):
             return None
         candidate = datetime.combine(day, start.time()).replace(fold=0) if isinstance(start, datetime) else day
@@ -106,16 +113,14 @@ def slot_at(moment: datetime, zone: ZoneInfo, start: datetime) -> datetime:
 
 
 def _days_after(rule: Rule, *, start: date, origin: date, passed: date, floor: date) -> Iterator[tuple[date, int]]:
-    """Yield the days of a rule after `floor`, with their places among its days after `passed`, from 1.
+    """Yield the days of a rule after `passed` and `floor`, with their places among its days after `passed`, from 1.
 
-    `start` gives the implicit parts; `origin` is in the period from which the interval counts.
+    `start` gives the implicit parts; the interval counts from the period that `origin` is in.
     """
     counted, last, skipped = 0, passed.toordinal(), max(passed, floor).toordinal()
-    for first, days in periods(pattern_of(rule, start), rule.interval, origin):
+    for first, days in years(pattern_of(rule, start), rule.interval, origin):
         begin = bisect_right(days, last - first)
         for place in range(bisect_right(days, skipped - first, lo=begin), len(days)):
-            if first + days[place] > LAST_DAY:
-                return
             yield date.fromordinal(first + days[place]), counted + place - begin + 1
         counted += len(days) - begin
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timezone
+from pathlib import Path
 
 import pytest
 
 from service.recurrence.rules import LONGEST, PARTS, Rule, RuleError, read_rule
 
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "recurrence.md"
 MONDAY, TUESDAY, FRIDAY, SUNDAY = 0, 1, 4, 6
 
 
@@ -186,3 +189,18 @@ def test_several_lines_of_a_calendar_are_refused(text, part):
         read_rule(text)
     message = "RRULE must be one rule alone, such as FREQ=WEEKLY; a series starts when its task is due"
     assert (raised.value.part, raised.value.message) == (part, message)
+
+
+def test_the_errors_in_the_reference_are_those_of_the_service():
+    rows = re.findall(r"^\| `(.+)` \| (.+) \|$", REFERENCE.read_text().partition("## Rulings")[0], re.MULTILINE)
+    errors = [(text, message) for text, message in rows if "=" in text or text == "daily"]
+    assert len(errors) == 18
+    for text, message in errors:
+        with pytest.raises(RuleError) as raised:
+            read_rule(text)
+        assert raised.value.message == message
+
+
+def test_the_reference_lists_exactly_the_supported_parts():
+    first_table = REFERENCE.read_text().partition("Lists have commas")[0]
+    assert tuple(re.findall(r"^\| `([A-Z]+)` \|", first_table, re.MULTILINE)) == PARTS
