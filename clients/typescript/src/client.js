@@ -10,6 +10,7 @@ import { createTrash } from "./trash.js";
 /** @import { CallOptions, PostOptions } from "./calls.js" */
 /** @import { DoableError } from "./errors.js" */
 /** @import { FollowOptions, Live } from "./stream.js" */
+/** @import { Replica, ReplicaOptions } from "./replica/replica.js" */
 /** @import { TransportOptions } from "./transport.js" */
 /** @import { BatchOperationResult, ItemChangePage, TaskBatch } from "./types/types.gen.js" */
 
@@ -80,13 +81,10 @@ export function createDoable(options) {
     /**
      * Opens a local copy of the user's tasks and lists, which works offline. Its code is loaded by the first call.
      *
-     * @param {any} [options]
-     * @returns {Promise<any>}
+     * @param {ReplicaOptions} [options]
+     * @returns {Promise<Replica>}
      */
-    async replica(options) {
-      // @ts-ignore
-      return (await import("./replica/replica.js")).openReplica(transport, options);
-    },
+    replica: async (options) => (await import("./replica/replica.js")).openReplica(transport, options),
 
     /**
      * Deletes all data of the user, for good.

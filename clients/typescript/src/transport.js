@@ -44,6 +44,8 @@ export function createTransport(options) {
   let tokens = createTokens(options.token, timeout);
   /** @type {Set<() => unknown>} */
   const farewells = new Set();
+  /** @type {Set<() => unknown>} */
+  const renewals = new Set();
 
   /**
    * Sends a request until it succeeds, fails for good, or the retries are used up.
@@ -163,6 +165,12 @@ export function createTransport(options) {
   return {
     request,
 
+    /** The address of the service; empty: that of the page. */
+    url,
+
+    /** Milliseconds, the longest wait before a first retry. */
+    backOff: base,
+
     /**
      * Returns the id of the signed-in user: the token's `sub`.
      *
@@ -177,7 +185,20 @@ export function createTransport(options) {
     },
 
     /** Forgets the token. The next request asks for a new one. */
-    renew: () => tokens.forget(),
+    renew() {
+      tokens.forget();
+      for (const listener of renewals) listener();
+    },
+
+    /**
+     * Calls a function after each `renew`: another user may have signed in. Returns a function that removes it.
+     *
+     * @param {() => unknown} listener
+     */
+    onRenew(listener) {
+      renewals.add(listener);
+      return () => { renewals.delete(listener); };
+    },
 
     /**
      * Calls a function when the user signs out. Returns a function that removes it.

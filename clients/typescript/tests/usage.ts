@@ -1,5 +1,6 @@
 // The types as a TypeScript project sees them. tests/clients/test_typescript.py compiles this file, and never runs it.
 import { ConflictError, createDoable, type Doable, type List, type LiveState, type Task } from "../src/index.js";
+import { memoryStorage, type LocalTask, type Replica } from "../src/replica/replica.js";
 
 const doable: Doable = createDoable({ url: "https://tasks.example.com", token: async ({ refresh }) => (refresh ? null : "token") });
 const { signal } = new AbortController();
@@ -24,6 +25,17 @@ for await (const { type, data } of doable.live({ since: "0", onState: (now) => c
 }
 const { name, stream } = await doable.export("csv", { bom: true });
 const { imported }: { imported: number } = await doable.import({ tasks: [{ title: "Imported" }] }, { onConflict: "skip" });
+
+const replica: Replica = await doable.replica({
+  storage: memoryStorage(),
+  onConflict: ({ field, mine, theirs }) => (field === "title" ? `${mine} / ${theirs}` : mine),
+  onRejected: ({ error, uid }) => console.log(uid, error.detail),
+});
+const local: LocalTask = replica.create({ title: "Offline", list_id: replica.lists()[0]?.uid, after: null });
+const parent: string | null = replica.move(local.uid, { before: null, parent_id: replica.tasks({ sort: "title" })[0].uid }).parent_id;
+console.log(replica.status.pending, parent, local.priority === "high");
+// @ts-expect-error a list is named by its uid
+replica.update(local.uid, { list_id: 7 });
 console.log(titles, lists, status, code, state, name, stream, imported);
 
 // @ts-expect-error a title is required

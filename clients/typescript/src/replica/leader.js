@@ -1,0 +1,97 @@
+import { SignedOutError } from "../errors.js";
+import { backOff, pause } from "../pause.js";
+import { followChanges, readChanges } from "./feed.js";
+import { createSender } from "./outbox.js";
+
+/** @import { Step } from "./copy.js" */
+/** @import { SenderOptions } from "./outbox.js" */
+
+const LONGEST_BACK_OFF = 60_000; // milliseconds
+
+/**
+ * @typedef {Omit<SenderOptions, "onState" | "copy"> & {
+ *   copy: ReturnType<import("./copy.js").createCopy>,
+ *   report: (status: {online?: boolean, synced?: boolean, syncing?: boolean, problem?: unknown}) => void,
+ *   leave: () => void,
+ * }} LeaderOptions `leave` is called if another user has signed in
+ */
+
+/**
+ * Reads the changes of the service and sends the outbox, until the signal aborts.
+ *
+ * @param {LeaderOptions} options
+ */
+export function createLeader({ report, leave, ...options }) {
+  const { transport, user, signal, copy, commit } = options;
+  /** @type {(() => void) | undefined} */
+  let awake;
+  let failures = 0;
+  const sender = createSender({
+    ...options,
+    onState(syncing, error) {
+      report({ syncing });
+      if (error) fail(error);
+    },
+  });
+
+  /** @param {string} since */
+  const read = async (since) => commit(await readChanges(transport, { since, user, signal }));
+
+  /** @param {unknown} error @param {{online?: boolean, syncing?: boolean}} [status] */
+  async function fail(error, status) {
+    if (signal.aborted) return;
+    report({ ...status, problem: error });
+    if (error instanceof SignedOutError && await transport.user().catch(() => user) !== user) leave();
+  }
+
+  /** @param {string} state @param {unknown} [error] */
+  function onState(state, error) {
+    if (state === "open") {
+      failures = 0;
+      report({ online: true, problem: null });
+      sender.wake();
+    } else if (error) {
+      fail(error, { online: false });
+    }
+  }
+
+  async function run() {
+    while (!signal.aborted) {
+      try {
+        report({ syncing: true });
+        await read(copy.since); // the writes are compared with the newest state
+        report({ online: true, synced: true, syncing: false, problem: null });
+        sender.wake();
+        await followChanges(transport, { since: copy.since, user, signal, onState }, (step) => (step ? commit(step) : read("0")));
+      } catch (error) {
+        await fail(error, { online: false, syncing: false });
+      }
+      failures += 1;
+      await pause(backOff(4 * transport.backOff, failures, LONGEST_BACK_OFF), signal, (wake) => {
+        awake = wake;
+        globalThis.addEventListener?.("online", wake);
+        return () => globalThis.removeEventListener?.("online", wake);
+      }).catch(() => {});
+    }
+  }
+
+  return {
+    run,
+
+    /** Sends what waits, at once. */
+    send: sender.wake,
+
+    /** Ends all waits, and reads what is new. Returns whether that succeeded. */
+    async refresh() {
+      awake?.();
+      sender.wake();
+      try {
+        await read(copy.since);
+        return true;
+      } catch (error) {
+        await fail(error);
+        return false;
+      }
+    },
+  };
+}

@@ -1,0 +1,217 @@
+import { DoableError } from "../errors.js";
+import { backOff, pause } from "../pause.js";
+import { PARTNER, join, merge, same } from "./merge.js";
+
+/** @import { Kind, Op, Row, Step } from "./copy.js" */
+/** @import { Conflict } from "./merge.js" */
+/** @import { Transport } from "../transport.js" */
+
+/** @typedef {{ops: Op[], operation: Record<string, any>, version: number}} Item successive writes of one task or list */
+/** @typedef {{key: string, status: number, problem: any}} Rejection */
+/**
+ * @typedef {object} SenderOptions
+ * @property {Transport} transport
+ * @property {string} user
+ * @property {AbortSignal} signal
+ * @property {{readonly ops: Op[], base: (kind: Kind, uid: string) => Row | undefined}} copy
+ * @property {(step: Step, rejections?: Rejection[]) => void} commit
+ * @property {(conflict: Conflict) => unknown} resolve returns the value to keep, or a promise of it
+ * @property {(sending: boolean, error?: unknown) => void} onState
+ */
+
+const MOST = 50; // operations in a request, which fit into the 1 MiB of a batch
+const LONGEST_BACK_OFF = 60_000; // milliseconds
+const AGAIN = [401, 403, 408, 425, 429];
+
+/**
+ * Sends the outbox in its order, until the signal aborts. A request takes several writes, but of each task or list only
+ * successive ones, joined to one. A write that is refused ends; it never blocks others. Each write may be sent twice: a
+ * task is created once by its uid, and a change names the version that it changes.
+ *
+ * @param {SenderOptions} options
+ */
+export function createSender({ transport, user, signal, copy, commit, resolve, onState }) {
+  let running = false;
+  let single = false; // after a request was refused as a whole
+  /** @type {(() => void) | undefined} */
+  let awake;
+  /** @type {Set<string>} tasks and lists whose conflict waits for a decision */
+  const undecided = new Set();
+
+  async function run() {
+    if (running) return;
+    running = true;
+    let failures = 0;
+    for (let items = next(); items.length && !signal.aborted; items = next()) {
+      onState(true);
+      try {
+        const body = { atomic: false, operations: items.map(({ operation }) => operation) };
+        const answer = await transport.request("POST", "/batch", { body, user, signal, key: null, retries: 0 });
+        settle(items, answer.body.results);
+        single = false;
+        failures = 0;
+        onState(true);
+      } catch (error) {
+        if (signal.aborted) break;
+        if (isFinal(error)) {
+          if (items.length === 1) settle(items, [{ status: error.status, error: error.problem }]);
+          single = items.length > 1;
+          continue;
+        }
+        failures += 1;
+        onState(false, error);
+        const asked = error instanceof DoableError ? 1000 * (error.retryAfter ?? 0) : 0;
+        await pause(asked + backOff(2 * transport.backOff, failures, LONGEST_BACK_OFF), signal, (wake) => {
+          awake = wake;
+          return () => { awake = undefined; };
+        }).catch(() => {});
+      }
+    }
+    running = false;
+    onState(false);
+  }
+
+  /** Returns what the next request sends. @returns {Item[]} */
+  function next() {
+    /** @type {Item[]} */
+    const items = [];
+    const named = new Set();
+    for (let at = 0; at < copy.ops.length && items.length < (single ? 1 : MOST); at += 1) {
+      const first = copy.ops[at];
+      if (undecided.has(first.uid)) continue;
+      if (named.has(first.uid)) break; // it depends on the result of this request
+      named.add(first.uid);
+      const ops = [first];
+      if (first.op === "create" || first.op === "update") {
+        while (copy.ops[at + 1]?.uid === first.uid && copy.ops[at + 1].op === "update") ops.push(copy.ops[at += 1]);
+      }
+      const item = prepare(ops);
+      if (item) items.push(item);
+      else if (!undecided.has(first.uid)) at = -1, items.length = 0, named.clear(); // the outbox has changed
+    }
+    return items;
+  }
+
+  /**
+   * Returns an operation. If a conflict has to be decided first, or if nothing is left to be sent, returns undefined.
+   *
+   * @param {Op[]} ops
+   * @returns {Item | undefined}
+   */
+  function prepare(ops) {
+    const [{ op, kind, uid, tasks }] = ops;
+    const suffix = kind === "list" ? "_list" : "";
+    const row = copy.base(kind, uid);
+    const version = row?.version ?? 0;
+    const mine = join(ops);
+    /** @param {string} verb @param {object} members */
+    const item = (verb, members) => ({ ops, version, operation: { op: verb + suffix, ...members } });
+    if (op === "create") return item(op, { [kind]: { ...mine.changes, uid } });
+    if (op === "restore") return item(op, { id: uid });
+    const target = { id: uid, ...(row && { if_version: version }) };
+    if (op === "remove") return item("delete", { ...target, tasks });
+    const { changes, conflicts } = row ? merge(mine, row) : { ...mine, conflicts: [] };
+    if (row && conflicts.length) return decide(ops, { ...mine, changes: { ...mine.changes, ...changes } }, conflicts, row);
+    if (Object.keys(changes).length) return item(op, { ...target, changes });
+    commit({ done: ops.map(({ key }) => [key, 0]) });
+  }
+
+  /**
+   * Asks what to keep, and replaces the writes by one that has the answers. Other tasks do not wait for this.
+   *
+   * @param {Op[]} ops
+   * @param {{changes: Record<string, any>, base: Record<string, any>}} mine
+   * @param {string[]} fields
+   * @param {Row} theirs
+   * @returns {undefined}
+   */
+  function decide(ops, { changes, base }, fields, theirs) {
+    const [{ kind, uid }] = ops;
+    const answers = fields.map((field) =>
+      resolve({ kind, uid, field, mine: changes[field], theirs: theirs[field], base: base[field] }));
+    /** @param {unknown[]} values */
+    const apply = (values) => {
+      undecided.delete(uid);
+      fields.forEach((field, at) => {
+        for (const one of [field, PARTNER[field] ?? field]) {
+          base[one] = theirs[one];
+          if (same(values[at], theirs[field])) delete changes[one];
+        }
+        if (field in changes) changes[field] = values[at];
+      });
+      commit({ ops: [{ ...ops[0], changes, base }], failed: ops.slice(1).map(({ key }) => key) });
+    };
+    if (!answers.some((answer) => answer instanceof Promise)) return void apply(answers);
+    undecided.add(uid);
+    Promise.all(answers).catch(() => fields.map((field) => changes[field])).then((values) => {
+      if (signal.aborted) return;
+      apply(values);
+      void run();
+    });
+  }
+
+  /**
+   * Records the results of a request.
+   *
+   * @param {Item[]} items
+   * @param {{status: number, task?: Row, list?: Row, error?: any}[]} results
+   */
+  function settle(items, results) {
+    /** @type {Required<Pick<Step, "put" | "ops" | "done" | "failed">>} */
+    const step = { put: [], ops: [], done: [], failed: [] };
+    /** @type {Rejection[]} */
+    const rejections = [];
+    items.forEach(({ ops, operation, version }, at) => {
+      const [{ op, kind, uid }] = ops;
+      const { status, error, ...result } = results[at];
+      const row = result[kind] ?? (status === 412 ? error.current : undefined);
+      if (row) step.put.push([kind, row]);
+      if (status < 300 || (status === 404 && (op === "remove" || (op === "restore" && copy.base(kind, uid))))) {
+        // An earlier attempt has created it, and another client may have changed it since: the changes follow.
+        const ended = op === "create" && status === 200 ? ops.slice(0, 1) : ops;
+        step.done.push(...ended.map((one) => /** @type {[string, number]} */ ([one.key, row?.version ?? version])));
+        if (row && ended === ops) step.ops.push(...rebased(ops, operation.changes ?? operation[kind], kind, row));
+      } else if (status !== 412 && !isTemporary(status)) {
+        const lost = op === "create" ? copy.ops.filter((one) => one.uid === uid && one.kind === kind) : ops;
+        for (const { key } of lost) {
+          step.failed.push(key);
+          rejections.push({ key, status, problem: error });
+        }
+      }
+    });
+    commit(step, rejections);
+  }
+
+  /**
+   * Returns later writes of the same item that begin with what these writes have sent: they now begin with what the
+   * service has made of it, such as a text without white space at its ends.
+   *
+   * @param {Op[]} ops
+   * @param {Record<string, any>} sent
+   * @param {Kind} kind
+   * @param {Row} row
+   */
+  function rebased(ops, sent = {}, kind, row) {
+    return copy.ops.filter((op) => op.uid === row.uid && op.kind === kind && op.base && !ops.includes(op)).flatMap((op) => {
+      const base = { ...op.base };
+      for (const field of Object.keys(sent)) {
+        if (field in base && same(base[field], sent[field]) && !field.endsWith("_id")) base[field] = row[field];
+      }
+      return same(base, op.base) ? [] : [{ ...op, base }];
+    });
+  }
+
+  return {
+    /** Sends what waits, at once. */
+    wake() {
+      awake?.();
+      void run();
+    },
+  };
+}
+
+/** @param {number} status */
+const isTemporary = (status) => AGAIN.includes(status) || status >= 500;
+
+/** @param {unknown} error @returns {error is DoableError} */
+const isFinal = (error) => error instanceof DoableError && !isTemporary(error.status) && error.code !== "request_in_progress";

@@ -1,0 +1,317 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { memoryStorage } from "../src/replica/storage.js";
+import { Network, client, eventually, newUser, sign } from "./service.js";
+
+const titles = (rows) => rows.map(({ title }) => title);
+
+/** Opens replicas that close at the end of the test. */
+async function open(t, options = {}, replicaOptions = {}) {
+  const doable = client(options);
+  const replica = await doable.replica({ storage: memoryStorage(), ...replicaOptions });
+  t.after(() => replica.close());
+  return Object.assign(replica, { doable });
+}
+
+test("writes apply at once, and reach the service and other copies", async (t) => {
+  const user = newUser();
+  const [ours, theirs] = [await open(t, { user }), await open(t, { user })];
+  const task = ours.create({ title: " Water the plants ", tags: ["home"] });
+  assert.deepEqual([task.title, task.id, ours.status.pending], [" Water the plants ", null, 1]);
+  assert.deepEqual(ours.tasks(), [task]);
+  await ours.sync();
+  assert.equal(ours.status.pending, 0);
+  await eventually(() => theirs.task(task.uid));
+  theirs.complete(task.uid);
+  await eventually(() => ours.task(task.uid).completed);
+  await theirs.sync();
+  const [there] = await ours.doable.tasks.list();
+  assert.deepEqual([there.uid, there.title, there.completed, there.tags], [task.uid, "Water the plants", true, ["home"]]);
+  ours.remove(task.uid);
+  assert.deepEqual(ours.tasks(), []);
+  await eventually(() => !theirs.task(task.uid));
+  ours.restore(task.uid);
+  assert.equal(ours.task(task.uid).title, "Water the plants");
+  await ours.sync();
+  await eventually(() => theirs.task(task.uid));
+});
+
+test("lists, subtasks and moves work before the service knows them", async (t) => {
+  const network = await new Network().open();
+  t.after(() => network.close());
+  const replica = await open(t, { url: network.url });
+  await replica.sync();
+  network.isHeld = true;
+  network.cut();
+  const garden = replica.createList({ name: "Garden", color: "#2e7d32" });
+  const plants = replica.create({ title: "Plants", list_id: garden.uid });
+  const water = replica.create({ title: "Water", parent_id: plants.uid });
+  const mow = replica.create({ title: "Mow", list_id: garden.uid });
+  const dig = replica.create({ title: "Dig", list_id: garden.uid, after: null });
+  assert.equal(water.list_id, garden.uid);
+  assert.deepEqual(titles(replica.tasks({ list: garden.uid, parent: "none" })), ["Mow", "Plants", "Dig"]);
+  replica.move(dig.uid, { before: plants.uid });
+  assert.deepEqual(titles(replica.tasks({ list: garden.uid, parent: null })), ["Mow", "Dig", "Plants"]);
+  replica.complete(plants.uid);
+  assert.equal(replica.task(water.uid).completed, true);
+  replica.move(plants.uid, { list_id: null });
+  assert.equal(replica.task(water.uid).list_id, null);
+  assert.equal(replica.status.pending, 8);
+  const view = () => Object.fromEntries([...replica.tasks(), ...replica.lists()].map((row) =>
+    [row.uid, [row.title, row.position, row.list_id, row.parent_id, row.completed]]));
+  const before = view();
+  network.isHeld = false;
+  network.cut();
+  await replica.sync();
+  assert.deepEqual(view(), before);
+  assert.deepEqual(titles(await replica.doable.tasks.list({ list: garden.uid, sort: "position" })), ["Mow", "Dig"]);
+  assert.equal((await replica.doable.tasks.get(water.uid)).completed, true);
+});
+
+/** A replica that can be disconnected, and another client of its user. */
+async function disconnectable(t, replicaOptions) {
+  const network = await new Network().open();
+  const user = newUser();
+  const replica = await open(t, { url: network.url, user }, replicaOptions);
+  t.after(() => network.close());
+  return Object.assign(replica, {
+    other: client({ user }),
+    disconnect() {
+      network.isHeld = true;
+      network.cut();
+    },
+    async reconnect() {
+      network.isHeld = false;
+      network.cut();
+      await replica.sync();
+    },
+    network,
+  });
+}
+
+test("fields that only one side has changed merge by themselves, and so do tags", async (t) => {
+  const conflicts = [];
+  const replica = await disconnectable(t, { onConflict: (conflict) => conflicts.push(conflict) });
+  const { uid } = replica.create({ title: "Plants", tags: ["home", "green"], due_date: "2026-12-24" });
+  await replica.sync();
+  replica.disconnect();
+  replica.update(uid, { title: "Water the plants" });
+  replica.update(uid, { tags: ["home", "daily"] });
+  await replica.other.tasks.update(uid, { description: "The big ones", priority: "high", tags: ["home", "green", "roof"] });
+  await replica.reconnect();
+  const there = await replica.other.tasks.get(uid);
+  assert.deepEqual([there.title, there.description, there.priority, there.tags], ["Water the plants", "The big ones", "high", ["home", "roof", "daily"]]);
+  assert.deepEqual(conflicts, []);
+  assert.deepEqual(replica.task(uid), { ...there, id: there.id });
+});
+
+test("a true conflict is decided by onConflict, and meanwhile other tasks go on", async (t) => {
+  const asked = [];
+  const replica = await disconnectable(t, { onConflict: (conflict) => new Promise((decide) => asked.push({ ...conflict, decide })) });
+  const [one, two] = ["One", "Two"].map((title) => replica.create({ title }));
+  await replica.sync();
+  replica.disconnect();
+  replica.update(one.uid, { title: "Mine", priority: "low" });
+  replica.update(two.uid, { title: "Two, changed" });
+  await replica.other.tasks.update(one.uid, { title: "Theirs" });
+  replica.reconnect();
+  await eventually(() => asked.length && replica.status.pending === 1);
+  const [{ decide, ...conflict }] = asked;
+  assert.deepEqual(conflict, { kind: "task", uid: one.uid, field: "title", mine: "Mine", theirs: "Theirs", base: "One" });
+  assert.equal(replica.task(one.uid).title, "Mine");
+  decide("Theirs");
+  await replica.sync();
+  assert.equal(asked.length, 1);
+  const there = await replica.other.tasks.list({ sort: "title" });
+  assert.deepEqual(there.map(({ title, priority }) => [title, priority]), [["Theirs", "low"], ["Two, changed", "none"]]);
+  assert.deepEqual(titles(replica.tasks({ sort: "title" })), ["Theirs", "Two, changed"]);
+});
+
+test("without onConflict, the own change is kept", async (t) => {
+  const replica = await disconnectable(t);
+  const { uid } = replica.create({ title: "One" });
+  await replica.sync();
+  replica.disconnect();
+  replica.update(uid, { title: "Mine", due_at: "2026-12-24T18:00:00Z" });
+  await replica.other.tasks.update(uid, { title: "Theirs", due_date: "2026-12-25" });
+  await replica.reconnect();
+  const { title, due_date, due_at } = await replica.other.tasks.get(uid);
+  assert.deepEqual([title, due_date, due_at], ["Mine", null, "2026-12-24T18:00:00.000000Z"]);
+});
+
+test("a refused write ends, restores the state of the service, reports, and blocks nothing", async (t) => {
+  const refused = [];
+  const replica = await disconnectable(t, { onRejected: (one) => refused.push(one) });
+  const [kept, gone] = ["Kept", "Gone"].map((title) => replica.create({ title }));
+  await replica.sync();
+  replica.disconnect();
+  replica.update(gone.uid, { title: "Changed" });
+  replica.update(kept.uid, { priority: "urgent" });
+  const bad = replica.create({ title: "x".repeat(300) });
+  replica.complete(bad.uid);
+  const child = replica.create({ title: "Child", parent_id: bad.uid });
+  const good = replica.create({ title: "Good" });
+  await replica.other.tasks.remove(gone.uid);
+  await replica.reconnect();
+  assert.deepEqual(refused.map(({ uid, op, error }) => [uid, op, error.status]), [
+    [gone.uid, "update", 404], [kept.uid, "update", 422], [bad.uid, "create", 422], [bad.uid, "update", 422],
+    [child.uid, "create", 422],
+  ]);
+  assert.deepEqual(refused[1].changes, { priority: "urgent" });
+  assert.deepEqual(titles(replica.tasks()), ["Good", "Kept"]);
+  assert.equal(replica.task(kept.uid).priority, "none");
+  assert.deepEqual(titles(await replica.other.tasks.list()), ["Good", "Kept"]);
+  assert.deepEqual([replica.status.pending, replica.task(good.uid).title], [0, "Good"]);
+  await eventually(() => replica.status.problem === null);
+});
+
+test("a write whose response gets lost takes effect once, and a lost deletion is no error", async (t) => {
+  const refused = [];
+  const replica = await disconnectable(t, { onRejected: (one) => refused.push(one) });
+  await replica.sync();
+  const send = async (write) => {
+    replica.network.swallow();
+    write();
+    await eventually(() => replica.network.swallowed === 0);
+    await replica.sync();
+  };
+  let uid;
+  await send(() => { ({ uid } = replica.create({ title: "Once" })); });
+  await send(() => replica.update(uid, { title: "Twice" }));
+  await send(() => replica.remove(uid));
+  assert.deepEqual(await replica.other.tasks.list(), []);
+  await send(() => replica.restore(uid));
+  assert.deepEqual(refused, []);
+  const [there, ...others] = await replica.other.tasks.list();
+  assert.deepEqual([there.title, others], ["Twice", []]);
+});
+
+test("an outbox survives the end of its instance, and is sent by the next one", async (t) => {
+  const storage = memoryStorage();
+  const replica = await disconnectable(t, { storage });
+  const list = replica.createList({ name: "Garden" });
+  await replica.sync();
+  replica.disconnect();
+  const parent = replica.create({ title: "Plants", list_id: list.uid });
+  const child = replica.create({ title: "Water", parent_id: parent.uid });
+  replica.complete(parent.uid);
+  await replica.close();
+  const offline = await open(t, { url: replica.network.url, user: replica.user }, { storage });
+  assert.deepEqual([offline.status.pending, offline.status.online], [3, false]);
+  assert.deepEqual([offline.task(child.uid).completed, offline.task(child.uid).list_id], [true, list.uid]);
+  replica.network.isHeld = false;
+  replica.network.cut();
+  await offline.sync();
+  assert.equal((await replica.other.tasks.get(child.uid)).completed, true);
+  assert.equal(offline.list(list.uid).name, "Garden");
+});
+
+test("after a reset, the copy is read again and the outbox is kept", async (t) => {
+  const storage = memoryStorage();
+  const replica = await disconnectable(t, { storage });
+  const [old, kept] = ["Old", "Kept"].map((title) => replica.create({ title }));
+  await replica.sync();
+  replica.disconnect();
+  replica.update(kept.uid, { description: "Written offline" });
+  replica.create({ title: "New" });
+  await replica.other.tasks.remove(old.uid);
+  await replica.other.trash.empty();
+  await replica.reconnect();
+  assert.deepEqual(titles(replica.tasks()), ["New", "Kept"]);
+  assert.equal((await replica.other.tasks.get(kept.uid)).description, "Written offline");
+});
+
+test("signing out erases the copy, and another user never sees it", async (t) => {
+  const storage = memoryStorage();
+  const replica = await disconnectable(t, { storage });
+  replica.create({ title: "Secret" });
+  await replica.sync();
+  const bob = await open(t, {}, { storage });
+  assert.deepEqual(bob.tasks(), []);
+  replica.disconnect();
+  replica.create({ title: "Secret, unsent" });
+  let told = 0;
+  replica.subscribe(() => { told += 1; });
+  await replica.doable.signOut();
+  assert.ok(told);
+  assert.deepEqual([replica.tasks(), replica.status.pending, replica.status.problem.name], [[], 0, "SignedOutError"]);
+  assert.throws(() => replica.create({ title: "Late" }), { name: "SignedOutError" });
+  assert.equal((await storage.names("")).filter((name) => name.endsWith(replica.user)).length, 0);
+  await assert.rejects(open(t, { token: () => null }, { storage }), { name: "SignedOutError" });
+});
+
+test("if another user signs in, the copy is hidden but kept, and nothing is sent in that user's name", async (t) => {
+  const storage = memoryStorage();
+  const network = await new Network().open();
+  t.after(() => network.close());
+  const [alice, bob] = [newUser("alice"), newUser("bob")];
+  let signedIn = alice;
+  const token = () => sign(signedIn);
+  const replica = await open(t, { url: network.url, token }, { storage });
+  await replica.sync();
+  network.isHeld = true;
+  network.cut();
+  replica.create({ title: "Of Alice" });
+  signedIn = bob;
+  replica.doable.renew();
+  network.isHeld = false;
+  network.cut();
+  await eventually(() => replica.status.problem?.name === "SignedOutError");
+  assert.deepEqual(replica.tasks(), []);
+  assert.deepEqual(await client({ user: bob }).tasks.list(), []);
+  signedIn = alice;
+  replica.doable.renew();
+  const again = await open(t, { url: network.url, token }, { storage });
+  await again.sync();
+  assert.deepEqual(titles(await client({ user: alice }).tasks.list()), ["Of Alice"]);
+});
+
+test("without a network, the copy of the last user opens, even without a token", async (t) => {
+  const storage = memoryStorage();
+  const user = newUser();
+  const replica = await open(t, { user }, { storage });
+  replica.create({ title: "Known" });
+  await replica.sync();
+  await replica.close();
+  const token = () => { throw new Error("offline"); };
+  const offline = await open(t, { token }, { storage });
+  assert.deepEqual([offline.user, titles(offline.tasks())], [user, ["Known"]]);
+  await open(t, {}, { storage });
+  await assert.rejects(open(t, { token }, { storage }), { name: "NetworkError" });
+});
+
+test("results are the same arrays until they change, and listeners are told what has changed", async (t) => {
+  const replica = await open(t);
+  const list = replica.createList({ name: "Garden" });
+  const [one, two] = ["One", "Two"].map((title) => replica.create({ title, list_id: list.uid, tags: ["Straße"] }));
+  const other = replica.create({ title: "Other", priority: "high", due_date: "2026-12-24" });
+  await replica.sync();
+  const query = { list: list.uid, completed: false };
+  const before = replica.tasks(query);
+  const told = [];
+  replica.subscribe(({ task }) => task.length && told.push(task));
+  replica.update(other.uid, { title: "Other, changed" });
+  assert.equal(replica.tasks({ ...query }), before);
+  assert.deepEqual(told, [[other.uid]]);
+  replica.update(two.uid, { title: "Two" });
+  assert.deepEqual(told.length, 1);
+  replica.complete(one.uid);
+  assert.deepEqual(replica.tasks(query), [replica.task(two.uid)]);
+  assert.equal(replica.tasks(query)[0], before[0]);
+  replica.reopen(one.uid);
+  assert.deepEqual(titles(replica.tasks(query)), titles(before));
+  assert.deepEqual(titles(replica.tasks({ tag: "STRASSE", sort: "title", order: "desc" })), ["Two", "One"]);
+  assert.deepEqual(titles(replica.tasks({ list: "inbox", due: { before: "2026-12-25", after: "2026-12-23" } })), ["Other, changed"]);
+  assert.deepEqual(titles(replica.tasks({ due: null, sort: "created" })), ["Two", "One"]);
+  assert.deepEqual(titles(replica.tasks({ q: "CHANGED", priority: ["high", "low"] })), ["Other, changed"]);
+  replica.updateList(list.uid, { archived: true });
+  assert.deepEqual(titles(replica.tasks()), ["Other, changed"]);
+  assert.equal(replica.tasks({ archived: true }).length, 3);
+  assert.throws(() => replica.tasks({ sort: "colour" }), /no sort "colour"/);
+  replica.removeList(list.uid);
+  assert.deepEqual(titles(replica.tasks({ list: null })), ["Two", "One", "Other, changed"]);
+  replica.restoreList(list.uid);
+  await replica.sync();
+  assert.equal(replica.lists().length, 1);
+});
