@@ -190,14 +190,15 @@ test("a signed-out user is told at once, and nothing is sent", async () => {
 test("a call ends when another user signs in meanwhile, and the other user gets nothing of it", async () => {
   const [alice, bob] = [newUser("alice"), newUser("bob")];
   let user = alice;
-  const { fetch, sent } = recorder();
-  const doable = client({ token: () => sign(user), url: network.url, fetch, backOff: 1 });
+  const send = (url, init) => {
+    const sent = fetch(url, init);
+    user = bob;
+    doable.renew();
+    return sent;
+  };
+  const doable = client({ token: () => sign(user), url: network.url, fetch: send, backOff: 1 });
   network.swallow(1);
-  const created = doable.tasks.create({ title: "Alice's" });
-  await eventually(() => sent.length === 1);
-  user = bob;
-  doable.renew();
-  await assert.rejects(created, SignedOutError);
+  await assert.rejects(doable.tasks.create({ title: "Alice's" }), SignedOutError);
   assert.equal(await doable.user(), bob);
   assert.deepEqual(await doable.tasks.list(), []);
   await assert.rejects(doable.request("GET", "/tasks", { user: alice }), SignedOutError);
