@@ -59,16 +59,17 @@ class File(NamedTuple):
 
 
 class Documentation:
-    """The content of the documentation routes, which is read and compressed at startup."""
+    """The content of the documentation routes. The files are read and compressed at startup."""
 
     def __init__(
         self, app: Sanic[Any, Any], session: str | None = None, links: Mapping[str, str] = MappingProxyType({})
     ) -> None:
-        """Make the answers; the document describes the routes that `app` has.
+        """Read the files; the OpenAPI document describes the routes that `app` has.
 
         In development the page reads a demo token from the path `session`, and links to other pages by their names.
         """
-        self.description = File(gzip.compress(msgspec.json.encode(openapi.document(app))), "application/json")
+        self._app = app
+        self._description: File | None = None
         self.files: dict[str, File] = {}
         values = {
             "session": f' data-session="{escape(session)}"' if session else "",
@@ -82,6 +83,15 @@ class Documentation:
         self._page = (FOLDER / "index.html").read_text()
         for name, value in values.items():
             self._page = self._page.replace(f"{{{name}}}", value)
+
+    async def description(self) -> File:
+        """Return the OpenAPI document. The first request makes it, in a thread, because that takes 0.1 s."""
+        if self._description is None:
+            self._description = await asyncio.to_thread(self._describe)
+        return self._description
+
+    def _describe(self) -> File:
+        return File(gzip.compress(msgspec.json.encode(openapi.document(self._app))), "application/json")
 
     def page(self, nonce: str) -> str:
         """Return the page as HTML, with the `nonce` that its styles must carry."""
@@ -103,7 +113,8 @@ def takes_gzip(header: str) -> bool:
 ))  # fmt: skip
 async def description(request: ApiRequest) -> HTTPResponse:
     """Answer with the OpenAPI 3.1 document."""
-    return await _documentation(request).description.response(request, KEPT_BRIEFLY)
+    found = await _documentation(request).description()
+    return await found.response(request, KEPT_BRIEFLY)
 
 
 @blueprint.get("/docs", ctx_public=True, ctx_description=Description(
