@@ -1,4 +1,4 @@
-"""Decide which tests run in one process, and how many processes there are, when pytest-xdist runs the suite.
+"""Decide which tests run in one process, in which order, and in how many processes, when pytest-xdist runs the suite.
 
 Tests that share something expensive (a browser, an npm installation, a machine under load) are grouped by their file.
 pytest-xdist's own groups (`--dist loadgroup`) are not used: xdist 3.8.0 writes the group into the private
@@ -9,46 +9,90 @@ and `_split_scope` are xdist's documented extension points, and depend on node i
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
-# Each file in these folders, and each of these files, runs in one process, in the order of its tests. xdist begins with
-# these groups.
-TOGETHER = ("tests/end_to_end/", "tests/trials/", "tests/tasks/test_plans.py", "tests/web/test_openapi.py")
+# Each file in these folders, and each of these files, runs in one process, in the order of its tests. The run begins
+# with these groups, in this order, because some of them take a quarter of its time.
 BROWSER = ("tests/end_to_end/test_documentation.py", "tests/end_to_end/test_playground.py")  # they share one browser
-# Tests that start processes, wait for limits or run a program of their own for seconds. They come next: one of them
-# among the last tests would run alone while the other processes have nothing left to do.
-LONG = (
-    "tests/web/test_schemathesis.py", "tests/serving/", "tests/database/test_migrations.py",
-    "tests/database/test_distribution.py", "tests/operations/test_tracing.py", "tests/transfer/test_transfers.py",
-    "tests/web/test_resources.py", "tests/auth/test_rotation.py", "tests/operations/test_worker_metrics.py",
-    "tests/clients/",
+TOGETHER = (
+    *BROWSER, "tests/end_to_end/test_pages.py", "tests/end_to_end/", "tests/trials/", "tests/tasks/test_plans.py",
+    "tests/tasks/test_positions.py", "tests/project/test_packaging.py", "tests/database/test_distribution.py",
+    "tests/web/test_openapi.py",
 )  # fmt: skip
+# Tests that start processes, wait for limits, or run a program of their own for seconds. They are spread over the run,
+# because the cores are idle if all processes wait at the same time, and end before its last quarter.
+WAITING = (
+    "tests/web/test_schemathesis.py", "tests/clients/", "tests/serving/", "tests/database/test_migrations.py",
+    "tests/operations/test_tracing.py", "tests/operations/test_worker_metrics.py", "tests/sync/test_event_streams.py",
+    "tests/sync/test_positions.py", "tests/transfer/test_transfers.py", "tests/web/test_resources.py",
+    "tests/web/test_unsent.py", "tests/auth/test_rotation.py",
+)  # fmt: skip
+BATCH = 10  # tests of one file that a process takes at once; each message between the processes takes CPU time
 
 
-class FileGroups(LoadScopeScheduling):
-    """Keep the files of the folders in TOGETHER together, and spread all other tests one by one."""
+class Batches(LoadScopeScheduling):
+    """Keep the groups in TOGETHER together, give out tests in WAITING one by one, and all others in batches."""
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False  # the tests are in the right order
+        self._scopes: dict[str, str] = {}
+
+    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        """Assign each test to its batch, and register the tests of a process."""
+        if not self._scopes:
+            self._scopes = batches(collection)
+        super().add_node_collection(node, collection)
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith(BROWSER):
-            return "browser"
-        return nodeid.partition("::")[0] if nodeid.startswith(TOGETHER) else nodeid
+        return self._scopes[nodeid]
 
 
-def begin_with_long_tests(items: list[pytest.Item]) -> None:
-    """Sort the tests so that those of the files in LONG come first, in the order of LONG."""
-    places = {
-        item: next((at for at, begin in enumerate(LONG) if item.nodeid.startswith(begin)), len(LONG)) for item in items
-    }
-    items.sort(key=places.__getitem__)
+def batches(nodeids: Sequence[str]) -> dict[str, str]:
+    """Return the name of the batch of each test."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for nodeid in nodeids:
+        file = nodeid.partition("::")[0]
+        if nodeid.startswith(TOGETHER):
+            found[nodeid] = BROWSER[0] if file in BROWSER else file
+        elif nodeid.startswith(WAITING):
+            found[nodeid] = nodeid
+        else:
+            found[nodeid] = f"{file} {seen[file] // BATCH}"
+            seen[file] += 1
+    return found
+
+
+def put_in_order(items: list[pytest.Item]) -> None:
+    """Begin with the groups in TOGETHER, and spread the tests in WAITING over three quarters of the others."""
+    together, waiting, others = [], [], []
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        (together if file.startswith(TOGETHER) else waiting if file.startswith(WAITING) else others).append(item)
+    together.sort(key=lambda item: place(item, TOGETHER))
+    waiting.sort(key=lambda item: place(item, WAITING))
+    step = 0.75 * len(others) / max(len(waiting), 1)
+    places = {item: number for number, item in enumerate(others)}
+    places |= {item: number * step for number, item in enumerate(waiting)}
+    items[:] = [*together, *sorted(places, key=places.__getitem__)]
+
+
+def place(item: pytest.Item, files: Sequence[str]) -> int:
+    """Return the place of the test's file or folder in `files`."""
+    return next(number for number, begin in enumerate(files) if item.nodeid.startswith(begin))
 
 
 @pytest.hookimpl
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileGroups:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Batches:
     """Return the scheduler for any distribution mode."""
-    return FileGroups(config, log)
+    return Batches(config, log)
 
 
 @pytest.hookimpl

@@ -242,7 +242,7 @@ async def test_an_unreachable_database_is_reported_in_one_sentence(launch, free_
         assert "pass-word" not in process.stdout
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # tests of other files run between those that use it
 async def faulty_urls(make_database, unused_port) -> AsyncIterator[dict[str, tuple[str, str]]]:
     """URLs that lead to no database, each with PostgreSQL's error text, by the kind of fault."""
     relay = Relay(await make_database("faulty"), unused_port())
