@@ -396,8 +396,8 @@ async def test_workers_end_when_the_supervisor_is_killed_and_leave_the_port_free
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_unread_stdout_drops_lines_and_hangs_neither_requests_nor_a_stop(
-    settings, free_port, eventually, workers
+async def test_unread_stdout_drops_lines_and_hangs_neither_requests_nor_a_stop(  # noqa: PLR0913, PLR0917 - all are fixtures
+    settings, free_port, eventually, starter, tmp_path, workers
 ):
     environment = {
         "PATH": os.environ["PATH"], "DATABASE_URL": settings.database_url, "PORT": str(free_port),
@@ -405,9 +405,9 @@ async def test_unread_stdout_drops_lines_and_hangs_neither_requests_nor_a_stop(
     }  # fmt: skip
     # A pipe with room for a few lines only, so that little traffic fills it.
     small = "from service.logs import output; from service.__main__ import main; output.ROOM = 4096; main(['run'])"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", small, stdout=asyncio.subprocess.PIPE, limit=1024, env=environment, cwd=ROOT
-    )
+    unread, written = os.pipe()
+    with os.fdopen(written, "wb") as stdout, (tmp_path / "stderr").open("wb") as stderr:
+        process = starter.start(["-c", small], cwd=ROOT, env=environment, stdout=stdout, stderr=stderr)
     try:
         await eventually(lambda: lives(free_port))
         address = f"http://127.0.0.1:{free_port}"
@@ -426,20 +426,19 @@ async def test_unread_stdout_drops_lines_and_hangs_neither_requests_nor_a_stop(
             read = []
             async with asyncio.timeout(60):
                 while b"log lines dropped" not in b"".join(read):
-                    read.append(await process.stdout.read(65536))
+                    read.append(await asyncio.to_thread(os.read, unread, 65536))
             whole = [json.loads(line) for line in b"".join(read).split(b"\n")[:-1]]
             (line,) = [one for one in whole if one["message"].startswith("log lines dropped")][:1]
             assert (line["level"], line["logger"]) == ("warning", "doable.logs")
             assert line["dropped"] > 0
             await eventually(drops, 60)  # it is full again
-        process.terminate()
-        psutil.Process(process.pid).wait(15)
+        process.send_signal(signal.SIGTERM)
+        await eventually(lambda: process.poll() is not None)
     finally:
-        for child in psutil.Process(process.pid).children() if psutil.pid_exists(process.pid) else []:
-            child.kill()
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        os.close(unread)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
