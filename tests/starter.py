@@ -165,7 +165,7 @@ def _run(arguments: list[str], cwd: str, env: dict[str, str]) -> NoReturn:
     """Run the interpreter's arguments in this process, as Python itself would after its start."""
     # The streams of the starter took its own standard output for a file that can be rewound, unlike a pipe.
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - a descriptor, for the whole run
-    sys.stderr = open(  # noqa: SIM115 - likewise
+    sys.stderr = open(  # noqa: SIM115 - likewise, for the whole run
         2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
     )
     os.environ.clear()
