@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 
 class FieldError(NamedTuple):
-    """One fault of one field, parameter or line of the client's input.
+    """One fault of a field, parameter or line of the input. A response contains the same `hint` once.
 
-    Several errors may have the same `hint`; a response contains it once. `is_known` is false if the service knows no
-    field of this name.
+    `is_known` is false if the service knows no field of this name.
     """
 
     field: str
@@ -21,8 +20,7 @@ class FieldError(NamedTuple):
 class DoableError(Exception):
     """The base class of all errors that this service raises on purpose.
 
-    `detail` is one sentence for the reader of the response. It says what is wrong and what to do. It never contains a
-    driver's message, SQL, a file path or a secret.
+    `detail` is one sentence for the client. It never contains a driver's message, SQL, a file path or a secret.
     """
 
     detail = "The service failed because of an error."
@@ -34,10 +32,7 @@ class DoableError(Exception):
 
 
 class ConfigurationError(DoableError):
-    """The settings in the environment are invalid. It is raised before the service listens.
-
-    `faults` contains one sentence for each setting to correct. `detail` contains the same sentences, one per line.
-    """
+    """The settings in the environment are invalid. `detail` has the sentences of `faults`, one per line."""
 
     def __init__(self, *faults: str) -> None:
         """Store the sentences, at least one."""
@@ -70,10 +65,7 @@ class CredentialsAmbiguousError(DoableError):
 
 
 class InvalidTokenError(DoableError):
-    """The token is not valid. `reason` goes into the log only; clients get one constant sentence.
-
-    Only a token that is too long gets a sentence of its own, because the client knows its length already.
-    """
+    """The token is not valid. The `reason` goes into the log only. A `detail` of its own may only state its length."""
 
     detail = "The access token is invalid or has expired; get a new one and try again."
 
@@ -98,15 +90,14 @@ class TaskNotFoundError(DoableError):
 class VersionMismatchError(DoableError):
     """The task or list is not at the version that the client expects, so nothing was written.
 
-    `version` and `document` (JSON) are the current ones. The `noun` is task or list. If `mangled` is true, a proxy
-    has changed the client's ETag, so that it can never match. If `excluded` is true, the client excluded the current
-    version with If-None-Match.
+    `version` and `document` (JSON) are the current ones. `mangled` means that a proxy has changed the client's ETag, so
+    that it can never match; `excluded`, that the client excluded the current version with If-None-Match.
     """
 
     def __init__(
         self, version: int, document: str, noun: str = "task", *, mangled: bool = False, excluded: bool = False
     ) -> None:
-        """Store the task or list, and say what to do."""
+        """Say what to do. The `noun` is task or list."""
         if mangled:
             detail = (
                 'A proxy that compresses responses has changed the ETag in If-Match (to W/"…", or with a suffix such '
@@ -162,11 +153,26 @@ class TrashFullError(DoableError):
     """The caller's trash contains the maximum number of tasks and lists."""
 
     def __init__(self, quota: int) -> None:
-        """State the `quota`, a number of tasks."""
+        """State the `quota`, a number of tasks and lists."""
         super().__init__(
             f"This deletion would exceed the maximum of {quota:,} tasks and lists in your trash; empty the trash "
             "(DELETE /api/me/trash) or restore tasks from it, and try again."
         )
+
+
+class SuccessorChangedError(DoableError):
+    """A completed task cannot be reopened, because its successor in the series, `document`, has changed."""
+
+    detail = "The next task of the series has changed; delete that one, or send repeat: null together with the change."
+
+    def __init__(self, document: str) -> None:
+        """Store the JSON of the successor."""
+        super().__init__()
+        self.document = document
+
+
+class NothingToSkipError(DoableError):
+    """The task has no occurrence that can be skipped. `detail` says why."""
 
 
 class SyncPositionGoneError(DoableError):
@@ -229,10 +235,7 @@ class RateLimitedError(DoableError):
 
 
 class TooManyStreamsError(RateLimitedError):
-    """The caller, or all callers of this worker, have the maximum number of open event streams.
-
-    `retry_after` is in seconds.
-    """
+    """The caller, or all callers of this worker, have the maximum number of open event streams."""
 
     detail = "Too many event streams are open; close one, or try again later."
 
@@ -240,10 +243,7 @@ class TooManyStreamsError(RateLimitedError):
 class TooManyHeavyRequestsError(RateLimitedError):
     """The caller has too many heavy requests in flight, and none ended in time. `retry_after` is in seconds."""
 
-    detail = (
-        "Too many of your lists without limit, counts, searches, exports or imports run at the same time; wait until "
-        "one ends, then try again."
-    )
+    detail = "Too many of your lists without limit, counts, searches, exports or imports run; wait until one ends."
 
 
 class UnsupportedMediaTypeError(DoableError):
@@ -285,14 +285,13 @@ class InvalidInputError(DoableError):
 class UnavailableError(DoableError):
     """A dependency of this service is temporarily unavailable; the same request may succeed later.
 
-    `kind` names the failure for logs and metrics (`connection`, `timeout`, `pool`, …), never for the client.
-    `retry_after` is the time until the request may succeed, in seconds, or None if that is unknown.
+    `kind` names the failure for logs and metrics, never for the client: `connection`, `timeout`, `pool`, …
     """
 
     detail = "The service is temporarily unavailable; try again in a moment."
 
     def __init__(self, kind: str, retry_after: int | None = None) -> None:
-        """Store `kind`, a word from a short fixed list, and the seconds to wait."""
+        """Store `kind`, and the seconds until the request may succeed; None if unknown."""
         super().__init__()
         self.kind = kind
         self.retry_after = retry_after

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
-BESIDE = {"version_mismatch": {"current"}, "batch_failed": {"index", "error"}}
+BESIDE = {"version_mismatch": {"current"}, "batch_failed": {"index", "error"}, "successor_changed": {"successor"}}
 CHALLENGES = {
     "authentication_required": "Bearer",
     "invalid_token": 'Bearer error="invalid_token"',

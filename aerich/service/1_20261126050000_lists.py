@@ -14,6 +14,8 @@ from service.database.functions import replacing, sources
 
 RUN_IN_TRANSACTION = True
 
+REPLACED_LATER = Path(__file__).with_name("1_functions.sql")
+
 # In an order in which they can be created: new ones, and those that replace a function with the same arguments. The new
 # create_task, update_task, import_tasks and import_once have more arguments than the old ones, which stay for the old
 # release.
@@ -89,7 +91,7 @@ $$;
 
 async def upgrade(db: BaseDBAsyncClient) -> str:
     functions = ("position_of_id", "task_document", *ADDED[1:], *REPLACED[1:])
-    return SCHEMA + replacing(sources(functions)) + UPDATE_TASK
+    return SCHEMA + replacing(sources(functions, replaced=REPLACED_LATER)) + UPDATE_TASK
 
 
 async def downgrade(db: BaseDBAsyncClient) -> str:

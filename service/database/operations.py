@@ -16,7 +16,16 @@ from service.database.uids import new_uid
 MAXIMUM_LISTS = 500  # live lists of one user
 NULL = b"null"
 Verb = Literal[
-    "create", "update", "complete", "delete", "restore", "create_list", "update_list", "delete_list", "restore_list"
+    "create",
+    "update",
+    "complete",
+    "skip",
+    "delete",
+    "restore",
+    "create_list",
+    "update_list",
+    "delete_list",
+    "restore_list",
 ]
 
 
@@ -51,8 +60,13 @@ class Result(NamedTuple):
     def stored(self) -> StoredItem:
         """The item that the operation wrote or found."""
         assert self.document is not None  # noqa: S101 - only a deletion has no document
-        marks = msgspec.json.decode(self.document, type=_Marks)
-        return StoredItem(marks.id, marks.version, marks.uid, self.document, self.outcome == "known")
+        return stored_of(self.document, known=self.outcome == "known")
+
+
+def stored_of(document: str, *, known: bool) -> StoredItem:
+    """Return the item with this JSON."""
+    marks = msgspec.json.decode(document, type=_Marks)
+    return StoredItem(marks.id, marks.version, marks.uid, document, known)
 
 
 class _Marks(Struct):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from service.database.expected import Expected
 from service.database.items import Reference, StoredItem
-from service.database.operations import Operation, Quotas
+from service.database.operations import Operation, Quotas, Result
+from service.errors import BatchFailedError
 from service.idempotency.operations import KeyedOperations
-from service.tasks import outcomes
 from service.tasks.batch import writes as batch
-from service.tasks.batch.writes import Outcome
+from service.tasks.batch.writes import Outcome, Written
+from service.tasks.plans import TO_BE_PLANNED
 from service.tasks.writes import TaskChanges
 
 
@@ -24,13 +25,24 @@ class KeyedTasks(KeyedOperations):
         """Create a task."""
         return await self._one(Operation("create", changes=values), Quotas(quota, 0))
 
-    async def toggle(self, task_id: Reference, expected: Expected | None = None) -> StoredItem:
+    async def toggle(self, task_id: Reference, expected: Expected | None = None, *, quotas: Quotas) -> StoredItem:
         """Complete a pending task or reopen a completed one."""
-        return await self._one(Operation("complete", task_id, expected=expected), Quotas(0, 0))
+        return await self._one(Operation("complete", task_id, expected=expected), quotas)
 
-    async def complete(self, task_id: Reference, completed: bool, expected: Expected | None = None) -> StoredItem:  # noqa: FBT001 - the value to set
+    async def complete(
+        self,
+        task_id: Reference,
+        completed: bool,  # noqa: FBT001 - the value to set
+        expected: Expected | None = None,
+        *,
+        quotas: Quotas,
+    ) -> StoredItem:
         """Complete the task, or reopen it."""
-        return await self._one(Operation("complete", task_id, {"completed": completed}, expected), Quotas(0, 0))
+        return await self._one(Operation("complete", task_id, {"completed": completed}, expected), quotas)
+
+    async def skip(self, task_id: Reference, expected: Expected | None = None, *, quotas: Quotas) -> StoredItem:
+        """Move a repeating task to the next slot of its series."""
+        return await self._one(Operation("skip", task_id, TO_BE_PLANNED, expected), quotas)
 
     async def restore(self, task_id: Reference, *, quota: int) -> StoredItem:
         """Restore a task from the trash."""
@@ -38,12 +50,17 @@ class KeyedTasks(KeyedOperations):
 
     async def perform(self, operations: Sequence[Operation], *, atomic: bool, quotas: Quotas) -> list[Outcome]:
         """Perform many writes in one transaction."""
-        done = await self._perform(operations, atomic=atomic, quotas=quotas)
-        return batch.read(operations, quotas, done, atomic=atomic)
+
+        def attempt(operations: Sequence[Operation]) -> Awaitable[list[Result]]:
+            return self._perform(operations, atomic=atomic, quotas=quotas)
+
+        return await batch.settle(operations, attempt, atomic=atomic, quotas=quotas)
 
     async def _one(self, operation: Operation, quotas: Quotas) -> StoredItem:
         """Perform an atomic batch of one operation."""
-        (result,) = await self._perform([operation], atomic=True, quotas=quotas)
-        if result.outcome not in outcomes.DONE:
-            raise batch.error(operation, quotas, result)
-        return result.stored
+        try:
+            (written,) = await self.perform([operation], atomic=True, quotas=quotas)
+        except BatchFailedError as failed:
+            raise failed.cause from None
+        assert isinstance(written, Written)  # noqa: S101 - an atomic batch raises
+        return written.stored

@@ -16,8 +16,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.database.items import Reference, read_reference
 from service.database.querysets import Verbs
 from service.errors import FieldError, InvalidInputError
+from service.tasks.fields import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, Tag, read_priority
 from service.tasks.queryset import verbs_of
-from service.tasks.schemas import MAXIMUM_TAG, MAXIMUM_TAGS, PRIORITIES, Tag, read_priority
 from service.tasks.selection import AT_TOP_LEVEL, Lists, TaskQuery
 from service.web import conditions, cursors, moments, paging, parameters, validation
 from service.web.fields import WITHOUT_NUL
@@ -176,7 +176,7 @@ def _bound(at: time) -> Callable[[str | UnsetType], datetime | None]:
     return lambda sent: None if sent is UNSET else moments.read_bound(sent, at)
 
 
-# Each reader converts a value of the right type to a part of the query, or raises ValueError, as `schemas.CLEANERS` do.
+# Each reader converts a value of the right type to a part of the query, or raises ValueError, as `fields.CLEANERS` do.
 READERS: Mapping[str, Callable[[Any], object]] = MappingProxyType(
     {
         "list": _lists,

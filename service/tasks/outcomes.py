@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from service.database.operations import Quotas
 from service.errors import (
     DoableError,
     FieldError,
     InvalidInputError,
+    SuccessorChangedError,
     TaskNotFoundError,
     TaskQuotaError,
+    TrashFullError,
     UidInTrashError,
 )
 
 DONE = frozenset({"done", "known"})
+NO_QUOTAS = Quotas(0, 0)  # of a write that they do not limit
 ANCHOR = "names no task in the same list and with the same parent; send the id or uid of a sibling, or null"
 # The outcomes of `seat_task`: the field, and the message.
 SEATS = {
@@ -27,14 +31,20 @@ SEATS = {
 }  # fmt: skip
 
 
-def error(outcome: str, values: Mapping[str, object], *, quota: int = 0) -> DoableError:
-    """Return the error for an outcome that is not in DONE. `values` are the columns of the write."""
-    if outcome == "missing":
-        return TaskNotFoundError()
-    if outcome == "full":
-        return TaskQuotaError(quota)
-    if outcome == "in_trash":
-        return UidInTrashError("task")
+def error(
+    outcome: str, values: Mapping[str, object], quotas: Quotas = NO_QUOTAS, document: str | None = None
+) -> DoableError:
+    """Return the error for an outcome that is not in DONE. `values` are the columns of the write.
+
+    `document` is the JSON in the result of the function, if there is one.
+    """
+    if outcome in SEATS:
+        return InvalidInputError([SEATS[outcome]])
     if outcome == "no_anchor":
         return InvalidInputError([FieldError(str(values["placed"]), ANCHOR)])
-    return InvalidInputError([SEATS[outcome]])
+    others: dict[str, DoableError] = {
+        "missing": TaskNotFoundError(), "in_trash": UidInTrashError("task"),
+        "full": TaskQuotaError(quotas.tasks), "trash_full": TrashFullError(quotas.trash),
+        "touched": SuccessorChangedError(document or ""),
+    }  # fmt: skip
+    return others[outcome]

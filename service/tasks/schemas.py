@@ -2,145 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, datetime
-from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.errors import FieldError, InvalidInputError
-from service.tasks.writes import NONE, TaskChanges
-from service.web import moments, ordering, positions, validation
-from service.web.fields import (
-    NOT_BLANK,
-    NOTHING,
-    WITHOUT_NUL,
-    Cleaner,
-    IfVersion,
-    ReadOnly,
-    Related,
-    Uid,
-    clean,
-    read_new_uid,
-    read_related,
-    read_text,
-    rule,
+from service.tasks import plans
+from service.tasks.fields import (
+    CLEANERS,
+    CLEANERS_OF_DRAFTS,
+    MAXIMUM_DESCRIPTION,
+    MAXIMUM_TAGS,
+    MAXIMUM_TITLE,
+    Completed,
+    Description,
+    DueAt,
+    DueDate,
+    ListId,
+    ParentId,
+    Priority,
+    Tags,
+    Title,
 )
+from service.tasks.repeat_schemas import Repetition, TaskRepeat
+from service.tasks.writes import NONE, TaskChanges
+from service.web import ordering, positions, validation
+from service.web.fields import NOTHING, IfVersion, ReadOnly, Uid, clean
 from service.web.openapi.shapes import example_of
 from service.web.ordering import After, Before, Position
-from service.web.text import fold_tags, is_blank, with_keys
-
-MAXIMUM_TITLE = 200
-MAXIMUM_DESCRIPTION = 1_000
-MAXIMUM_TAGS = 20
-MAXIMUM_TAG = 50
-MAXIMUM_SENT_TAGS = 100  # of a task, before equal tags are removed; the limit bounds the time of folding
-PRIORITIES = ("none", "low", "medium", "high")  # the database stores the index
-
-
-def _title(sent: str) -> str:
-    return read_text(sent, 1, MAXIMUM_TITLE)
-
-
-def _description(sent: str | None) -> str | None:
-    text = read_text(sent or "", 0, MAXIMUM_DESCRIPTION)
-    return None if is_blank(text) else text
-
-
-def read_priority(sent: str | None) -> int:
-    """Convert a priority, in upper or lower case, to the stored number. Raises ValueError for any other word."""
-    word = "none" if sent is None else sent.lower()
-    if word not in PRIORITIES:
-        raise ValueError
-    return PRIORITIES.index(word)
-
-
-def _tags(sent: list[str] | None) -> list[str]:
-    if len(sent or ()) > MAXIMUM_SENT_TAGS:
-        raise ValueError
-    tags = fold_tags(read_text(tag, 1, MAXIMUM_TAG) for tag in sent or ())  # validate first, because folding is slow
-    if len(tags) > MAXIMUM_TAGS:
-        raise ValueError
-    return [*tags.values()]
-
-
-def _related(sent: int | str | None) -> str:
-    """Return a reference as text for the database; NONE for null. Raises ValueError for any other text than a uid."""
-    return NONE if sent is None else read_related(sent)
-
-
-def _list(sent: int | str | None) -> str:
-    return NONE if sent == "inbox" else _related(sent)
-
-
-def _day(sent: str | None) -> date | None:
-    return None if sent is None else moments.read_day(sent)
-
-
-def _moment(sent: str | None) -> datetime | None:
-    return None if sent is None else moments.read_due_moment(sent)
-
-
-CLEANERS: Mapping[str, Cleaner] = MappingProxyType({
-    "title": _title,
-    "description": _description,
-    "completed": bool,
-    "priority": read_priority,
-    "tags": _tags,
-    "due_date": _day,
-    "due_at": _moment,
-    "list_id": _list,
-    "parent_id": _related,
-    **ordering.CLEANERS,
-})  # fmt: skip
-CLEANERS_OF_DRAFTS: Mapping[str, Cleaner] = MappingProxyType({"uid": read_new_uid, **CLEANERS})
-
-Title = Annotated[
-    str,
-    rule(
-        "1 to 200 characters after trimming white space, at least one of them visible",
-        example="Water the plants", read=_title, minLength=1, maxLength=MAXIMUM_TITLE, pattern=NOT_BLANK,
-    ),
-]  # fmt: skip
-Description = Annotated[
-    str | UnsetType | None,
-    rule(
-        "at most 1,000 characters after trimming white space, or null; blank becomes null",
-        example="The ones on the balcony too", read=_description, maxLength=MAXIMUM_DESCRIPTION, pattern=WITHOUT_NUL,
-    ),
-]  # fmt: skip
-Completed = Annotated[bool, rule("true or false", example=False)]
-Priority = Annotated[
-    Annotated[str, Meta(extra_json_schema={"enum": [*PRIORITIES]})] | UnsetType | None,
-    rule("none, low, medium or high; null means none", example="medium", read=read_priority),
-]
-Tag = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAXIMUM_TAG, "pattern": NOT_BLANK})]
-Tags = Annotated[
-    Annotated[list[Tag], Meta(extra_json_schema={"maxItems": MAXIMUM_TAGS})] | UnsetType | None,
-    rule(
-        "a list of at most 20 tags of 1 to 50 characters, at least one of them visible; of equal tags, ignoring "
-        "case, the first is kept; null means []",
-        example=["home", "garden"],
-        read=_tags,
-    ),
-]
-DueDate = Annotated[
-    Annotated[str, Meta(extra_json_schema={"format": "date"})] | UnsetType | None,
-    rule("a calendar day, YYYY-MM-DD, or null; setting it clears due_at", example="2026-12-24", read=_day),
-]
-DueAt = Annotated[
-    Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType | None,
-    rule(f"{moments.RULE}, or null; setting it clears due_date", example="2026-12-24T18:00:00+01:00", read=_moment),
-]
-ListId = Annotated[
-    Related | UnsetType | None,
-    rule("the id or uid of a list; null means the inbox; subtasks follow", example=12, read=_list),
-]
-ParentId = Annotated[
-    Related | UnsetType | None,
-    rule("the id or uid of the task that this is a subtask of; null means none", example=None, read=_related),
-]
+from service.web.text import with_keys
 
 
 class TaskFields(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -158,6 +49,7 @@ class TaskFields(Struct, kw_only=True, forbid_unknown_fields=True):
     position: Position = UNSET
     after: After = UNSET
     before: Before = UNSET
+    repeat: Repetition = UNSET
     id: ReadOnly = UNSET
     uid: ReadOnly = UNSET
     user_id: ReadOnly = UNSET
@@ -165,6 +57,11 @@ class TaskFields(Struct, kw_only=True, forbid_unknown_fields=True):
     created_at: ReadOnly = UNSET
     updated_at: ReadOnly = UNSET
     version: ReadOnly = UNSET
+    series: ReadOnly = UNSET
+    occurrence: ReadOnly = UNSET
+    next_due: ReadOnly = UNSET
+    series_start: ReadOnly = UNSET
+    occurrence_number: ReadOnly = UNSET
 
 
 class TaskPatch(TaskFields, kw_only=True, forbid_unknown_fields=True):
@@ -194,8 +91,8 @@ class TaskCompletion(Struct, kw_only=True, forbid_unknown_fields=True):
     if_version: IfVersion = UNSET
 
 
-class TaskDeletion(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The condition of a deletion."""
+class TaskCondition(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The condition of a write that has no other fields."""
 
     if_version: IfVersion = UNSET
 
@@ -238,6 +135,14 @@ class Task(Struct, kw_only=True):
         datetime, Meta(tz=True, description="The time of the last change.", examples=["2026-12-01T09:30:00.000000Z"])
     ]
     version: Annotated[int, Meta(ge=1, description="The owner's revision at this task's last change.", examples=[7])]
+    repeat: TaskRepeat | None
+    series: Annotated[str, Meta(description="The UUID of its series.", extra_json_schema={"format": "uuid"})] | None
+    occurrence: Annotated[str, Meta(description="The slot that this task stands for, a day or a moment.")] | None
+    next_due: Annotated[str, Meta(description="The slot after it; null for the last one.")] | None
+    series_start: Annotated[str, Meta(description="The first slot of the series, in its time zone.")] | UnsetType = (
+        UNSET
+    )
+    occurrence_number: Annotated[int, Meta(ge=1, description="The number of the slot, from 1.")] | UnsetType = UNSET
 
 
 EXAMPLE = example_of(Task)
@@ -267,7 +172,7 @@ def changes_of(sent: TaskFields) -> TaskChanges:
         columns["due_at"] = None
     elif columns.get("due_at") is not None:
         columns["due_date"] = None
-    return columns
+    return {**columns, **plans.TO_BE_PLANNED} if "repeat" in columns else columns
 
 
 def read_completion(body: bytes) -> tuple[bool | None, int | None]:
@@ -276,9 +181,9 @@ def read_completion(body: bytes) -> tuple[bool | None, int | None]:
     return None if sent.completed is UNSET else sent.completed, sent.if_version or None
 
 
-def read_deletion(body: bytes) -> int | None:
+def read_condition(body: bytes) -> int | None:
     """Read the expected version of the task; None if there is none. Raises the errors of `read_patch`."""
-    return None if body.strip() in NOTHING else validation.decode(body, TaskDeletion).if_version or None
+    return None if body.strip() in NOTHING else validation.decode(body, TaskCondition).if_version or None
 
 
 def columns_of(task: TaskFields) -> TaskChanges:
@@ -293,4 +198,6 @@ def columns_of(task: TaskFields) -> TaskChanges:
                 columns.pop(name, None)
     if faults:
         raise InvalidInputError(faults)
+    if isinstance(task, TaskDraft) and (repeat := columns.pop("repeat", None)):
+        columns["plan"] = plans.plan_new(repeat, columns)
     return with_keys(columns)

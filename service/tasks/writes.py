@@ -18,9 +18,10 @@ from service.database.items import Reference, StoredItem
 from service.database.operations import Operation, Quotas
 from service.database.scoping import Connection, Row
 from service.database.uids import new_uid
-from service.errors import TaskNotFoundError, TaskQuotaError, TrashFullError
-from service.tasks import outcomes
+from service.errors import TaskNotFoundError, TaskQuotaError, TrashFullError, UnavailableError
+from service.tasks import outcomes, plans
 from service.tasks.batch import writes as batch
+from service.tasks.outcomes import NO_QUOTAS
 from service.tasks.queryset import TaskQuerySet, stored
 from service.users.queryset import PAGE
 
@@ -34,7 +35,8 @@ DESTROY = call_by("destroy_tasks", 5, place=4, find="task_id_of")
 
 # Valid values by name: title, description, completed, priority (0 to 3), tags, due_date, due_at, and the folded keys of
 # title, description and tags (`service.web.text.with_keys`); list_id and parent_id, which are ids or uids as text, or
-# NONE; `placed` and `place`, which `seat_task.sql` describes; for a new task, the `uid` that the client chose.
+# NONE; `placed` and `place`, which `seat_task.sql` describes; for a new task, the `uid` that the client chose; `repeat`
+# and the `plan` that `service.tasks.plans` adds.
 TaskChanges = Mapping[str, object]
 SEAT = ("list_id", "parent_id", "placed", "place")
 NONE = "none"  # no list (the inbox), or no parent
@@ -85,24 +87,35 @@ class UserTasks(TaskQuerySet):
             uid is not None, _seat(values),
         )  # fmt: skip
         if row["outcome"] not in outcomes.DONE:
-            raise outcomes.error(row["outcome"], values, quota=quota)
+            raise outcomes.error(row["outcome"], values, Quotas(quota, 0))
         return stored(row)._replace(known=True) if row["outcome"] == "known" else stored(row)
 
     async def update(  # type: ignore[override]  # reason: Tortoise's method would bypass the function
-        self, task_id: Reference, changes: TaskChanges, expected: Expected | None = None
+        self,
+        task_id: Reference,
+        changes: TaskChanges,
+        expected: Expected | None = None,
+        *,
+        quotas: Quotas = NO_QUOTAS,
     ) -> StoredItem:
         """Set the columns in `changes`. If nothing changes, the version and the time stay the same.
 
         Raises TaskNotFoundError, VersionMismatchError if the task's version is not as `expected`, and InvalidInputError
-        for a list, parent or neighbour that is not there or not possible.
+        for a list, parent or neighbour that is not there or not possible. If a completed task that repeats is opened
+        again, raises SuccessorChangedError if its successor has changed. If its successor does not fit into `quotas`,
+        raises TaskQuotaError or TrashFullError.
         """
         if not changes:
             found = await self.find(task_id)
             if expected and not expected.admits(found.version):
                 raise expected.mismatch(found.version, found.document)
             return found
+        row = await self._update(task_id, changes, expected)
+        return await self._settled(Operation("update", task_id, changes, expected), row, quotas)
+
+    async def _update(self, task_id: Reference, changes: TaskChanges, expected: Expected | None) -> Row:
         sent = changes.get
-        row = await self._write(
+        return await self._write(
             UPDATE, task_id, expected,
             sent("title"), sent("title_key"),
             "description" in changes, sent("description"), sent("description_key"),
@@ -110,17 +123,46 @@ class UserTasks(TaskQuerySet):
             "due_date" in changes, _text(sent("due_date")), "due_at" in changes, _text(sent("due_at")),
             _seat(changes),
         )  # fmt: skip
+
+    async def _settled(self, operation: Operation, row: Row, quotas: Quotas) -> StoredItem:
+        """Return the task after `operation`, whose outcome is `row`. If the task repeats, write it with a plan."""
+        assert operation.reference is not None  # noqa: S101 - these operations name a task
+        for _ in range(plans.TRIES):
+            if row["outcome"] != plans.UNPLANNED:
+                break
+            changes = plans.planned(operation, row["document"], quotas).changes
+            row = await self._update(operation.reference, changes, operation.expected)
+        else:
+            raise UnavailableError("contention")
         if row["outcome"] != "done":
-            raise outcomes.error(row["outcome"], changes)
+            raise outcomes.error(row["outcome"], operation.changes, quotas, row["document"])
         return stored(row)
 
-    async def toggle(self, task_id: Reference, expected: Expected | None = None) -> StoredItem:
+    async def toggle(
+        self, task_id: Reference, expected: Expected | None = None, *, quotas: Quotas = NO_QUOTAS
+    ) -> StoredItem:
         """Complete a pending task, or reopen a completed one. Raises the errors of `update`."""
-        return stored(await self._write(COMPLETE, task_id, expected, None))
+        row = await self._write(COMPLETE, task_id, expected, None)
+        return await self._settled(Operation("complete", task_id, expected=expected), row, quotas)
 
-    async def complete(self, task_id: Reference, completed: bool, expected: Expected | None = None) -> StoredItem:  # noqa: FBT001 - the value to set
+    async def complete(
+        self,
+        task_id: Reference,
+        completed: bool,  # noqa: FBT001 - the value to set
+        expected: Expected | None = None,
+        *,
+        quotas: Quotas = NO_QUOTAS,
+    ) -> StoredItem:
         """Complete the task, or reopen it. Raises the errors of `update`."""
-        return stored(await self._write(COMPLETE, task_id, expected, completed))
+        row = await self._write(COMPLETE, task_id, expected, completed)
+        return await self._settled(Operation("complete", task_id, {"completed": completed}, expected), row, quotas)
+
+    async def skip(
+        self, task_id: Reference, expected: Expected | None = None, *, quotas: Quotas = NO_QUOTAS
+    ) -> StoredItem:
+        """Move a repeating task to its next slot. Raises the errors of `update`, and NothingToSkipError."""
+        row = await self._update(task_id, plans.TO_BE_PLANNED, expected)
+        return await self._settled(Operation("skip", task_id, expected=expected), row, quotas)
 
     async def delete(  # type: ignore[override]  # reason: as with `update`
         self, task_id: Reference, expected: Expected | None = None, *, trash_quota: int
@@ -188,8 +230,9 @@ class UserTasks(TaskQuerySet):
 
 
 def _seat(values: TaskChanges) -> Sequence[object] | None:
-    """Return the list, the parent and the place in `values` for the function, or None if there is none of them."""
-    seat = [values.get(name) for name in SEAT]
+    """Return the list, the parent, the place and the plan in `values` for the function; None without any of them."""
+    plan = values.get("plan", ())
+    seat = [*map(values.get, SEAT), *plan]  # type: ignore[misc]  # reason: mypy knows only `object`
     return seat if any(part is not None for part in seat) else None
 
 

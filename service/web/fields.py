@@ -25,6 +25,15 @@ NOT_BLANK = f"^[^\\u0000]*[^{INVISIBLE}][^\\u0000]*$"
 Cleaner = Callable[[Any], Any]
 
 
+class PartError(ValueError):
+    """An invalid member of a field that is an object. `part` is its name."""
+
+    def __init__(self, part: str, message: str) -> None:
+        """Store the name and the message for the client."""
+        super().__init__(message)
+        self.part = part
+
+
 def rule(sentence: str, *, example: object = None, read: Cleaner | None = None, **schema: object) -> Meta:
     """Return the rule of a field, which errors and docs show, with an example and more JSON Schema keywords.
 
@@ -91,6 +100,8 @@ def clean(sent: Struct, cleaners: Mapping[str, Cleaner]) -> tuple[dict[str, Any]
             continue
         try:
             values[name] = read(value)
+        except PartError as error:
+            faults.append(FieldError(f"{name}.{error.part}", str(error)))
         except ValueError as error:
             faults.append(FieldError(name, str(error) or validation.rule(type(sent), name)))
     return values, faults

@@ -66,6 +66,9 @@ PROBLEMS = {
             "trash_full", 409, "Trash full",
             "The tasks and lists do not fit into your trash; empty it or restore some from it.",
         ),
+        Problem("successor_changed", 409, "Successor changed",
+                "The next task of the series, `successor`, has changed, so this one cannot be reopened."),
+        Problem("nothing_to_skip", 409, "Nothing to skip", "The task does not repeat, is completed, or is the last."),
         Problem(
             "idempotency_full", 409, "Too many stored responses",
             "The limit of stored responses to your Idempotency-Keys is reached; send the request without a key, or "
@@ -142,6 +145,8 @@ CODES: dict[type[errors.DoableError], str] = {
     errors.ListQuotaError: "list_quota_exceeded",
     errors.UidInTrashError: "in_trash",
     errors.TrashFullError: "trash_full",
+    errors.SuccessorChangedError: "successor_changed",
+    errors.NothingToSkipError: "nothing_to_skip",
     errors.IdempotencyFullError: "idempotency_full",
     errors.SyncPositionGoneError: "sync_position_gone",
     errors.TooManyStreamsError: "too_many_streams",
@@ -200,6 +205,9 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
         ]
         | UnsetType
     ) = UNSET
+    successor: (
+        Annotated[msgspec.Raw, msgspec.Meta(description="The next task of the series, if it has changed.")] | UnsetType
+    ) = UNSET
     index: (
         Annotated[int, msgspec.Meta(ge=0, description="The number of the failed operation in a batch, from 0.")]
         | UnsetType
@@ -226,6 +234,7 @@ def details(problem: Problem, detail: str, request_id: str, error: BaseException
         code=problem.code,
         errors=faults,
         current=msgspec.Raw(error.document) if isinstance(error, errors.VersionMismatchError) else UNSET,
+        successor=msgspec.Raw(error.document) if isinstance(error, errors.SuccessorChangedError) else UNSET,
         index=failed.index if failed else UNSET,
         error=of_operation(failed.cause, request_id) if failed else UNSET,
         request_id=request_id,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from types import UnionType
 from typing import Any, TypeVar, get_args
 
 import msgspec
@@ -152,11 +153,22 @@ def shortened(name: str) -> str:
 
 def _inside(content: object, kind: Any, name: str, *, strict: bool) -> list[FieldError]:  # noqa: ANN401 - any type that msgspec knows
     """Return the faults of an object in the field `name`; none if the field is not an object."""
-    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+    kind = next(
+        (one for one in (kind, *_parts(kind)) if isinstance(one, type) and issubclass(one, msgspec.Struct)), None
+    )
+    if kind is None:
         return []
     if not isinstance(content, dict):
         return [FieldError(name, f"must be {_example(kind)}")]
     return within(name, _faults(content, kind, strict=strict))
+
+
+def _parts(kind: Any) -> Iterator[Any]:  # noqa: ANN401 - any type that msgspec knows
+    """Return the types of an annotated type and of a union that may be null or missing."""
+    if isinstance(kind, UnionType) or hasattr(kind, "__metadata__"):
+        for part in get_args(kind):
+            yield part
+            yield from _parts(part)
 
 
 def _misfit(content: object, kind: Any, *, strict: bool) -> str | bool:  # noqa: ANN401 - any type that msgspec knows

@@ -25,6 +25,7 @@ WORK_AS_THEY_STAND = {
     "tasks/getTask": 200,
     "tasks/updateTask": 200,
     "tasks/completeTask": 200,
+    "tasks/skipTask": 409,  # the task of the example does not repeat
     "tasks/batchTasks": 200,
     "tasks/listTaskChanges": 200,
     "sync/listChanges": 200,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import InvalidInputError, MalformedInputError
-from service.tasks import schemas
+from service.tasks import fields, schemas
 from service.tasks.models import Priority
 from service.web import validation
 from service.web.text import fold, fold_tags, is_blank
@@ -71,7 +71,7 @@ def test_null_becomes_the_default():
 
 
 def test_the_names_of_the_priorities_are_the_models():
-    assert [Priority[name.upper()] for name in schemas.PRIORITIES] == list(Priority)
+    assert [Priority[name.upper()] for name in fields.PRIORITIES] == list(Priority)
 
 
 @pytest.mark.parametrize(
@@ -179,4 +179,5 @@ def test_the_fields_of_a_response_are_those_of_the_contract_in_its_order():
     assert [field.encode_name for field in msgspec.structs.fields(schemas.Task)] == [
         "id", "uid", "user_id", "title", "description", "completed", "completed_at", "priority", "tags", "due_date",
         "due_at", "list_id", "parent_id", "position", "created_at", "updated_at", "version",
+        "repeat", "series", "occurrence", "next_due", "series_start", "occurrence_number",
     ]  # fmt: skip

@@ -296,6 +296,7 @@ class TestTheSchema:
         written = {
             **values, "completed_at": at, "priority": "high", "due_date": "2026-12-31", "created_at": at,
             "updated_at": at,
+            **dict.fromkeys(("repeat", "series", "occurrence", "next_due")),
         }  # fmt: skip
         async with connection.transaction():
             await connection.execute("SET LOCAL TimeZone = 'Asia/Kolkata'; SET LOCAL DateStyle = 'German, DMY'")

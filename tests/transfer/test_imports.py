@@ -67,6 +67,7 @@ async def test_omitted_fields_get_defaults_and_timestamps_are_kept(alice):
         "completed_at": None,
         "priority": "none", "tags": [], "due_date": None, "due_at": None, "list_id": None, "parent_id": None,
         "position": "U1ffffe", "created_at": ..., "updated_at": ..., "version": ...,
+        "repeat": None, "series": None, "occurrence": None, "next_due": None,
     }  # fmt: skip
     assert (second["completed_at"], second["created_at"]) == (WHEN, WHEN)
     assert second["updated_at"] > "2026-01-03"

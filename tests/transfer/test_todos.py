@@ -26,7 +26,7 @@ def task(**members: object) -> Task:
         "description": None, "completed": False, "completed_at": None,
         "priority": "none", "tags": [], "due_date": None, "due_at": None, "list_id": None,
         "parent_id": None, "position": "a0", "created_at": MOMENT, "updated_at": MOMENT,
-        "version": 3,
+        "version": 3, "repeat": None, "series": None, "occurrence": None, "next_due": None,
     }  # fmt: skip
     return Task(**told | members)
 

@@ -209,6 +209,7 @@ def is_readable(response, what: str = "") -> None:
 
 ARGUMENTS = {
     errors.VersionMismatchError: (5, "{}"),
+    errors.SuccessorChangedError: ("{}",),
     errors.TaskQuotaError: (1,),
     errors.ListQuotaError: (1,),
     errors.UidInTrashError: ("task",),

@@ -14,7 +14,9 @@ from service.tasks.schemas import TaskDraft
 from service.web import openapi
 from service.web.problems import PROBLEMS
 
-READ_ONLY = {"id", "uid", "user_id", "completed_at", "created_at", "updated_at", "version"}
+READ_ONLY = {"id", "uid", "user_id", "completed_at", "created_at", "updated_at", "version"} | {
+    "series", "series_start", "occurrence", "occurrence_number", "next_due",
+}  # fmt: skip
 METHODS = {"get", "put", "post", "delete", "patch"}
 
 
@@ -276,7 +278,9 @@ async def test_the_document_may_be_cached_for_a_minute(http):
 
 def test_the_names_are_fit_for_a_generated_client(document, operations):
     """A verb and its object: generators turn the ids into functions, and the schemas' names into types."""
-    verbs = "get|list|create|put|post|update|complete|batch|stream|delete|restore|destroy|empty|erase|export|import"
+    verbs = (
+        "get|list|create|put|post|update|complete|batch|stream|delete|restore|destroy|empty|erase|export|import|skip"
+    )
     for operation in operations.values():
         assert re.fullmatch(rf"({verbs})([A-Z][a-zA-Z]+)", operation["operationId"])
         assert re.fullmatch(r"[A-Z][a-z ]+", operation["tags"][0])

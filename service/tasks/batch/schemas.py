@@ -13,7 +13,9 @@ from service.errors import FieldError, InvalidInputError
 from service.lists import schemas as schemas_of_lists
 from service.lists.schemas import ListDraft, ListFields
 from service.tasks import schemas
-from service.tasks.schemas import Completed, TaskDraft, TaskFields
+from service.tasks.fields import Completed
+from service.tasks.plans import TO_BE_PLANNED
+from service.tasks.schemas import TaskDraft, TaskFields
 from service.tasks.writes import TaskChanges
 from service.web import validation
 from service.web.fields import IfVersion
@@ -76,6 +78,17 @@ class CompleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_fi
     def read(self) -> Operation:
         """Convert to a write."""
         return Operation("complete", _named(self), {"completed": self.completed}, _expected(self.if_version))
+
+
+class SkipOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="skip"):
+    """Moves a repeating task to its next occurrence, as `POST /api/{user_id}/tasks/{task_id}/skip`."""
+
+    id: Id
+    if_version: IfVersion = UNSET
+
+    def read(self) -> Operation:
+        """Convert to a write."""
+        return Operation("skip", _named(self), TO_BE_PLANNED, _expected(self.if_version))
 
 
 class DeleteOperation(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="op", tag="delete"):
@@ -149,6 +162,7 @@ Sent = (
     CreateOperation
     | UpdateOperation
     | CompleteOperation
+    | SkipOperation
     | DeleteOperation
     | RestoreOperation
     | CreateListOperation
@@ -159,6 +173,7 @@ Sent = (
 OnOneItem = (
     UpdateOperation
     | CompleteOperation
+    | SkipOperation
     | DeleteOperation
     | RestoreOperation
     | UpdateListOperation
@@ -166,7 +181,7 @@ OnOneItem = (
     | RestoreListOperation
 )
 KINDS: dict[object, type[Sent]] = {kind.__struct_config__.tag: kind for kind in get_args(Sent)}
-VERBS = "must be create, update, complete, delete, restore, create_list, update_list, delete_list or restore_list"
+VERBS = "must be create, update, complete, skip, delete, restore, create_list, update_list, delete_list or restore_list"
 COUNTED = Meta(min_length=1, max_length=MAXIMUM_OPERATIONS)
 LISTED = Meta(
     extra_json_schema={"examples": [[{"op": "create", "task": {"title": "Water the plants"}}]]},

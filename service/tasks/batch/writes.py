@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from service.database.functions import call
-from service.database.operations import Operation, Quotas, Result, encode, results
+from service.database.items import StoredItem
+from service.database.operations import Operation, Quotas, Result, encode, results, stored_of
 from service.database.scoping import Connection
-from service.errors import BatchFailedError, DoableError, TrashFullError
+from service.errors import BatchFailedError, DoableError, TrashFullError, UnavailableError
 from service.lists import outcomes as outcomes_of_lists
 from service.tasks import outcomes as outcomes_of_tasks
+from service.tasks import plans
 
 Owner = tuple[str, str | None, str | None]  # id, e-mail, name
 
@@ -26,6 +28,12 @@ class Written(NamedTuple):
     document: str | None
     known: bool = False
 
+    @property
+    def stored(self) -> StoredItem:
+        """The item that the operation wrote or found. There must be one."""
+        assert self.document is not None  # noqa: S101 - only a deletion has no document
+        return stored_of(self.document, known=self.known)
+
 
 Outcome = Written | DoableError
 
@@ -38,12 +46,37 @@ async def perform(
     Each operation sees the writes of the earlier ones. It finds an item that the batch itself has created by the uid,
     not by the id. With `atomic`, raises BatchFailedError for the first operation that fails, and nothing is written.
     """
-    row = await connection.call(BATCH, *owner, *quotas, atomic, encode(operations))
-    done = results(row["outcomes"], row["versions"], row["documents"])
-    return read(operations, quotas, done, atomic=atomic)
+
+    async def attempt(operations: Sequence[Operation]) -> list[Result]:
+        row = await connection.call(BATCH, *owner, *quotas, atomic, encode(operations))
+        return results(row["outcomes"], row["versions"], row["documents"])
+
+    return await settle(operations, attempt, atomic=atomic, quotas=quotas)
 
 
-def read(operations: Sequence[Operation], quotas: Quotas, done: Sequence[Result], *, atomic: bool) -> list[Outcome]:
+async def settle(
+    operations: Sequence[Operation], attempt: Callable[[Sequence[Operation]], Awaitable[list[Result]]], *,
+    atomic: bool, quotas: Quotas,
+) -> list[Outcome]:  # fmt: skip
+    """Perform `operations` by `attempt`, and add the plans for repeating tasks. Returns and raises as `perform`.
+
+    An attempt writes nothing if an operation needs a plan.
+    """
+    sent = [*operations]
+    for _ in range(plans.TRIES):
+        done = await attempt(sent)
+        unplanned = [index for index, result in enumerate(done) if result.outcome == plans.UNPLANNED]
+        if not unplanned:
+            return _read(operations, quotas, done, atomic=atomic)
+        for index in unplanned:
+            try:
+                sent[index] = plans.planned(operations[index], done[index].document, quotas)
+            except DoableError:
+                sent[index] = plans.refused(operations[index], done[index].version)
+    raise UnavailableError("contention")
+
+
+def _read(operations: Sequence[Operation], quotas: Quotas, done: Sequence[Result], *, atomic: bool) -> list[Outcome]:
     """Convert the results of `operations`. Raises BatchFailedError if an operation of an `atomic` batch failed."""
     # There are fewer results than operations if an operation of an atomic batch has failed.
     found = [_outcome(operation, quotas, result) for operation, result in zip(operations, done, strict=False)]
@@ -66,6 +99,8 @@ def error(operation: Operation, quotas: Quotas, result: Result) -> DoableError:
         assert operation.expected is not None  # noqa: S101 - only an expected version can mismatch
         assert result.version is not None and result.document is not None  # noqa: S101, PT018 - they are the task's
         return operation.expected.mismatch(result.version, result.document)
+    if result.outcome == plans.REFUSED:
+        return plans.reason(operation, result.document, quotas)
     if result.outcome == "full" and operation.verb == "delete":
         return TrashFullError(quotas.trash)
-    return outcomes_of_tasks.error(result.outcome, operation.changes, quota=quotas.tasks)
+    return outcomes_of_tasks.error(result.outcome, operation.changes, quotas, result.document)

@@ -3,7 +3,7 @@
 --
 -- - A completed parent completes its open subtasks at the same moment.
 -- - A reopened parent reopens the subtasks that were completed at the same moment.
--- - An open subtask reopens its parent.
+-- - An open subtask reopens its parent. If the parent repeats, it leaves its series, because the successor continues it.
 -- - The subtasks follow their parent to another list.
 --
 -- Each task takes a revision after `before`. Returns the last one. The caller holds the owner's lock.
@@ -30,7 +30,7 @@ BEGIN
         WHERE tasks.user_id = owner AND tasks.id = child.id;
     ELSIF NOT task.completed THEN
         UPDATE tasks
-        SET completed = false, completed_at = NULL, updated_at = moment, version = before + 1, document = NULL
+        SET completed = false, completed_at = NULL, recurrence = NULL, updated_at = moment, version = before + 1, document = NULL
         WHERE tasks.user_id = owner AND tasks.id = task.parent_id AND deleted_at IS NULL AND tasks.completed;
     END IF;
     GET DIAGNOSTICS written = ROW_COUNT;

@@ -3,6 +3,8 @@
 -- The outcome is `done`, `missing` or `mismatch` (the task's version is not in `expected` or is in `excluded`; NULL
 -- accepts all versions). If the task already has this completion, the outcome is `done` and nothing is written. For
 -- `done` and `mismatch`, the result includes the task in its current state. `carry_family` writes the task's family.
+--
+-- If the task repeats, nothing is written, and the outcome is `unplanned`: the caller calls `update_task` with a plan.
 CREATE FUNCTION complete_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[], completion boolean,
     OUT outcome text, OUT task_id bigint, OUT task_version bigint, OUT task_uid text, OUT document text
@@ -32,6 +34,12 @@ BEGIN
         outcome := 'done';
     END IF;
     IF outcome = 'mismatch' OR task.completed = completion THEN
+        task_version := task.version;
+        document := coalesce(task.document, task_document(task));
+        RETURN;
+    END IF;
+    IF task.recurrence IS NOT NULL THEN
+        outcome := 'unplanned';
         task_version := task.version;
         document := coalesce(task.document, task_document(task));
         RETURN;

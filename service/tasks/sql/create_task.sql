@@ -1,6 +1,7 @@
 -- Create a task of `owner`. The outcome is `done`, `full` (the owner already has `quota` live tasks), or an outcome of
--- `seat_task`. `seat` has the last four arguments of that function, or is NULL. If the client chose the `uid` (`is_named`), the outcome is
--- `known` if a live task has it already, with that task as the result, and `in_trash` if a deleted task has it.
+-- `seat_task`. `seat` has the last four arguments of that function, an unused element, and `tasks.recurrence`; it may be
+-- shorter or NULL. If the client chose the `uid` (`is_named`), the outcome is `known` if a live task has it already, with
+-- that task as the result, and `in_trash` if a deleted task has it.
 CREATE FUNCTION create_task(
     owner text, owner_email text, owner_name text, quota integer, uid uuid,
     title text, title_key text, description text, description_key text, completed boolean, priority smallint,
@@ -67,11 +68,11 @@ BEGIN
     -- Name the columns: during an upgrade this function may run after a later release has added a column.
     INSERT INTO tasks (user_id, id, uid, title, title_key, description, description_key, completed, completed_at,
                        priority, tags, tag_keys, due_date, due_at, list_id, parent_id, position, created_at,
-                       updated_at, version, document)
+                       updated_at, version, recurrence, document)
     VALUES (owner, task.id, task.uid, task.title, task.title_key, task.description, task.description_key,
             task.completed, task.completed_at, task.priority, task.tags, task.tag_keys, task.due_date, task.due_at,
             task.list_id, task.parent_id, task.position, task.created_at, task.updated_at, task.version,
-            task.document);
+            task.recurrence, task.document);
     IF task.parent_id IS NOT NULL THEN
         last := carry_family(owner, task, NULL, task.created_at, task.id);
         UPDATE users SET revision = last, has_subtasks = true WHERE users.id = owner;

@@ -1,7 +1,8 @@
 -- Perform many writes of `owner` in the order of `operations`, a JSON array of objects with a `verb` and its arguments.
 -- Each operation sees the writes of the earlier ones. Returns the outcome, version and document of each operation.
 --
--- If `atomic`, the first operation that fails rolls all of them back, and its outcome is the last one in the result.
+-- If `atomic`, the first operation that fails rolls all of them back, and its outcome is the last one in the result. If an
+-- operation is `unplanned`, all are rolled back, so that the caller can add the plans and try again.
 CREATE FUNCTION perform_batch(
     owner text, owner_email text, owner_name text, quota integer, trash_quota integer, atomic boolean, operations text,
     OUT outcomes text[], OUT versions bigint[], OUT documents text[]
@@ -10,6 +11,7 @@ DECLARE
     newest bigint;
     operation record;
     seat text[];
+    is_unplanned boolean := false;
     done record;
 BEGIN
     -- The lock excludes other writes between two operations. An id that the batch itself has assigned is not accepted,
@@ -21,7 +23,7 @@ BEGIN
             verb text, id bigint, ref uuid, expected bigint[], excluded bigint[], uid uuid, is_named boolean,
             columns text[], title text, title_key text, description text, description_key text, completed boolean,
             priority smallint, tags text[], tag_keys text[], due_date text, due_at text, list_id text, parent_id text,
-            placed text, place text, name text, color text, archived boolean, contents text, list_quota integer
+            placed text, place text, plan text[], name text, color text, archived boolean, contents text, list_quota integer
         )
     LOOP
         IF operation.ref IS NOT NULL THEN
@@ -38,8 +40,9 @@ BEGIN
             operation.place := '0';
         END IF;
         seat := NULL;
-        IF coalesce(operation.list_id, operation.parent_id, operation.placed) IS NOT NULL THEN
-            seat := ARRAY[operation.list_id, operation.parent_id, operation.placed, operation.place];
+        IF coalesce(operation.list_id, operation.parent_id, operation.placed) IS NOT NULL
+           OR operation.plan IS NOT NULL THEN
+            seat := ARRAY[operation.list_id, operation.parent_id, operation.placed, operation.place] || operation.plan;
         END IF;
         IF (operation.id IS NULL AND operation.verb NOT IN ('create', 'create_list'))
            OR (operation.ref IS NULL AND operation.id > newest) THEN
@@ -51,7 +54,7 @@ BEGIN
                 coalesce(operation.priority, 0::smallint), coalesce(operation.tags, '{}'),
                 coalesce(operation.tag_keys, '{}'), operation.due_date, operation.due_at,
                 coalesce(operation.is_named, false), seat);
-        ELSIF operation.verb = 'update' THEN
+        ELSIF operation.verb IN ('update', 'skip') OR operation.verb = 'complete' AND operation.plan IS NOT NULL THEN
             done := update_task(
                 owner, owner_email, owner_name, operation.id, operation.expected, operation.excluded, operation.title,
                 operation.title_key, 'description' = ANY (operation.columns), operation.description,
@@ -91,10 +94,14 @@ BEGIN
         outcomes := outcomes || done.outcome;
         versions := versions || done.task_version;
         documents := documents || done.document;
-        IF atomic AND done.outcome NOT IN ('done', 'known') THEN
+        is_unplanned := is_unplanned OR done.outcome = 'unplanned';
+        IF atomic AND done.outcome NOT IN ('done', 'known', 'unplanned') THEN
             RAISE EXCEPTION USING ERRCODE = 'DO001';  -- rolls back the writes of this block, but keeps its variables
         END IF;
     END LOOP;
+    IF is_unplanned THEN
+        RAISE EXCEPTION USING ERRCODE = 'DO001';
+    END IF;
 EXCEPTION WHEN SQLSTATE 'DO001' THEN
     RETURN;
 END

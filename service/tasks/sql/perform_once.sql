@@ -4,7 +4,7 @@
 -- The outcome is `done`, `again` (this request was performed before), `refused` (the batch was rolled back and the key
 -- stays unused), `busy` or `reused` (see `find_answer`), or `full` (the answer would exceed the quota, and nothing is
 -- written). For the first three, `answer` is the result of `perform_batch` as JSON, and `answered` is the id of the
--- request that was performed.
+-- request that was performed. A batch with an operation that is `unplanned` is `refused`.
 CREATE FUNCTION perform_once(
     owner text, owner_email text, owner_name text, route text, key text, digest bytea, request_id text,
     lifetime interval, most_keys integer, most_bytes bigint,
@@ -24,7 +24,7 @@ BEGIN
     -- The documents are embedded as JSON, so they remain byte for byte the same.
     answer := json_build_object(
         'outcomes', done.outcomes, 'versions', done.versions, 'documents', done.documents::json[]);
-    IF atomic AND NOT done.outcomes <@ '{done,known}' THEN
+    IF 'unplanned' = ANY (done.outcomes) OR atomic AND NOT done.outcomes <@ '{done,known}' THEN
         outcome := 'refused';
     ELSE
         outcome := 'done';

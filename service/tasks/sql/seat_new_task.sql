@@ -1,4 +1,4 @@
--- Prepare a new task of `owner` that has a chosen uid, a list, a parent or a place, for `create_task`, which describes
+-- Prepare a new task of `owner` that has a chosen uid, a list, a parent, a place or a repetition, for `create_task`, which describes
 -- the arguments and the outcomes. The outcome is NULL if the task can be created. `seated` has its list, parent and
 -- position, or is the task that has the uid already.
 --
@@ -31,5 +31,6 @@ BEGIN
     seating := seat_task(owner, seated, seat[1], seat[2], seat[3], seat[4]);
     outcome := seating.outcome;
     seated := seating.seated;
+    seated.recurrence := seat[6];
 END
 $$;

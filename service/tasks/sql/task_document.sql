@@ -6,7 +6,7 @@
 --
 -- This function must remain a single expression, so that PostgreSQL inlines it.
 CREATE FUNCTION task_document(task tasks) RETURNS text LANGUAGE sql STABLE AS $$
-SELECT json_build_object(
+SELECT left(json_build_object(
     'id', task.id,
     'uid', task.uid,
     'user_id', task.user_id,
@@ -24,5 +24,8 @@ SELECT json_build_object(
     'created_at', to_char(task.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'updated_at', to_char(task.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'version', task.version
-)::text
+)::text, -1) || coalesce(
+    ', ' || substr(task.recurrence, 2),
+    ', "repeat" : null, "series" : null, "occurrence" : null, "next_due" : null}'
+)
 $$;

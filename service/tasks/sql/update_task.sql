@@ -1,6 +1,14 @@
 -- Change a live task of `owner`. A value of NULL leaves its column unchanged. For a column that can be NULL, `sets_…`
 -- says whether to set it. The outcomes are those of `complete_task` and of `seat_task`. `seat` has the last four
 -- arguments of that function, or is NULL. If nothing changes, nothing is written. `carry_family` writes the task's family.
+--
+-- If the task repeats, a write of its completion or due needs a plan, which the service computes: see
+-- `service.tasks.plans`. Its elements follow in `seat`:
+--
+-- -  5: the version of the task from which it was computed. At any other version, the outcome is `unplanned`.
+-- -  6: `tasks.recurrence` after the write; '' for none; NULL leaves it unchanged; 'refused' returns the task with this
+--       outcome.
+-- -  7 to 14: the uid of the successor, and the rest of the arguments of `find_successor` and `write_successor`, or NULL.
 CREATE FUNCTION update_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
     title text, title_key text, sets_description boolean, description text, description_key text, completed boolean,
@@ -35,6 +43,28 @@ BEGIN
         RETURN;
     END IF;
     was := task;
+    IF seat[5] IS NOT NULL OR task.recurrence IS NOT NULL THEN
+        -- The second condition is separate, because PostgreSQL prepares each expression as a whole.
+        IF task.version IS DISTINCT FROM seat[5]::bigint
+           AND (seat[5] IS NOT NULL OR completed <> task.completed OR sets_due_date OR sets_due_at) THEN
+            outcome := 'unplanned';
+            task_version := task.version;
+            document := coalesce(task.document, task_document(task));
+            RETURN;
+        END IF;
+        IF seat[6] = 'refused' THEN
+            outcome := 'refused';
+            task_version := task.version;
+            document := coalesce(task.document, task_document(task));
+            RETURN;
+        ELSIF seat[7] IS NOT NULL THEN
+            SELECT found.outcome, found.task_version, found.document INTO outcome, task_version, document
+            FROM find_successor(owner, task, seat) AS found;
+            IF outcome IS NOT NULL THEN
+                RETURN;
+            END IF;
+        END IF;
+    END IF;
     IF seat IS NOT NULL THEN
         seating := seat_task(owner, task, seat[1], seat[2], seat[3], seat[4]);
         IF seating.outcome IS NOT NULL THEN
@@ -42,6 +72,7 @@ BEGIN
             RETURN;
         END IF;
         task := seating.seated;
+        task.recurrence := CASE WHEN seat[6] IS NULL THEN task.recurrence ELSE nullif(seat[6], '') END;
         has_family := has_family OR task.parent_id IS NOT NULL;
         -- New positions of the siblings have taken revisions.
         SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond') INTO advanced, moment
@@ -86,7 +117,7 @@ BEGIN
         description_key = task.description_key, completed = task.completed, completed_at = task.completed_at,
         priority = task.priority, tags = task.tags, tag_keys = task.tag_keys, due_date = task.due_date,
         due_at = task.due_at, list_id = task.list_id, parent_id = task.parent_id, position = task.position,
-        updated_at = moment, version = advanced, document = task.document
+        recurrence = task.recurrence, updated_at = moment, version = advanced, document = task.document
     WHERE tasks.user_id = owner AND tasks.id = update_task.id;
     last := advanced;
     IF has_family THEN
@@ -95,6 +126,9 @@ BEGIN
            IS DISTINCT FROM (was.completed, was.list_id, was.parent_id) THEN
             last := carry_family(owner, task, was, moment, advanced);
         END IF;
+    END IF;
+    IF seat[7] IS NOT NULL THEN
+        last := write_successor(owner, task, seat, moment, last);
     END IF;
     UPDATE users
     SET revision = last, written_at = moment, has_subtasks = has_family,

@@ -22,8 +22,9 @@ from service.web import validation
 from service.web.pacing import Pace
 
 LIST_NAME = "list"  # in place of `list_id`, because people read and write names
+OMITTED = {"user_id", "repeat", "series", "occurrence", "next_due", "series_start", "occurrence_number"}
 COLUMNS = (
-    *(LIST_NAME if name == "list_id" else name for name in Task.__struct_fields__ if name != "user_id"), "deleted_at",
+    *(LIST_NAME if name == "list_id" else name for name in Task.__struct_fields__ if name not in OMITTED), "deleted_at",
 )  # fmt: skip
 IGNORED = frozenset({"user_id", "version"})
 IDS = frozenset({"id", "list_id", "parent_id"})

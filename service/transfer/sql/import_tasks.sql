@@ -79,17 +79,17 @@ BEGIN
                         json_to_recordset(convert_from(file_tasks, 'UTF8')::json) AS (
                             uid uuid, named uuid, title text, title_key text, description text, description_key text,
                             completed boolean, completed_at timestamptz, priority smallint, tags text[],
-                            tag_keys text[], due_date date, due_at timestamptz, position text, created_at timestamptz,
-                            updated_at timestamptz, deleted_at timestamptz
+                            tag_keys text[], due_date date, due_at timestamptz, position text, recurrence text,
+                            created_at timestamptz, updated_at timestamptz, deleted_at timestamptz
                         ), unnest(list_refs), unnest(parent_refs)
                     ) WITH ORDINALITY AS sent (
                         uid, named, title, title_key, description, description_key, completed, completed_at, priority,
-                        tags, tag_keys, due_date, due_at, position, created_at, updated_at, deleted_at, list_ref,
-                        parent_ref, place
+                        tags, tag_keys, due_date, due_at, position, recurrence, created_at, updated_at, deleted_at,
+                        list_ref, parent_ref, place
                     )
                     UNION ALL
                     SELECT NULL, tasks.uid, tasks.title, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                           NULL, tasks.created_at, NULL, NULL, NULL, NULL, NULL, NULL,
+                           NULL, NULL, tasks.created_at, NULL, NULL, NULL, NULL, NULL, NULL,
                            ARRAY[tasks.id, coalesce(tasks.list_id, 0),
                                  (tasks.deleted_at IS NULL AND tasks.parent_id IS NULL)::integer,
                                  tasks.completed::integer]
@@ -126,6 +126,7 @@ BEGIN
         task.tag_keys := coalesce(line.tag_keys, '{}');
         task.due_date := line.due_date;
         task.due_at := line.due_at;
+        task.recurrence := line.recurrence;
         task.created_at := coalesce(line.created_at, moment);
         task.updated_at := coalesce(line.updated_at, moment);
         task.version := task.id;
@@ -198,11 +199,11 @@ BEGIN
         -- Name the columns: during an upgrade this function may run after a later release has added a column.
         INSERT INTO tasks (user_id, id, uid, title, title_key, description, description_key, completed, completed_at,
                            priority, tags, tag_keys, due_date, due_at, list_id, parent_id, position, created_at,
-                           updated_at, version, deleted_at, document)
+                           updated_at, version, deleted_at, recurrence, document)
         VALUES (owner, task.id, task.uid, task.title, task.title_key, task.description, task.description_key,
                 task.completed, task.completed_at, task.priority, task.tags, task.tag_keys, task.due_date,
                 task.due_at, task.list_id, task.parent_id, task.position, task.created_at, task.updated_at,
-                task.version, task.deleted_at, task.document);
+                task.version, task.deleted_at, task.recurrence, task.document);
     END LOOP;
     thrown := thrown + coalesce(line.trashes, 0);
     IF made > 0 AND owned.list_count + made > list_quota THEN

@@ -24,9 +24,10 @@ UNCHANGED = "The ETag in `If-None-Match` is still current. There is no body."
 
 
 def example_of(kind: type[Struct]) -> dict[str, Any]:
-    """Return an example of `kind` as JSON values: the first example of each field, or null if it has none."""
+    """Return an example of `kind` as JSON values: the first example of each required field, or null if it has none."""
     _, components = msgspec.json.schema_components([kind])
-    return {name: _first(schema) for name, schema in components[kind.__name__]["properties"].items()}
+    schema = components[kind.__name__]
+    return {name: _first(schema["properties"][name]) for name in schema["required"]}
 
 
 def _first(schema: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON

@@ -1,0 +1,52 @@
+-- Check whether a write may complete or reopen `task`, a repeating task of `owner`, who is locked. The arguments in `plan`
+-- are, by place:
+--
+-- -  7: the uid of the successor, which follows from the series and the slot
+-- -  8, 9, 10: the due date, the due time and the `recurrence` of the successor
+-- - 11, 12: the maximum number of live tasks, and of tasks and lists in the trash
+-- - 13, 14: the days, and the seconds, by which the due of the subtasks moves
+--
+-- The outcome is NULL; `full` or `trash_full`, if the successor does not fit; or `touched`, if the task would be reopened
+-- and the successor or one of its subtasks has changed since it was created. Then the result has the successor.
+CREATE FUNCTION find_successor(
+    owner text, task tasks, plan text[], OUT outcome text, OUT task_version bigint, OUT document text
+) LANGUAGE plpgsql AS $$
+DECLARE
+    owned users;
+    successor tasks;
+    children integer;
+BEGIN
+    SELECT * INTO owned FROM users WHERE users.id = owner;
+    SELECT * INTO successor FROM tasks WHERE tasks.user_id = owner AND tasks.uid = plan[7]::uuid;
+    IF successor.version <= owned.erased THEN  -- an erasure has not removed it yet
+        DELETE FROM tasks WHERE tasks.user_id = owner AND tasks.id = successor.id;
+        successor := NULL;
+    END IF;
+    IF task.completed THEN
+        IF successor.id IS NULL OR successor.deleted_at IS NOT NULL THEN
+            RETURN;
+        ELSIF successor.updated_at > successor.created_at OR EXISTS (
+            SELECT FROM tasks
+            WHERE tasks.user_id = owner AND tasks.parent_id = successor.id
+              AND tasks.updated_at > successor.created_at
+        ) THEN
+            outcome := 'touched';
+            task_version := successor.version;
+            document := coalesce(successor.document, task_document(successor));
+            RETURN;
+        END IF;
+        SELECT count(*) INTO children FROM tasks
+        WHERE tasks.user_id = owner AND tasks.parent_id = successor.id AND deleted_at IS NULL;
+        IF owned.trash_count + 1 + children > plan[12]::integer THEN
+            outcome := 'trash_full';
+        END IF;
+    ELSIF successor.id IS NULL OR successor.deleted_at IS NOT NULL THEN
+        SELECT count(*) INTO children FROM tasks
+        WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at IS NULL
+          AND (recurrence IS NULL OR NOT completed);
+        IF owned.task_count + 1 + children > plan[11]::integer THEN
+            outcome := 'full';
+        END IF;
+    END IF;
+END
+$$;

@@ -1,0 +1,89 @@
+-- Create the successor of `task`, a repeating task of `owner`, after the write that completed it at `moment` and at the
+-- revision `before`; or take it back after the write that reopened the task. `find_successor` has allowed that, and
+-- describes `plan`. Each written task takes a revision after `before`. Returns the last one.
+--
+-- The successor is a copy of the task, with its own due and open subtasks. A successor that was taken back, or that the
+-- user deleted, becomes live again with its id. Then only its copy in the trash is lost.
+CREATE FUNCTION write_successor(
+    owner text, task tasks, plan text[], moment timestamptz, before bigint, OUT last bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    clock CONSTANT timestamptz := now();
+    days CONSTANT integer := plan[13];
+    seconds CONSTANT double precision := plan[14];
+    former tasks;
+    made tasks;
+    written integer := 0;
+    is_first boolean := true;
+BEGIN
+    last := before;
+    SELECT * INTO former FROM tasks WHERE tasks.user_id = owner AND tasks.uid = plan[7]::uuid;
+    IF NOT task.completed THEN
+        IF former.id IS NULL OR former.deleted_at IS NOT NULL THEN
+            RETURN;
+        END IF;
+        UPDATE tasks
+        SET deleted_at = clock, updated_at = moment, version = before + member.place, document = NULL
+        FROM (
+            SELECT tasks.id, row_number() OVER (ORDER BY tasks.id <> former.id, tasks.id) AS place FROM tasks
+            WHERE tasks.user_id = owner AND (tasks.id = former.id OR tasks.parent_id = former.id)
+              AND deleted_at IS NULL
+        ) AS member
+        WHERE tasks.user_id = owner AND tasks.id = member.id;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        last := before + written;
+        UPDATE users SET task_count = users.task_count - written, trash_count = users.trash_count + written
+        WHERE users.id = owner;
+        RETURN;
+    ELSIF former.id IS NOT NULL AND former.deleted_at IS NULL THEN
+        RETURN;  -- a client created it with its uid
+    ELSIF former.id IS NOT NULL THEN
+        DELETE FROM tasks WHERE tasks.user_id = owner AND tasks.id = former.id;
+        UPDATE users SET trash_count = users.trash_count - 1 WHERE users.id = owner;
+    END IF;
+    -- The task itself is first. Completed tasks of the series of a repeating subtask are history, so they are not copied.
+    FOR made IN
+        SELECT * FROM tasks
+        WHERE tasks.user_id = owner AND (tasks.id = task.id OR tasks.parent_id = task.id) AND deleted_at IS NULL
+          AND (recurrence IS NULL OR completed_at = task.completed_at)
+        ORDER BY tasks.id <> task.id, tasks.id
+    LOOP
+        last := last + 1;
+        written := written + 1;
+        made.position := coalesce(made.position, position_of_id(made.id));
+        IF is_first THEN
+            is_first := false;
+            made.id := coalesce(former.id, last);
+            made.uid := plan[7];
+            made.due_date := plan[8];
+            made.due_at := plan[9];
+            made.recurrence := plan[10];
+            former.id := made.id;
+        ELSE
+            made.id := last;
+            made.uid := gen_random_uuid();
+            made.parent_id := former.id;
+            IF made.recurrence IS NULL AND made.due_date IS NOT NULL THEN
+                made.due_date := least(made.due_date + days, '9999-12-31');
+            ELSIF made.recurrence IS NULL AND made.due_at IS NOT NULL THEN
+                made.due_at := least(made.due_at + make_interval(secs => seconds), '9999-12-31T23:59:59.999999Z');
+            END IF;
+        END IF;
+        made.completed := false;
+        made.completed_at := NULL;
+        made.created_at := moment;
+        made.updated_at := moment;
+        made.version := last;
+        made.document := task_document(made);
+        -- Name the columns: during an upgrade this function may run after a later release has added a column.
+        INSERT INTO tasks (user_id, id, uid, title, title_key, description, description_key, completed, completed_at,
+                           priority, tags, tag_keys, due_date, due_at, list_id, parent_id, position, created_at,
+                           updated_at, version, recurrence, document)
+        VALUES (owner, made.id, made.uid, made.title, made.title_key, made.description, made.description_key,
+                made.completed, made.completed_at, made.priority, made.tags, made.tag_keys, made.due_date, made.due_at,
+                made.list_id, made.parent_id, made.position, made.created_at, made.updated_at, made.version,
+                made.recurrence, made.document);
+    END LOOP;
+    UPDATE users SET task_count = users.task_count + written WHERE users.id = owner;
+END
+$$;
