@@ -100,6 +100,7 @@ test("a write to a task as it was read fails if there is a newer version, and sa
   for (const write of [
     () => tasks.update(task, { title: "Mine again" }),
     () => tasks.update(task.id, { title: "Mine again", if_version: task.version }),
+    () => tasks.update(task, { title: "Theirs" }), // the same change: only one of two clients may have made it
     () => tasks.complete(task),
     () => tasks.toggle(task),
     () => tasks.remove(task),

@@ -69,7 +69,7 @@ test("a service that is killed and started again while a call retries answers it
   const { port } = await control({ start: {} });
   const user = newUser();
   const { fetch, sent } = recorder();
-  const { tasks } = client({ user, url: `http://127.0.0.1:${port}`, fetch, retries: 100 });
+  const { tasks } = client({ user, url: `http://127.0.0.1:${port}`, fetch, retries: 100, backOff: 5 });
   await tasks.create({ title: "Before" });
   await control({ kill: port });
   const created = tasks.create({ title: "Across" });
@@ -121,13 +121,16 @@ test("a call is aborted before it is sent, while it runs, and while it waits for
 });
 
 test("an attempt without a response ends after the timeout, and is sent again", async () => {
-  const { tasks } = client({ url: network.url, timeout: 200, retries: 50, fetch: (address, init) => {
-    network.isHeld = tries > 0;
-    tries -= 1;
-    return fetch(address, init);
-  } });
-  let tries = 1;
-  assert.deepEqual(await tasks.list(), []);
+  network.isHeld = true;
+  const impatient = client({ url: network.url, timeout: 100, retries: 0 });
+  await assert.rejects(impatient.tasks.list(), { name: "NetworkError", message: "No response arrived within 100 ms." });
+  let held = 1;
+  const send = (url, init) => {
+    network.isHeld = held > 0;
+    held -= 1;
+    return fetch(url, init);
+  };
+  assert.deepEqual(await client({ url: network.url, timeout: 200, retries: 50, fetch: send }).tasks.list(), []);
   network.cut();
 });
 

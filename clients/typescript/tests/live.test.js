@@ -182,12 +182,14 @@ test("a sign-out ends the streams, and a stream of another user is not opened", 
   const user = newUser();
   let token = sign(user);
   const transport = createTransport({ url: network.url, token: () => token });
-  const live = follow(transport, { user, signal: t.signal });
+  const { seen: shown, onState } = states();
+  const live = follow(transport, { user, signal: t.signal, onState });
   const { done } = listen(live);
   await eventually(() => live.state === "open");
   token = null;
   await transport.signOut();
   await assert.rejects(done, SignedOutError);
+  assert.deepEqual(shown.map(([state]) => state), ["connecting", "open", "connecting", "closed"]);
   token = sign(newUser());
   await assert.rejects(listen(follow(transport, { user })).done, SignedOutError);
 });
