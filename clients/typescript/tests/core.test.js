@@ -5,7 +5,10 @@ import {
   ConflictError, DoableError, ForbiddenError, GoneError, NotFoundError, SignedOutError, UnauthorizedError,
   ValidationError, createDoable, newUid,
 } from "../src/index.js";
-import { URL_OF_SERVICE, client, newUser, recorder, sign } from "./service.js";
+import { URL_OF_SERVICE, client as anyClient, newUser, recorder, sign } from "./service.js";
+
+const all = recorder(); // the requests of all tests
+const client = (options) => anyClient({ fetch: all.fetch, ...options });
 
 const titles = (items) => items.map(({ title }) => title);
 
@@ -25,6 +28,20 @@ test("a task is created, read, changed, completed, reopened, toggled and removed
   assert.deepEqual(await tasks.summary({ tz: "Europe/Berlin" }), { total: 1, pending: 0, completed: 1, overdue: 0, due_today: 0 });
   assert.equal(await tasks.remove(task.id), undefined);
   await assert.rejects(tasks.get(task.id), NotFoundError);
+});
+
+test("a repeating task is skipped, completed and reopened, unless the next one has changed", async () => {
+  const { tasks } = client();
+  const repeat = { rrule: "FREQ=DAILY", from: "schedule" };
+  const first = await tasks.create({ title: "Water the plants", due_date: "2040-01-01", repeat });
+  const skipped = await tasks.skip(first);
+  assert.equal(skipped.due_date, "2040-01-02");
+  await assert.rejects(tasks.skip(first), ConflictError);
+  await tasks.complete(first.id);
+  const [next] = await tasks.list({ status: "pending" });
+  assert.equal(next.due_date, "2040-01-03");
+  await tasks.update(next, { title: "Water all plants" });
+  await assert.rejects(tasks.reopen(first.id), (error) => error.code === "successor_changed" && error.problem.successor.id === next.id);
 });
 
 test("a repeated create with the same uid returns the task that is there", async () => {
@@ -209,4 +226,17 @@ test("by default, requests go to the address of the page", async () => {
   const doable = createDoable({ token: sign("alice"), retries: 0, fetch: (url, init) => fetch(new URL(url, URL_OF_SERVICE), init) });
   await doable.tasks.list();
   assert.equal(sent[0].url, `${URL_OF_SERVICE}/api/alice/tasks`);
+});
+
+test("the client has a method for every route of the service", async () => {
+  const { paths } = await (await fetch(`${URL_OF_SERVICE}/openapi.json`)).json();
+  for await (const _ of client().tasks.live({ since: "0" })) break;
+  for await (const _ of client().live({ since: "0" })) break;
+  const same = ["batchTasks", "putList", "putTask"]; // do the same as another route
+  const missing = Object.entries(paths).flatMap(([path, operations]) => {
+    const pattern = new RegExp(`${path.replace(/{\w+}/g, "[^/?]+")}(\\?|$)`);
+    return Object.entries(operations).filter(([method, { operationId }]) => path.startsWith("/api/") && !same.includes(operationId)
+      && !all.sent.some((one) => one.method === method.toUpperCase() && pattern.test(one.url))).map(([, { operationId }]) => operationId);
+  });
+  assert.deepEqual(missing, []);
 });
