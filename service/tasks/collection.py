@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 from sanic import Blueprint, HTTPResponse
@@ -169,6 +168,6 @@ def _zone(text: str) -> str:
 
 def _today(zone: str) -> tuple[datetime, datetime, datetime]:
     """Return the current time, the start of today and the start of tomorrow in an IANA time zone."""
-    now = datetime.now(ZoneInfo(zone))
+    now = datetime.now(zones.read_zone(zone))
     starts = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return now, starts, starts + timedelta(days=1)
