@@ -16,7 +16,6 @@ from service.recurrence.slots import Slot, moment_of, next_slot, occurs_again, s
 from service.recurrence.zones import read_zone
 
 NOON = time(12)  # in UTC, it is on the same day of the years 1 to 9999 in almost every zone
-MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"  # as in the JSON of a task
 
 
 class Repeat(Struct, frozen=True, omit_defaults=True, rename={"origin": "from"}):
@@ -116,7 +115,12 @@ def begin(repeat: Repeat, due: date | datetime | None, now: datetime) -> Recurre
     """
     due = check_due(repeat, due)
     zone = repeat.zone
-    start: Slot = wall_of(due, zone) if isinstance(due, datetime) else due
+    try:
+        start: Slot = wall_of(due, zone) if isinstance(due, datetime) else due
+    except OverflowError:
+        raise InvalidInputError(
+            [FieldError("due_at", "is outside of the years 1 to 9999 in repeat.timezone")]
+        ) from None
     if not occurs_again(read_rule(repeat.rrule), start, zone):
         raise InvalidInputError([
             FieldError("repeat.rrule", "has no occurrence after the due; change the rule, its COUNT or its UNTIL"),
@@ -149,4 +153,6 @@ def _day(text: str) -> date:
 
 def _text(due: date | datetime) -> str:
     """Format a day or a time in UTC as in the JSON of a task."""
-    return due.strftime(MOMENT) if isinstance(due, datetime) else due.isoformat()
+    if isinstance(due, datetime):
+        return due.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return due.isoformat()

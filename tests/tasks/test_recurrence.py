@@ -525,6 +525,21 @@ async def test_the_due_of_a_repeating_task_cannot_be_cleared(series, refusal, cl
     assert await series.read(task) == task
 
 
+@pytest.mark.parametrize(
+    ("due_at", "zone"), [("9999-12-31T23:00:00Z", "Asia/Tokyo"), ("0001-01-01T00:30:00Z", "America/New_York")]
+)
+async def test_a_due_beyond_the_calendar_of_its_zone_is_refused(series, refusal, due_at, zone):
+    body = {"title": "Water", "due_at": due_at, "repeat": DAILY | {"timezone": zone}}
+    refusal(await series.caller.post(series.caller.path, json=body), 422, "validation_error", "due_at")
+
+
+async def test_a_series_may_start_long_ago(series):
+    task = await series.begin("FREQ=YEARLY", "0500-01-01T09:00:00Z", timezone="UTC")
+    assert (task["occurrence"], task["series_start"]) == ("0500-01-01T09:00:00.000000Z", "0500-01-01T09:00:00")
+    after = await series.next(task)
+    assert after["due_at"] > datetime.now(timezone.utc).isoformat()
+
+
 @pytest.mark.parametrize("rrule", ["freq=daily", "RRULE:FREQ=DAILY", " FREQ=DAILY; ", "FREQ=DAILY;"])
 async def test_the_form_of_a_rule_does_not_matter(series, rrule):
     assert (await series.begin(rrule, "2090-01-05"))["repeat"] == DAILY

@@ -23,16 +23,11 @@ export function createTokens(source, timeout) {
 
   /**
    * @param {boolean} refresh
-   * @param {Promise<Identity>} [last] the last token, if it is still valid. It serves if no new one can be had
    * @returns {Entry}
    */
-  function ask(refresh, last) {
-    const identity = read(refresh).catch((error) => {
-      if (last && error instanceof NetworkError) return last;
-      throw error;
-    });
+  function ask(refresh) {
     /** @type {Entry} */
-    const entry = { renewAt: Infinity, identity };
+    const entry = { renewAt: Infinity, identity: read(refresh) };
     entry.identity.then(
       ({ token }) => { entry.renewAt = Date.now() + 1000 * usableFor(token); },
       () => forget(entry), // ask again for the next request
@@ -76,7 +71,7 @@ export function createTokens(source, timeout) {
 
     /** Returns the current token, or asks for one. */
     current() {
-      return current && (Date.now() < current.renewAt || !this.canRenew) ? current : ask(Boolean(current), current?.identity);
+      return current && (Date.now() < current.renewAt || !this.canRenew) ? current : ask(Boolean(current));
     },
 
     /**

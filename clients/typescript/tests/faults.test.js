@@ -167,21 +167,6 @@ test("a token is renewed before it expires", async () => {
   assert.equal(sent.length, 3); // none was refused
 });
 
-test("a token that cannot be renewed yet serves until the service refuses it", async () => {
-  const user = newUser();
-  const asked = [];
-  const { tasks } = client({ retries: 0, token: ({ refresh }) => {
-    asked.push(refresh);
-    if (refresh) throw new Error("no issuer");
-    return sign(user, { seconds: 1 });
-  } });
-  await tasks.list();
-  const end = Date.now() + 600;
-  await eventually(() => Date.now() > end);
-  await tasks.list();
-  assert.deepEqual(asked, [false, true]);
-});
-
 test("a token that is refused even when it is new ends the call, and so does a token that cannot be renewed", async () => {
   let asked = 0;
   const { tasks } = client({ token: () => { asked += 1; return sign("alice", { secret: "another secret of more than 32 bytes" }); } });

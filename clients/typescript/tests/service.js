@@ -48,7 +48,7 @@ export async function control(command) {
 
 /**
  * A TCP relay to the service: the network between it and a client. `cut` breaks all connections, `swallow` lets requests
- * through but breaks the connection when the response comes, `isHeld` lets nothing through, not even the end of a connection.
+ * through but breaks the connection when the response comes, `hold` lets nothing through in either direction.
  */
 export class Network {
   sockets = new Set();
@@ -65,10 +65,7 @@ export class Network {
         this.sockets.add(from);
         from.on("data", (data) => this.pass(from === far, data, near, far, to));
         from.on("error", () => {});
-        from.on("close", () => {
-          this.sockets.delete(from);
-          if (from === near || !this.isHeld) to.destroy();
-        });
+        from.on("close", () => { this.sockets.delete(from); to.destroy(); });
       }
     });
     await new Promise((resolve) => this.server.listen(0, "127.0.0.1", resolve));
