@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import types
 import warnings
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,23 @@ def forkable(command: Sequence[str], environment: Mapping[str, str], cwd: Path =
     special = [name for name in environment if name.startswith(READ_AT_START) and environment[name] != str(ROOT)]
     another = cwd != ROOT and (cwd / "service").is_dir()
     return arguments if program in {sys.executable, "python"} and ours and not special and not another else None
+
+
+# A start takes 20 ms of CPU time, because it imports little.
+PYTHON = """#!{python} -IS
+import json, os, socket, sys
+
+if sys.argv[1:3] != ["-m", "service"]:
+    os.execv("{python}", ["{python}", *sys.argv[1:]])
+reading, writing = os.pipe()
+job = json.dumps({{"arguments": sys.argv[1:], "cwd": os.getcwd(), "env": dict(os.environ)}}).encode()
+with socket.socket(socket.AF_UNIX) as request:
+    request.connect("{address}")
+    socket.send_fds(request, [len(job).to_bytes(4, "big") + job], [1, 2, writing])
+    os.close(writing)
+    os.closerange(1, 3)
+    sys.exit(int(os.fdopen(reading).read()) & 255)
+"""
 
 
 class Forked:
@@ -73,34 +91,49 @@ class Starter:
 
     def __init__(self):
         self._process: subprocess.Popen | None = None
-        self._requests: socket.socket | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="doable-starter-")
+        self._address = f"{self._folder.name}/socket"
 
     def start(
         self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO
     ) -> Forked:
         """Run the interpreter's `arguments` in a new session."""
-        if self._process is None:
-            self._requests, theirs = socket.socketpair()
-            with theirs:
-                command = [sys.executable, "-m", "tests.starter", str(theirs.fileno())]
-                environment = {"PATH": env["PATH"], "PYTHONPATH": str(ROOT)}
-                self._process = subprocess.Popen(
-                    command, cwd=ROOT, env=environment, pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                )  # fmt: skip
+        self.begin()
         reading, writing = os.pipe()
         job = json.dumps({"arguments": [*arguments], "cwd": str(cwd), "env": dict(env)}).encode()
-        job = len(job).to_bytes(4, "big") + job
-        socket.send_fds(self._requests, [job], [stdout.fileno(), stderr.fileno(), writing])
-        os.close(writing)
-        pid = int.from_bytes(_exactly(self._requests, 4), "big")
+        with socket.socket(socket.AF_UNIX) as request:
+            request.connect(self._address)
+            socket.send_fds(request, [len(job).to_bytes(4, "big") + job], [stdout.fileno(), stderr.fileno(), writing])
+            os.close(writing)
+            pid = int.from_bytes(_exactly(request, 4), "big")
         return Forked(pid, os.fdopen(reading, "rb"))
+
+    def begin(self) -> None:
+        """Start the process, unless it runs."""
+        if self._process is None:
+            with socket.create_server(self._address, family=socket.AF_UNIX, backlog=100) as listener:
+                command = [sys.executable, "-m", "tests.starter", str(listener.fileno())]
+                environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+                self._process = subprocess.Popen(
+                    command, cwd=ROOT, env=environment, pass_fds=[listener.fileno()],
+                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                )  # fmt: skip
+
+    def write_python(self, path: Path) -> None:
+        """Write a program that runs `-m service` with the starter, in its folder and environment, and else Python.
+
+        The shell of a test waits for it and gets its exit code. It passes on no signals.
+        """
+        self.begin()
+        path.write_text(PYTHON.format(python=sys.executable, address=self._address))
+        path.chmod(0o755)
 
     def stop(self) -> None:
         """End the starter; the processes that it has started continue."""
         if self._process is not None:
-            self._requests.close()
+            self._process.stdin.close()
             self._process.wait()
+        self._folder.cleanup()
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
@@ -113,7 +146,7 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     return received
 
 
-def _serve(requests: socket.socket) -> dict:
+def _serve(listener: socket.socket) -> dict:
     """Fork a child for each request and report its end. Returns only in a child, with the arguments to run."""
     waking, woken = os.pipe()
     for end in (waking, woken):
@@ -122,31 +155,37 @@ def _serve(requests: socket.socket) -> dict:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     reports: dict[int, int] = {}  # by process id: the pipe that takes its exit code
     while True:
-        ready = select.select([requests, waking], [], [])[0]
+        ready = select.select([listener, waking, sys.stdin], [], [])[0]
         if waking in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(waking, 4096)
             _report(reports)
-        if requests not in ready:
-            continue
-        head, files, _, _ = socket.recv_fds(requests, 4, 3)
-        if not head:
+        if sys.stdin in ready:
             os._exit(0)
-        size = int.from_bytes(head + _exactly(requests, 4 - len(head)), "big")
-        job = json.loads(_exactly(requests, size))
+        if listener not in ready:
+            continue
+        request = listener.accept()[0]
+        head, files, _, _ = socket.recv_fds(request, 4, 3)
+        if not head:  # the test was interrupted
+            request.close()
+            continue
+        size = int.from_bytes(head + _exactly(request, 4 - len(head)), "big")
+        job = json.loads(_exactly(request, size))
         stdout, stderr, report = files
         if pid := os.fork():
             reports[pid] = report
-            for file in (stdout, stderr):
+            for file in (stdout, stderr, request.detach()):
                 os.close(file)
             continue
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
-        requests.sendall(os.getpid().to_bytes(4, "big"))
-        for file in (*files, *reports.values(), waking, woken, requests.detach()):
+        request.sendall(os.getpid().to_bytes(4, "big"))
+        for file in (*files, *reports.values(), nothing, waking, woken, request.detach(), listener.detach()):
             os.close(file)
         return job
 

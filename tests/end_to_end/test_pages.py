@@ -185,7 +185,8 @@ class Stage:
         self.folder, self.starter = folder, starter
         self.database_url = database_url
         self.services: list[Launched] = []
-        (folder / ".venv").symlink_to(sys.prefix)
+        (folder / ".venv" / "bin").mkdir(parents=True)
+        starter.write_python(folder / ".venv" / "bin" / "python")
         (folder / "Makefile").symlink_to(ROOT / "Makefile")
 
     @property
@@ -365,7 +366,7 @@ async def test_tasks_are_copied_from_one_database_to_another_as_the_guide_shows(
     async with httpx.AsyncClient(base_url=served, headers=headers) as client:
         made = (await client.post("/api/me/tasks", json={"title": "Water the plants", "tags": ["home"]})).json()
     old, new = stage.database_url, await make_database("copied")
-    migrate = {"doable migrate": f"{sys.executable} -m service migrate"}
+    migrate = {"doable migrate": ".venv/bin/python -m service migrate"}
     await follow("outgrow-one-database.md", stage, {**environment, "OLD": old, "NEW": new}, migrate)
     found = []
     for url in (old, new):

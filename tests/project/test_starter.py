@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
 
+from service import __version__
 from tests.starter import Forked, forkable
 
 PROGRAM = """
@@ -47,6 +49,26 @@ async def test_signals_reach_a_started_process_and_end_it(launch):
     process.signal(signal.SIGTERM)  # it has ended: nothing happens
     with pytest.raises(ProcessLookupError):
         os.kill(process.process.pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "stdout", "stderr"),
+    [
+        ("-m service --version", 0, f"doable {__version__}\n", ""),
+        ("-m service token --user ada", 1, "", "doable: BETTER_AUTH_SECRET "),
+        ("-c 'import sys; print(sys.argv[1]); sys.exit(3)' one", 3, "one\n", ""),
+    ],
+)
+def test_a_shell_gets_the_output_and_the_exit_code_of_the_written_python(  # noqa: PLR0913, PLR0917 - each is a case
+    starter, tmp_path, command, code, stdout, stderr
+):
+    starter.write_python(tmp_path / "python")
+    ended = subprocess.run(
+        ["bash", "-c", f"./python {command}"], cwd=tmp_path, env={"PATH": os.environ["PATH"]},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr[: len(stderr)]) == (code, stdout, stderr)
+    assert bool(ended.stderr) == bool(stderr)
 
 
 @pytest.mark.parametrize(
