@@ -158,7 +158,7 @@ def postgres() -> Iterator[Callable[[str], str]]:
 
 @pytest.fixture(scope="session")
 async def make_database(postgres) -> AsyncIterator[Callable[[str], object]]:
-    """Yield a coroutine that creates an empty database and returns its URL. All of them are dropped at the end."""
+    """Yield a coroutine that creates an empty database and returns its URL. Databases on a given server are dropped."""
     admins = [await asyncpg.connect(_named(url, "postgres")) for url in dict.fromkeys(NODES)]
     admins = admins or [await asyncpg.connect(postgres("postgres"))]
     made = []
@@ -173,7 +173,7 @@ async def make_database(postgres) -> AsyncIterator[Callable[[str], object]]:
 
     yield make
     for admin in admins:
-        for name in made:
+        for name in made if NODES or os.environ.get("TEST_DATABASE_URL") else ():  # the embedded server is deleted
             await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         await admin.close()
 

@@ -26,9 +26,10 @@ TOGETHER = (
     "tests/web/test_openapi.py",
 )  # fmt: skip
 # Tests that start processes, wait for limits, or run a program of their own for seconds. They are spread over the run,
-# because the cores are idle if all processes wait at the same time, and end before its last quarter.
+# because the cores are idle if all processes wait at the same time.
 WAITING = (
-    "tests/web/test_schemathesis.py", "tests/clients/", "tests/serving/", "tests/database/test_migrations.py",
+    "tests/web/test_schemathesis.py", "tests/clients/", "tests/serving/", "tests/database/test_pool.py",
+    "tests/idempotency/test_retries.py", "tests/database/test_migrations.py",
     "tests/operations/test_tracing.py", "tests/operations/test_worker_metrics.py", "tests/sync/test_event_streams.py",
     "tests/sync/test_positions.py", "tests/transfer/test_transfers.py", "tests/web/test_resources.py",
     "tests/web/test_unsent.py", "tests/auth/test_rotation.py",
@@ -71,17 +72,25 @@ def batches(nodeids: Sequence[str]) -> dict[str, str]:
 
 
 def put_in_order(items: list[pytest.Item]) -> None:
-    """Begin with the groups in TOGETHER, and spread the tests in WAITING over three quarters of the others."""
-    together, waiting, others = [], [], []
+    """Begin with the groups in TOGETHER, and spread the tests in WAITING over the tests that use the server.
+
+    The remaining tests are short, and end the run. Then all processes end at nearly the same time.
+    """
+    together, waiting, serving, rest = [], [], [], []
     for item in items:
         file = item.nodeid.partition("::")[0]
-        (together if file.startswith(TOGETHER) else waiting if file.startswith(WAITING) else others).append(item)
+        if file.startswith(TOGETHER):
+            together.append(item)
+        elif file.startswith(WAITING):
+            waiting.append(item)
+        else:
+            (serving if "server" in item.fixturenames else rest).append(item)
     together.sort(key=lambda item: place(item, TOGETHER))
     waiting.sort(key=lambda item: place(item, WAITING))
-    step = 0.75 * len(others) / max(len(waiting), 1)
-    places = {item: number for number, item in enumerate(others)}
+    step = len(serving) / max(len(waiting), 1)
+    places = {item: number for number, item in enumerate(serving)}
     places |= {item: number * step for number, item in enumerate(waiting)}
-    items[:] = [*together, *sorted(places, key=places.__getitem__)]
+    items[:] = [*together, *sorted(places, key=places.__getitem__), *rest]
 
 
 def place(item: pytest.Item, files: Sequence[str]) -> int:
