@@ -93,7 +93,7 @@ def days_of_year(pattern: Pattern, leap: bool, weekday: int) -> Sequence[int]:  
         return [
             begins[month - 1] + day
             for month in sorted(pattern.by_month) or range(1, 13)
-            for day in _days_of_month(pattern, begins[month] - begins[month - 1], (weekday + begins[month - 1]) % 7)
+            for day in days_of_month(pattern, begins[month] - begins[month - 1], (weekday + begins[month - 1]) % 7)
         ]
     return _expanded(pattern, rrule.YEARLY, YEARS[leap, weekday])
 
@@ -122,7 +122,7 @@ def _month(day: int, leap: bool) -> int:  # noqa: FBT001 - part of a key
 
 
 @lru_cache(maxsize=512)
-def _days_of_month(pattern: Pattern, length: int, weekday: int) -> Sequence[int]:
+def days_of_month(pattern: Pattern, length: int, weekday: int) -> Sequence[int]:
     """Return the days of a month, 0 for its first one, by its length and its first weekday; BYMONTH is not regarded."""
     if pattern.by_day or pattern.by_set_position:
         return _expanded(pattern, rrule.MONTHLY, MONTHS[length, weekday])

@@ -17,7 +17,7 @@ from service.recurrence.rules import Rule
 from service.recurrence.years import years
 from service.recurrence.zones import read_zone
 
-__all__ = ["Slot", "moment_of", "next_slot", "occurs_again", "read_zone", "slot_at", "wall_of"]
+__all__ = ["Slot", "last_day", "moment_of", "next_slot", "occurs_again", "read_zone", "slot_at", "wall_of"]
 
 Slot = date | datetime
 
@@ -48,7 +48,7 @@ def next_slot(  # noqa: PLR0913 - a series has so many parts, and each call name
     """
     first, current, today = _day(start), _day(slot), _day(after)
     timed = isinstance(start, datetime)
-    limit, until = _comparable(slot, zone), _last_day(rule.until, zone)
+    limit, until = _comparable(slot, zone), last_day(rule.until, zone)
     found: Iterator[tuple[date, int]]
     if from_completion:
         floor = max(current, today)
@@ -112,6 +112,18 @@ def slot_at(moment: datetime, zone: ZoneInfo, start: datetime) -> datetime:
     return wall
 
 
+def last_day(until: date | datetime | None, zone: ZoneInfo | None) -> date:
+    """Return the last day of a series in the zone."""
+    if until is None:
+        return date.max
+    if isinstance(until, datetime) and until.tzinfo is not None and zone is not None:
+        try:
+            until = until.astimezone(zone)
+        except OverflowError:
+            return date.max if until.year == MAXYEAR else date.min
+    return _day(until)
+
+
 def _days_after(rule: Rule, *, start: date, origin: date, passed: date, floor: date) -> Iterator[tuple[date, int]]:
     """Yield the days of a rule after `passed` and `floor`, with their places among its days after `passed`, from 1.
 
@@ -134,15 +146,3 @@ def _comparable(slot: Slot, zone: ZoneInfo | None) -> Slot:
     if not isinstance(slot, datetime) or zone is None:
         return slot
     return slot.replace(tzinfo=zone).astimezone(timezone.utc)
-
-
-def _last_day(until: date | datetime | None, zone: ZoneInfo | None) -> date:
-    """Return the last day of a series in the zone."""
-    if until is None:
-        return date.max
-    if isinstance(until, datetime) and until.tzinfo is not None and zone is not None:
-        try:
-            until = until.astimezone(zone)
-        except OverflowError:
-            return date.max if until.year == MAXYEAR else date.min
-    return _day(until)

@@ -104,7 +104,7 @@ class Recurrence(Struct, frozen=True):
         )  # fmt: skip
         if found is None:
             return None
-        text = _text(moment_of(found[0], zone) if isinstance(found[0], datetime) else found[0])
+        text = text_of(moment_of(found[0], zone) if isinstance(found[0], datetime) else found[0])
         return msgspec.structs.replace(self, occurrence=text, occurrence_number=found[1], next_due=None)
 
 
@@ -125,7 +125,7 @@ def begin(repeat: Repeat, due: date | datetime | None, now: datetime) -> Recurre
         raise InvalidInputError([
             FieldError("repeat.rrule", "has no occurrence after the due; change the rule, its COUNT or its UNTIL"),
         ])  # fmt: skip
-    first = Recurrence(repeat, str(uuid4()), _text(due), None, start.isoformat(), 1)
+    first = Recurrence(repeat, str(uuid4()), text_of(due), None, start.isoformat(), 1)
     return first.followed(now, completed=False)[0]
 
 
@@ -147,12 +147,12 @@ def read_moment(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(timezone.utc)
 
 
-def _day(text: str) -> date:
-    return date.fromisoformat(text)
-
-
-def _text(due: date | datetime) -> str:
+def text_of(due: date | datetime) -> str:
     """Format a day or a time in UTC as in the JSON of a task."""
     if isinstance(due, datetime):
         return due.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return due.isoformat()
+
+
+def _day(text: str) -> date:
+    return date.fromisoformat(text)

@@ -94,7 +94,8 @@ EXPORT = {
     "exportTasks", "Export and import", "Export everything",
     "Streams all lists and tasks as a file. JSON contains everything, with the trash, and can be imported again. CSV "
     "contains the tasks with the names of their lists, with the trash, and can be imported again. iCalendar contains "
-    "the live tasks as VTODO. If the service fails during the export, the response ends early, without its last chunk.",
+    "the live tasks as VTODO, which repeat by RRULE. If the service fails during the export, the response ends early, "
+    "without its last chunk.",
     {200: Answer("The file.", UserExport, EXPORT, ("Content-Disposition",),
                  others=tuple(form.media_type for form in FORMATS.values())[1:])},
     (*OWNED, "too_many_heavy_requests", "validation_error"), query=ExportParameters,

@@ -38,7 +38,8 @@ class ImportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
         Literal["create", "skip"],
         Meta(extra={"rule": "create or skip"}, description="`skip` skips a list or task if you have a live or"
              " deleted one with the same `uid`, and a task without a `uid` if you have a task with the same title and"
-             " `created_at`. `create` creates another one, with a new `uid` if you have the old one."),
+             " `created_at`. `create` creates another one, with a new `uid` if you have the old one. A series of"
+             " repeating tasks that you have already gets a new UUID and new uids."),
     ] = "create"  # fmt: skip
 
 
@@ -61,7 +62,7 @@ class TaskImport(Struct, kw_only=True, forbid_unknown_fields=True):
     "Creates lists and up to 10,000 tasks from a JSON or CSV body of at most 32 MiB. If one of them is invalid, "
     "nothing is created. Each gets a new id and keeps its `uid`. A task's `list_id` and `parent_id` are ids within the "
     "file, or uids within the file or of your own lists and tasks. The column `list` of a CSV file contains names of "
-    "your lists; a list with a new name is created.",
+    "your lists; a list with a new name is created. Repeating tasks continue their series.",
     {200: Answer("The number of created and skipped tasks.", ImportResult, {"imported": 2, "skipped": 0})},
     (*WITH_BODY, "task_quota_exceeded", "list_quota_exceeded", "too_many_heavy_requests", "trash_full", *KEYED),
     headers=("Idempotency-Key",), query=ImportParameters,

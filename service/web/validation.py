@@ -174,9 +174,9 @@ def _parts(kind: Any) -> Iterator[Any]:  # noqa: ANN401 - any type that msgspec 
 def _misfit(content: object, kind: Any, *, strict: bool) -> str | bool:  # noqa: ANN401 - any type that msgspec knows
     """Return False if `content` is a valid `kind`. Otherwise return the message, or True for the field's own rule."""
     try:
-        msgspec.convert(content, kind, strict=strict)
-        if (read := _reader(kind)) and content is not None:
-            read(content)
+        value = msgspec.convert(content, kind, strict=strict)
+        if (read := _reader(kind)) and value is not None:
+            read(value)
     except msgspec.ValidationError:
         sentence = _sentence(kind)
         if strict and sentence and isinstance(content, str) and not _misfit(content, kind, strict=False):  # "true", "7"

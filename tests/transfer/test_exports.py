@@ -138,7 +138,7 @@ async def test_a_csv_export_is_rfc_4180_without_formulas(alice):
     response = await alice.get(EXPORT, params={"format": "csv"})
     assert response.text.splitlines()[0] == (
         "id,uid,title,description,completed,completed_at,priority,tags,due_date,due_at,list,parent_id,position,"
-        "created_at,updated_at,version,deleted_at"
+        "created_at,updated_at,version,repeat,series,occurrence,next_due,series_start,occurrence_number,deleted_at"
     )
     rows = list(csv.DictReader(io.StringIO(response.text, newline="")))
     assert [row["title"] for row in rows] == ['\'=HYPERLINK("http://evil.example")', "''=already", "'twas"]

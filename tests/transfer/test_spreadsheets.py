@@ -176,7 +176,8 @@ TASKS = st.lists(
             "due_at": st.none(), "list": st.sampled_from([None, "Home", "=1+1"]), "parent_id": st.none(),
             "position": st.sampled_from(["a0", "Zz"]), "created_at": st.just(WHEN),
             "updated_at": st.just(WHEN), "version": st.just(1),
-            "deleted_at": st.sampled_from([None, WHEN]),
+            "deleted_at": st.sampled_from([None, WHEN]), "repeat": st.none(), "series": st.none(),
+            "series_start": st.none(), "occurrence": st.none(), "occurrence_number": st.none(), "next_due": st.none(),
         }
     ),
     max_size=4, unique_by=lambda task: task["uid"],

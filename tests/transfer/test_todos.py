@@ -75,6 +75,7 @@ def test_the_library_reads_from_a_task_what_the_task_says(title, description, ta
         ),
         description,
         PARENT,
+        None,
     )  # fmt: skip
     read = icalendar.Todo.from_ical(written)
     clean = [todos.CONTROLS.sub(" ", todos.LINE_END.sub("\n", text)) for text in (title, description, *tags)]
@@ -90,8 +91,8 @@ def test_the_library_reads_from_a_task_what_the_task_says(title, description, ta
 
 
 def test_a_moment_is_due_in_utc_and_a_pending_task_needs_action():
-    read = icalendar.Todo.from_ical(todos.todo(task(due_at=MOMENT), None, None))
+    read = icalendar.Todo.from_ical(todos.todo(task(due_at=MOMENT), None, None, None))
     assert (read["due"].dt, read["status"]) == (MOMENT.replace(microsecond=0), "NEEDS-ACTION")
     assert not {"completed", "related-to", "x-doable-list"} & {name.lower() for name in read}
-    assert b"DUE:20260102T030405Z\r\n" in todos.todo(task(due_at=MOMENT), None, None)
-    assert b"DUE;VALUE=DATE:20261224\r\n" in todos.todo(task(due_date=date(2026, 12, 24)), None, None)
+    assert b"DUE:20260102T030405Z\r\n" in todos.todo(task(due_at=MOMENT), None, None, None)
+    assert b"DUE;VALUE=DATE:20261224\r\n" in todos.todo(task(due_date=date(2026, 12, 24)), None, None, None)

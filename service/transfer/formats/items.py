@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, NoReturn
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from service.database.expected import MAXIMUM_BIGINT
 from service.errors import FieldError, InvalidInputError
 from service.lists import schemas as lists
 from service.lists.schemas import ListDraft, Name
-from service.tasks.schemas import TaskDraft, columns_of
+from service.tasks.schemas import columns_of
+from service.tasks.series import Recurrence
+from service.transfer.formats.recurrences import RepeatingDraft, read_recurrence
 from service.web import moments, validation
 from service.web.fields import Cleaner, clean
 
@@ -41,10 +44,11 @@ KEPT_OF_LISTS: Mapping[str, Cleaner] = MappingProxyType(
 NAMES: Mapping[str, Cleaner] = MappingProxyType({"list": lists.CLEANERS["name"]})
 
 
-class ImportedTask(TaskDraft, kw_only=True, forbid_unknown_fields=True):
-    """A task of a file: a new task that keeps its timestamps. With `deleted_at`, it is created in the trash.
+class ImportedTask(RepeatingDraft, kw_only=True, forbid_unknown_fields=True):
+    """A task of a file: a new task that keeps its timestamps and its place in a series.
 
-    `list_id` and `parent_id` are ids in the file, or uids in the file or of your own lists and tasks.
+    With `deleted_at`, it is created in the trash. `list_id` and `parent_id` are ids in the file, or uids in the file or
+    of your own lists and tasks.
     """
 
     after: Unsupported = UNSET
@@ -83,6 +87,7 @@ class Item(NamedTuple):
     list_ref: str | None = None
     parent_ref: str | None = None
     list_name: str | None = None
+    recurrence: Recurrence | None = None
 
     @property
     def is_deleted(self) -> bool:
@@ -98,12 +103,13 @@ def read_task(value: bytes | dict[str, Any]) -> Item:
         else validation.decode(value, ImportedTask)
     )
     _require_no_neighbour(task)
-    columns = _columns(columns_of(task), task, KEPT)
+    columns = _columns(columns_of(msgspec.structs.replace(task, repeat=UNSET)), task, KEPT)
+    recurrence = read_recurrence(task, columns)
     list_id, parent = columns.pop("list_id", None), columns.pop("parent_id", None)
     list_name = _columns({}, task, NAMES).get("list") if isinstance(task, ImportedRow) else None
     if list_id and list_name:
         raise InvalidInputError([FieldError("list_id", "cannot be set together with list; leave one of them empty")])
-    return Item(columns, _id(task.id), columns.pop("uid", None), list_id, parent, list_name)
+    return Item(columns, _id(task.id), columns.pop("uid", None), list_id, parent, list_name, recurrence)
 
 
 def read_list(value: bytes) -> Item:

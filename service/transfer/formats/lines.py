@@ -10,6 +10,7 @@ import msgspec
 from service.database.uids import new_uid
 from service.errors import FieldError, InvalidInputError, MalformedInputError
 from service.transfer.formats.items import Item, read_list, read_task
+from service.transfer.formats.recurrences import Copies
 from service.transfer.formats.references import References
 from service.web import validation
 from service.web.pacing import Pace
@@ -51,7 +52,7 @@ async def validate(lines: Iterable[Line | None]) -> File:
     """
     pace = Pace()
     lists, tasks = bytearray(b"["), bytearray(b"[")
-    references = References()
+    references, copies = References(), Copies()
     faults: list[FieldError] = []
     reading = iter(lines)
     while len(faults) < validation.MAXIMUM_FAULTS:
@@ -63,7 +64,7 @@ async def validate(lines: Iterable[Line | None]) -> File:
             if limit := _limit(line, references, len(lists) + len(tasks)):
                 faults.append(limit)
                 break
-            columns = _read(line, references)
+            columns = _read(line, references, copies)
             if not faults:
                 _append(lists if line.is_list else tasks, columns)
         except StopIteration:
@@ -107,7 +108,7 @@ def _append(array: bytearray, columns: Mapping[str, Any]) -> None:
     array += msgspec.json.encode(columns)
 
 
-def _read(line: Line, references: References) -> dict[str, Any]:
+def _read(line: Line, references: References, copies: Copies) -> dict[str, Any]:
     try:
         if isinstance(line.value, bytes) and line.is_list:
             item = read_list(line.value)
@@ -119,13 +120,17 @@ def _read(line: Line, references: References) -> dict[str, Any]:
         raise InvalidInputError([_placed(line, fault) for fault in error.errors]) from None
     except MalformedInputError:
         raise MalformedInputError(f"{_place(line.place)} is not valid JSON in UTF-8.") from None
-    return _with_uids(item)
+    return item.columns | _names(item, copies)
 
 
-def _with_uids(item: Item) -> dict[str, Any]:
-    """Return the columns with a new uid, and the one in the file."""
-    columns = item.columns | {"uid": new_uid()}
-    return columns | {"named": item.uid} if item.uid else columns
+def _names(item: Item, copies: Copies) -> dict[str, str]:
+    """Return the uid in the file, the place in the series, and the UUIDs that replace them if they are taken."""
+    names = copies.columns(item.uid, item.recurrence)
+    if item.uid:
+        names["named"] = item.uid
+    if item.recurrence:
+        names["recurrence"] = item.recurrence.text
+    return names
 
 
 def _placed(line: Line, fault: FieldError) -> FieldError:

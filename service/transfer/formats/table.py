@@ -22,12 +22,11 @@ from service.web import validation
 from service.web.pacing import Pace
 
 LIST_NAME = "list"  # in place of `list_id`, because people read and write names
-OMITTED = {"user_id", "repeat", "series", "occurrence", "next_due", "series_start", "occurrence_number"}
 COLUMNS = (
-    *(LIST_NAME if name == "list_id" else name for name in Task.__struct_fields__ if name not in OMITTED), "deleted_at",
+    *(LIST_NAME if name == "list_id" else name for name in Task.__struct_fields__ if name != "user_id"), "deleted_at",
 )  # fmt: skip
 IGNORED = frozenset({"user_id", "version"})
-IDS = frozenset({"id", "list_id", "parent_id"})
+NUMBERS = frozenset({"id", "list_id", "parent_id", "occurrence_number"})
 AT_ONCE = 50  # tasks; the longest take 0.05 ms each
 # Text that a spreadsheet may run as a formula, after any number of apostrophes (OWASP, "CSV Injection").
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -36,11 +35,14 @@ SWITCHES = {"true": True, "false": False}
 SEPARATORS = re.compile(r"[\s_-]+")
 NAMES = {name.replace("_", ""): name for name in (*COLUMNS, "list_id", "user_id")}
 MOMENT = "; format the column as YYYY-MM-DDTHH:MM:SSZ, or as text"
+TEXT = "; format the column as text before you save the table"
 COLUMNS_ARE = f"the columns are {', '.join(COLUMNS)}"
 HINTS = dict.fromkeys(("due_at", *KEPT), MOMENT) | {
     "due_date": "; format the column as YYYY-MM-DD before you save the table",
     "completed": "; write TRUE or FALSE",
-}
+    "repeat.timezone": '; write a zone as {"rrule": "FREQ=DAILY", "timezone": "Europe/Berlin"} into the column repeat',
+    "series_start": TEXT, "occurrence": TEXT, "next_due": TEXT,
+}  # fmt: skip
 
 
 def defuse(text: str) -> str:
@@ -64,12 +66,20 @@ async def write(archive: Archive, *, marked: bool = False) -> AsyncIterator[byte
     async for page in pages_with_names(archive.tasks):
         decoded = msgspec.json.decode(f"[{page}]", type=list[tuple[dict[str, Any], str | None, str | None]])
         for start in range(0, len(decoded), AT_ONCE):
-            part = [task | {LIST_NAME: name} for task, name, _ in decoded[start : start + AT_ONCE]]
+            part = [_row(task, name) for task, name, _ in decoded[start : start + AT_ONCE]]
             yield head + rows([_cell(task.get(column)) for column in COLUMNS] for task in part)
             head = b""
             await pace.keep()
     if head:
         yield head
+
+
+def _row(task: dict[str, Any], list_name: str | None) -> dict[str, Any]:
+    """Return the members for the columns. A rule without other members becomes its RRULE."""
+    repeat = task["repeat"]
+    if repeat is not None and repeat.keys() == {"rrule", "from"} and repeat["from"] == "schedule":
+        repeat = repeat["rrule"]
+    return task | {LIST_NAME: list_name, "repeat": repeat}
 
 
 def rows(cells: Iterable[Iterable[str]]) -> bytes:
@@ -148,15 +158,17 @@ def _members(sheet: Sheet, names: list[str], cells: list[str]) -> dict[str, Any]
 def _value(name: str, cell: str) -> Any:  # noqa: ANN401 - any JSON
     if name == "completed":
         return SWITCHES.get(cell.lower(), cell)
-    if name in IDS and ID.fullmatch(cell):
+    if name in NUMBERS and ID.fullmatch(cell):
         return int(cell)
-    return _tags(cell) if name == "tags" else cell
+    if name == "repeat" and not cell.startswith("{"):
+        return {"rrule": cell}
+    if name == "repeat" or (name == "tags" and cell.startswith("[")):
+        return _json(cell)
+    return [tag for part in cell.split(",") if (tag := part.strip())] if name == "tags" else cell
 
 
-def _tags(cell: str) -> Any:  # noqa: ANN401 - any JSON
-    """Read a JSON array, as the export writes it, or a list of tags separated by commas."""
-    if not cell.startswith("["):
-        return [tag for part in cell.split(",") if (tag := part.strip())]
+def _json(cell: str) -> Any:  # noqa: ANN401 - any JSON
+    """Read JSON, as the export writes it. Returns the text of a cell that is not JSON, which is then refused."""
     try:
         return msgspec.json.decode(cell)
     except (msgspec.DecodeError, RecursionError):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import date, datetime
 
 import msgspec
 
 from service.tasks.schemas import Task
 from service.transfer.archive import Archive, pages_with_names
+from service.transfer.formats.repeating import Repeating, repeating
+from service.transfer.formats.timezones import timezone_lines
 from service.web.pacing import Pace
 
 PRODUCT = "-//Doable//Tasks//EN"
@@ -31,21 +34,39 @@ async def write(archive: Archive) -> AsyncIterator[bytes]:
     """
     pace = Pace()
     head = HEAD
+    described: set[str] = set()  # time zones
     async for page in pages_with_names(archive.tasks.live()):
         decoded = msgspec.json.decode(f"[{page}]", type=list[tuple[Task, str | None, str | None]])
         for start in range(0, len(decoded), AT_ONCE):
-            yield head + b"".join(todo(*named) for named in decoded[start : start + AT_ONCE])
+            for task, list_name, parent in decoded[start : start + AT_ONCE]:
+                if series := repeating(task):  # it takes several times as long
+                    await pace.keep()
+                if series and series.zone and series.zone not in described:
+                    described.add(series.zone)
+                    head += b"".join(map(fold, await asyncio.to_thread(timezone_lines, series.zone)))
+                head += todo(task, list_name, parent, series)
+            yield head
             head = b""
             await pace.keep()
     yield head + END
 
 
-def todo(task: Task, list_name: str | None, parent: str | None) -> bytes:
-    """Convert a task to a VTODO (section 3.6.2), folded and in UTF-8. `parent` is the uid of its parent."""
-    return b"".join(map(fold, _lines(task, list_name, parent)))
+def todo(task: Task, list_name: str | None, parent: str | None, series: Repeating | None) -> bytes:
+    """Convert a task to a VTODO (section 3.6.2), folded and in UTF-8. `parent` is the uid of its parent.
+
+    With a `series`, the task is its first occurrence. If the task was moved, a second VTODO replaces this occurrence
+    (section 3.8.4.4).
+    """
+    dues = [[*_due(task)]]
+    if series and series.rrule is None:
+        dues[0].append(f"X-DOABLE-REPEAT:{escape(msgspec.json.encode(series.place.repeat).decode())}")
+    elif series:
+        moved = [series.slot("RECURRENCE-ID"), *_due(task)]
+        dues = [[*series.lines()], moved] if series.place.due != (task.due_date or task.due_at) else [[*series.lines()]]
+    return b"".join(fold(line) for due in dues for line in _lines(task, list_name, parent, due))
 
 
-def _lines(task: Task, list_name: str | None, parent: str | None) -> Iterator[str]:
+def _lines(task: Task, list_name: str | None, parent: str | None, due: Sequence[str]) -> Iterator[str]:
     yield "BEGIN:VTODO"
     yield f"UID:{task.uid}"
     yield f"DTSTAMP:{_moment(task.updated_at)}"
@@ -57,10 +78,7 @@ def _lines(task: Task, list_name: str | None, parent: str | None) -> Iterator[st
     yield f"STATUS:{'COMPLETED' if task.completed else 'NEEDS-ACTION'}"
     if task.completed_at:
         yield f"COMPLETED:{_moment(task.completed_at)}"
-    if task.due_date:
-        yield f"DUE;VALUE=DATE:{_day(task.due_date)}"
-    elif task.due_at:
-        yield f"DUE:{_moment(task.due_at)}"
+    yield from due
     if task.priority in PRIORITIES:
         yield f"PRIORITY:{PRIORITIES[task.priority]}"
     if task.tags:
@@ -70,6 +88,13 @@ def _lines(task: Task, list_name: str | None, parent: str | None) -> Iterator[st
     if list_name:
         yield f"X-DOABLE-LIST:{escape(list_name)}"
     yield "END:VTODO"
+
+
+def _due(task: Task) -> Iterator[str]:
+    if task.due_date:
+        yield f"DUE;VALUE=DATE:{_day(task.due_date)}"
+    elif task.due_at:
+        yield f"DUE:{_moment(task.due_at)}"
 
 
 def escape(text: str) -> str:

@@ -10,6 +10,11 @@
 -- not created. The same applies to a task without `named` if the owner has a task with the same title and `created_at`.
 -- Otherwise, a uid that the owner has already is replaced.
 --
+-- A task with a `recurrence` has in `series` the UUID of its series. A series is copied if the owner has a task of it, or
+-- a task with the uid of one of its tasks, live or deleted. Then its tasks in the file get their new uids, and the UUID
+-- in `copied` replaces that of the series. (The uids of successors follow from that UUID, so two series must not share
+-- it.) With `skip_known`, no series is copied.
+--
 -- The outcome is `done`; `full`, `full_lists` or `trash_full` (the import would exceed `quota`, `list_quota` or
 -- `trash_quota`); or, for the task at `place`, `no_list`, `many_lists` (several lists have the name), `no_parent` or
 -- `deep_parent` (the parent is a subtask). Unless it is `done`, nothing is written. `imported` counts the created tasks.
@@ -67,29 +72,34 @@ BEGIN
                count(*) FILTER (WHERE skipped IS NULL AND deleted_at IS NULL) OVER () AS adds,
                count(*) FILTER (WHERE skipped IS NULL AND deleted_at IS NOT NULL) OVER () AS trashes,
                row_number() OVER (ORDER BY key, fresh.place) AS rank,
-               bool_or(key < position_of_id(before + lines)) OVER () AS is_below
+               bool_or(key < position_of_id(before + lines)) OVER () AS is_below,
+               NOT skip_known AND series IS NOT NULL
+                   AND bool_or(same_uid IS NOT NULL OR same_series) OVER (PARTITION BY series) AS is_copied
         FROM (
             SELECT matched.*, count(*) OVER () AS lines, CASE
                 WHEN NOT skip_known THEN NULL WHEN named IS NOT NULL THEN same_uid ELSE same_text END AS skipped
             FROM (
                 SELECT either.*, max(known) OVER (PARTITION BY named) AS same_uid,
-                       max(known) OVER (PARTITION BY title, created_at) AS same_text
+                       max(known) OVER (PARTITION BY title, created_at) AS same_text,
+                       bool_or(known IS NOT NULL) OVER (PARTITION BY series) AS same_series
                 FROM (
                     SELECT sent.*, sent.position COLLATE "C" AS key, NULL::bigint[] AS known FROM ROWS FROM (
                         json_to_recordset(convert_from(file_tasks, 'UTF8')::json) AS (
                             uid uuid, named uuid, title text, title_key text, description text, description_key text,
                             completed boolean, completed_at timestamptz, priority smallint, tags text[],
                             tag_keys text[], due_date date, due_at timestamptz, position text, recurrence text,
-                            created_at timestamptz, updated_at timestamptz, deleted_at timestamptz
+                            series uuid, copied uuid, created_at timestamptz, updated_at timestamptz,
+                            deleted_at timestamptz
                         ), unnest(list_refs), unnest(parent_refs)
                     ) WITH ORDINALITY AS sent (
                         uid, named, title, title_key, description, description_key, completed, completed_at, priority,
-                        tags, tag_keys, due_date, due_at, position, recurrence, created_at, updated_at, deleted_at,
-                        list_ref, parent_ref, place
+                        tags, tag_keys, due_date, due_at, position, recurrence, series, copied, created_at, updated_at,
+                        deleted_at, list_ref, parent_ref, place
                     )
                     UNION ALL
                     SELECT NULL, tasks.uid, tasks.title, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                           NULL, NULL, tasks.created_at, NULL, NULL, NULL, NULL, NULL, NULL,
+                           NULL, NULL, (tasks.recurrence::json ->> 'series')::uuid, NULL, tasks.created_at, NULL, NULL,
+                           NULL, NULL, NULL, NULL,
                            ARRAY[tasks.id, coalesce(tasks.list_id, 0),
                                  (tasks.deleted_at IS NULL AND tasks.parent_id IS NULL)::integer,
                                  tasks.completed::integer]
@@ -114,7 +124,8 @@ BEGIN
         place := line.place;
         task.user_id := owner;
         task.id := line.id;
-        task.uid := CASE WHEN line.same_uid IS NULL THEN coalesce(line.named, line.uid) ELSE line.uid END;
+        task.uid := CASE WHEN line.same_uid IS NULL AND NOT line.is_copied THEN coalesce(line.named, line.uid)
+                         ELSE line.uid END;
         task.title := line.title;
         task.title_key := line.title_key;
         task.description := line.description;
@@ -126,7 +137,8 @@ BEGIN
         task.tag_keys := coalesce(line.tag_keys, '{}');
         task.due_date := line.due_date;
         task.due_at := line.due_at;
-        task.recurrence := line.recurrence;
+        task.recurrence := CASE WHEN line.is_copied THEN replace(line.recurrence, line.series::text, line.copied::text)
+                                ELSE line.recurrence END;
         task.created_at := coalesce(line.created_at, moment);
         task.updated_at := coalesce(line.updated_at, moment);
         task.version := task.id;
@@ -215,11 +227,12 @@ BEGIN
     ELSIF imported + made + thrown = 0 THEN
         RETURN;
     END IF;
-    -- An open subtask reopens its parent.
+    -- An open subtask reopens its parent, which leaves its series.
     last := before + imported;
     IF reopened <> '{}' THEN
         UPDATE tasks
-        SET completed = false, completed_at = NULL, updated_at = moment, version = last + parent.place, document = NULL
+        SET completed = false, completed_at = NULL, recurrence = NULL, updated_at = moment,
+            version = last + parent.place, document = NULL
         FROM (
             SELECT found.id, row_number() OVER (ORDER BY found.id) AS place
             FROM (SELECT DISTINCT unnest(reopened) AS id) AS found
