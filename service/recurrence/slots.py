@@ -105,7 +105,7 @@ def slot_at(moment: datetime, zone: ZoneInfo, start: datetime) -> datetime:
     """
     wall = wall_of(moment, zone)
     for days in range(LONGEST_GAP, -1, -1):
-        if wall.toordinal() > days:
+        if wall.toordinal() > 2 * days:  # in UTC, the first day may begin before the calendar
             slot = datetime.combine(date.fromordinal(wall.toordinal() - days), start.time()).replace(fold=0)
             if moment_of(slot, zone) == moment:
                 return slot

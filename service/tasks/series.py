@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Literal
 from uuid import UUID, uuid4, uuid5
 from zoneinfo import ZoneInfo
@@ -75,11 +75,12 @@ class Recurrence(Struct, frozen=True):
         """Return the days and the seconds from the slot of an earlier place to this one; clocks may have changed."""
         slots = [place.slot for place in (earlier, self)]
         first, second = (slot if isinstance(slot, datetime) else datetime.combine(slot, NOON) for slot in slots)
-        zone = self.repeat.zone
-        elapsed = second.replace(tzinfo=zone).astimezone(timezone.utc) - first.replace(tzinfo=zone).astimezone(
-            timezone.utc
-        )
-        return second.toordinal() - first.toordinal(), elapsed.total_seconds()
+        days, zone = second.toordinal() - first.toordinal(), self.repeat.zone
+        try:
+            elapsed = moment_of(second, zone) - moment_of(first, zone)
+        except OverflowError:  # on the last day of the calendar, noon in the west is on no day in UTC
+            elapsed = timedelta(days=days)
+        return days, elapsed.total_seconds()
 
     def uid_of(self, occurrence: str) -> str:
         """Return the uid of the task of this series for a slot: the UUIDv5 (RFC 9562) of the slot in the series."""
@@ -111,7 +112,7 @@ class Recurrence(Struct, frozen=True):
 def begin(repeat: Repeat, due: date | datetime | None, now: datetime) -> Recurrence:
     """Return the first place in a new series. Its slot is the `due`, a day or an aware time.
 
-    Raises InvalidInputError as `check_due`, and if the rule has no slot after the due.
+    Raises InvalidInputError as `check_due`, if the rule has no slot after the due, and at the ends of the calendar.
     """
     due = check_due(repeat, due)
     zone = repeat.zone

@@ -510,6 +510,23 @@ REFUSED = {
 }  # fmt: skip
 
 
+async def test_beside_a_good_rule_another_invalid_field_is_422(series, refusal):
+    body = {"title": "Water", "due_date": "2090-01-05", "repeat": WEEKLY, "priority": "urgent"}
+    refusal(await series.caller.post(series.caller.path, json=body), 422, "validation_error", "priority")
+
+
+@pytest.mark.parametrize(
+    ("due", "zone"),
+    [("0001-01-01T23:59:00Z", "Asia/Tokyo"), ("9999-12-30", "Etc/GMT+12")],
+)
+async def test_a_series_works_at_the_ends_of_the_calendar(series, due, zone):
+    task = await series.begin("FREQ=DAILY", due, timezone=zone)
+    await series.caller.make("Can", parent_id=task["id"])
+    after = await series.next(task)
+    assert after["occurrence"] > task["occurrence"]
+    assert (await series.complete(after))["completed"] is True
+
+
 @pytest.mark.parametrize(("fields", "field", "message"), REFUSED.values(), ids=REFUSED)
 async def test_a_repetition_that_cannot_be_meant_is_422_and_names_the_part(series, refusal, fields, field, message):
     response = await series.caller.post(series.caller.path, json={"title": "Water"} | fields)

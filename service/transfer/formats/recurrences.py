@@ -134,7 +134,8 @@ def _place(repeat: Repeat, sent: Mapping[str, Any]) -> Recurrence:
     try:
         place.slot  # noqa: B018 - it must be computable
     except OverflowError:
-        raise InvalidInputError([FieldError("occurrence", f"{moments.OUT_OF_RANGE} and in its time zone")]) from None
+        fault = FieldError("occurrence", "is outside of the years 1 to 9999 in its time zone")
+        raise InvalidInputError([fault]) from None
     return place
 
 
