@@ -37,7 +37,14 @@ UPDATES = re.compile(r"\b(?:UPDATE (?:\w+)\s+SET|DELETE FROM)\b[^;]*;")
 IMMUTABLE_SUM = re.compile(r"AT TIME ZONE '' \+ interval")
 
 # These compute a value from their arguments alone.
-OF_NO_OWNER = {"task_document", "list_document", "position_of_id", "position_between", "positions_spread"}
+OF_NO_OWNER = {
+    "task_document",
+    "build_document",
+    "list_document",
+    "position_of_id",
+    "position_between",
+    "positions_spread",
+}
 
 EXEMPT = {
     retention.NEXT_OWNER: "the purge looks for whose trash is next, a few times a day; every node answers for its own",

@@ -108,23 +108,31 @@ async def differences(connection: Rows) -> list[str]:
     ]
 
 
-def _document(noun: str) -> str:
-    """Return an SQL expression for the JSON of a live row of the noun's table; see `task_document.sql`."""
-    expression = body(f"{noun}_document").strip().removeprefix("SELECT ")
-    return re.sub(rf"\b{noun}\.", f"{noun}s.", expression)
+def _built(name: str, table: str) -> str:
+    """Return an SQL expression that calls the function `name`, whose arguments have the names of columns of `table`."""
+    parameters = source(name).partition("(")[2].partition("\n)")[0]
+    columns = [parameter.split()[0].strip('"') for parameter in re.split(r",\s*", parameters.strip())]
+    return f"{name}({', '.join(f'{table}.{column}' for column in columns)})"
 
 
-def _trashed(noun: str) -> str:
+def _inlined(name: str, argument: str, table: str) -> str:
+    """Return the expression of the SQL function `name` for a row of `table`. Its `argument` is a row."""
+    expression = body(name).strip().removeprefix("SELECT ")
+    return re.sub(rf"\b{argument}\.", f"{table}.", expression)
+
+
+def _trashed(document: str, table: str) -> str:
     """Return an SQL expression for the JSON of a deleted row, which has one more member and is not stored."""
     return (
-        f"""left({_document(noun)}, -1) || ', "deleted_at" : "' """
-        f"""|| to_char({noun}s.deleted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"}}'"""
+        f"""left({document}, -1) || ', "deleted_at" : "' """
+        f"""|| to_char({table}.deleted_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"}}'"""
     )
 
 
-# The JSON of a task: the stored one, or a new one if none is stored. See `task_document.sql`.
-DOCUMENT = f"coalesce(tasks.document, {_document('task')})"
-TRASHED_DOCUMENT = _trashed("task")
+BUILT = _built("build_document", "tasks")
+# The JSON of a task: the stored one, or a new one if none is stored. See `build_document.sql`.
+DOCUMENT = f"coalesce(tasks.document, {BUILT})"
+TRASHED_DOCUMENT = _trashed(BUILT, "tasks")
 # The JSON of a list, which is not stored.
-LIST_DOCUMENT = _document("list")
-TRASHED_LIST_DOCUMENT = _trashed("list")
+LIST_DOCUMENT = _inlined("list_document", "list", "lists")
+TRASHED_LIST_DOCUMENT = _trashed(LIST_DOCUMENT, "lists")

@@ -262,14 +262,14 @@ async def test_a_table_that_came_later_joins_the_others_on_the_stand_in(stand_in
 
 async def test_a_dry_run_prints_the_statements_and_runs_none_on_the_stand_in(stand_in, distribute):
     lines = await distribute("--dry-run")
-    assert lines[:6] == [
+    assert lines[:5] == [
         "doable: would run SELECT create_distributed_table('users', 'id', colocate_with => 'none')",
         "doable: would run SELECT create_distributed_table('lists', 'user_id', colocate_with => 'users')",
         "doable: would run SELECT create_distributed_table('tasks', 'user_id', colocate_with => 'users')",
         "doable: would run SELECT create_distributed_table('idempotency_keys', 'user_id', colocate_with => 'users')",
         "doable: would run SELECT create_reference_table('aerich')",
-        "doable: would run SELECT create_distributed_function('list_document(lists)')",
     ]
+    assert "doable: would run SELECT create_distributed_function('list_document(lists)')" in lines
     assert (
         "doable: would run SELECT create_distributed_function('erase_owner(text)', '$1', colocate_with => 'users', "
         "force_delegation => true)"

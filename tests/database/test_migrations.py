@@ -276,7 +276,7 @@ FIELD = """
 RUN_IN_TRANSACTION = True
 
 async def upgrade(db):
-    return '''
+    return r'''
 ALTER TABLE tasks ADD COLUMN colour varchar(20), ADD COLUMN place text NOT NULL DEFAULT 'a0';
 -- What was kept is without the new member; a column that is dropped and added is empty, and no row is written for it.
 ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
@@ -313,8 +313,9 @@ async def next_release(make_database, python, tmp_path) -> dict[str, str]:
     (tmp_path / "sql").mkdir()
     for file in functions.FILES.values():
         shutil.copy(file, tmp_path / "sql")
-    document = functions.source("task_document").replace(
-        "    'version', task.version\n", "    'version', task.version,\n    'colour', task.colour\n"
+    document = functions.source("task_document").replace('"version" : %s,', '"version" : %s, "colour" : %s,')
+    document = document.replace(
+        "    task.version,\n", "    task.version,\n    coalesce(to_json(task.colour)::text, 'null'),\n"
     )
     (tmp_path / "sql" / "task_document.sql").write_text(document)
     create = functions.source("create_task").replace("FUNCTION create_task(", "FUNCTION create_task_2(")
