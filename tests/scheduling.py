@@ -23,17 +23,18 @@ BROWSER = ("tests/end_to_end/test_documentation.py", "tests/end_to_end/test_play
 TOGETHER = (
     *BROWSER, "tests/end_to_end/test_pages.py", "tests/end_to_end/", "tests/trials/", "tests/tasks/test_plans.py",
     "tests/tasks/test_positions.py", "tests/project/test_packaging.py", "tests/database/test_distribution.py",
-    "tests/web/test_openapi.py",
+    "tests/web/test_openapi.py", "tests/clients/test_replica_in_browsers.py",
 )  # fmt: skip
 # Tests that start processes, wait for limits, or run a program of their own for seconds. They are spread over the run,
 # because the cores are idle if all processes wait at the same time.
 WAITING = (
     "tests/web/test_schemathesis.py", "tests/clients/", "tests/serving/", "tests/database/test_pool.py",
-    "tests/idempotency/test_retries.py", "tests/database/test_migrations.py",
-    "tests/operations/test_tracing.py", "tests/operations/test_worker_metrics.py", "tests/sync/test_event_streams.py",
-    "tests/sync/test_positions.py", "tests/transfer/test_transfers.py", "tests/web/test_resources.py",
-    "tests/web/test_unsent.py", "tests/auth/test_rotation.py",
+    "tests/database/test_migrations.py", "tests/idempotency/test_retries.py", "tests/operations/test_tracing.py",
+    "tests/operations/test_worker_metrics.py", "tests/sync/test_event_streams.py", "tests/sync/test_positions.py",
+    "tests/transfer/test_transfers.py", "tests/web/test_resources.py", "tests/web/test_unsent.py",
+    "tests/auth/test_rotation.py",
 )  # fmt: skip
+PASSES = 8  # through the files in WAITING, because those that sleep for seconds follow each other in their files
 BATCH = 10  # tests of one file that a process takes at once; each message between the processes takes CPU time
 
 
@@ -87,6 +88,7 @@ def put_in_order(items: list[pytest.Item]) -> None:
             (serving if "server" in item.fixturenames else rest).append(item)
     together.sort(key=lambda item: place(item, TOGETHER))
     waiting.sort(key=lambda item: place(item, WAITING))
+    waiting = [item for first in range(PASSES) for item in waiting[first::PASSES]]
     step = len(serving) / max(len(waiting), 1)
     places = {item: number for number, item in enumerate(serving)}
     places |= {item: number * step for number, item in enumerate(waiting)}
