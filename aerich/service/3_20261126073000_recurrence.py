@@ -15,7 +15,7 @@ from service.database.functions import replacing, sources
 RUN_IN_TRANSACTION = True
 
 # In an order in which they can be created.
-ADDED = ("build_document", "find_successor", "write_successor")
+ADDED = ("build_document", "find_successor", "write_successor", "arrange_task")
 REPLACED = (
     "task_document", "carry_family", "seat_new_task", "create_task", "update_task", "complete_task", "perform_batch",
     "perform_once", "import_tasks",

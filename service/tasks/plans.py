@@ -2,8 +2,8 @@
 
 PostgreSQL does not compute the slots of a series. If a write would complete, reopen or move a repeating task, its
 function writes nothing, and returns the task with the outcome `unplanned`. The service then computes a plan from that
-version of the task. `update_task.sql`, which describes the elements of a plan, accepts it at that version only;
-otherwise the task is `unplanned` again.
+version of the task. `update_task` accepts it at that version only; otherwise the task is `unplanned` again.
+`arrange_task.sql` describes the elements of a plan.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ ORDERS = {
 }
 STORED = f"""
 SELECT id, uid::text, title, completed_at, list_id, parent_id, coalesce(position, position_of_id(id)) AS position,
-       version, deleted_at IS NOT NULL AS deleted, document IS NULL OR document = {functions._document("task")} AS sound
+       version, deleted_at IS NOT NULL AS deleted, document IS NULL OR document = {functions.BUILT} AS sound
 FROM tasks WHERE user_id = $1 ORDER BY id
 """
 STORED_LISTS = """

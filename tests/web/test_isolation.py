@@ -26,7 +26,7 @@ NO_ONES = {POSITIONS, "BEGIN;", "COMMIT;"}
 PARTS = {  # of other functions
     *OF_NO_OWNER, "lock_owner", "find_answer", "keep_answer", "find_task", "find_list", "seat_task", "seat_list",
     "place_task", "place_list", "rekey_tasks", "rekey_lists", "carry_family", "task_id_of", "list_id_of",
-    "import_lists", "seat_new_task", "find_successor", "write_successor",
+    "import_lists", "seat_new_task", "find_successor", "write_successor", "arrange_task",
 }  # fmt: skip
 # Functions that no request of this test calls: those of the upkeep and of idempotency keys.
 NOT_ASKED_FOR = {"purge_trash", "forget_answers", "perform_once", "import_once"}

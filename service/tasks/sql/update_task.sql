@@ -1,14 +1,7 @@
 -- Change a live task of `owner`. A value of NULL leaves its column unchanged. For a column that can be NULL, `sets_…`
 -- says whether to set it. The outcomes are those of `complete_task` and of `seat_task`. `seat` has the last four
--- arguments of that function, or is NULL. If nothing changes, nothing is written. `carry_family` writes the task's family.
---
--- If the task repeats, a write of its completion or due needs a plan, which the service computes: see
--- `service.tasks.plans`. Its elements follow in `seat`:
---
--- -  5: the version of the task from which it was computed. At any other version, the outcome is `unplanned`.
--- -  6: `tasks.recurrence` after the write; '' for none; NULL leaves it unchanged; 'refused' returns the task with this
---       outcome.
--- -  7 to 14: the uid of the successor, and the rest of the arguments of `find_successor` and `write_successor`, or NULL.
+-- arguments of that function, and those that `arrange_task` describes, or is NULL. If nothing changes, nothing is
+-- written. `carry_family` writes the task's family.
 CREATE FUNCTION update_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
     title text, title_key text, sets_description boolean, description text, description_key text, completed boolean,
@@ -43,40 +36,18 @@ BEGIN
         RETURN;
     END IF;
     was := task;
-    IF seat[5] IS NOT NULL OR task.recurrence IS NOT NULL THEN
-        -- The second condition is separate, because PostgreSQL prepares each expression as a whole.
-        IF task.version IS DISTINCT FROM seat[5]::bigint
-           AND (seat[5] IS NOT NULL OR completed <> task.completed OR sets_due_date OR sets_due_at) THEN
-            outcome := 'unplanned';
-            task_version := task.version;
-            document := coalesce(task.document, task_document(task));
+    IF seat IS NOT NULL OR task.recurrence IS NOT NULL THEN
+        seating := arrange_task(owner, task, seat, completed, sets_due_date OR sets_due_at);
+        outcome := seating.outcome;
+        IF outcome IS NOT NULL THEN
+            task_version := seating.task_version;
+            document := seating.document;
             RETURN;
         END IF;
-        IF seat[6] = 'refused' THEN
-            outcome := 'refused';
-            task_version := task.version;
-            document := coalesce(task.document, task_document(task));
-            RETURN;
-        ELSIF seat[7] IS NOT NULL THEN
-            SELECT found.outcome, found.task_version, found.document INTO outcome, task_version, document
-            FROM find_successor(owner, task, seat) AS found;
-            IF outcome IS NOT NULL THEN
-                RETURN;
-            END IF;
-        END IF;
-    END IF;
-    IF seat IS NOT NULL THEN
-        seating := seat_task(owner, task, seat[1], seat[2], seat[3], seat[4]);
-        IF seating.outcome IS NOT NULL THEN
-            outcome := seating.outcome;
-            RETURN;
-        END IF;
-        task := seating.seated;
-        task.recurrence := CASE WHEN seat[6] IS NULL THEN task.recurrence ELSE nullif(seat[6], '') END;
+        task := seating.arranged;
+        advanced := seating.advanced;
+        moment := seating.moment;
         has_family := has_family OR task.parent_id IS NOT NULL;
-        -- New positions of the siblings have taken revisions.
-        SELECT users.revision + 1, greatest(now(), users.written_at + interval '1 microsecond') INTO advanced, moment
-        FROM users WHERE users.id = owner;
     END IF;
     outcome := 'done';
     IF title IS NOT NULL THEN
@@ -120,15 +91,15 @@ BEGIN
         recurrence = task.recurrence, updated_at = moment, version = advanced, document = task.document
     WHERE tasks.user_id = owner AND tasks.id = update_task.id;
     last := advanced;
-    IF has_family THEN
-        -- The second condition is separate, because PostgreSQL prepares each expression as a whole.
+    IF has_family OR seat IS NOT NULL THEN
+        -- These conditions are separate, because PostgreSQL prepares each expression as a whole.
         IF (task.completed, task.list_id, task.parent_id)
            IS DISTINCT FROM (was.completed, was.list_id, was.parent_id) THEN
             last := carry_family(owner, task, was, moment, advanced);
         END IF;
-    END IF;
-    IF seat[7] IS NOT NULL THEN
-        last := write_successor(owner, task, seat, moment, last);
+        IF seat[7] IS NOT NULL THEN
+            last := write_successor(owner, task, seat, moment, last);
+        END IF;
     END IF;
     UPDATE users
     SET revision = last, written_at = moment, has_subtasks = has_family,
