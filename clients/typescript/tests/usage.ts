@@ -1,6 +1,9 @@
 // The types as a TypeScript project sees them. tests/clients/test_typescript.py compiles this file, and never runs it.
+import { createCollection } from "@tanstack/db";
+
 import { ConflictError, createDoable, type Doable, type List, type LiveState, type Task } from "../src/index.js";
 import { memoryStorage, type LocalTask, type Replica } from "../src/replica/replica.js";
+import { doableCollectionOptions } from "../src/tanstack-db.js";
 
 const doable: Doable = createDoable({ url: "https://tasks.example.com", token: async ({ refresh }) => (refresh ? null : "token") });
 const { signal } = new AbortController();
@@ -44,3 +47,15 @@ void doable.tasks.create({ description: "no title" });
 void doable.tasks.update(task.id, { titel: "Water" });
 // @ts-expect-error there is no such priority
 void doable.tasks.list({ priority: "urgent" });
+
+const ours = createCollection(doableCollectionOptions({ doable, gcTime: 60_000 }));
+const theirs = createCollection(doableCollectionOptions({ replica, kind: "list", id: "lists" }));
+const inserted = ours.insert({ title: "Plants", list_id: theirs.toArray[0].uid });
+ours.update(inserted.mutations[0].key as string, (draft) => { draft.priority = "low"; });
+const shown: LocalTask | undefined = ours.get("uid");
+theirs.delete("uid", { metadata: { tasks: "trash" } });
+console.log(shown?.due_date, theirs.toArray[0].name);
+// @ts-expect-error a title is required
+ours.insert({ description: "no title" });
+// @ts-expect-error a list has no due date
+console.log(theirs.toArray[0].due_date);
