@@ -373,9 +373,9 @@ async def test_a_connection_waits_for_a_database_that_wakes_slowly(opened, relay
     """Only the limit for opening a connection applies: it is longer than the others, and 10 seconds by default."""
     relay.flowing.clear()
     await relay.open()
-    client = opened(relay.url, db_acquire_timeout="0.1", db_statement_timeout="0.1", db_connect_timeout="20")
+    client = opened(relay.url, db_acquire_timeout="1", db_statement_timeout="1", db_connect_timeout="20")
     request = asyncio.create_task((client.fetch_one if read else client.call)("SELECT 1 AS one"))
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.5)  # longer than both, which a busy machine needs for the statement itself
     assert not request.done()
     relay.flowing.set()
     async with asyncio.timeout(20):
