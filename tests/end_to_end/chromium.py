@@ -45,11 +45,16 @@ class Browser:
             elif tab := self._tabs.get(message.get("sessionId", "")):
                 tab.hear(message["method"], message["params"])
 
-    async def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+    async def send(self, method: str, session: str | None = None, **parameters: Any) -> int:
+        """Send a command, and return its number."""
         number = next(self._numbers)
         self._waiting[number] = asyncio.get_running_loop().create_future()
         message = {"id": number, "method": method, "params": parameters}
         await self._connection.send(json.dumps(message | ({"sessionId": session} if session else {})))
+        return number
+
+    async def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        number = await self.send(method, session, **parameters)
         async with asyncio.timeout(120):  # a busy machine needs seconds to draw a page
             answer = await self._waiting[number]
         assert "error" not in answer, f"{method}: {answer['error']}"
@@ -88,6 +93,7 @@ class Tab:
     def __init__(self, browser: Browser, target: str, session: str):
         self._browser, self._target, self._session = browser, target, session
         self.complaints: list[str] = []
+        self._crashed = asyncio.Event()
         self._requests: dict[str, Request] = {}
 
     @property
@@ -99,6 +105,8 @@ class Tab:
             self._requests[event["requestId"]] = Request(event["request"]["method"], event["request"]["url"])
         elif method == "Network.responseReceived" and event["requestId"] in self._requests:
             self._requests[event["requestId"]].status = event["response"]["status"]
+        elif method == "Inspector.targetCrashed":
+            self._crashed.set()
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(event["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled" and event["type"] in {"error", "warning", "assert"}:
@@ -132,6 +140,13 @@ class Tab:
                 "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code,
                 **(text if kind == "keyDown" else {}),
             )  # fmt: skip
+
+    async def crash(self) -> None:
+        """Kill the tab's process, which other tabs may share, and wait for its end."""
+        await self.call("Inspector.enable")
+        await self._browser.send("Page.crash", self._session)  # nothing answers
+        async with asyncio.timeout(120):
+            await self._crashed.wait()
 
     async def close(self) -> None:
         """Close the tab, unless it is closed."""

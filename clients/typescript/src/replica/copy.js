@@ -188,23 +188,30 @@ export function createCopy() {
     else ops.splice(at, ops[at].key === op.key ? 1 : 0, op);
   }
 
-  /** @param {string} key @param {number} [version] */
+  /**
+   * Ends a write. Returns the row that it has deleted.
+   *
+   * @param {string} key
+   * @param {number} [version]
+   * @returns {[Kind, string, number][]}
+   */
   function end(key, version) {
     ended.add(key);
     const op = ops.find((one) => one.key === key);
-    if (!op) return;
     ops = ops.filter((one) => one !== op);
-    if (version === undefined) return;
-    const row = base[op.kind].get(op.uid);
-    if (op.op === "remove") {
-      if (!row || row.version > version) return;
-      note(op.kind, op.uid);
-      buried.set(op.uid, row.version);
-      base[op.kind].delete(op.uid);
+    if (!op || version === undefined) return [];
+    const { kind, uid } = op;
+    const row = base[kind].get(uid);
+    if (op.op !== "remove") {
+      if (version > seen) effective.push({ op, version });
+    } else if (row && row.version <= version) {
+      note(kind, uid);
+      buried.set(uid, version);
+      base[kind].delete(uid);
       effective.push({ op, version: 0 });
-    } else if (version > seen) {
-      effective.push({ op, version });
+      return [[kind, uid, version]];
     }
+    return [];
   }
 
   return {
@@ -253,6 +260,7 @@ export function createCopy() {
         base = { task: new Map(), list: new Map() };
         [uids, lost, buried, effective, seen] = [new Map(), new Map(), new Map(), [], 0];
       }
+      const removed = done.flatMap(([key, version]) => end(key, version));
       step.put = put.filter(([kind, { uid, id, version }]) => {
         const current = base[kind].get(uid)?.version ?? 0;
         if (version <= Math.max(current, buried.get(uid) ?? 0) || (!current && version <= seen)) return false;
@@ -268,7 +276,7 @@ export function createCopy() {
         if (version < (base[kind].get(uid)?.version ?? 0)) return false;
         note(kind, uid);
         return base[kind].delete(uid) || lost.delete(uid);
-      });
+      }).concat(removed);
       for (const [uid, [kind, raw]] of lost) {
         if (!REFERENCES.some((field) => uids.has(raw[field]))) continue;
         note(kind, uid);
@@ -282,7 +290,6 @@ export function createCopy() {
       }
       if (step.since !== undefined) since = step.since;
       for (const op of queued) queue(op);
-      for (const [key, version] of done) end(key, version);
       for (const key of failed) end(key);
       if (all || overlay.task.size || overlay.list.size || ops.length || effective.length) replay();
       return flush();

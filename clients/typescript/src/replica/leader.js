@@ -9,7 +9,7 @@ import { createSender } from "./outbox.js";
 const LONGEST_BACK_OFF = 60_000; // milliseconds
 
 /**
- * @typedef {Omit<SenderOptions, "onState" | "copy"> & {
+ * @typedef {Omit<SenderOptions, "onState" | "copy" | "read"> & {
  *   copy: ReturnType<import("./copy.js").createCopy>,
  *   report: (status: {online?: boolean, synced?: boolean, syncing?: boolean, problem?: unknown}) => void,
  *   leave: () => void,
@@ -26,16 +26,30 @@ export function createLeader({ report, leave, ...options }) {
   /** @type {(() => void) | undefined} */
   let awake;
   let failures = 0;
+  /** @type {Promise<unknown>} */
+  let last = Promise.resolve();
+  /**
+   * Commits changes of the feed after all earlier ones. An event must not overtake a page of an earlier state.
+   *
+   * @param {() => Step | Promise<Step>} next
+   */
+  const inOrder = (next) => {
+    const committed = last.then(next).then((step) => commit(step));
+    last = committed.catch(() => {});
+    return committed;
+  };
+
+  /** @param {string} [since] by default, the position of the copy */
+  const read = (since) => inOrder(() => readChanges(transport, { since: since ?? copy.since, user, signal }));
+
   const sender = createSender({
     ...options,
+    read,
     onState(syncing, error) {
-      report({ syncing });
-      if (error) fail(error);
+      if (error) fail(error, { syncing, online: false });
+      else report({ syncing, ...(error === null && { online: true, problem: null }) });
     },
   });
-
-  /** @param {string} since */
-  const read = async (since) => commit(await readChanges(transport, { since, user, signal }));
 
   /** @param {unknown} error @param {{online?: boolean, syncing?: boolean}} [status] */
   async function fail(error, status) {
@@ -59,10 +73,10 @@ export function createLeader({ report, leave, ...options }) {
     while (!signal.aborted) {
       try {
         report({ syncing: true });
-        await read(copy.since); // the writes are compared with the newest state
+        await read(); // the writes are compared with the newest state
         report({ online: true, synced: true, syncing: false, problem: null });
         sender.wake();
-        await followChanges(transport, { since: copy.since, user, signal, onState }, (step) => (step ? commit(step) : read("0")));
+        await followChanges(transport, { since: copy.since, user, signal, onState }, (step) => (step ? inOrder(() => step) : read("0")));
       } catch (error) {
         await fail(error, { online: false, syncing: false });
       }
@@ -86,7 +100,7 @@ export function createLeader({ report, leave, ...options }) {
       awake?.();
       sender.wake();
       try {
-        await read(copy.since);
+        await read();
         return true;
       } catch (error) {
         await fail(error);

@@ -15,8 +15,9 @@ import { PARTNER, join, merge, same } from "./merge.js";
  * @property {AbortSignal} signal
  * @property {{readonly ops: Op[], base: (kind: Kind, uid: string) => Row | undefined}} copy
  * @property {(step: Step, rejections?: Rejection[]) => void} commit
+ * @property {() => Promise<unknown>} read reads what is new
  * @property {(conflict: Conflict) => unknown} resolve returns the value to keep, or a promise of it
- * @property {(sending: boolean, error?: unknown) => void} onState
+ * @property {(sending: boolean, error?: unknown) => void} onState is called with null after a success
  */
 
 const MOST = 50; // operations in a request, which fit into the 1 MiB of a batch
@@ -30,7 +31,7 @@ const AGAIN = [401, 403, 408, 425, 429];
  *
  * @param {SenderOptions} options
  */
-export function createSender({ transport, user, signal, copy, commit, resolve, onState }) {
+export function createSender({ transport, user, signal, copy, commit, read, resolve, onState }) {
   let running = false;
   let single = false; // after a request was refused as a whole
   /** @type {(() => void) | undefined} */
@@ -45,12 +46,13 @@ export function createSender({ transport, user, signal, copy, commit, resolve, o
     for (let items = next(); items.length && !signal.aborted; items = next()) {
       onState(true);
       try {
+        if (failures) await read(); // the last request may have taken effect
         const body = { atomic: false, operations: items.map(({ operation }) => operation) };
         const answer = await transport.request("POST", "/batch", { body, user, signal, key: null, retries: 0 });
         settle(items, answer.body.results);
         single = false;
         failures = 0;
-        onState(true);
+        onState(true, null);
       } catch (error) {
         if (signal.aborted) break;
         if (isFinal(error)) {

@@ -61,6 +61,9 @@ const PATIENCE = 5000; // milliseconds, within which the tab that leads answers
 
 export { indexedDBStorage, memoryStorage };
 
+/** @param {any} error @returns {Problem | null} */
+const problemOf = (error) => error && { name: error.name, message: error.message, code: error.code };
+
 /**
  * Opens the local copy of the signed-in user's tasks and lists. If no token can be had, because the device is offline, it
  * opens the only copy on this device.
@@ -92,6 +95,10 @@ export async function openReplica(transport, options = {}) {
   let leader;
   let closed = false;
   let lastKey = 0;
+  /** @type {Problem | null} why the service cannot be reached */
+  let problem = null;
+  /** @type {Problem | null} why the storage cannot be written */
+  let full = null;
   let isBehind = false; // the storage has refused changes of the service
   /** @type {Set<string>} keys of writes that the storage does not have */
   const unstored = new Set();
@@ -123,14 +130,15 @@ export async function openReplica(transport, options = {}) {
 
   /** @param {Omit<Partial<Status>, "problem"> & {problem?: unknown}} fields */
   function report(fields) {
-    const { name: kind, message, code } = /** @type {any} */ (fields.problem ?? {});
-    const problem = fields.problem ? { name: kind, message, ...(typeof code === "string" && { code }) } : null;
-    const next = { ...status, ...fields, problem: "problem" in fields ? problem : status.problem };
+    if ("problem" in fields) problem = problemOf(fields.problem);
+    const next = { ...status, ...fields, pending: status.pending, problem: full ?? problem };
     if (JSON.stringify(next) === JSON.stringify(status)) return;
     status = next;
-    if (leader) tabs.post({ status: { ...next, pending: undefined } });
+    tellStatus();
     announce({ task: [], list: [] });
   }
+
+  const tellStatus = () => leader && tabs.post({ status: { ...status, problem } });
 
   /**
    * Stores a step, and then tells the other tabs: a tab that opens meanwhile either loads the step or is told.
@@ -142,13 +150,16 @@ export async function openReplica(transport, options = {}) {
     const keys = (step.ops ?? []).map(({ key }) => key);
     keys.forEach((key) => unstored.add(key));
     try {
-      const whole = isBehind && rejections ? copy.snapshot() : step;
+      const whole = isBehind && rejections ? { ...step, ...copy.snapshot() } : step;
       await opened.write(editsOf(whole), { clear: whole.all, leader: rejections && tab });
       keys.forEach((key) => unstored.delete(key));
       if (rejections) isBehind = false;
+      full = null;
+      report({});
     } catch (error) {
       if (closed || error instanceof StaleError) return;
-      report({ problem: error });
+      full = problemOf(error);
+      report({});
       if (rejections) {
         isBehind = true;
         const { done, failed } = step; // at least these must not be sent again
@@ -188,7 +199,7 @@ export async function openReplica(transport, options = {}) {
       apply({ ops, failed: copy.ops.map(({ key }) => key).filter((key) => !stored.has(key)) });
     } catch (error) {
       if (closed) return;
-      report({ problem: error });
+      full = problemOf(error);
     }
     leader = createLeader({
       transport, user, signal, copy, report, leave,
@@ -250,11 +261,13 @@ export async function openReplica(transport, options = {}) {
     async receive({ over, ask, answer, isRead, status: told, step, rejections }) {
       await loading;
       if (over) return end();
-      if (told) report({ ...told, pending: status.pending });
+      if (told) report(told);
       if (step) apply(step, rejections);
       if (step) leader?.send();
       if (ask && leader) {
-        tabs.post({ answer: ask, isRead: await refresh(), status: { ...status, pending: undefined } });
+        const done = await refresh();
+        tellStatus();
+        tabs.post({ answer: ask, isRead: done });
       }
       questions.get(answer)?.(isRead);
       questions.delete(answer);

@@ -130,7 +130,13 @@ async function transact(database, work) {
     transaction.oncomplete = resolve;
     transaction.onabort = () => reject(transaction.error ?? new StaleError());
   });
-  work(/** @type {any} */ (Object.fromEntries(STORES.map((store) => [store, transaction.objectStore(store)]))), transaction);
+  try {
+    work(/** @type {any} */ (Object.fromEntries(STORES.map((store) => [store, transaction.objectStore(store)]))), transaction);
+  } catch (error) {
+    over.catch(() => {});
+    transaction.abort();
+    throw error;
+  }
   await over;
 }
 
