@@ -64,6 +64,7 @@ export function follow(transport, options = {}) {
       let left = false;
       const abort = () => connection.abort();
       signal?.addEventListener("abort", abort);
+      const calm = on("offline", () => connection.abort(new NetworkError("The device is offline."))); // else it may just hang
       const stay = transport.onSignOut(() => {
         left = true;
         abort();
@@ -89,6 +90,7 @@ export function follow(transport, options = {}) {
         if (final && !signal?.aborted) throw caught;
       } finally {
         signal?.removeEventListener("abort", abort);
+        calm();
         stay();
         connection.abort();
       }
@@ -98,7 +100,7 @@ export function follow(transport, options = {}) {
       failures += 1;
       const asked = error instanceof DoableError ? 1000 * (error.retryAfter ?? 0) : 0;
       await pause(asked + backOff(base, failures, LONGEST_BACK_OFF), signal, (wake) => {
-        const removals = [whenOnline(wake), transport.onSignOut(wake)];
+        const removals = [on("online", wake), transport.onSignOut(wake)];
         return () => removals.forEach((remove) => remove());
       }).catch(() => {}); // aborted
     }
@@ -117,10 +119,15 @@ export function follow(transport, options = {}) {
   };
 }
 
-/** @param {() => void} wake */
-function whenOnline(wake) {
-  globalThis.addEventListener?.("online", wake);
-  return () => globalThis.removeEventListener?.("online", wake);
+/**
+ * Listens to an event of the page or worker. Returns a function that ends this.
+ *
+ * @param {"online" | "offline"} event
+ * @param {() => void} listener
+ */
+function on(event, listener) {
+  globalThis.addEventListener?.(event, listener);
+  return () => globalThis.removeEventListener?.(event, listener);
 }
 
 /**

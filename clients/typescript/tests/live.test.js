@@ -126,6 +126,25 @@ test("a connection that is silent for too long counts as broken", async (t) => {
   await done;
 });
 
+test("a stream ends at once when the device goes offline, and is opened again when it is online", async (t) => {
+  const device = new EventTarget();
+  globalThis.addEventListener = device.addEventListener.bind(device);
+  globalThis.removeEventListener = device.removeEventListener.bind(device);
+  t.after(() => { delete globalThis.addEventListener; delete globalThis.removeEventListener; });
+  const stop = ending(t);
+  const { seen: shown, onState } = states();
+  const live = client().live({ signal: stop.signal, onState });
+  const { done } = listen(live);
+  await eventually(() => live.state === "open");
+  device.dispatchEvent(new Event("offline"));
+  await eventually(() => live.state === "waiting");
+  assert.ok(shown.at(-1)[1] instanceof NetworkError);
+  device.dispatchEvent(new Event("online"));
+  await eventually(() => live.state === "open");
+  stop.abort();
+  await done;
+});
+
 test("a stream continues across a restart of the service", async (t) => {
   const { port } = await control({ start: {} });
   const user = newUser();
