@@ -22,7 +22,7 @@ import { createTrash } from "./trash.js";
  *
  *     const doable = createDoable({
  *       url: "https://tasks.example.com",
- *       token: async () => (await authClient.token()).data?.token ?? null,
+ *       token: betterAuthToken(authClient), // or any function that returns the user's token
  *     });
  *     const task = await doable.tasks.create({ title: "Water the plants" });
  *

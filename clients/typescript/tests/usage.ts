@@ -2,6 +2,8 @@
 import { createCollection } from "@tanstack/db";
 
 import { ConflictError, createDoable, type Doable, type List, type LiveState, type Task } from "../src/index.js";
+import { betterAuthToken } from "../src/better-auth.js";
+import { DoableProvider, useConflicts, useReplica, useSyncStatus, useTask, useTasks, type SyncStatus } from "../src/react.js";
 import { memoryStorage, type LocalTask, type Replica } from "../src/replica/replica.js";
 import { doableCollectionOptions } from "../src/tanstack-db.js";
 
@@ -39,6 +41,14 @@ const parent: string | null = replica.move(local.uid, { before: null, parent_id:
 console.log(replica.status.pending, parent, local.priority === "high");
 // @ts-expect-error a list is named by its uid
 replica.update(local.uid, { list_id: 7 });
+
+createDoable({ token: betterAuthToken({ token: async () => ({ data: { token: "token" }, error: null }) }) });
+DoableProvider({ doable, initial: { tasks: [task], lists }, onConflict: "ask", onRejected: ({ error }) => console.log(error.detail) });
+const dueSoon: readonly LocalTask[] = useTasks({ completed: false, due: { before: "2026-12-24" } });
+const sync: SyncStatus = useSyncStatus();
+useReplica()?.complete(dueSoon[0].uid);
+for (const { field, mine, keep } of useConflicts()) if (field === "title") keep(mine);
+console.log(useTask(local.uid)?.title, sync.open && sync.problem?.code);
 console.log(titles, lists, status, code, state, name, stream, imported);
 
 // @ts-expect-error a title is required
@@ -59,3 +69,5 @@ console.log(shown?.due_date, theirs.toArray[0].name);
 ours.insert({ description: "no title" });
 // @ts-expect-error a list has no due date
 console.log(theirs.toArray[0].due_date);
+// @ts-expect-error there is no such sort
+useTasks({ sort: "colour" });
