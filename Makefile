@@ -17,13 +17,16 @@ ANY_DATABASE := $(addprefix tests/,auth idempotency sync tasks transfer users we
 ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-pgbouncer test-citus trials bench bench-check bench-report bench-statements check format lock migration client-types clean
+.PHONY: help run example test test-pgbouncer test-citus trials bench bench-check bench-report bench-statements check format lock migration client-types clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or with $DATABASE_URL
 	@exec $(BIN)/python -m service run --development
+
+example: examples/nextjs/node_modules/.done ## serve the Next.js example on port 3000, beside BETTER_AUTH_URL=http://localhost:3000 make run (needs npm)
+	@cd examples/nextjs && exec npm run --silent dev
 
 test: $(DEV) ## run the tests on a real PostgreSQL (embedded, or $TEST_DATABASE_URL)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto
@@ -90,6 +93,11 @@ $(RUN): $(VENV)/.made
 $(DEV): $(VENV)/.made
 	@$(LOCKED) 'test -e $@ || { echo "doable: installing the dependencies of the tests (once) …"; \
 		$(PIP) $(ROOT_OK) --require-hashes -r requirements-dev.txt && rm -f $(VENV)/.dev-* && touch $@; }'
+
+examples/nextjs/node_modules/.done: examples/nextjs/package-lock.json
+	@command -v npm > /dev/null || { echo "doable: the example needs Node.js 20.11 or newer, with npm"; exit 1; }
+	@echo "doable: installing the example (once) …"
+	@cd examples/nextjs && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.done
 
 benchmarks/.venvs/%/.done: benchmarks/peers/%/requirements.txt $(VENV)/.made
 	@echo "doable: installing the peer $* (once) …"
