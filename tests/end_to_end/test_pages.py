@@ -70,12 +70,14 @@ NOT_RUN = {
         'import { betterAuth } from "better-auth"': BETTER_AUTH,
         'import { createAuthClient } from "better-auth/react"': BETTER_AUTH,
         "BETTER_AUTH_URL=http://localhost:3000 make run": "test_command_line.py starts with BETTER_AUTH_URL",
+        "(cd doable/clients/typescript": "tests/clients/test_typescript.py packs the client",
     },
     "deploy-on-heroku.md": {
         "heroku ": HEROKU, "git push heroku": HEROKU, "echo 3.13 > .python-version": "it commits to this repository",
         "curl -s http://localhost:5000": "tests/serving/test_heroku.py waits for the answer of the rehearsal",
         "python3 -m venv /tmp/heroku": "tests/serving/test_heroku.py runs it",
     },
+    "keep-a-list-live.md": {"curl -N": "it does not end; tests/sync/test_event_streams.py reads streams"},
     "monitor.md": {
         "scrape_configs:": "there is no Prometheus where the tests run",
         "groups:": "there is no Prometheus where the tests run; test_docs.py checks the names of the metrics",
@@ -84,6 +86,7 @@ NOT_RUN = {
         "CREATE EXTENSION": CITUS, "SELECT citus_": CITUS, "SELECT truncate_local_data": CITUS, "CITUS_URLS=": CITUS,
         "$ doable distribute": CITUS,
     },
+    "repeat-tasks.md": {"uid = uuid.uuid5": "tests/tasks/test_recurrence.py compares this uid with the service's"},
     "rotate-a-secret.md": {
         "NEW=$(openssl": ROTATED, "export BETTER_AUTH_SECRET=": ROTATED, "The service accepts tokens": ROTATED,
     },
@@ -94,8 +97,6 @@ NOT_RUN = {
         'import { betterAuth } from "better-auth"': BETTER_AUTH,
         'import { createAuthClient } from "better-auth/react"': BETTER_AUTH,
         "BETTER_AUTH_URL=http://localhost:3000 make run": "test_command_line.py starts with BETTER_AUTH_URL",
-        '"use client";': "test_snippets.py runs the same lines from connect-a-frontend.md",
-        "const { token } = await auth.api.getToken": BETTER_AUTH,
         '$ curl -s -H "Authorization: Bearer $(npm run -s token)': BETTER_AUTH,
         "jwt({ jwt: { definePayload": "a part of Better Auth's configuration",
     },

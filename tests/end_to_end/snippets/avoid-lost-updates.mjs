@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
-import { doableFetch } from "./doable.js";
+import { ConflictError, createDoable } from "doable-client";
 
+const doable = createDoable({ url: process.env.DOABLE_URL, token: process.env.TOKEN });
+const choose = async (mine, theirs) => ({ title: `${mine.title} / ${theirs.title}` });
 // code
-const made = await doableFetch("/api/me/tasks", {
-  method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ title: "Water the plants" }),
-});
-const task = await made.json();
-const first = await save(doableFetch, task, { title: "Water all plants" });
-assert.equal(first.task.title, "Water all plants");
-const second = await save(doableFetch, task, { title: "Water no plants" });
-assert.deepEqual(second, { conflict: first.task });
+const task = await doable.tasks.create({ title: "Water the plants" });
+assert.equal((await save(task, { title: "Water all plants" })).title, "Water all plants");
+assert.equal((await save(task, { title: "Water no plants" })).title, "Water no plants / Water all plants");
+await assert.rejects(save(task, { title: "" }), { status: 422 });
 console.log("done");

@@ -1,0 +1,3 @@
+declare module "next/headers" {
+  export function headers(): Promise<Headers>;
+}
