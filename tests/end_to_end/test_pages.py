@@ -86,7 +86,6 @@ NOT_RUN = {
         "CREATE EXTENSION": CITUS, "SELECT citus_": CITUS, "SELECT truncate_local_data": CITUS, "CITUS_URLS=": CITUS,
         "$ doable distribute": CITUS,
     },
-    "repeat-tasks.md": {"uid = uuid.uuid5": "tests/tasks/test_recurrence.py compares this uid with the service's"},
     "rotate-a-secret.md": {
         "NEW=$(openssl": ROTATED, "export BETTER_AUTH_SECRET=": ROTATED, "The service accepts tokens": ROTATED,
     },
