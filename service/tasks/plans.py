@@ -40,9 +40,9 @@ class Planned(Struct):
     repeat: Repeat | None
 
     @property
-    def due(self) -> date | datetime | None:
-        """The day, or the time in UTC."""
-        return self.due_date if self.due_at is None else series.read_moment(self.due_at)
+    def moment(self) -> datetime | None:
+        """The due time in UTC, if there is one."""
+        return None if self.due_at is None else series.read_moment(self.due_at)
 
 
 def plan_new(repeat: Repeat, columns: Mapping[str, object]) -> Plan:
@@ -105,13 +105,17 @@ def _skip(task: Planned, place: Recurrence | None) -> tuple[dict[str, object], P
 
 def _write(task: Planned, was: Recurrence | None, columns: Mapping[str, object], quotas: Quotas) -> Plan:
     """Return the rest of the plan of a write that sets `columns`."""
-    due = _due(columns) if {"due_date", "due_at"} & columns.keys() else task.due
+    due = _due({"due_date": task.due_date, "due_at": task.moment, **columns})
     wanted, now = columns.get("repeat", was and was.repeat), _now()
     if not isinstance(wanted, Repeat):
         place = None
     elif was is not None and wanted == was.repeat:
         series.check_due(wanted, due)
         place = was
+    elif task.completed and columns["completed"]:  # it would have no successor
+        raise InvalidInputError([
+            FieldError("repeat", "cannot change on a completed task; reopen it, or change the open task of its series"),
+        ])  # fmt: skip
     else:
         place = series.begin(wanted, due, now)
     after: Plan = []
@@ -119,7 +123,8 @@ def _write(task: Planned, was: Recurrence | None, columns: Mapping[str, object],
         place, following = place.followed(now, completed=True)
         if following is not None:
             after = _succession(place, following.followed(now, completed=False)[0], quotas)
-    elif task.completed and not columns["completed"] and was is not None and was.next_due is not None:
+    # A task that leaves its series while it is reopened lets the successor continue it.
+    elif task.completed and not columns["completed"] and was and was.next_due and place is not None:
         after = [was.uid_of(was.next_due), None, None, None, *map(str, quotas), None, None]
     return [NONE if place is None else place.text, *after]
 

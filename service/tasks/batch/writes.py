@@ -60,15 +60,17 @@ async def settle(
 ) -> list[Outcome]:  # fmt: skip
     """Perform `operations` by `attempt`, and add the plans for repeating tasks. Returns and raises as `perform`.
 
-    An attempt writes nothing if an operation needs a plan.
+    An attempt writes nothing if an operation needs a plan. Of the operations on one task, each attempt plans the next
+    one, because it depends on the version that the one before it writes.
     """
     sent = [*operations]
-    for _ in range(plans.TRIES):
+    for _ in range(len(operations) + plans.TRIES):
         done = await attempt(sent)
         unplanned = [index for index, result in enumerate(done) if result.outcome == plans.UNPLANNED]
         if not unplanned:
             return _read(operations, quotas, done, atomic=atomic)
-        for index in unplanned:
+        first = {done[index].version: index for index in reversed(unplanned)}  # no two tasks have the same version
+        for index in first.values():
             try:
                 sent[index] = plans.planned(operations[index], done[index].document, quotas)
             except DoableError:

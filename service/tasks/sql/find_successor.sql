@@ -7,11 +7,13 @@
 -- - 13, 14: the days, and the seconds, by which the due of the subtasks moves
 --
 -- The outcome is NULL; `full` or `trash_full`, if the successor does not fit; or `touched`, if the task would be reopened
--- and the successor or one of its subtasks has changed since it was created. Then the result has the successor.
+-- and the successor is not as it was created: it or one of its subtasks has changed, the client created it, or the same
+-- write (`plan[2]`) makes the task its subtask. Then the result has the successor.
 CREATE FUNCTION find_successor(
     owner text, task tasks, plan text[], OUT outcome text, OUT task_version bigint, OUT document text
 ) LANGUAGE plpgsql AS $$
 DECLARE
+    series CONSTANT text := '"series":"([^"]*)"';
     owned users;
     successor tasks;
     children integer;
@@ -29,7 +31,8 @@ BEGIN
             SELECT FROM tasks
             WHERE tasks.user_id = owner AND tasks.parent_id = successor.id
               AND tasks.updated_at > successor.created_at
-        ) THEN
+        ) OR substring(successor.recurrence FROM series) IS DISTINCT FROM substring(task.recurrence FROM series)
+          OR (nullif(plan[2], 'none') IS NOT NULL AND (find_task(owner, plan[2])).id = successor.id) THEN
             outcome := 'touched';
             task_version := successor.version;
             document := coalesce(successor.document, task_document(successor));

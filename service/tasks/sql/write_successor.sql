@@ -3,7 +3,8 @@
 -- describes `plan`. Each written task takes a revision after `before`. Returns the last one.
 --
 -- The successor is a copy of the task, with its own due and open subtasks. A successor that was taken back, or that the
--- user deleted, becomes live again with its id. Then only its copy in the trash is lost.
+-- user deleted, becomes live again with its id. Then only its copy in the trash is lost. The copy of a subtask that repeats
+-- begins a series of its own, so that no two tasks have the same slot of a series.
 CREATE FUNCTION write_successor(
     owner text, task tasks, plan text[], moment timestamptz, before bigint, OUT last bigint
 ) LANGUAGE plpgsql AS $$
@@ -63,6 +64,8 @@ BEGIN
             made.id := last;
             made.uid := gen_random_uuid();
             made.parent_id := former.id;
+            made.recurrence := regexp_replace(
+                made.recurrence, '"series":"[^"]*"', '"series":"' || gen_random_uuid() || '"');
             IF made.recurrence IS NULL AND made.due_date IS NOT NULL THEN
                 made.due_date := least(made.due_date + days, '9999-12-31');
             ELSIF made.recurrence IS NULL AND made.due_at IS NOT NULL THEN
@@ -84,6 +87,10 @@ BEGIN
                 made.list_id, made.parent_id, made.position, made.created_at, made.updated_at, made.version,
                 made.recurrence, made.document);
     END LOOP;
+    IF task.parent_id IS NOT NULL THEN  -- the task may have been moved below a completed one
+        SELECT * INTO made FROM tasks WHERE tasks.user_id = owner AND tasks.id = former.id;
+        last := carry_family(owner, made, NULL, moment, last);
+    END IF;
     UPDATE users SET task_count = users.task_count + written WHERE users.id = owner;
 END
 $$;
