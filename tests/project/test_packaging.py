@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -124,3 +125,18 @@ def test_the_linter_refuses_syntax_that_the_oldest_supported_python_cannot_read(
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     assert PROJECT["requires-python"] == ">=3.11"
     assert tools["ruff"]["target-version"] == "py311"
+
+
+NPM_LOCKS = [
+    ROOT / folder / "package-lock.json"
+    for folder in ("clients/typescript", "examples/better-auth", "examples/nextjs", "tests/end_to_end/snippets")
+]
+
+
+@pytest.mark.parametrize("path", NPM_LOCKS, ids=lambda path: path.parent.name)
+def test_a_lock_of_npm_names_no_registry_and_its_folder_pins_each_version(path):
+    packages = json.loads(path.read_text())["packages"]
+    assert all("resolved" not in one or one.get("link") for one in packages.values())
+    manifest = json.loads(path.with_name("package.json").read_text())
+    versions = {**manifest.get("dependencies", {}), **manifest.get("devDependencies", {})}.values()
+    assert all(re.fullmatch(r"[\d.]+|file:.+", version) for version in versions)
