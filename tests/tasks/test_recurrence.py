@@ -511,8 +511,8 @@ REFUSED = {
 
 
 async def test_beside_a_good_rule_another_invalid_field_is_422(series, refusal):
-    body = {"title": "Water", "due_date": "2090-01-05", "repeat": WEEKLY, "priority": "urgent"}
-    refusal(await series.caller.post(series.caller.path, json=body), 422, "validation_error", "priority")
+    body = {"title": "Water", "due_date": "2090-01-05", "repeat": WEEKLY, "tags": "home"}
+    refusal(await series.caller.post(series.caller.path, json=body), 422, "validation_error", "tags")
 
 
 @pytest.mark.parametrize(

@@ -162,14 +162,23 @@ def without_series(task: dict) -> dict:
     return {"uid": None, **task, "series": None}
 
 
-async def test_the_copy_of_a_completed_task_is_reopened_with_its_own_successor(alice):
+@pytest.mark.parametrize("step", [1, -1])
+async def test_the_copy_of_a_completed_task_is_reopened_with_its_own_successor(alice, step):
     first = await alice.make("Water", due_date="2090-01-31", repeat=DAILY)
     second = await complete(alice, first)
-    assert (await send(alice, *await exported(alice))).status_code == 200
-    copy, copied_successor = (await exported(alice))[2:]
+    assert (await send(alice, *(await exported(alice))[::step])).status_code == 200
+    copy, copied_successor = (await exported(alice))[2:][::step]
     assert copied_successor["uid"] == successor_of(copy)
     await act(alice, copy, "complete", completed=False)
     assert {task["uid"] for task in (await alice.get(alice.path)).json()} == {first["uid"], second["uid"], copy["uid"]}
+
+
+async def test_the_copy_of_a_completed_task_is_not_reopened_if_its_own_successor_was_skipped(alice, refusal):
+    await act(alice, await complete(alice, await alice.make("Water", due_date="2090-01-31", repeat=DAILY)), "skip")
+    assert (await send(alice, *await exported(alice))).status_code == 200
+    copy, copied_successor = (await exported(alice))[2:]
+    response = await alice.post(f"{alice.path}/{copy['id']}/complete", json={"completed": False})
+    assert refusal(response, 409, "successor_changed")["successor"] == copied_successor
 
 
 async def test_with_skip_a_series_is_restored_and_not_copied(alice):
@@ -265,7 +274,7 @@ FAULTS = {
     "a local time": (TIMED | {"occurrence": "2090-02-28T09:00:00"}, "occurrence", "has no offset"),
     "a series of times without a zone": (TIMED | {"repeat": DAILY}, "repeat.timezone", "is required"),
     "next before this one": (DUE | PLACE | {"next_due": "2090-02-28"}, "next_due", "must be later than occurrence"),
-    "beside another fault": (DUE | PLACE | {"priority": "urgent"}, "priority", "must be none, low"),
+    "beside another fault": (DUE | PLACE | {"tags": "home"}, "tags", "must be a list"),
     "beyond the calendar": (TIMED | {"occurrence": "9999-12-31T23:00:00Z"}, "occurrence", "outside of the years"),
 }  # fmt: skip
 
