@@ -51,8 +51,8 @@ CLEANERS: Mapping[str, Cleaner] = MappingProxyType({
     "occurrence_number": lambda sent: sent, "next_due": _slot,
 })  # fmt: skip
 
-Series = Annotated[
-    Annotated[str, Meta(extra_json_schema={"format": "uuid"})] | UnsetType | None,
+Series = Annotated[  # without the format `uuid` in the schema, because any text is accepted if the task does not repeat
+    str | UnsetType | None,
     rule("the UUID of its series, as in an export; without it, a new series begins at the due", read=read_new_uid),
 ]
 SeriesStart = Annotated[
