@@ -16,6 +16,7 @@ from tests.tasks.keys import between, key_of, key_of_id
 
 LONGEST = 100
 NONE = "none"
+NO_SERIES = dict.fromkeys(("series", "occurrence", "next_due"))
 
 
 class Write(NamedTuple):
@@ -57,6 +58,7 @@ class TaskRow(Item):
     completion: int | None = None  # the same for all that one write completed
     list_id: int | None = None
     parent_id: int | None = None
+    place: Any = None  # in a series: see `test_series_model.py`
 
     @property
     def document(self) -> dict:
@@ -65,6 +67,7 @@ class TaskRow(Item):
             "priority": ("none", "low", "medium", "high")[self.priority],
             "due_date": self.due_date and self.due_date.isoformat(), "list_id": self.list_id,
             "parent_id": self.parent_id, "position": self.position, "version": self.version,
+            **(self.place.document if self.place else NO_SERIES),
         }  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from service.errors import (
     DoableError,
     InvalidInputError,
     ListNotFoundError,
+    NothingToSkipError,
+    SuccessorChangedError,
     SyncPositionGoneError,
     TaskNotFoundError,
     TaskQuotaError,
@@ -35,7 +37,7 @@ from service.tasks.selection import Lists, TaskQuery
 from service.users.queryset import START, SyncPosition
 from service.web.text import with_keys
 from tests.tasks.keys import between
-from tests.tasks.model import NONE, Answer, Item, Model, TaskRow, Write
+from tests.tasks.model import NO_SERIES, NONE, Answer, Item, Model, TaskRow, Write
 
 QUOTAS = Quotas(tasks=16, trash=14)
 UIDS = [f"019aceef-9a40-7c1e-8f3a-{number:012x}" for number in range(12)]
@@ -43,9 +45,12 @@ RULES = {error.message: rule for rule, error in outcomes.SEATS.items()}
 RULES |= {outcomes.ANCHOR: "no_anchor", outcomes_of_lists.ANCHOR: "no_anchor"}
 ERRORS = {
     TaskNotFoundError: "missing", ListNotFoundError: "missing", TaskQuotaError: "full", TrashFullError: "full",
-    UidInTrashError: "in_trash",
+    UidInTrashError: "in_trash", NothingToSkipError: "skip",
 }  # fmt: skip
-TASK = ("id", "uid", "title", "completed", "priority", "due_date", "list_id", "parent_id", "position", "version")
+TASK = (
+    "id", "uid", "title", "completed", "priority", "due_date", "list_id", "parent_id", "position", "version",
+    *NO_SERIES,
+)  # fmt: skip
 LIST = ("id", "uid", "name", "archived", "position", "version")
 SINGLE = {"toggle", "destroy", "destroy_list", "delete_many", "empty", "empty_lists"}  # not in a batch
 VERBS = {
@@ -260,12 +265,15 @@ class User:
             return Answer("done")
         return Answer("known" if result.known else "done", shown(result.document))
 
+    def columns(self, write: Write) -> dict:
+        """Return the columns that the service takes."""
+        return dict(write.changes) if write.verb.endswith("_list") else with_keys(dict(write.changes))
+
     async def send_batch(self, writes: list[Write], *, atomic: bool) -> tuple[int | None, list[Answer]]:
         """Perform a batch with the service. Returns the number of the failed write, and the answers that are known."""
         operations = [
             Operation(
-                write.verb, write.reference,
-                dict(write.changes) if write.verb.endswith("_list") else with_keys(dict(write.changes)),
+                write.verb, write.reference, self.columns(write),
                 Expected([write.expected]) if write.expected else None,
             )
             for write in writes
@@ -335,7 +343,7 @@ class User:
     def state_of(model: Model) -> tuple[list[dict], list[dict]]:
         moments = sorted({task.completion for task in model.tasks.values() if task.completion is not None})
         tasks = [
-            {name: task.document[name] for name in TASK if name not in {"priority", "due_date"}}
+            {name: task.document[name] for name in TASK if name not in {"priority", "due_date", *NO_SERIES}}
             | {
                 "completed": None if task.completion is None else moments.index(task.completion),
                 "deleted": task.deletion is not None,
@@ -419,10 +427,14 @@ class User:
         state = await self.state()
         revision = await self.connection.fetchval("SELECT revision FROM users WHERE id = $1", self.name)
         for model in self.orders(self.model, done):
+            self.learn(model, state)
             if model.revision == (revision or 0) and self.state_of(model) == state:
                 self.model = model
                 return
         raise AssertionError(f"no order gives these answers: {done}\n{self.story()}")
+
+    def learn(self, model: Model, state: tuple[list[dict], list[dict]]) -> None:
+        """Take over what the service has chosen."""
 
     @classmethod
     def orders(cls, model: Model, left: list[tuple]) -> Iterator[Model]:
@@ -444,17 +456,21 @@ def answer(outcome: Outcome) -> Answer:
     if isinstance(outcome, Written):
         document = None if outcome.document is None else shown(outcome.document)
         return Answer("known" if outcome.known else "done", document)
+    if isinstance(outcome, SuccessorChangedError):
+        return Answer("touched", shown(outcome.document))
     if isinstance(outcome, VersionMismatchError):
         return Answer("mismatch", shown(outcome.document))
     if isinstance(outcome, InvalidInputError):
         (error,) = outcome.errors
+        if error.field == "repeat":
+            return Answer("repeat")
         return Answer("has_tasks" if error.field == "tasks" else RULES[error.message])
     return Answer(ERRORS[type(outcome)])
 
 
-async def play(pool, connection, seed: int, rounds: int) -> None:
+async def play(pool, connection, seed: int, rounds: int, kind: type[User] = User) -> None:
     """Perform random writes of two users, who use the same uids, and compare all that can be read after each round."""
-    users = [User(name, pool, connection, seed) for name in ("ada", "bob")]
+    users = [kind(name, pool, connection, seed) for name in ("ada", "bob")]
     chance = random.Random(seed)
     for _ in range(rounds):
         for user in users:
