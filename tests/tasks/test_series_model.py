@@ -198,6 +198,9 @@ class Repeater(User):
         if repeating and self.chance.random() < 0.45:
             one = self.chance.choice(repeating)
             reference = self.chance.choice([one.id, one.uid or one.id])
+            if one.place.series and one.place.next and self.chance.random() < 0.15:
+                turned = {"completed": one.completion is None, "parent_id": one.place.next.uid}  # below its successor
+                return Write("update", reference, turned)
             verb = self.chance.choice(["complete", "complete", "complete", "skip", "update", "delete"])
             changes = {"complete": {"completed": self.chance.random() < 0.6}}.get(verb, {})
             return Write(verb, reference, self._changes(verb, one) if verb == "update" else changes)
