@@ -1,599 +1,300 @@
-// A task list that any number of tabs share, online and offline.
-//
-//   confirmed   the state that the service has confirmed: tasks by id, as of `position`
-//   queue       the user's writes without a response yet, oldest first
-//   shown()     `confirmed` with `queue` applied; it is computed again each time, so nothing is ever rolled back
-//
-// Changes of other tabs arrive as events. Each write names the version that it changes (If-Match). A new task has an
-// Idempotency-Key instead. Every write may therefore be retried. If two changes conflict, the user decides.
+// Task lists that any number of tabs share, online and offline. The client keeps the copy, sends what the user writes, and
+// merges; this module only draws the copy and passes the user's actions on.
 
-const API = "/api/me";
-const SILENCE = 45_000; // milliseconds; the service sends a comment every 20 seconds
-const COMPARED = ["title", "completed"]; // the fields that the user can change here
+import { makeMovable } from "./arrange.mjs";
+import { createDoable } from "./client/index.js";
+import { indexedDBStorage, memoryStorage } from "./client/replica/replica.js";
+import { choose, drawConflict, hearConflict, onConflict, tellConflicts } from "./conflicts.mjs";
+import { dayName, factsOf, repeatChanges, rulesFor } from "./facts.mjs";
+import { openWire } from "./wire.mjs";
 
-const confirmed = new Map();
-const gone = new Map(); // the version of a deletion in this tab: older changes of the task are ignored
-const touched = new Set(); // tasks that other clients changed since the page was last drawn
-const real = new Map(); // the ids that the service assigned to new tasks, by their temporary ids
-const held = []; // changes of unknown tasks, while the response to a new task of this tab is pending
-let queue = [];
-let position; // opaque, from the service; undefined: read everything
-let link; // aborted when the connection is lost
-let sending; // the write that is being sent
-let notBefore = 0; // send no write before this time
-let token;
-let listTag;
-let storage;
-
+const COLORS = ["#2e7d32", "#1565c0", "#c2410c", "#7b3fb5", "#b0356f", "#00796b"];
 const $ = (id) => document.getElementById(id);
-const pause = (ms, signal) => new Promise((resolve) => {
-  const timer = setTimeout(resolve, ms);
-  signal?.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+const words = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+// ------------------------------------------------------------------------------------------------------- the connection
+
+const query = new URLSearchParams(location.search);
+const user = query.get("user") ?? "demo";
+const isAlone = query.has("device"); // a second device: this tab has a copy of its own, in memory
+const wire = openWire({
+  device: `${user} ${isAlone ? crypto.randomUUID() : ""}`,
+  storage: isAlone ? sessionStorage : localStorage,
+  onSwitch: () => draw(),
+  hear(message) {
+    hearConflict(message);
+    if (message.hello) tellConflicts(wire.post);
+    if (message.conflict || message.choice) draw();
+  },
 });
-
-// -------------------------------------------------------------------------------------------------------- the protocol
-
-/** The service did not answer, or asked to retry after `after` seconds. */
-class Away extends Error {
-  constructor(after) {
-    super("away");
-    this.after = after;
-  }
-}
-
-/** Send a request with a token, get a new token if necessary, and add it to the log. Throws Away. */
-async function request(method, path, { headers = {}, body, signal = link?.signal, isSecond = false } = {}) {
-  let line;
+const doable = createDoable({
+  fetch: wire.fetch,
+  async token() {
+    const response = await wire.fetch(`/playground/session?user=${encodeURIComponent(user)}`, { cache: "no-store" });
+    if (!response.ok) throw new Error(`There is no user "${user}".`);
+    return (await response.json()).token;
+  },
+});
+const database = indexedDBStorage();
+const storage = isAlone ? memoryStorage() : { // offline, without a token, open the copy of this user
+  ...database, names: async (prefix) => (await database.names(prefix)).filter((name) => name === prefix + user),
+};
+let replica;
+while (!replica) {
   try {
-    token ??= await newToken(signal);
-    line = note(method, path, describe(headers));
-    const response = await fetch(API + path, {
-      method,
-      headers: { Authorization: `Bearer ${token}`, ...(body && { "Content-Type": "application/json" }), ...headers },
-      body: body && JSON.stringify(body),
-      cache: "no-store",
-      signal,
+    replica = await doable.replica({
+      storage,
+      onRejected,
+      onConflict(conflict) {
+        setTimeout(draw);
+        return onConflict(conflict, wire.post);
+      },
     });
-    line.answered(response.status, describeAnswer(response));
-    if (response.status === 401) {
-      token = undefined;
-      if (isSecond) throw new Away(5);
-      return await request(method, path, { headers, body, signal, isSecond: true });
-    }
-    if ([408, 429].includes(response.status) || response.status >= 500) throw new Away(retryAfter(response));
-    return response;
-  } catch (error) {
-    if (error instanceof Away) throw error;
-    line?.failed(signal?.aborted ? "cut off" : "no answer");
-    throw new Away();
+  } catch {
+    tell(wire.isOffline() ? "offline" : "reconnecting");
+    await new Promise((resolve) => { setTimeout(resolve, 2000); });
   }
 }
 
-async function newToken(signal) {
-  const line = note("GET", "/playground/session", "");
-  const response = await fetch("/playground/session", { cache: "no-store", signal });
-  line.answered(response.status, response.ok ? "a token for 15 minutes" : "");
-  if (!response.ok) throw new Away();
-  return (await response.json()).token;
+/** The service has refused a change. */
+function onRejected({ error, op, uid, kind, changes }) {
+  const isGone = error.code === "task_not_found" && op === "update";
+  const restore = async () => {
+    replica.restore(uid);
+    await replica.sync();
+    replica.update(uid, changes);
+  };
+  if (isGone) toast("A task that you have changed was deleted elsewhere.", { isBad: true, label: "Bring it back", action: restore });
+  else toast(`A change of a ${kind} was refused. ${error.message}`, { isBad: true });
 }
 
-/** Read the body of a response; the connection may break here too. Throws Away. */
-const read = (response) => response.json().catch(() => { throw new Away(); });
+// --------------------------------------------------------------------------------------------------------------- lists
 
-const retryAfter = (response) => Number(response.headers.get("Retry-After") ?? 2);
+const listNow = () => replica.list(location.hash.slice(1))?.uid ?? null; // null: the inbox
+const openTasks = (list, parent = "none") => replica.tasks({ list, parent, completed: false });
 
-const shorten = (text) => (text.length > 14 ? `${text.slice(0, 8)}…` : text);
-const describe = (headers) =>
-  Object.entries(headers).map(([name, value]) => `${name}: ${shorten(String(value))}`).join(", ");
-
-function describeAnswer(response) {
-  if (response.status === 304) return "unchanged";
-  if (response.status === 412) return "changed elsewhere";
-  if (response.headers.get("Idempotency-Replayed")) return "had arrived before";
-  const tag = response.headers.get("ETag");
-  return tag ? `ETag: ${shorten(tag)}` : "";
-}
-
-// ------------------------------------------------------------------------------------------------- the service's state
-
-/** Read everything, page by page, and replace the current state. */
-async function readAll(signal) {
-  let copy = new Map();
-  let since = "0";
-  for (;;) {
-    const response = await request("GET", `/tasks/changes?since=${since}`, { signal });
-    if (response.status === 410) { // the trash was emptied, or the user was erased, in the meantime
-      copy = new Map();
-      since = "0";
-      continue;
-    }
-    if (!response.ok) throw new Away();
-    const page = await read(response);
-    for (const change of page.changes) change.deleted ? copy.delete(change.id) : copy.set(change.id, change);
-    since = page.next;
-    if (!page.has_more) break;
-  }
-  confirmed.clear();
-  gone.clear();
-  for (const [id, task] of copy) confirmed.set(id, task);
-  position = since;
-  draw();
-}
-
-/** Read the event stream from `position` until it ends. */
-async function readEvents(signal) {
-  const silence = new AbortController();
-  const either = AbortSignal.any([signal, silence.signal]);
-  const response = await request("GET", "/tasks/events", { headers: { "Last-Event-ID": position }, signal: either });
-  if (!response.ok) throw new Away();
-  tell("live");
-  notBefore = 0;
-  send();
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  let watch;
-  try {
-    for (;;) {
-      clearTimeout(watch);
-      watch = setTimeout(() => silence.abort(), SILENCE);
-      const { value, done } = await reader.read().catch(() => { throw new Away(); });
-      if (done) return;
-      const blocks = (rest + value).split("\n\n");
-      rest = blocks.pop(); // the last event may be incomplete
-      for (const block of blocks) receive(parse(block));
-      if (position === undefined) return;
-      draw();
-    }
-  } finally {
-    clearTimeout(watch);
-    silence.abort();
-  }
-}
-
-/** Parse the fields of one event; a comment has none. https://html.spec.whatwg.org/multipage/server-sent-events.html */
-const parse = (block) => Object.fromEntries(block.split("\n").filter((line) => line && !line.startsWith(":"))
-  .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]));
-
-function receive(event) {
-  if (event.retry) follow.retry = Number(event.retry);
-  if (event.event === "reset") {
-    note("EVENT", "reset", "").event();
-    position = undefined; // the changes in between are unknown: read everything
-    return;
-  }
-  if (event.event === "task") {
-    const change = JSON.parse(event.data);
-    note("EVENT", `task ${change.id}`, `version ${change.version}${change.deleted ? ", deleted" : ""}`).event();
-    if (take(change) && change.id !== sending?.id) touched.add(change.id);
-  }
-  if (event.id) position = event.id;
-}
-
-const isNews = ({ id, version }) => version > (confirmed.get(id)?.version ?? gone.get(id) ?? 0);
-
-/** Accept a task's state if it is newer. Returns whether it was newer. */
-function take(change) {
-  if (!isNews(change)) return false;
-  if (!confirmed.has(change.id) && queue.some((write) => write.kind === "create" && write.tried)) {
-    held.push(change); // it may be this tab's new task
-    return false;
-  }
-  if (change.deleted) {
-    confirmed.delete(change.id);
-    gone.set(change.id, change.version);
-  } else confirmed.set(change.id, change);
-  for (const write of queue) {
-    if (write.id === change.id && write.conflict) write.conflict.theirs = change.deleted ? null : change;
-  }
-  return true;
-}
-
-function release() {
-  for (const change of held.splice(0)) take(change);
-}
-
-/** Keep the stream open while the tab is online. */
-async function follow(signal) {
-  for (let failures = 0; !signal.aborted; ) {
-    try {
-      if (position === undefined) await readAll(signal);
-      const began = Date.now();
-      await readEvents(signal);
-      failures = 0;
-      if (position === undefined || Date.now() - began > SILENCE) continue; // most likely the token has expired
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof Away)) throw error;
-      failures += 1;
-    }
-    if (signal.aborted) return;
-    tell("reconnecting");
-    await pause(Math.min(follow.retry * 2 ** Math.max(0, failures - 1), 30_000), signal);
-  }
-}
-follow.retry = 2_000;
-
-const isCutOff = () => $("offline").checked || !navigator.onLine;
-
-function switchLine() {
-  if (isCutOff()) {
-    link?.abort();
-    link = undefined;
-    tell("offline");
-  } else if (!link) {
-    link = new AbortController();
-    tell("reconnecting");
-    follow(link.signal);
-  }
-  draw();
-}
-
-// --------------------------------------------------------------------------------------------------- the user's writes
-
-function shown() {
-  const tasks = new Map(confirmed);
-  for (const write of queue) {
-    if (write.kind === "create") tasks.set(write.id, { id: write.id, completed: false, ...write.fields });
-    else if (write.kind === "delete" && !write.conflict) tasks.delete(write.id);
-    else tasks.set(write.id, { ...(tasks.get(write.id) ?? write.seen), ...write.fields });
-  }
-  if (editing && !tasks.has(current(editing.id))) tasks.set(editing.id, editing.seen ?? editing.task);
-  return tasks;
-}
-
-const current = (id) => real.get(id) ?? id;
-const seenOf = (id) => confirmed.get(id) ?? queue.find((write) => write.id === id && write.seen)?.seen;
-const isOpen = (write) => write !== sending && (!write.tried || Boolean(write.conflict)); // not sent yet, so it may still be changed
-
-function create(title) {
-  const key = crypto.randomUUID();
-  enqueue({ key, kind: "create", id: `new-${key}`, fields: { title } });
-}
-
-/** Change a task that the user saw as `seen`. If an unsent write exists, change that write. */
-function change(id, fields, seen = seenOf(id)) {
-  const waiting = queue.findLast((write) => write.id === id);
-  if (!waiting || !isOpen(waiting) || waiting.kind === "delete") {
-    enqueue({ key: crypto.randomUUID(), kind: "update", id, fields, seen });
-    return;
-  }
-  Object.assign(waiting.fields, fields);
-  const undone = Object.entries(waiting.fields).every(([name, value]) => waiting.seen?.[name] === value);
-  if (waiting.kind === "update" && !waiting.conflict && undone) drop(waiting);
-  enqueue();
-}
-
-function remove(id) {
-  const waiting = queue.filter((write) => write.id === id);
-  if (waiting.every(isOpen)) queue = queue.filter((write) => write.id !== id);
-  const seen = waiting[0]?.conflict?.theirs ?? waiting[0]?.seen ?? seenOf(id);
-  if (!(waiting[0]?.kind === "create" && isOpen(waiting[0]))) {
-    enqueue({ key: crypto.randomUUID(), kind: "delete", id, fields: {}, seen });
-  } else enqueue();
-}
-
-function enqueue(write) {
-  if (write) queue.push(write);
-  keep();
-  draw();
-  send();
-}
-
-const drop = (write) => { queue = queue.filter((other) => other !== write); };
-
-/** Send the pending writes one after the other, while the service answers. */
-async function send() {
-  if (sending || !link || position === undefined || Date.now() < notBefore) return;
-  const signal = link.signal;
-  const stuck = (write) => queue.some((other) => other.id === write.id && other.conflict);
-  try {
-    for (;;) {
-      sending = queue.find((write) => !stuck(write));
-      if (!sending) break;
-      sending.tried = true;
-      keep();
-      draw();
-      await settle(sending, signal);
-    }
-  } catch (error) {
-    if (!(error instanceof Away)) throw error;
-    const wait = 1000 * (error.after ?? 2);
-    if (!signal.aborted) {
-      notBefore = Date.now() + wait;
-      setTimeout(send, wait + 1);
-    }
-  } finally {
-    sending = undefined;
-    keep();
-    draw();
-  }
-  if (link && link.signal !== signal) send(); // the tab went offline and online again in the meantime
-}
-
-/** Send one write and handle its response. Throws Away. */
-async function settle(write, signal) {
-  const path = `/tasks/${write.id}`;
-  const headers = { "If-Match": `"${write.seen?.version}"` };
-  const key = { "Idempotency-Key": write.key };
-  let response;
-  if (write.kind === "create") {
-    response = await request("POST", "/tasks", { headers: key, body: write.fields, signal });
-  } else if (write.kind === "delete") {
-    response = await request("DELETE", path, { headers, signal });
-  } else if (write.restore) {
-    response = await request("POST", `/trash/${write.id}/restore`, { signal });
-    if (response.status === 404) response = await request("GET", path, { signal }); // a first attempt may have succeeded
-    if (response.ok) {
-      delete write.restore;
-      write.seen = await read(response);
-      take(write.seen);
-      return; // send the change itself next
-    }
-    if (response.status === 404) { // the trash was emptied: create the task again
-      response = await request("POST", "/tasks", {
-        headers: key, body: { title: write.seen.title, completed: write.seen.completed, ...write.fields }, signal,
-      });
-    }
-  } else response = await request("PATCH", path, { headers, body: write.fields, signal });
-
-  if (response.status === 204 || (response.status === 404 && write.kind === "delete")) {
-    gone.set(write.id, Math.max(write.seen?.version ?? 0, gone.get(write.id) ?? 0));
-    confirmed.delete(write.id);
-    drop(write);
-  } else if (response.ok) done(write, await read(response));
-  else if (response.status === 412) meet(write, (await read(response)).current);
-  else if (response.status === 404) meet(write, null);
-  else if (response.headers.has("Retry-After")) throw new Away(retryAfter(response));
-  else {
-    const { detail } = await read(response);
-    drop(write);
-    toast(`“${titleOf(write)}” was refused. ${detail}`, { kind: "failed" });
-  }
-  release();
-}
-
-/** The service has executed the write. Later writes of the task continue from its result. */
-function done(write, task) {
-  drop(write);
-  if (write.id !== task.id) {
-    real.set(write.id, task.id);
-    keys.set(task.id, keyOf(write.id));
-  }
-  if (isNews(task)) confirmed.set(task.id, task);
-  for (const later of queue) {
-    if (later.id === write.id) Object.assign(later, { id: task.id, seen: task });
-  }
-  if (editing?.id === write.id) editing.seen ??= task;
-}
-
-/** Another client changed the task first. `theirs` is the current task; null if deleted. Ask the user only about conflicts. */
-function meet(write, theirs) {
-  if (theirs) take(theirs);
-  else confirmed.delete(write.id);
-  const names = write.kind === "delete" ? COMPARED : Object.keys(write.fields);
-  const wanted = (name) => theirs[name] === write.fields[name]; // both made the same change, or the first attempt succeeded
-  if (theirs && names.every(wanted)) done(write, theirs);
-  else if (theirs && names.every((name) => wanted(name) || theirs[name] === write.seen?.[name])) write.seen = theirs;
-  else {
-    write.conflict = { theirs };
-    toast(`“${titleOf(write)}” was changed in two places.`, {
-      kind: "conflict", key: write.key, label: "Choose", action: () => focusChoice(write),
-    });
-  }
-}
-
-/** Apply the user's choice. */
-function resolve(write, mine) {
-  const { theirs } = write.conflict;
-  if (!mine) queue = queue.filter((other) => other.id !== write.id);
-  else {
-    delete write.conflict;
-    write.tried = false;
-    if (theirs) write.seen = theirs;
-    else write.restore = true;
-  }
-  enqueue();
-}
-
-const titleOf = (write) => write.fields.title ?? write.seen?.title ?? "A task";
-
-// ------------------------------------------------------------------------------------------------ storage of the queue
-
-const PREFIX = "doable.queue.";
-
-/** Find this tab's queue. An open tab holds the lock of its queue. If the tab closes, the next holder takes the queue over. */
-async function openQueue() {
-  let tab = sessionStorage.getItem("doable.tab");
-  if (!tab || !(await lock(PREFIX + tab, AbortSignal.timeout(500)))) { // a new tab, or a copy of an open tab
-    tab = crypto.randomUUID();
-    await lock(PREFIX + tab);
-  }
-  sessionStorage.setItem("doable.tab", tab);
-  storage = PREFIX + tab;
-  queue = readQueue(storage);
-  Object.keys(localStorage).forEach(inherit);
-  addEventListener("storage", ({ key }) => key && inherit(key));
-}
-
-const awaited = new Set();
-
-/** Wait until the tab of this queue closes, then take its writes over. */
-function inherit(name) {
-  if (!name.startsWith(PREFIX) || name === storage || awaited.has(name)) return;
-  awaited.add(name);
-  navigator.locks.request(name, () => {
-    awaited.delete(name);
-    queue.push(...readQueue(name));
-    localStorage.removeItem(name);
-    enqueue();
+function drawLists() {
+  const inbox = { uid: null, name: "Inbox" };
+  const links = [inbox, ...replica.lists().filter(({ archived }) => !archived)].map(({ uid, name, color }) => {
+    const link = $("list").content.firstElementChild.cloneNode(true);
+    link.href = `#${uid ?? ""}`;
+    link.dataset.list = uid ?? "";
+    link.querySelector(".name").textContent = name;
+    link.querySelector(".count").textContent = openTasks(uid).length || "";
+    if (color) link.style.setProperty("--color", color);
+    if (uid === listNow()) link.ariaCurrent = "page";
+    return link;
   });
+  const focused = document.activeElement.closest?.("#lists")?.contains(document.activeElement) && document.activeElement.dataset.list;
+  $("lists").replaceChildren(...links);
+  if (focused !== undefined && focused !== false) links.find(({ dataset }) => dataset.list === focused)?.focus();
+  $("remove-list").hidden = !listNow();
 }
 
-/** Hold a lock until this page closes. Resolves to whether the lock was available. */
-const lock = (name, signal) => new Promise((resolve) => {
-  navigator.locks.request(name, { signal }, () => {
-    resolve(true);
-    return new Promise(() => {});
-  }).catch(() => resolve(false));
+$("add-list").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = $("list-name").value.trim();
+  if (!name) return;
+  $("list-name").value = "";
+  location.hash = replica.createList({ name, color: COLORS[replica.lists().length % COLORS.length], after: null }).uid;
 });
+$("remove-list").addEventListener("click", () => {
+  const { uid, name } = replica.list(listNow());
+  replica.removeList(uid, { tasks: "trash" });
+  location.hash = "";
+  toast(`Deleted the list “${name}”.`, { label: "Undo", action: () => { replica.restoreList(uid); location.hash = uid; } });
+});
+addEventListener("hashchange", () => draw());
 
-function readQueue(name) {
-  try {
-    return JSON.parse(localStorage.getItem(name) ?? "[]");
-  } catch {
-    return [];
-  }
-}
+// ---------------------------------------------------------------------------------------------------------------- rows
 
-function keep() {
-  if (!storage) return;
-  try {
-    if (queue.length) localStorage.setItem(storage, JSON.stringify(queue));
-    else localStorage.removeItem(storage);
-  } catch {
-    toast("This browser cannot store more data. Pending changes are lost when you close the tab.", { kind: "failed", key: "full" });
-  }
-}
-
-// ------------------------------------------------------------------------------------------------------------ the page
-
-const rows = new Map();
+const rows = new Map(); // by uid
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const moves = () => !calm.matches && !document.hidden;
-const keys = new Map(); // a new task keeps its row when the service assigns its id
-const keyOf = (id) => keys.get(id) ?? id;
-let editing; // { id, seen, task }: the title that is being edited, and the task when editing began
 let isDue = false;
-let isDrawing = false; // moving a row takes its focus for a moment; this must not end editing
 
-/** Draw once after all current changes. */
+/** Draws once after all current changes. */
 function draw() {
-  if (isDue) return;
+  if (isDue || !replica) return;
   isDue = true;
   queueMicrotask(() => {
     isDue = false;
-    isDrawing = true;
     drawNow();
-    isDrawing = false;
   });
 }
 
 function drawNow() {
-  const age = (task) => (typeof task.id === "number" ? task.id : 1e15 + queue.findIndex(({ id }) => id === task.id));
-  const tasks = [...shown().values()].sort((a, b) => a.completed - b.completed || age(b) - age(a));
-  const list = $("list");
-  const tops = new Map([...rows].map(([key, row]) => [key, row.offsetTop]));
   const focused = document.activeElement;
-
-  const wanted = new Set(tasks.map((task) => keyOf(task.id)));
-  for (const [key, row] of rows) {
-    if (!wanted.has(key)) {
-      rows.delete(key);
-      leave(row, tops.get(key));
-    }
+  const tops = new Map([...rows].map(([uid, row]) => [uid, row.offsetTop]));
+  const seen = new Set();
+  const list = listNow();
+  const open = openTasks(list);
+  const done = replica.tasks({ list, parent: "none", completed: true, sort: "updated" });
+  drawLists();
+  fillList($("open"), open, seen);
+  fillList($("done"), done.slice(0, 50), seen);
+  for (const uid of rows.keys()) if (!seen.has(uid)) rows.delete(uid);
+  if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true }); // moving a row takes it
+  for (const [uid, row] of rows) if (!calm.matches && tops.has(uid) && tops.get(uid) !== row.offsetTop) {
+    row.animate([{ transform: `translateY(${tops.get(uid) - row.offsetTop}px)` }, {}], { duration: 220, easing: "ease-out" });
   }
-  let place = list.firstElementChild;
-  for (const task of tasks) {
-    const key = keyOf(task.id);
-    if (!rows.has(key)) rows.set(key, newRow(key));
-    const row = rows.get(key);
-    while (place?.classList.contains("leaving")) place = place.nextElementSibling;
-    if (row === place) place = place.nextElementSibling;
-    else list.insertBefore(row, place);
-    fill(row, task);
-  }
-  if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
-  for (const [key, row] of rows) arrive(row, tops.get(key));
-  for (const id of touched) if (moves()) rows.get(keyOf(id))?.animate(
-    [{ backgroundColor: "var(--flash)" }, {}], { duration: 1400, easing: "ease-out" });
-  touched.clear();
-  for (const one of document.querySelectorAll("[data-toast]")) {
-    const { toast: key } = one.dataset;
-    if (key !== "full" && !queue.some((write) => write.conflict && write.key === key)) one.remove();
-  }
-  summarise(tasks);
+  $("empty").hidden = open.length + done.length > 0 || !replica.status.synced;
+  $("finished").hidden = !done.length;
+  $("done-count").textContent = `${done.length} done`;
+  const { online, pending, problem } = replica.status;
+  document.title = open.length ? `${open.length} open · Doable` : "Doable";
+  document.body.dataset.pending = pending;
+  $("pending").textContent = pending ? `${words(pending, "change")} to send` : "";
+  $("notice").hidden = !wire.isOffline();
+  tell(wire.isOffline() ? "offline" : online ? "live" : "reconnecting", problem?.message);
 }
 
-function newRow(key) {
+/** Puts the rows of these tasks into a list, in this order. */
+function fillList(list, tasks, seen) {
+  const wanted = new Set(tasks.map(({ uid }) => uid));
+  for (const row of [...list.children]) if (!wanted.has(row.task.uid)) row.remove();
+  tasks.forEach((task, at) => {
+    seen.add(task.uid);
+    if (!rows.has(task.uid)) rows.set(task.uid, newRow());
+    const row = rows.get(task.uid);
+    if (list.children[at] !== row) list.insertBefore(row, list.children[at] ?? null);
+    fill(row, task);
+    fillList(row.querySelector(".subtasks"), replica.tasks({ parent: task.uid }), seen);
+  });
+}
+
+function newRow() {
   const row = $("row").content.firstElementChild.cloneNode(true);
   const part = (name) => row.querySelector(`.${name}`);
-  const id = () => row.task.id;
-  part("done").addEventListener("change", ({ target }) => change(id(), { completed: target.checked }));
-  part("delete").addEventListener("click", () => leaveTo(row, () => remove(id())));
+  const uid = () => row.task.uid;
+  const details = part("details");
+  part("check").addEventListener("change", ({ target }) => complete(row.task, target.checked));
+  part("delete").addEventListener("click", () => remove(row));
   part("title").addEventListener("click", () => edit(row));
-  part("title").addEventListener("keydown", (event) => {
-    if (event.key === "F2") edit(row);
-    if (event.key === "Delete") leaveTo(row, () => remove(id()));
+  part("title").addEventListener("keydown", ({ key }) => {
+    if (key === "F2") edit(row);
+    if (key === "Delete") remove(row);
   });
-  for (const choice of row.querySelectorAll("[data-choice]")) {
-    choice.addEventListener("click", () => {
-      const write = queue.find((other) => other.id === id() && other.conflict);
-      if (write) resolve(write, choice.dataset.choice === "mine");
-      part("title").focus();
-    });
-  }
-  row.dataset.key = key;
+  part("more").addEventListener("click", () => {
+    details.hidden = !details.hidden;
+    part("more").ariaExpanded = !details.hidden;
+    fill(row, row.task);
+    if (!details.hidden) details.elements.due.focus();
+  });
+  details.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { subtask } = details.elements;
+    if (subtask.value.trim()) replica.create({ title: subtask.value.trim(), parent_id: uid(), after: null });
+    subtask.value = "";
+  });
+  details.addEventListener("change", ({ target: { name, value } }) => {
+    if (name === "list") replica.move(uid(), { list_id: value || null });
+    else if (name !== "subtask") replica.update(uid(), CHANGES[name](value, row.task));
+  });
+  details.elements.skip.addEventListener("click", async () => {
+    await doable.tasks.skip(row.task.id).catch(({ message }) => toast(message, { isBad: true }));
+  });
+  for (const button of row.querySelectorAll("[data-choice]")) button.addEventListener("click", () => {
+    choose(uid(), button.dataset.choice, wire.post);
+    draw();
+    part("title").focus();
+  });
+  makeMovable(part("grip"), row, {
+    siblings: ({ parent_id }) => openTasks(listNow(), parent_id ?? "none"),
+    hasSubtasks: (task) => replica.tasks({ parent: task.uid }).length > 0,
+    move(task, place) {
+      replica.move(task.uid, place);
+      const { list_id, parent_id } = replica.task(task.uid);
+      const all = openTasks(list_id, parent_id ?? "none");
+      const home = replica.task(parent_id)?.title ?? replica.list(list_id)?.name ?? "Inbox";
+      $("spoken").textContent = `“${task.title}” is ${all.indexOf(replica.task(task.uid)) + 1} of ${all.length} in ${home}.`;
+      part("grip").focus();
+    },
+  });
   return row;
 }
 
-const WORDS = { waiting: "waiting", sending: "sending", conflict: "your choice" };
+const CHANGES = { // what a field of the details changes
+  due: (value, task) => ({ due_date: value || null, due_at: null, ...(!value && task.repeat && { repeat: null }) }),
+  priority: (value) => ({ priority: value }),
+  repeat: (value, task) => repeatChanges(value, task),
+  tags: (value) => ({ tags: [...new Set(value.split(",").map((tag) => tag.trim()).filter(Boolean))] }),
+};
 
 function fill(row, task) {
   const part = (name) => row.querySelector(`.${name}`);
-  const writes = queue.filter((write) => write.id === task.id);
-  const conflict = writes.find((write) => write.conflict);
-  const state = conflict ? "conflict" : writes.includes(sending) ? "sending" : writes.length ? "waiting" : "saved";
+  const isPending = replica.isPending(task.uid);
+  const old = row.task;
+  if (old && old.version !== task.version && row.dataset.state === "saved" && !calm.matches) {
+    part("line").animate([{ backgroundColor: "var(--flash)" }, {}], { duration: 1400, easing: "ease-out" });
+  }
   row.task = task;
-  row.dataset.state = state;
+  row.dataset.state = drawConflict(row) ? "conflict" : isPending ? "waiting" : "saved";
   row.classList.toggle("completed", task.completed);
-  part("done").checked = task.completed;
-  part("done").setAttribute("aria-label", `Done: ${task.title}`);
-  part("delete").setAttribute("aria-label", `Delete: ${task.title}`);
+  part("check").checked = task.completed;
   part("title").textContent = task.title;
-  part("badge").textContent = WORDS[state] ?? `v${task.version}`;
-  part("badge").title = state === "saved" ? "the version that the next change is tied to" : "";
-  part("choice").hidden = !conflict;
-  if (!conflict) return;
-  const { theirs } = conflict.conflict;
-  const deletes = conflict.kind === "delete";
-  part("why").textContent = theirs ? "Changed elsewhere while you changed it here." :
-    "Deleted elsewhere while you changed it here.";
-  part("mine-label").textContent = deletes ? "Delete it" : theirs ? "Keep mine" : "Bring it back";
-  part("theirs-label").textContent = theirs ? "Take theirs" : "Let it go";
-  version(part("mine"), deletes ? null : { ...(theirs ?? conflict.seen), ...conflict.fields });
-  version(part("theirs"), theirs);
+  part("facts").replaceChildren(...factsOf(task, isPending));
+  part("badge").textContent = { conflict: "your choice", waiting: "waiting", saved: `v${task.version}` }[row.dataset.state];
+  for (const [name, verb] of Object.entries({ check: "Done", delete: "Delete", more: "Details of", grip: "Move" })) {
+    part(name).ariaLabel = `${verb}: ${task.title}`;
+  }
+  if (part("details").hidden) return;
+  const { due, priority, repeat, tags, list, subtask, add, skip } = part("details").elements;
+  const options = (select, entries) => {
+    const wanted = JSON.stringify(entries);
+    if (select.dataset.options !== wanted) select.replaceChildren(...entries.map(([value, text]) => new Option(text, value)));
+    select.dataset.options = wanted;
+  };
+  options(repeat, rulesFor(task));
+  options(list, [["", "Inbox"], ...replica.lists().map(({ uid, name }) => [uid, name])]);
+  const values = [
+    [due, task.due_date ?? task.due_at?.slice(0, 10) ?? ""], [priority, task.priority], [tags, task.tags.join(", ")],
+    [repeat, task.repeat ? `${task.repeat.from} ${task.repeat.rrule}` : ""], [list, task.list_id ?? ""],
+  ];
+  for (const [field, value] of values) if (field.value !== value && field !== document.activeElement) field.value = value;
+  for (const one of [list.parentElement, subtask.parentElement, add]) one.hidden = Boolean(task.parent_id);
+  skip.hidden = !task.repeat || !task.next_due || task.completed || isPending || !replica.status.online;
+  skip.textContent = task.next_due ? `Skip to ${dayName(task.next_due)}` : "";
 }
 
-function version(element, task) {
-  element.textContent = task ? task.title : "deleted";
-  element.classList.toggle("struck", Boolean(task?.completed));
-  element.classList.toggle("nothing", !task);
+// ------------------------------------------------------------------------------------------------------------- actions
+
+function complete(task, completed) {
+  if (!completed) return replica.reopen(task.uid);
+  replica.complete(task.uid);
+  const next = task.repeat && task.next_due ? ` The next one is due ${dayName(task.next_due)}.` : "";
+  toast(`Completed “${task.title}”.${next}`, { label: "Undo", action: () => replica.reopen(task.uid) });
 }
 
-/** Edit a title in place. The write will name the version that is visible now. */
+function remove(row) {
+  const { uid, title } = row.task;
+  const next = row.nextElementSibling ?? row.previousElementSibling;
+  replica.remove(uid);
+  (next?.querySelector(".title") ?? $("title")).focus({ preventScroll: true });
+  toast(`Deleted “${title}”.`, { label: "Undo", action: () => replica.restore(uid) });
+}
+
+/** Edits a title in place. */
 function edit(row) {
-  const title = row.querySelector(".title");
+  const { uid, title } = row.task;
   const field = row.querySelector(".edit");
-  const { id } = row.task;
-  editing = { id, seen: seenOf(id), task: row.task };
   row.classList.add("editing");
-  field.value = row.task.title;
+  field.value = title;
   field.focus();
   field.select();
-  const end = (save) => {
-    if (editing?.id !== id) return;
-    const { seen, task } = editing;
-    editing = undefined;
-    field.onblur = field.onkeydown = null;
-    const isFocused = document.activeElement === field;
+  const end = (isKept) => {
+    if (!row.classList.contains("editing")) return;
+    const hadFocus = document.activeElement === field;
     row.classList.remove("editing");
-    if (isFocused) title.focus();
-    const text = field.value.trim();
-    if (save && text && text !== task.title) change(current(id), { title: text }, seen);
-    else draw();
+    if (hadFocus) row.querySelector(".title").focus();
+    const [mine, theirs] = [field.value.trim(), replica.task(uid)?.title];
+    if (!isKept || !mine || mine === title || mine === theirs || theirs === undefined) return;
+    if (theirs === title) replica.update(uid, { title: mine });
+    else { // it has changed during the edit
+      onConflict({ uid, field: "title", mine, theirs, base: title }, wire.post).then((value) => replica.update(uid, { title: value }));
+      draw();
+    }
   };
-  // The window may lose the focus, for example to another tab, and regain it.
-  field.onblur = () => { if (!isDrawing && document.activeElement !== field) end(true); };
+  field.onblur = () => setTimeout(() => { if (document.activeElement !== field) end(true); }); // a row that moves loses it briefly
   field.onkeydown = (event) => {
     if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
     event.preventDefault(); // otherwise the title, which gets the focus next, treats the key as a click
@@ -601,125 +302,44 @@ function edit(row) {
   };
 }
 
-/** Run an action that removes a row, and move the focus to the next row. */
-function leaveTo(row, action) {
-  const next = row.nextElementSibling ?? row.previousElementSibling;
-  action();
-  (next?.querySelector(".title") ?? $("title")).focus({ preventScroll: true });
-}
-
-function focusChoice(write) {
-  const row = rows.get(keyOf(write.id));
-  row?.scrollIntoView({ block: "center", behavior: calm.matches ? "auto" : "smooth" });
-  row?.querySelector("[data-choice]").focus({ preventScroll: true });
-}
-
-function arrive(row, top) {
-  if (!moves() || top === row.offsetTop) return;
-  row.animate(top === undefined
-    ? [{ opacity: 0, transform: "translateY(-0.6rem) scale(0.98)" }, {}]
-    : [{ transform: `translateY(${top - row.offsetTop}px)` }, {}], { duration: 260, easing: "cubic-bezier(.2,.8,.2,1)" });
-}
-
-function leave(row, top) {
-  if (!moves()) return row.remove();
-  row.classList.add("leaving");
-  row.inert = true;
-  row.style.top = `${top}px`;
-  row.animate([{}, { opacity: 0, transform: "translateX(1.5rem)" }], { duration: 200, easing: "ease-in" })
-    .finished.finally(() => row.remove());
-}
-
-function summarise(tasks) {
-  const open = tasks.filter((task) => !task.completed).length;
-  const waiting = queue.filter((write) => !write.conflict).length;
-  const kept = `${waiting} ${waiting === 1 ? "change is" : "changes are"} stored here until you are online again.`;
-  $("board").dataset.waiting = waiting;
-  $("empty").hidden = tasks.length > 0 || position === undefined;
-  $("counts").textContent = tasks.length ? `${open} open, ${tasks.length - open} done` : "";
-  $("hint").hidden = !tasks.length;
-  $("notice").hidden = !isCutOff();
-  $("notice-text").textContent = waiting ? kept : "You can continue to work. Your changes are sent when you are online again.";
-  const versions = [...[...confirmed.values()].map((task) => task.version), ...gone.values()];
-  $("newest").textContent = versions.length ? `version ${versions.reduce((a, b) => Math.max(a, b))}` : "";
-  document.title = open ? `${open} open · Doable` : "Doable";
-}
-
-function tell(state) {
-  document.body.dataset.state = state;
-  $("state").textContent =
-    { live: "Live", offline: "Offline", reconnecting: position === undefined ? "Connecting" : "Reconnecting" }[state];
-}
-
-// ------------------------------------------------------------------------------------------------ messages and the log
-
-function toast(text, { kind = "info", key, label, action } = {}) {
-  if (key && document.querySelector(`[data-toast="${key}"]`)) return;
-  if (!key) document.querySelector(".toast:not([data-toast])")?.remove();
-  const one = $("toast").content.firstElementChild.cloneNode(true);
-  const button = one.querySelector(".action");
-  one.querySelector(".text").textContent = text;
-  one.dataset.kind = kind;
-  one.role = kind === "info" ? "status" : "alert";
-  if (key) one.dataset.toast = key;
-  button.hidden = !label;
-  button.textContent = label ?? "";
-  button.addEventListener("click", () => { one.remove(); action?.(); });
-  one.querySelector(".close").addEventListener("click", () => one.remove());
-  $("toasts").append(one);
-  if (!key) setTimeout(() => one.remove(), 8_000);
-}
-
-/** Add a line to the log of requests. Returns functions that record its result. */
-function note(method, path, detail) {
-  const line = $("line").content.firstElementChild.cloneNode(true);
-  const write = (name, text) => { line.querySelector(`.${name}`).textContent = text; };
-  write("method", method);
-  write("path", path);
-  write("detail", detail);
-  write("time", new Date().toLocaleTimeString("en-GB"));
-  $("log").prepend(line);
-  while ($("log").children.length > 80) $("log").lastElementChild.remove();
-  const end = (kind, status, more) => {
-    line.dataset.kind = kind;
-    write("status", status);
-    write("detail", [detail, more].filter(Boolean).join(" → "));
-  };
-  return {
-    answered: (status, more) => end({ 304: "same", 412: "conflict" }[status] ?? (status < 300 ? "ok" : "failed"), status, more),
-    failed: (why) => end("failed", "—", why),
-    event: () => end("event", "SSE", ""),
-  };
-}
-
-/** Request the list with its previous ETag: 304 if nothing has changed since. */
-async function compare() {
-  if (!link) return toast("You are offline.");
-  try {
-    const response = await request("GET", "/tasks", { headers: listTag ? { "If-None-Match": listTag } : {} });
-    if (response.status === 304) return toast("304: the list has not changed since you last compared.");
-    const list = await read(response);
-    const isSame = list.length === confirmed.size && list.every(({ id, version }) => confirmed.get(id)?.version === version);
-    listTag = response.headers.get("ETag");
-    toast(isSame ? `200: ${list.length} ${list.length === 1 ? "task" : "tasks"}, the same as here.` : "200: the list has changed; an event will follow.");
-  } catch (error) {
-    if (!(error instanceof Away)) throw error;
-    toast("The service does not answer.", { kind: "failed" });
-  }
-}
-
-// --------------------------------------------------------------------------------------------------------------- start
-
 $("add").addEventListener("submit", (event) => {
   event.preventDefault();
   const title = $("title").value.trim();
-  if (title) create(title);
+  if (title) replica.create({ title, list_id: listNow() });
   $("title").value = "";
 });
-$("offline").addEventListener("change", switchLine);
-$("compare").addEventListener("click", compare);
-addEventListener("online", switchLine);
-addEventListener("offline", switchLine);
 
-await openQueue();
-switchLine();
+/** Shows a message for eight seconds, or as long as the pointer or the focus is on it. */
+function toast(text, { isBad = false, label, action } = {}) {
+  const one = $("toast").content.firstElementChild.cloneNode(true);
+  const button = one.querySelector(".action");
+  one.querySelector(".text").textContent = text;
+  one.classList.toggle("bad", isBad);
+  button.hidden = !label;
+  button.textContent = label ?? "";
+  button.addEventListener("click", () => { one.remove(); action(); });
+  one.querySelector(".close").addEventListener("click", () => one.remove());
+  while ($("toasts").children.length > 2) $("toasts").firstElementChild.remove();
+  $("toasts").append(one);
+  const timer = setInterval(() => {
+    if (one.matches(":hover, :focus-within")) return;
+    clearInterval(timer);
+    one.remove();
+  }, 8_000);
+}
+
+function tell(state, why = "") {
+  document.body.dataset.state = state;
+  $("state").textContent = { live: "Live", offline: "Offline", reconnecting: replica ? "Reconnecting" : "Connecting" }[state];
+  $("state").title = why;
+}
+
+const other = user === "demo" ? "guest" : "demo";
+$("user").href = `/playground?user=${other}`;
+$("user").title = `Sign in as ${other}`;
+$("user-name").textContent = user;
+$("initial").textContent = user[0].toUpperCase();
+$("device").href = `/playground?user=${encodeURIComponent(user)}&device=2`;
+$("alone").hidden = !isAlone;
+replica.subscribe(draw);
+draw();

@@ -1,6 +1,6 @@
-"""The playground at /playground: a page with a task list that updates in real time in two tabs. Only `make run` has it.
+"""The playground at /playground: a page with task lists on the TypeScript client, as it is. Only `make run` has it.
 
-The playground issues a token without a login, so production must not serve it: its routes exist only if `create_app`
+The playground issues tokens without a login, so production must not serve it: its routes exist only if `create_app`
 receives a `Playground`. It responds only to a browser on this machine that uses a local host name. It responds 404 to
 a foreign page whose name resolves to this machine (DNS rebinding), to a tunnel and to a script of another origin.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from service.web.request import ApiRequest
 
 blueprint: Blueprint = Blueprint("playground")
 
+PAGE = "index.html"
 SESSION = "/playground/session"
 STYLE = re.compile(rb"<style>(.*?)</style>", re.DOTALL)
 PRIVATE = {
@@ -35,19 +36,20 @@ PRIVATE = {
 
 @dataclass(frozen=True, slots=True)
 class Playground:
-    """The folder of the page's files, which are read for each request; the user; a function that signs tokens."""
+    """The page's files by their names, read for each request; its users; a function that signs a token for a user."""
 
-    folder: Path
-    user: str
-    sign: Callable[[], str]
+    files: Mapping[str, Path]
+    users: tuple[str, ...]
+    sign: Callable[[str], str]
 
-    def page(self) -> bytes:
-        """Read the page."""
-        return (self.folder / "index.html").read_bytes()
 
-    def module(self) -> bytes:
-        """Read the page's script."""
-        return (self.folder / "live.mjs").read_bytes()
+def find_files(page: Path, client: Path) -> dict[str, Path]:
+    """Return the files of the page: the page and its modules, and the modules of the client below `client/`.
+
+    The list is made at startup, so no request can name any other file.
+    """
+    own = {path.name: path for path in (page / PAGE, *page.glob("*.mjs")) if path.is_file()}
+    return own | {f"client/{path.relative_to(client).as_posix()}": path for path in client.rglob("*.js")}
 
 
 def digests(document: bytes) -> str:
@@ -57,7 +59,7 @@ def digests(document: bytes) -> str:
 
 
 def policy(document: bytes) -> str:
-    """Return the CSP of the page. It allows the page's script, its inline style sheet and requests to this service."""
+    """Return the CSP of the page. It allows modules and requests of this service, and the inline style sheet."""
     return (
         f"default-src 'none'; script-src 'self'; style-src {digests(document)}; connect-src 'self'; img-src data:; "
         "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
@@ -68,25 +70,37 @@ def policy(document: bytes) -> str:
 @blueprint.get("/playground", ctx_public=True)
 async def page(request: ApiRequest) -> HTTPResponse:
     """Send the page, which contains no token."""
-    document = _open(request).page()
+    document = _open(request).files[PAGE].read_bytes()
     headers = {"Content-Security-Policy": policy(document), **PRIVATE}
     return HTTPResponse(document, 200, headers, "text/html; charset=utf-8")
 
 
-@blueprint.get("/playground/live.mjs", ctx_public=True)
-async def module(request: ApiRequest) -> HTTPResponse:
-    """Send the page's script."""
-    return HTTPResponse(_open(request).module(), 200, {**PRIVATE}, "text/javascript; charset=utf-8")
+@blueprint.get("/playground/<name:str>", ctx_public=True, name="module")
+@blueprint.get("/playground/<folder:str>/<name:str>", ctx_public=True, name="module_of_folder")
+@blueprint.get("/playground/<folder:str>/<subfolder:str>/<name:str>", ctx_public=True, name="module_of_subfolder")
+async def module(request: ApiRequest, **path: str) -> HTTPResponse:
+    """Send a module of the page or of the client. Raises NotFound if there is no module of this name."""
+    name = "/".join(path.values())
+    found = _open(request).files.get(name)
+    if found is None or name == PAGE:
+        raise NotFound
+    return HTTPResponse(found.read_bytes(), 200, {**PRIVATE}, "text/javascript; charset=utf-8")
 
 
 @blueprint.get(SESSION, ctx_public=True)
 async def session(request: ApiRequest) -> HTTPResponse:
-    """Send a token to the page. Raises NotFound for a request from any other page."""
+    """Send the page a token for the user in `user`, or for the usual one.
+
+    Raises NotFound for a request from any other page, and for any other user.
+    """
     playground = _open(request)
+    user = request.args.get("user", playground.users[0])
     # The browser sets this header, and scripts cannot change it: https://www.w3.org/TR/fetch-metadata/
     if request.headers.getall("sec-fetch-site", ()) != ["same-origin"] or "origin" in request.headers:
         raise NotFound
-    granted = {"user": playground.user, "token": playground.sign()}
+    if user not in playground.users:
+        raise NotFound
+    granted = {"user": user, "token": playground.sign(user)}
     return HTTPResponse(msgspec.json.encode(granted), 200, {**PRIVATE}, "application/json")
 
 

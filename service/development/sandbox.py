@@ -21,13 +21,17 @@ import asyncpg
 import jwt
 
 from service.config import Settings
-from service.development.playground import Playground
+from service.development.playground import PAGE, Playground, find_files
 from service.errors import ConfigurationError
 
 DATA = Path(".data")  # in the project and not in a home: for root, the package makes all parent folders readable
 DATABASE = "doable"
 DEMO_USER = "demo"
-LIVE = Path(__file__).parents[2] / "examples" / "live"  # only in a checkout; a wheel does not include it
+USERS = (DEMO_USER, "guest")  # of the playground
+HERE = Path(__file__).parent
+# The playground's page and the TypeScript client: first the folder in a wheel, then the one in a checkout.
+LIVE = (HERE / "live", HERE.parents[1] / "examples" / "live")
+CLIENT = (HERE / "client", HERE.parents[1] / "clients" / "typescript" / "src")
 SESSION = 900  # seconds; the lifetime of the playground's token, which the page renews
 FRONTENDS = "http://localhost:3000,http://localhost:5173,http://127.0.0.1:3000,http://127.0.0.1:5173"
 
@@ -70,7 +74,7 @@ def token(settings: Settings, user_id: str, *, seconds: int, email: str | None =
 
 
 def playground(settings: Settings) -> Playground:
-    """Return the playground, which issues tokens for the demo user to browsers on this machine.
+    """Return the playground, which issues tokens for its users to browsers on this machine.
 
     Raises ConfigurationError, with the reason, if the playground must not or cannot be served.
     """
@@ -80,9 +84,11 @@ def playground(settings: Settings) -> Playground:
         raise ConfigurationError("It needs the secret that `make run` creates, and BETTER_AUTH_SECRET is set.")
     if settings.jwt_algorithms and "HS256" not in settings.jwt_algorithms:
         raise ConfigurationError("It signs tokens with HS256, and JWT_ALGORITHMS does not include HS256.")
-    if not (LIVE / "index.html").is_file():
-        raise ConfigurationError("Its files in examples/live exist only in a checkout of the project.")
-    return Playground(LIVE, DEMO_USER, lambda: token(settings, DEMO_USER, seconds=SESSION, name="Demo"))
+    live, client = (next(filter(Path.is_dir, folders), HERE / "missing") for folders in (LIVE, CLIENT))
+    files = find_files(live, client)
+    if not {PAGE, "client/index.js"} <= files.keys():
+        raise ConfigurationError("Its files are missing: examples/live and clients/typescript/src of a checkout.")
+    return Playground(files, USERS, lambda user: token(settings, user, seconds=SESSION, name=user.capitalize()))
 
 
 def _is_this_machine(host: str) -> bool:

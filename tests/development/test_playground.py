@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 
-@pytest.mark.parametrize("path", ["/playground", "/playground/", "/playground/live.mjs", "/playground/session"])
+@pytest.mark.parametrize("path", ["/playground", "/playground/", "/playground/client/index.js", "/playground/session"])
 async def test_in_production_there_is_no_playground_and_no_token(http, refusal, path):
     asked = {"Host": "localhost", "Sec-Fetch-Site": "same-origin"}
     refusal(await http.get(path, headers=asked), 404, "not_found")

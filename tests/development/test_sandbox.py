@@ -73,11 +73,13 @@ def made_here(here) -> Settings:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_the_playground_is_for_this_machine_and_for_the_demo_user_for_a_quarter_of_an_hour(made_here, host):
+def test_the_playground_is_for_this_machine_and_for_its_users_for_a_quarter_of_an_hour(made_here, host):
     playground = sandbox.playground(dataclasses.replace(made_here, host=host))
-    claims = jwt.decode(playground.sign(), made_here.better_auth_secret, algorithms=["HS256"])
-    assert playground.user == claims["sub"] == "demo"
-    assert claims["exp"] - claims["iat"] == 15 * 60
+    assert playground.users == ("demo", "guest")
+    for user in playground.users:
+        claims = jwt.decode(playground.sign(user), made_here.better_auth_secret, algorithms=["HS256"])
+        assert claims["sub"] == user
+        assert claims["exp"] - claims["iat"] == 15 * 60
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "doable.example", "localhost.doable.example"])
@@ -101,9 +103,10 @@ def test_there_is_no_playground_if_the_service_would_refuse_its_tokens(made_here
         sandbox.playground(dataclasses.replace(made_here, jwt_algorithms=("EdDSA",)))
 
 
-def test_there_is_no_playground_without_its_files(made_here, here, monkeypatch):
-    monkeypatch.setattr(sandbox, "LIVE", here / "examples" / "live")
-    with pytest.raises(ConfigurationError, match=r"in examples/live exist only in a checkout"):
+@pytest.mark.parametrize("name", ["LIVE", "CLIENT"])
+def test_there_is_no_playground_without_its_files(made_here, here, monkeypatch, name):
+    monkeypatch.setattr(sandbox, name, (here / "packaged", here / "checkout"))
+    with pytest.raises(ConfigurationError, match="Its files are missing: examples/live and clients/typescript/src"):
         sandbox.playground(made_here)
 
 

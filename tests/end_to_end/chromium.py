@@ -133,7 +133,10 @@ class Tab:
         await self.call("Input.insertText", text=text)
 
     async def press(self, key: str) -> None:
-        code = {"Enter": 13, "Escape": 27, "Delete": 46, "F2": 113}[key]
+        code = {
+            "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Delete": 46,
+            "F2": 113,
+        }[key]  # fmt: skip
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             await self.call(
@@ -147,6 +150,15 @@ class Tab:
         await self._browser.send("Page.crash", self._session)  # nothing answers
         async with asyncio.timeout(120):
             await self._crashed.wait()
+
+    async def drag(self, *points: tuple[float, float]) -> None:
+        """Press the mouse button at the first point, move over the others, and release it at the last one."""
+        for number, (x, y) in enumerate([*points, points[-1]]):
+            kind = "mousePressed" if number == 0 else "mouseReleased" if number == len(points) else "mouseMoved"
+            await self.call(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=int(number < len(points)),
+                clickCount=int(kind != "mouseMoved"),
+            )  # fmt: skip
 
     async def close(self) -> None:
         """Close the tab, unless it is closed."""

@@ -1,4 +1,4 @@
-"""The playground in a real browser: two tabs with one list, online and offline, and a user who resolves conflicts."""
+"""The playground in a real browser: tabs that share a copy, a second device, conflicts, order, repetition and undo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import asyncpg
 import httpx
 import pytest
 
@@ -14,11 +13,7 @@ from tests.end_to_end.chromium import PROGRAM, Tab
 from tests.end_to_end.development import Service
 
 MARKUP = '<img src=x onerror="document.title=1"><b>Water</b> the plants &amp; more'
-# Chromium itself reports every response of 400 and more. A conflict causes 404 and 412; 409 is the response to a
-# write that a reloaded page repeats while the first attempt still runs.
-REFUSED = re.compile(
-    r"the server responded with a status of ((404|412) .*/api/me/(tasks|trash)/\d+(/restore)?|409 .*/api/me/tasks)$"
-)
+FOREIGN = "[...document.querySelectorAll('.row .title *, .facts :not(span), .toast .text *')].length"
 
 in_a_browser = pytest.mark.skipif(
     not PROGRAM, reason="LOUD: Chromium is not installed, so the playground is NOT tested in a browser"
@@ -26,14 +21,9 @@ in_a_browser = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-async def database(make_database) -> str:
-    return await make_database("playground")
-
-
-@pytest.fixture(scope="module")
-async def playground(database, tmp_path_factory, starter, unused_port) -> AsyncIterator[Service]:
+async def playground(make_database, tmp_path_factory, starter, unused_port) -> AsyncIterator[Service]:
     folder, port = tmp_path_factory.mktemp("playground"), str(unused_port())
-    service = Service(folder, starter, DATABASE_URL=database, PORT=port, RATE_LIMIT="off")
+    service = Service(folder, starter, DATABASE_URL=await make_database("playground"), PORT=port, RATE_LIMIT="off")
     await service.start()
     yield service
     service.process.kill()
@@ -46,6 +36,11 @@ async def http(playground) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+def row(title: str) -> str:
+    """Return the script that finds the first row with this title."""
+    return f"[...document.querySelectorAll('.row')].find(row => row.task.title === {json.dumps(title)})"
+
+
 class Page:
     """A tab with the playground, with the actions of its user."""
 
@@ -53,8 +48,8 @@ class Page:
         self.tab, self._eventually = tab, eventually
 
     async def until(self, script: str) -> None:
-        async def holds() -> bool:
-            return bool(await self.tab.run(script))
+        async def holds() -> object:  # a page that is loading has no body yet
+            return await self.tab.run(f"(() => {{ try {{ return Boolean({script}); }} catch {{ return false; }} }})()")
 
         try:
             await self._eventually(holds, 60)
@@ -62,13 +57,12 @@ class Page:
             seen = await self.tab.run("document.body.innerText")
             pytest.fail(f"never came true: {script}\n{self.tab.complaints}\n{seen}", pytrace=False)
 
-    async def shows(self, *titles: str, conflicts: int = 0, waiting: int = 0) -> None:
-        """Wait until the rows have these titles, so many conflicts and so many pending writes."""
+    async def shows(self, *titles: str, conflicts: int = 0, pending: int = 0) -> None:
+        """Wait until the rows have these titles, so many conflicts and so many pending changes."""
         await self.until(
             "JSON.stringify([[...document.querySelectorAll('.row .title')].map(title => title.textContent),"
-            " document.querySelectorAll('.row[data-state=conflict]').length,"
-            " Number(document.getElementById('board')?.dataset.waiting)])"
-            f" === JSON.stringify({json.dumps([titles, conflicts, waiting])})"
+            " document.querySelectorAll('.row[data-state=conflict]').length, Number(document.body.dataset.pending)])"
+            f" === JSON.stringify({json.dumps([titles, conflicts, pending])})"
         )
 
     async def is_(self, state: str) -> None:
@@ -76,8 +70,9 @@ class Page:
 
     async def in_row(self, title: str, what: str) -> None:
         """Perform an action on the first row with this title."""
-        row = "[...document.querySelectorAll('.row')].find(row => row.task.title === " + json.dumps(title) + ")"
-        await self.tab.run(f"{row}.querySelector('{what}').click()")
+        await self.tab.run(
+            f"{row(title)}.querySelector('.{what}')" + (".click()" if "grip" not in what else ".focus()")
+        )
 
     async def add(self, title: str) -> None:
         await self.tab.run("document.getElementById('title').focus()")
@@ -85,9 +80,25 @@ class Page:
         await self.tab.press("Enter")
 
     async def rename(self, title: str, to: str) -> None:
-        await self.in_row(title, ".title")
+        await self.in_row(title, "title")
         await self.tab.type(to)
         await self.tab.press("Enter")
+
+    async def set(self, title: str, field: str, value: str) -> None:
+        """Set a field of the details of the row."""
+        await self.tab.run(
+            f"(() => {{ const row = {row(title)}; const details = row.querySelector('.details');"
+            " if (details.hidden) row.querySelector('.more').click();"
+            f" const field = details.elements.{field}; field.value = {json.dumps(value)};"
+            " field.dispatchEvent(new Event('change', {bubbles: true})); })()"
+        )
+
+    async def says(self, title: str, *facts: str) -> None:
+        """Wait until the row shows these facts below its title."""
+        await self.until(
+            f"JSON.stringify([...{row(title)}?.querySelectorAll('.facts > *') ?? []].map(one => one.textContent))"
+            f" === JSON.stringify({json.dumps(facts)})"
+        )
 
     async def switch(self) -> None:
         """Go offline or online."""
@@ -96,279 +107,289 @@ class Page:
     async def choose(self, choice: str) -> None:
         await self.tab.run(f"document.querySelector('[data-state=conflict] [data-choice={choice}]').click()")
 
-    async def logs(self, part: str, text: str, times: int) -> None:
-        """Wait until so many lines of the log have this `text` as their method, path or status."""
-        await self.until(
-            f"[...document.querySelectorAll('.entry:not([data-kind=event]) .{part}')]"
-            f".filter(one => one.textContent === {json.dumps(text)}).length === {times}"
-        )
+    async def undo(self) -> None:
+        await self.tab.run("[...document.querySelectorAll('.toast .action')].at(-1).click()")
 
-    async def log(self) -> list[list[str]]:
-        """Return method, path, status and detail of each request, oldest first, without events."""
-        lines = await self.tab.run(
-            "[...document.querySelectorAll('.entry:not([data-kind=event])')].reverse().map(line =>"
-            " ['method', 'path', 'status', 'detail'].map(part => line.querySelector('.' + part).textContent))"
-        )
-        return list(lines)
+    async def leads(self) -> bool:
+        """Return whether the page says that this tab has the stream."""
+        return await self.tab.run("document.body.dataset.leads") == "true"
+
+    def streams(self) -> int:
+        """Return how many event streams this tab has opened."""
+        return sum(one.url.endswith("/events") for one in self.tab.requests)
 
 
-@pytest.fixture
-async def visit(browser, eventually) -> AsyncIterator[Callable[[str], Awaitable[Page]]]:
-    """`await visit(address)` opens a tab and waits until it is live. At the end, no console may have complained."""
+@pytest.fixture(scope="module")
+async def visit(browser, eventually, playground) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
+    """`await visit()` opens a tab and waits until it is live. At the end, no console may have complained."""
     pages: list[Page] = []
 
     async with browser.profile() as profile:
 
-        async def open_page(address: str) -> Page:
-            pages.append(Page(await browser.open(address, profile), eventually))
+        async def open_page(query: str = "") -> Page:
+            pages.append(Page(await browser.open(playground.address + query, profile), eventually))
             await pages[-1].is_("live")
             return pages[-1]
 
         yield open_page
         for page in pages:
             await page.tab.close()
-    assert [one for page in pages for one in page.tab.complaints if not REFUSED.search(one)] == []
+    assert [one for page in pages for one in page.tab.complaints] == []
+
+
+@pytest.fixture(scope="module")
+async def opened(visit) -> tuple[Page, Page, Page]:
+    """Two tabs of one device, and a second device."""
+    return await visit(), await visit(), await visit("?device=2")
 
 
 @pytest.fixture
-async def tabs(visit, playground, database) -> tuple[Page, Page]:
-    """Two live tabs with an empty list."""
-    owner = await asyncpg.connect(database)
-    await owner.execute("DELETE FROM users")
-    await owner.close()
-    return await visit(playground.address), await visit(playground.address)
+async def tabs(opened, request) -> tuple[Page, Page, Page]:
+    """The tabs, with a new list that is empty."""
+    first, *others = opened
+    name = request.node.name[-40:]
+    await first.tab.run("document.getElementById('list-name').focus()")
+    await first.tab.type(name)
+    await first.tab.press("Enter")
+    await first.until("location.hash.length > 1")
+    list_now = await first.tab.run("location.hash")
+    for page in others:
+        await page.until(f"document.querySelector('#lists a[href=\"{list_now}\"]')")
+        await page.tab.run(f"location.hash = '{list_now}'")
+    for page in opened:
+        await page.until(f"document.querySelector('#lists [aria-current] .name').textContent === {json.dumps(name)}")
+        await page.shows()
+    return opened
 
 
 @in_a_browser
-async def test_a_change_in_one_tab_appears_in_the_other_without_a_reload(tabs):
-    here, there = tabs
-    await there.tab.run("window.untouched = true")
-    await here.add("Buy milk")
-    await here.add("Feed the cat")
-    await there.shows("Feed the cat", "Buy milk")
-    await there.rename("Buy milk", "Buy oat milk")
-    await here.shows("Feed the cat", "Buy oat milk")
-    await here.in_row("Feed the cat", ".done")
-    await there.shows("Buy oat milk", "Feed the cat")  # completed tasks move down
-    await there.in_row("Feed the cat", ".delete")
+async def test_tabs_and_devices_stay_in_sync_and_tabs_share_one_stream(tabs):
+    here, there, device = tabs
     for page in tabs:
-        await page.shows("Buy oat milk")
-    assert await there.tab.run("window.untouched")
-
-
-@in_a_browser
-async def test_a_title_is_text_and_nothing_else(tabs, http):
-    here, there = tabs
+        await page.tab.run("window.untouched = true")
+    await here.add("Buy milk")
     await here.add(MARKUP)
     for page in tabs:
-        await page.shows(MARKUP)
-        assert await page.tab.run("document.querySelector('.row :is(img, b:not(.option > b))')") is None
+        await page.shows(MARKUP, "Buy milk")
     await there.rename(MARKUP, f"{MARKUP}!")
-    await here.shows(f"{MARKUP}!")
-    assert await here.tab.run("document.title") == "1 open · Doable"
+    await device.rename("Buy milk", "Buy oat milk")
+    for page in tabs:
+        await page.shows(f"{MARKUP}!", "Buy oat milk")
+    await here.in_row(f"{MARKUP}!", "check")
+    for page in tabs:
+        await page.shows("Buy oat milk", f"{MARKUP}!")  # completed tasks move down
+        assert await page.tab.run(FOREIGN) == 0, "a title is text and nothing else"
+        assert await page.tab.run("window.untouched")
+    assert (here.streams(), there.streams(), device.streams()) == (1, 0, 1)
+    for page, where in ((here, "this"), (there, "another"), (device, "this")):
+        assert await page.tab.run("document.getElementById('stream').textContent") == f"One stream, in {where} tab"
 
 
 @in_a_browser
-async def test_writes_send_an_expected_version_or_an_idempotency_key(tabs):
-    here, _ = tabs
-    await here.add("Buy milk")
-    await here.shows("Buy milk")
-    await here.rename("Buy milk", "Buy oat milk")
-    await here.shows("Buy oat milk")
-    await here.in_row("Buy oat milk", ".delete")
+async def test_a_deleted_task_and_its_subtasks_come_back_with_undo(tabs):
+    here, there, _ = tabs
+    await here.add("Plan the party")
+    await here.in_row("Plan the party", "more")
+    await here.tab.run("document.querySelector('.details').elements.subtask.focus()")
+    for title in ("Invite friends", "Buy lemonade"):
+        await here.tab.type(title)
+        await here.tab.press("Enter")
+    for page in tabs:
+        await page.shows("Plan the party", "Invite friends", "Buy lemonade")
+    await there.tab.run("document.querySelector('.row .title').focus()")
+    await there.tab.press("Delete")
     await here.shows()
-    await here.until("document.querySelector('.entry[data-kind=event] .detail').textContent.includes('deleted')")
-    log = await here.log()
-    assert [line[:3] for line in log[:3]] == [
-        ["GET", "/playground/session", "200"], ["GET", "/tasks/changes?since=0", "200"], ["GET", "/tasks/events", "200"]
-    ]  # fmt: skip
-    created, changed, deleted = log[3:]
-    assert (created[0], created[2], changed[0], changed[2], deleted[0], deleted[2]) == (
-        "POST", "201", "PATCH", "200", "DELETE", "204"
-    )  # fmt: skip
-    assert (made := re.fullmatch(r'Idempotency-Key: \w{8}… → ETag: "1\.([0-9a-f]{8})"', created[3]))
-    assert changed[3] == f'If-Match: "1" → ETag: "2.{made[1]}"'
-    assert deleted[3] == 'If-Match: "2"'
+    assert await there.tab.run("document.querySelector('.toast .text').textContent") == "Deleted “Plan the party”."
+    await there.undo()
+    for page in tabs:
+        await page.shows("Plan the party", "Invite friends", "Buy lemonade")
 
 
 @in_a_browser
-async def test_offline_changes_are_sent_later_and_the_user_is_asked_only_about_conflicts(tabs):
-    here, there = tabs
-    for title in ("Clash", "Side by side", "Deleted here", "Alike"):
-        await here.add(title)
-    await there.shows("Alike", "Deleted here", "Side by side", "Clash")
-    await here.shows("Alike", "Deleted here", "Side by side", "Clash")
-
-    await here.switch()
-    await here.is_("offline")
-    await here.rename("Clash", "Clash, mine")
-    await here.in_row("Side by side", ".done")
-    await here.in_row("Deleted here", ".delete")
-    await here.rename("Alike", "Alike in both")
+async def test_offline_changes_are_kept_over_a_reload_and_sent_later(tabs):
+    here, there, device = tabs
+    await here.add("Side by side")
+    await device.shows("Side by side")
+    await there.switch()
+    for page in (here, there):
+        await page.is_("offline")
     await here.add("Made offline")
-    await here.rename("Made offline", "Made and changed offline")
-    offline = ("Made and changed offline", "Alike in both", "Clash, mine", "Side by side")
-    await here.shows(*offline, waiting=5)
-    await there.rename("Clash", "Clash, theirs")
-    await there.rename("Side by side", "Side by side, renamed")
-    await there.rename("Alike", "Alike in both")
-    await there.shows("Alike in both", "Deleted here", "Side by side, renamed", "Clash, theirs")
-
+    await here.rename("Side by side", "Renamed offline")
+    for page in (here, there):
+        await page.shows("Made offline", "Renamed offline", pending=2)
+    await device.set("Side by side", "priority", "high")
+    await device.says("Side by side", "high")
+    await here.tab.call("Page.reload")
+    await here.shows("Made offline", "Renamed offline", pending=2)
     await here.switch()
-    await here.shows(
-        "Made and changed offline", "Alike in both", "Clash, mine", "Side by side, renamed", conflicts=1
-    )  # fmt: skip
-    await here.until("document.querySelector('.toast[data-kind=conflict]').textContent.includes('Clash, mine')")
-    await there.shows("Made and changed offline", "Alike in both", "Clash, theirs", "Side by side, renamed")
-    await here.logs("status", "412", 3)
-
-    await here.choose("mine")
     for page in tabs:
-        await page.shows("Made and changed offline", "Alike in both", "Clash, mine", "Side by side, renamed")
-    await here.until("!document.querySelector('.toast')")
+        await page.shows("Made offline", "Renamed offline")
+        await page.says("Renamed offline", "high")
+        await page.is_("live")
 
 
 @in_a_browser
-async def test_a_conflict_can_be_resolved_with_the_other_version_or_a_restored_task(tabs):
-    here, there = tabs
-    for title in ("Let go", "Bring back", "Take theirs"):
+async def test_a_conflict_is_shown_in_all_tabs_and_decided_in_any(tabs):
+    here, there, device = tabs
+    for title in ("Take theirs", "Keep mine"):
         await here.add(title)
-    for page in tabs:
-        await page.shows("Take theirs", "Bring back", "Let go")
+    await device.shows("Keep mine", "Take theirs")
     await here.switch()
-    for title in ("Let go", "Bring back", "Take theirs"):
-        await here.rename(title, f"{title}, mine")
-    await there.rename("Take theirs", "Take theirs, theirs")
-    await there.in_row("Bring back", ".delete")
-    await there.in_row("Let go", ".delete")
-    await there.shows("Take theirs, theirs")
-
+    for page, whose in ((here, "mine"), (device, "theirs")):
+        await page.rename("Keep mine", f"Keep mine, {whose}")
+        await page.rename("Take theirs", f"Take theirs, {whose}")
+    await device.shows("Keep mine, theirs", "Take theirs, theirs")
     await here.switch()
-    await here.shows("Take theirs, mine", "Bring back, mine", "Let go, mine", conflicts=3)
-    await here.choose("theirs")
-    await here.shows("Take theirs, theirs", "Bring back, mine", "Let go, mine", conflicts=2)
-    await here.choose("mine")
-    await here.shows("Take theirs, theirs", "Bring back, mine", "Let go, mine", conflicts=1)
+    for page in (here, there):
+        await page.shows("Keep mine, mine", "Take theirs, mine", conflicts=2, pending=2)
+    await there.choose("mine")
+    await here.shows("Keep mine, mine", "Take theirs, mine", conflicts=1, pending=1)
     await here.choose("theirs")
     for page in tabs:
-        await page.shows("Take theirs, theirs", "Bring back, mine")
+        await page.shows("Keep mine, mine", "Take theirs, theirs")
 
 
 @in_a_browser
-async def test_after_a_reset_all_tasks_are_read_and_a_destroyed_one_can_be_created_again(tabs, http):
-    here, there = tabs
-    for title in ("Destroyed", "Stays"):
+async def test_tasks_are_moved_with_the_keyboard_and_the_mouse_and_stay_there(tabs):
+    here, there, _ = tabs
+    for title in ("Third", "Second", "First"):
         await here.add(title)
+    await here.shows("First", "Second", "Third")
+    await here.in_row("First", "grip")
+    await here.tab.press("ArrowDown")
     for page in tabs:
-        await page.shows("Stays", "Destroyed")
-    await here.switch()
-    await here.rename("Destroyed", "Destroyed, mine")
-    await there.in_row("Destroyed", ".delete")
-    await there.shows("Stays")
-    granted = await http.get("/playground/session", headers={"Sec-Fetch-Site": "same-origin"})
-    owner = {"Authorization": f"Bearer {granted.json()['token']}"}
-    assert (await http.delete("/api/me/trash", headers=owner)).json() == {"deleted": 1}
-
-    await here.switch()
-    await here.shows("Stays", "Destroyed, mine", conflicts=1)
-    await here.logs("path", "/tasks/changes?since=0", 2)
-    await here.is_("live")
-    await here.choose("mine")
+        await page.shows("Second", "First", "Third")
+    assert await here.tab.run("document.activeElement.ariaLabel") == "Move: First"
+    assert re.match("“First” is 2 of 3 in ", await here.tab.run("document.getElementById('spoken').textContent"))
+    points = (
+        "[...document.querySelectorAll('.grip')].map(one => one.getBoundingClientRect()).map(r => [r.x + 9, r.y + 9])"
+    )
+    second, first, _third = await here.tab.run(points)
+    await here.tab.drag(
+        second, (first[0] + 80, first[1]), (first[0] + 80, first[1] + 14)
+    )  # to the lower part of the row
     for page in tabs:
-        await page.shows("Destroyed, mine", "Stays")
+        await page.shows("First", "Second", "Third")
+    await here.tab.press("ArrowRight")  # the handle still has the focus
+    for page in tabs:
+        await page.until("document.querySelector('.subtasks .title')?.textContent === 'Second'")
+    await there.tab.call("Page.reload")
+    await there.shows("First", "Second", "Third")
+    await there.until("document.querySelector('.subtasks .title')?.textContent === 'Second'")
 
 
 @in_a_browser
+async def test_a_completed_task_that_repeats_is_followed_by_the_next_one(tabs):
+    here, _, device = tabs
+    await here.add("Water the plants")
+    await here.set("Water the plants", "due", "2090-01-31")
+    await here.set("Water the plants", "repeat", "schedule FREQ=MONTHLY")
+    await here.set("Water the plants", "tags", "home, balcony, home")
+    for page in tabs:
+        await page.says("Water the plants", "31 Jan 2090", "every month, next 28 Feb 2090", "home", "balcony")
+    await here.until("!document.querySelector('.details').elements.skip.hidden")
+    await here.tab.run("document.querySelector('.details').elements.skip.click()")
+    for page in tabs:
+        await page.says("Water the plants", "28 Feb 2090", "every month, next 31 Mar 2090", "home", "balcony")
+    await device.in_row("Water the plants", "check")
+    for page in tabs:
+        await page.shows("Water the plants", "Water the plants")
+        await page.says("Water the plants", "31 Mar 2090", "every month, next 30 Apr 2090", "home", "balcony")
+    await device.undo()
+    for page in tabs:
+        await page.shows("Water the plants")
+        await page.says("Water the plants", "28 Feb 2090", "every month, next 31 Mar 2090", "home", "balcony")
+
+
+@in_a_browser
+@pytest.mark.trial
+async def test_ten_tabs_work_at_once_with_one_stream_that_moves_to_another_tab(tabs, visit, playground):
+    here, there, _ = tabs
+    list_now = await here.tab.run("location.hash")
+    more = [await visit(list_now) for _ in range(8)]
+    await more[-1].add("From the tenth tab")
+    for page in (here, there, *more):
+        await page.shows("From the tenth tab")
+    leads = [await page.leads() for page in (here, there, *more)]
+    assert sorted(leads) == [False] * 9 + [True]
+    leader = (here, there, *more)[leads.index(True)]
+    others = [page for page in (here, there, *more) if page is not leader]
+    await leader.tab.call("Page.navigate", url="about:blank")
+    await others[0].add("After it has gone")
+    for page in others:
+        await page.shows("After it has gone", "From the tenth tab")
+        await page.is_("live")
+    assert sorted([await page.leads() for page in others]) == [False] * 8 + [True]
+    await leader.tab.call("Page.navigate", url=f"{playground.address}{list_now}")
+    await leader.shows("After it has gone", "From the tenth tab")
+    for page in more:
+        await page.tab.close()
+
+
+@in_a_browser
+@pytest.mark.trial
+async def test_a_task_that_was_deleted_elsewhere_can_be_brought_back_with_the_change(tabs):
+    here, _, device = tabs
+    await here.add("Gone")
+    await device.shows("Gone")
+    await here.switch()
+    await here.rename("Gone", "Changed")
+    await device.in_row("Gone", "delete")
+    await device.shows()
+    await here.switch()
+    await here.until("document.querySelector('.toast.bad')")
+    await here.undo()
+    for page in tabs:
+        await page.shows("Changed")
+
+
+@in_a_browser
+@pytest.mark.trial
 async def test_a_title_that_changes_during_an_edit_is_a_conflict_too(tabs):
-    here, there = tabs
+    here, _, device = tabs
     await here.add("Buy milk")
-    await there.shows("Buy milk")
-    await here.in_row("Buy milk", ".title")
-    await there.rename("Buy milk", "Buy soy milk")
+    await device.shows("Buy milk")
+    await here.in_row("Buy milk", "title")
+    await device.rename("Buy milk", "Buy soy milk")
     await here.until("document.querySelector('.row .title').textContent === 'Buy soy milk'")
     await here.tab.type("Buy oat milk")
     await here.tab.press("Enter")
-    await here.shows("Buy oat milk", conflicts=1)
-    await here.choose("theirs")
+    await here.shows("Buy soy milk", conflicts=1)
+    await here.choose("mine")
     for page in tabs:
-        await page.shows("Buy soy milk")
+        await page.shows("Buy oat milk")
 
 
 @in_a_browser
-async def test_pending_changes_survive_a_reload_and_a_closed_tab(tabs, visit, playground):
-    here, _ = tabs
-    await here.switch()
-    await here.add("Before the reload")
-    await here.shows("Before the reload", waiting=1)
-    await here.tab.call("Page.reload")
-    for page in tabs:
-        await page.shows("Before the reload")
-    await here.is_("live")
-
-    third = await visit(playground.address)
-    await third.switch()
-    await third.add("Before it was closed")
-    await third.shows("Before it was closed", "Before the reload", waiting=1)
-    await third.tab.close()
-    for page in tabs:
-        await page.shows("Before it was closed", "Before the reload")
+@pytest.mark.trial
+async def test_another_user_sees_none_of_the_tasks(tabs, visit):
+    await tabs[0].add("Mine alone")
+    guest = await visit("?user=guest")
+    await guest.shows()
+    assert await guest.tab.run("document.querySelectorAll('#lists a').length") == 1
+    assert await guest.tab.run("document.getElementById('user').search") == "?user=demo"
+    await guest.tab.close()
 
 
 @in_a_browser
-async def test_a_list_that_is_compared_again_unchanged_is_a_304(tabs):
-    here, there = tabs
-    await there.add("Buy milk")
-    await here.shows("Buy milk")
-    for said in ("200: 1 task, the same as here.", "304: the list has not changed since you last compared."):
-        await here.tab.run("document.getElementById('compare').click()")
-        await here.until(f"document.querySelector('#toasts').textContent.includes({json.dumps(said)})")
-    assert [line[2] for line in await here.log()][-2:] == ["200", "304"]
-
-
-@in_a_browser
-async def test_the_page_can_be_used_with_the_keyboard_alone(tabs):
-    here, there = tabs
-    for title in ("Third", "Second", "First"):
-        await here.add(title)
-    await there.shows("First", "Second", "Third")
-    focus = "document.activeElement.closest('.row')?.task.title"
-    await there.tab.run("document.querySelector('.row .title').focus()")
-    await there.tab.press("F2")
-    await there.tab.type("Not this")
-    await there.tab.press("Escape")
-    await there.shows("First", "Second", "Third")
-    assert await there.tab.run(focus) == "First", "where it was"
-    await there.tab.press("Enter")
-    await there.tab.type("The very first")
-    await there.tab.press("Enter")
-    await here.shows("The very first", "Second", "Third")
-    assert await there.tab.run(focus) == "The very first"
-    await there.tab.press("Delete")
-    await here.shows("Second", "Third")
-    assert await there.tab.run(focus) == "Second", "where one goes on"
-
-
-@in_a_browser
+@pytest.mark.trial
 async def test_the_page_reconnects_to_a_service_that_returns_and_refuses_the_old_token(tabs, playground):
-    here, _ = tabs
+    here, there, _ = tabs
     await playground.stop()
     await here.is_("reconnecting")
     await here.add("Meanwhile")
-    await here.until("document.querySelector('.row').dataset.state !== 'saved'")
+    await there.shows("Meanwhile", pending=1)
     (playground.folder / ".data" / "secret").unlink()
     await playground.start()
     for page in tabs:
         await page.is_("live")
         await page.shows("Meanwhile")
-        sessions = [line[2] for line in await page.log() if line[1] == "/playground/session"]
-        assert len(sessions) > 1, "the old token was not kept"
-        assert set(sessions) == {"200"}
         # The browser's own messages. An interrupted stream is not one of them, because it has a proper end.
         assert all(re.search("ERR_CONNECTION_REFUSED|status of 401", one) for one in page.tab.complaints)
         page.tab.complaints.clear()
 
 
-async def test_the_page_may_run_only_its_own_script_and_is_never_cached(http):
+async def test_the_page_may_run_only_its_own_modules_and_is_never_cached(http):
     page = await http.get("/playground")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     policy = dict(part.strip().partition(" ")[::2] for part in page.headers["content-security-policy"].split(";"))
@@ -376,9 +397,12 @@ async def test_the_page_may_run_only_its_own_script_and_is_never_cached(http):
     assert policy["script-src"] == policy["connect-src"] == "'self'"
     assert re.fullmatch(r"'sha256-[\w+/=]{44}'", policy["style-src"])
     assert policy["require-trusted-types-for"] == "'script'"
-    script = await http.get("/playground/live.mjs")
-    assert (script.status_code, script.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
-    for answer in (page, script):
+    modules = [
+        await http.get(f"/playground/{name}") for name in ("live.mjs", "client/index.js", "client/replica/tabs.js")
+    ]
+    for answer in modules:
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    for answer in (page, *modules):
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -396,6 +420,11 @@ async def test_only_the_page_gets_a_token_and_no_log_contains_it(http, playgroun
     mine = await http.get("/api/demo/tasks", headers={"Authorization": f"Bearer {token}"})
     assert mine.status_code == 200
     assert token not in playground.process.stdout
+    guest = await http.get("/playground/session?user=guest", headers=asked)
+    assert (guest.status_code, guest.json()["user"]) == (200, "guest")
+    for user in ("alice", "demo%00", "Demo"):
+        unknown = await http.get(f"/playground/session?user={user}", headers=asked)
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found"), user
 
     for headers in (
         {},
@@ -409,7 +438,7 @@ async def test_only_the_page_gets_a_token_and_no_log_contains_it(http, playgroun
         assert (refused.status_code, refused.json()["code"]) == (404, "not_found"), headers
 
 
-@pytest.mark.parametrize("path", ["/playground", "/playground/live.mjs", "/playground/session"])
+@pytest.mark.parametrize("path", ["/playground", "/playground/client/index.js", "/playground/session"])
 @pytest.mark.parametrize(
     "headers",
     [
@@ -434,6 +463,10 @@ async def test_a_host_that_hides_another_one_is_a_bad_request(http):
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
 
 
-@pytest.mark.parametrize("name", ["index.html", "README.md", "..%2FREADME.md", "nothing"])
+@pytest.mark.parametrize(
+    "name",
+    ["index.html", "README.md", "..%2FREADME.md", "nothing", "client/types/types.gen.ts",
+     "client/..%2F..%2Fpackage.json", "client/%2e%2e/package.json", "client/replica/"],
+)  # fmt: skip
 async def test_no_other_file_is_served(http, name):
     assert (await http.get(f"/playground/{name}")).status_code == 404

