@@ -156,10 +156,21 @@ const rowsOf = (replica) => byUid([...replica.tasks({ archived: true }), ...repl
  */
 export async function converge(seed, url, steps = 60) {
   const world = new World(seed);
-  const { random } = world;
   const doable = client({ user: world.user, url, backOff: 50, retries: 20 });
   const devices = ["title", "description", "due_at"].map((field) => new Device(world, url, field));
-  for (const device of devices) await device.start();
+  try {
+    for (const device of devices) await device.start();
+    return await run(world, devices, doable, steps);
+  } finally {
+    for (const device of devices) {
+      await device.kill();
+      await device.network.close();
+    }
+  }
+}
+
+async function run(world, devices, doable, steps) {
+  const { random } = world;
   for (let step = 0; step < steps; step += 1) {
     const device = random.pick(devices);
     for (let writes = random.below(4); writes > 0; writes -= 1) device.write();
@@ -192,8 +203,6 @@ export async function converge(seed, url, steps = 60) {
     await device.kill();
     await device.start({ isHeld: true });
     assert.deepEqual(rowsOf(device.replica), there, `the stored copy of the device that writes ${device.field} differs`);
-    await device.kill();
-    await device.network.close();
   }
 
   const deleted = [...await doable.trash.lists()];

@@ -17,12 +17,13 @@ test("replicas that write at random converge, and lose no write", { timeout: 3_6
       if (isOver) return;
       await control({ kill: port });
       await control({ start: { RATE_LIMIT: "off" }, port });
+      totals.kills += 1;
     }
   };
-  const killing = chaos();
   const seeds = Array.from({ length: last - first + 1 }, (_, at) => first + at);
-  const totals = { seeds: 0, writes: 0, refusals: 0, rows: 0 };
+  const totals = { seeds: 0, kills: 0, writes: 0, refusals: 0, rows: 0 };
   const failures = [];
+  const killing = chaos();
   await Promise.all(Array.from({ length: TOGETHER }, async () => {
     for (let seed = seeds.shift(); seed; seed = seeds.shift()) {
       try {

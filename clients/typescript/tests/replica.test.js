@@ -115,13 +115,13 @@ test("a true conflict is decided by onConflict, and meanwhile other tasks go on"
   replica.update(one.uid, { title: "Mine", priority: "low" });
   replica.update(two.uid, { title: "Two, changed" });
   await replica.other.tasks.update(one.uid, { title: "Theirs" });
-  replica.reconnect();
+  const reconnected = replica.reconnect();
   await eventually(() => asked.length && replica.status.pending === 1);
   const [{ decide, ...conflict }] = asked;
   assert.deepEqual(conflict, { kind: "task", uid: one.uid, field: "title", mine: "Mine", theirs: "Theirs", base: "One" });
   assert.equal(replica.task(one.uid).title, "Mine");
   decide("Theirs");
-  await replica.sync();
+  await reconnected;
   assert.equal(asked.length, 1);
   const there = await replica.other.tasks.list({ sort: "title" });
   assert.deepEqual(there.map(({ title, priority }) => [title, priority]), [["Theirs", "low"], ["Two, changed", "none"]]);

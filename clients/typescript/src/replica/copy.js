@@ -66,6 +66,7 @@ export function createCopy() {
   const families = new Map();
   let since = "0";
   let seen = 0;
+  let epoch = 0; // how often all rows were replaced
   /** @type {Changed} */
   let changed = { task: new Map(), list: new Map() };
 
@@ -207,6 +208,7 @@ export function createCopy() {
     } else if (row && row.version <= version) {
       note(kind, uid);
       buried.set(uid, version);
+      lost.delete(uid);
       base[kind].delete(uid);
       effective.push({ op, version: 0 });
       return [[kind, uid, version]];
@@ -220,6 +222,7 @@ export function createCopy() {
     children,
     get ops() { return ops; },
     get since() { return since; },
+    get epoch() { return epoch; },
     /** @param {Kind} kind @param {string} uid */
     base: (kind, uid) => base[kind].get(uid),
 
@@ -256,6 +259,7 @@ export function createCopy() {
     step(step) {
       const { all, put = [], drop = [], ops: queued = [], done = [], failed = [] } = step;
       if (all) {
+        epoch += 1;
         for (const kind of KINDS) for (const uid of base[kind].keys()) note(kind, uid);
         base = { task: new Map(), list: new Map() };
         [uids, lost, buried, effective, seen] = [new Map(), new Map(), new Map(), [], 0];
@@ -275,7 +279,8 @@ export function createCopy() {
       step.drop = drop.filter(([kind, uid, version]) => {
         if (version < (base[kind].get(uid)?.version ?? 0)) return false;
         note(kind, uid);
-        return base[kind].delete(uid) || lost.delete(uid);
+        lost.delete(uid);
+        return base[kind].delete(uid);
       }).concat(removed);
       for (const [uid, [kind, raw]] of lost) {
         if (!REFERENCES.some((field) => uids.has(raw[field]))) continue;

@@ -76,7 +76,9 @@ export function createLeader({ report, leave, ...options }) {
         await read(); // the writes are compared with the newest state
         report({ online: true, synced: true, syncing: false, problem: null });
         sender.wake();
-        await followChanges(transport, { since: copy.since, user, signal, onState }, (step) => (step ? inOrder(() => step) : read("0")));
+        // A stream from 0 does not tell of tasks that are gone, and responses may have brought some.
+        await followChanges(transport, { since: copy.since, user, signal, onState },
+          (step) => (step && copy.since !== "0" ? inOrder(() => step) : read("0")));
       } catch (error) {
         await fail(error, { online: false, syncing: false });
       }

@@ -13,7 +13,7 @@ import { PARTNER, join, merge, same } from "./merge.js";
  * @property {Transport} transport
  * @property {string} user
  * @property {AbortSignal} signal
- * @property {{readonly ops: Op[], base: (kind: Kind, uid: string) => Row | undefined}} copy
+ * @property {{readonly ops: Op[], readonly epoch: number, base: (kind: Kind, uid: string) => Row | undefined}} copy
  * @property {(step: Step, rejections?: Rejection[]) => void} commit
  * @property {() => Promise<unknown>} read reads what is new
  * @property {(conflict: Conflict) => unknown} resolve returns the value to keep, or a promise of it
@@ -48,8 +48,9 @@ export function createSender({ transport, user, signal, copy, commit, read, reso
       try {
         if (failures) await read(); // the last request may have taken effect
         const body = { atomic: false, operations: items.map(({ operation }) => operation) };
+        const { epoch } = copy;
         const answer = await transport.request("POST", "/batch", { body, user, signal, key: null, retries: 0 });
-        settle(items, answer.body.results);
+        settle(items, answer.body.results, epoch !== copy.epoch);
         single = false;
         failures = 0;
         onState(true, null);
@@ -157,8 +158,9 @@ export function createSender({ transport, user, signal, copy, commit, read, reso
    *
    * @param {Item[]} items
    * @param {{status: number, task?: Row, list?: Row, error?: any}[]} results
+   * @param {boolean} [isOld] the copy has been read anew since: the results may be older than it
    */
-  function settle(items, results) {
+  function settle(items, results, isOld) {
     /** @type {Required<Pick<Step, "put" | "ops" | "done" | "failed">>} */
     const step = { put: [], ops: [], done: [], failed: [] };
     /** @type {Rejection[]} */
@@ -166,12 +168,12 @@ export function createSender({ transport, user, signal, copy, commit, read, reso
     items.forEach(({ ops, operation, version }, at) => {
       const [{ op, kind, uid }] = ops;
       const { status, error, ...result } = results[at];
-      const row = result[kind] ?? (status === 412 ? error.current : undefined);
+      const row = isOld ? undefined : result[kind] ?? error?.current;
       if (row) step.put.push([kind, row]);
       if (status < 300 || (status === 404 && (op === "remove" || (op === "restore" && copy.base(kind, uid))))) {
         // An earlier attempt has created it, and another client may have changed it since: the changes follow.
         const ended = op === "create" && status === 200 ? ops.slice(0, 1) : ops;
-        step.done.push(...ended.map((one) => /** @type {[string, number]} */ ([one.key, row?.version ?? version])));
+        step.done.push(...ended.map((one) => /** @type {[string, number]} */ ([one.key, isOld ? 0 : row?.version ?? version])));
         if (row && ended === ops) step.ops.push(...rebased(ops, operation.changes ?? operation[kind], kind, row));
       } else if (status !== 412 && !isTemporary(status)) {
         const lost = op === "create" ? copy.ops.filter((one) => one.uid === uid && one.kind === kind) : ops;
@@ -215,5 +217,5 @@ export function createSender({ transport, user, signal, copy, commit, read, reso
 /** @param {number} status */
 const isTemporary = (status) => AGAIN.includes(status) || status >= 500;
 
-/** @param {unknown} error @returns {error is DoableError} */
-const isFinal = (error) => error instanceof DoableError && !isTemporary(error.status) && error.code !== "request_in_progress";
+/** "Still running" concerns requests with an Idempotency-Key only. @param {unknown} error @returns {error is DoableError} */
+const isFinal = (error) => error instanceof DoableError && !isTemporary(error.status);

@@ -30,7 +30,7 @@ export function createWrites(copy, queries, write) {
   /** @param {Kind} kind @param {string} uid @returns {Row} */
   function existing(kind, uid) {
     const row = copy.get(kind, uid);
-    if (!row) throw errorOf(404, { detail: `The copy has no ${kind} with the uid ${uid}.`, code: `${kind}_not_found` });
+    if (!row) throw errorOf(404, { detail: `The copy has no ${kind} ${uid}.` });
     return row;
   }
 
