@@ -237,7 +237,7 @@ test("signing out erases the copy, and another user never sees it", async (t) =>
   assert.ok(told);
   assert.deepEqual([replica.tasks(), replica.status.pending, replica.status.problem.name], [[], 0, "SignedOutError"]);
   assert.throws(() => replica.create({ title: "Late" }), { name: "SignedOutError" });
-  assert.equal((await storage.names("")).filter((name) => name.endsWith(replica.user)).length, 0);
+  assert.equal((await storage.names()).filter((name) => name.endsWith(replica.user)).length, 0);
   await assert.rejects(open(t, { token: () => null }, { storage }), { name: "SignedOutError" });
 });
 

@@ -31,7 +31,7 @@ const KEPT = 100; // results
 const FEW = 100; // changed rows that are put into their places one by one
 const LAST = "\uffff";
 const PRIORITIES = ["high", "medium", "low", "none"];
-const titles = new Intl.Collator(undefined, { numeric: true });
+const titles = new Intl.Collator();
 
 /** @param {string} text */
 const fold = (text) => text.normalize("NFD").toUpperCase().normalize("NFD");

@@ -77,8 +77,8 @@ export async function openReplica(transport, options = {}) {
   const storage = options.storage ?? (globalThis.indexedDB ? indexedDBStorage() : memoryStorage());
   const prefix = `doable:${transport.url || globalThis.location?.origin || ""}:`;
   const user = await transport.user().catch(async (error) => {
-    const names = error instanceof NetworkError ? await storage.names(prefix) : [];
-    if (names.length !== 1) throw error;
+    const names = (await storage.names()).filter((name) => name.startsWith(prefix));
+    if (!(error instanceof NetworkError) || names.length !== 1) throw error;
     return names[0].slice(prefix.length);
   });
   const name = prefix + user;

@@ -7,7 +7,7 @@
 /**
  * @typedef {object} Storage
  * @property {boolean} [shared] whether other tabs use the same copies
- * @property {(prefix: string) => Promise<string[]>} names returns the names of the copies that begin so
+ * @property {() => Promise<string[]>} names returns the names of all copies, and possibly other names
  * @property {(name: string) => Promise<Opened>} open opens or creates a copy
  * @property {(name: string) => Promise<unknown>} erase deletes a copy
  */
@@ -61,7 +61,7 @@ export function memoryStorage() {
   /** @type {Map<string, Record<Store, Map<string, any>>>} */
   const copies = new Map();
   return {
-    names: async (prefix) => [...copies.keys()].filter((name) => name.startsWith(prefix)),
+    names: async () => [...copies.keys()],
     erase: async (name) => copies.delete(name),
     async open(name) {
       const stores = copies.get(name) ?? { task: new Map(), list: new Map(), outbox: new Map(), state: new Map() };
@@ -85,7 +85,7 @@ export function memoryStorage() {
  */
 export const indexedDBStorage = () => ({
   shared: true,
-  names: async (prefix) => (await indexedDB.databases()).map(({ name = "" }) => name).filter((name) => name.startsWith(prefix)),
+  names: async () => (await indexedDB.databases()).map(({ name = "" }) => name),
   async erase(name) {
     const database = await openDatabase(name); // a tab that is suspended may keep the database, so empty it first
     await transact(database, (stores) => Object.values(stores).forEach((store) => store.clear()));
