@@ -10,7 +10,6 @@ import { openWire } from "./wire.mjs";
 
 const COLORS = ["#2e7d32", "#1565c0", "#c2410c", "#7b3fb5", "#b0356f", "#00796b"];
 const $ = (id) => document.getElementById(id);
-const words = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
 // ------------------------------------------------------------------------------------------------------- the connection
 
@@ -143,7 +142,7 @@ function drawNow() {
   const { online, pending, problem } = replica.status;
   document.title = open.length ? `${open.length} open · Doable` : "Doable";
   document.body.dataset.pending = pending;
-  $("pending").textContent = pending ? `${words(pending, "change")} to send` : "";
+  $("pending").textContent = pending ? `${pending} to send` : "";
   $("notice").hidden = !wire.isOffline();
   tell(wire.isOffline() ? "offline" : online ? "live" : "reconnecting", problem?.message);
 }
