@@ -111,7 +111,7 @@ export function createSender({ transport, user, signal, copy, commit, read, reso
     const item = (verb, members) => ({ ops, version, operation: { op: verb + suffix, ...members } });
     if (op === "create") return item(op, { [kind]: { ...mine.changes, uid } });
     if (op === "restore") return item(op, { id: uid });
-    const target = { id: uid, ...(row && { if_version: version }) };
+    const target = { id: uid, if_version: version || 1 }; // without a row, the 412 brings it
     if (op === "remove") return item("delete", { ...target, tasks });
     const { changes, conflicts } = row ? merge(mine, row) : { ...mine, conflicts: [] };
     if (row && conflicts.length) return decide(ops, { ...mine, changes: { ...mine.changes, ...changes } }, conflicts, row);
