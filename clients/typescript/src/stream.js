@@ -64,7 +64,7 @@ export function follow(transport, options = {}) {
       let left = false;
       const abort = () => connection.abort();
       signal?.addEventListener("abort", abort);
-      const calm = on("offline", () => connection.abort(new NetworkError("The device is offline."))); // else it may just hang
+      const calm = on("offline", abort); // a connection may break without a sign of it
       const stay = transport.onSignOut(() => {
         left = true;
         abort();

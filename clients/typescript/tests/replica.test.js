@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { createCopy } from "../src/replica/copy.js";
 import { memoryStorage } from "../src/replica/storage.js";
 import { Network, client, eventually, newUser, sign } from "./service.js";
 
@@ -314,4 +315,16 @@ test("results are the same arrays until they change, and listeners are told what
   replica.restoreList(list.uid);
   await replica.sync();
   assert.equal(replica.lists().length, 1);
+});
+
+test("a task that is restored right after its removal is shown in every tab, in whatever order the news arrives", () => {
+  const task = { uid: "a", id: 1, title: "Water", position: "U", version: 1, list_id: null, parent_id: null };
+  const copy = createCopy();
+  copy.load({ put: [["task", { ...task }]], since: "1-1", seen: 1 });
+  const op = { op: "remove", kind: "task", uid: "a", at: "" };
+  copy.step({ ops: [{ ...op, key: "1" }] });
+  copy.step({ ops: [{ ...op, op: "restore", key: "2" }], done: [["1", 1]] });
+  copy.step({ put: [["task", { ...task, version: 3 }]], done: [["2", 3]] });
+  copy.step({ put: [], since: "1-3", seen: 3 }); // the tab that leads leaves out what its copy has
+  assert.equal(copy.get("task", "a")?.version, 3);
 });

@@ -272,6 +272,7 @@ export function createCopy() {
         return true;
       });
       for (const [kind, row] of step.put) {
+        effective = effective.filter(({ op, version }) => version || op.uid !== row.uid); // restored since
         note(kind, row.uid);
         lost.delete(row.uid);
         resolve(kind, row, { ...row });
@@ -290,8 +291,8 @@ export function createCopy() {
       }
       if (step.seen !== undefined) {
         step.seen = seen = Math.max(seen, step.seen);
-        const heard = new Set([...put.map(([, row]) => row.uid), ...drop.map(([, uid]) => uid)]);
-        effective = effective.filter(({ op, version }) => (version ? version > seen : !heard.has(op.uid)));
+        const heard = [...put.map(([, row]) => row.uid), ...drop.map(([, uid]) => uid)];
+        effective = effective.filter(({ op, version }) => (version ? version > seen : !heard.includes(op.uid)));
       }
       if (step.since !== undefined) since = step.since;
       for (const op of queued) queue(op);

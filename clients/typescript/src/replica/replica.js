@@ -247,8 +247,11 @@ export async function openReplica(transport, options = {}) {
   const forgets = [
     transport.onRenew(refresh),
     transport.onSignOut(async () => {
-      leave();
+      tabs.post({ over: true });
+      end(null);
+      // A page that leaves when it hears of the sign-out must not interrupt the erasure.
       await storage.erase(name);
+      report({ problem: new SignedOutError() });
     }),
   ];
   let begun = () => {};
