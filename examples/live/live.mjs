@@ -36,7 +36,7 @@ const doable = createDoable({
 });
 const database = indexedDBStorage();
 const storage = isAlone ? memoryStorage() : { // offline, without a token, open the copy of this user
-  ...database, names: async (prefix) => (await database.names(prefix)).filter((name) => name === prefix + user),
+  ...database, names: async () => (await database.names()).filter((name) => name.endsWith(`:${user}`)),
 };
 let replica;
 while (!replica) {
