@@ -134,7 +134,9 @@ class Page:
         await self.until("Boolean(document.querySelector('[name=password]'))")
         if up:
             # The server has drawn the button, so a click may come before its handler.
-            await self.until("document.querySelector('[name=name]') || void document.querySelector('.quiet')?.click()")
+            await self.until(
+                "Boolean(document.querySelector('[name=name]')) || void document.querySelector('.quiet')?.click()"
+            )
             await self.fill("name", "Ada")
         await self.fill("email", email)
         await self.fill("password", PASSWORD)
