@@ -153,6 +153,7 @@ class Tab:
 
     async def drag(self, *points: tuple[float, float]) -> None:
         """Press the mouse button at the first point, move over the others, and release it at the last one."""
+        await self.call("Page.bringToFront")  # a tab in the background handles mouse events once in some seconds
         for number, (x, y) in enumerate([*points, points[-1]]):
             kind = "mousePressed" if number == 0 else "mouseReleased" if number == len(points) else "mouseMoved"
             await self.call(
