@@ -54,6 +54,7 @@ async def app(tmp_path_factory, starter, unused_port, make_database) -> AsyncIte
     folder, address, port = tmp_path_factory.mktemp("nextjs"), f"http://localhost:{unused_port()}", unused_port()
     environment = {
         "PATH": str(Path(NODE).parent) + ":/usr/bin:/bin", "HOME": str(folder), "NEXT_TELEMETRY_DISABLED": "1",
+        "BETTER_AUTH_RATE_LIMIT": "off",
         "BETTER_AUTH_URL": address, "NEXT_PUBLIC_DOABLE_URL": f"http://localhost:{port}",
     }  # fmt: skip
 

@@ -9,6 +9,7 @@ const create = () => betterAuth({
   secret: process.env.BETTER_AUTH_SECRET ?? randomBytes(32).toString("base64"),
   database: memoryAdapter({ user: [], session: [], account: [], verification: [], jwks: [] }),
   emailAndPassword: { enabled: true },
+  rateLimit: process.env.BETTER_AUTH_RATE_LIMIT === "off" ? { enabled: false } : undefined, // for tests
   plugins: [jwt()],
 });
 
