@@ -66,7 +66,6 @@ export function createCopy() {
   const families = new Map();
   let since = "0";
   let seen = 0;
-  let epoch = 0; // how often all rows were replaced
   /** @type {Changed} */
   let changed = { task: new Map(), list: new Map() };
 
@@ -222,7 +221,6 @@ export function createCopy() {
     children,
     get ops() { return ops; },
     get since() { return since; },
-    get epoch() { return epoch; },
     /** @param {Kind} kind @param {string} uid */
     base: (kind, uid) => base[kind].get(uid),
 
@@ -259,7 +257,6 @@ export function createCopy() {
     step(step) {
       const { all, put = [], drop = [], ops: queued = [], done = [], failed = [] } = step;
       if (all) {
-        epoch += 1;
         for (const kind of KINDS) for (const uid of base[kind].keys()) note(kind, uid);
         base = { task: new Map(), list: new Map() };
         [uids, lost, buried, effective, seen] = [new Map(), new Map(), new Map(), [], 0];

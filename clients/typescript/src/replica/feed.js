@@ -37,15 +37,18 @@ export async function readChanges(transport, { since, user, signal }) {
 export async function followChanges(transport, options, handle) {
   /** @type {Step | undefined} */
   let step;
+  let { since } = options;
   const flush = () => {
     const whole = step;
     step = undefined;
     if (whole && !options.signal.aborted) handle(whole);
   };
   for await (const { type, id, data } of follow(transport, options)) {
-    if (type === "reset") {
+    // A stream from 0 does not tell of tasks that are gone, and responses may have brought some.
+    if (type === "reset" || (since === "0" && id !== since)) {
       flush();
       await handle(undefined);
+      since = id;
       continue;
     }
     if (!step) {

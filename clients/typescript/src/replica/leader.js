@@ -9,7 +9,7 @@ import { createSender } from "./outbox.js";
 const LONGEST_BACK_OFF = 60_000; // milliseconds
 
 /**
- * @typedef {Omit<SenderOptions, "onState" | "copy" | "read"> & {
+ * @typedef {Omit<SenderOptions, "onState" | "copy" | "read" | "inOrder"> & {
  *   copy: ReturnType<import("./copy.js").createCopy>,
  *   report: (status: {online?: boolean, synced?: boolean, syncing?: boolean, problem?: unknown}) => void,
  *   leave: () => void,
@@ -29,22 +29,25 @@ export function createLeader({ report, leave, ...options }) {
   /** @type {Promise<unknown>} */
   let last = Promise.resolve();
   /**
-   * Commits changes of the feed after all earlier ones. An event must not overtake a page of an earlier state.
+   * Runs a request, or commits an event, after all earlier ones: no result may be older than the copy that it changes.
    *
-   * @param {() => Step | Promise<Step>} next
+   * @template T
+   * @param {() => T | Promise<T>} work
+   * @returns {Promise<T>}
    */
-  const inOrder = (next) => {
-    const committed = last.then(next).then((step) => commit(step));
-    last = committed.catch(() => {});
-    return committed;
+  const inOrder = (work) => {
+    const done = last.then(work);
+    last = done.catch(() => {});
+    return done;
   };
 
   /** @param {string} [since] by default, the position of the copy */
-  const read = (since) => inOrder(() => readChanges(transport, { since: since ?? copy.since, user, signal }));
+  const read = (since) => inOrder(async () => commit(await readChanges(transport, { since: since ?? copy.since, user, signal })));
 
   const sender = createSender({
     ...options,
     read,
+    inOrder,
     onState(syncing, error) {
       if (error) fail(error, { syncing, online: false });
       else report({ syncing, ...(error === null && { online: true, problem: null }) });
@@ -76,9 +79,8 @@ export function createLeader({ report, leave, ...options }) {
         await read(); // the writes are compared with the newest state
         report({ online: true, synced: true, syncing: false, problem: null });
         sender.wake();
-        // A stream from 0 does not tell of tasks that are gone, and responses may have brought some.
         await followChanges(transport, { since: copy.since, user, signal, onState },
-          (step) => (step && copy.since !== "0" ? inOrder(() => step) : read("0")));
+          (step) => (step ? inOrder(() => commit(step)) : read("0")));
       } catch (error) {
         await fail(error, { online: false, syncing: false });
       }

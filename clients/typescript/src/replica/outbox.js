@@ -13,9 +13,10 @@ import { PARTNER, join, merge, same } from "./merge.js";
  * @property {Transport} transport
  * @property {string} user
  * @property {AbortSignal} signal
- * @property {{readonly ops: Op[], readonly epoch: number, base: (kind: Kind, uid: string) => Row | undefined}} copy
+ * @property {{readonly ops: Op[], base: (kind: Kind, uid: string) => Row | undefined}} copy
  * @property {(step: Step, rejections?: Rejection[]) => void} commit
  * @property {() => Promise<unknown>} read reads what is new
+ * @property {<T>(work: () => T | Promise<T>) => Promise<T>} inOrder runs a request or a commit after all earlier ones
  * @property {(conflict: Conflict) => unknown} resolve returns the value to keep, or a promise of it
  * @property {(sending: boolean, error?: unknown) => void} onState is called with null after a success
  */
@@ -31,7 +32,7 @@ const AGAIN = [401, 403, 408, 425, 429];
  *
  * @param {SenderOptions} options
  */
-export function createSender({ transport, user, signal, copy, commit, read, resolve, onState }) {
+export function createSender({ transport, user, signal, copy, commit, read, inOrder, resolve, onState }) {
   let running = false;
   let single = false; // after a request was refused as a whole
   /** @type {(() => void) | undefined} */
@@ -42,29 +43,17 @@ export function createSender({ transport, user, signal, copy, commit, read, reso
   async function run() {
     if (running) return;
     running = true;
-    let failures = 0;
-    for (let items = next(); items.length && !signal.aborted; items = next()) {
-      onState(true);
+    for (let failures = 0; !signal.aborted;) {
       try {
         if (failures) await read(); // the last request may have taken effect
-        const body = { atomic: false, operations: items.map(({ operation }) => operation) };
-        const { epoch } = copy;
-        const answer = await transport.request("POST", "/batch", { body, user, signal, key: null, retries: 0 });
-        settle(items, answer.body.results, epoch !== copy.epoch);
-        single = false;
+        if (!await inOrder(send)) break;
         failures = 0;
-        onState(true, null);
       } catch (error) {
         if (signal.aborted) break;
-        if (isFinal(error)) {
-          if (items.length === 1) settle(items, [{ status: error.status, error: error.problem }]);
-          single = items.length > 1;
-          continue;
-        }
         failures += 1;
         onState(false, error);
-        const asked = error instanceof DoableError ? 1000 * (error.retryAfter ?? 0) : 0;
-        await pause(asked + backOff(2 * transport.backOff, failures, LONGEST_BACK_OFF), signal, (wake) => {
+        const { retryAfter = 0 } = /** @type {Partial<DoableError>} */ (error);
+        await pause(1000 * retryAfter + backOff(2 * transport.backOff, failures, LONGEST_BACK_OFF), signal, (wake) => {
           awake = wake;
           return () => { awake = undefined; };
         }).catch(() => {});
@@ -72,6 +61,26 @@ export function createSender({ transport, user, signal, copy, commit, read, reso
     }
     running = false;
     onState(false);
+    if (!signal.aborted && next().length) void run(); // written meanwhile
+  }
+
+  /** Sends a request and records its results. Returns whether there was something to send. */
+  async function send() {
+    const items = next();
+    if (!items.length) return false;
+    onState(true);
+    try {
+      const body = { atomic: false, operations: items.map(({ operation }) => operation) };
+      const answer = await transport.request("POST", "/batch", { body, user, signal, key: null, retries: 0 });
+      settle(items, answer.body.results);
+      single = false;
+      onState(true, null);
+    } catch (error) {
+      if (!isFinal(error)) throw error;
+      if (items.length === 1) settle(items, [{ status: error.status, error: error.problem }]);
+      single = items.length > 1;
+    }
+    return true;
   }
 
   /** Returns what the next request sends. @returns {Item[]} */
@@ -158,9 +167,8 @@ export function createSender({ transport, user, signal, copy, commit, read, reso
    *
    * @param {Item[]} items
    * @param {{status: number, task?: Row, list?: Row, error?: any}[]} results
-   * @param {boolean} [isOld] the copy has been read anew since: the results may be older than it
    */
-  function settle(items, results, isOld) {
+  function settle(items, results) {
     /** @type {Required<Pick<Step, "put" | "ops" | "done" | "failed">>} */
     const step = { put: [], ops: [], done: [], failed: [] };
     /** @type {Rejection[]} */
@@ -168,12 +176,12 @@ export function createSender({ transport, user, signal, copy, commit, read, reso
     items.forEach(({ ops, operation, version }, at) => {
       const [{ op, kind, uid }] = ops;
       const { status, error, ...result } = results[at];
-      const row = isOld ? undefined : result[kind] ?? error?.current;
+      const row = result[kind] ?? error?.current;
       if (row) step.put.push([kind, row]);
       if (status < 300 || (status === 404 && (op === "remove" || (op === "restore" && copy.base(kind, uid))))) {
         // An earlier attempt has created it, and another client may have changed it since: the changes follow.
         const ended = op === "create" && status === 200 ? ops.slice(0, 1) : ops;
-        step.done.push(...ended.map((one) => /** @type {[string, number]} */ ([one.key, isOld ? 0 : row?.version ?? version])));
+        step.done.push(...ended.map((one) => /** @type {[string, number]} */ ([one.key, row?.version ?? version])));
         if (row && ended === ops) step.ops.push(...rebased(ops, operation.changes ?? operation[kind], kind, row));
       } else if (status !== 412 && !isTemporary(status)) {
         const lost = op === "create" ? copy.ops.filter((one) => one.uid === uid && one.kind === kind) : ops;

@@ -60,7 +60,6 @@ const SORTS = {
  * @returns {(one: Row, other: Row) => number}
  */
 export function comparison(sort, order) {
-  if (!SORTS[sort]) throw new TypeError(`There is no sort "${sort}".`);
   const { key, descends = false } = SORTS[sort];
   const direction = (order ? order === "desc" : descends) ? -1 : 1;
   return (one, other) => {

@@ -193,10 +193,11 @@ export async function openReplica(transport, options = {}) {
     await loading;
     try {
       await opened.write([["state", "leader", tab]], {});
-      // A tab that was killed may have told the storage only.
+      // A tab that was killed may have told the storage only. Writes from now on are ours to know.
+      const known = copy.ops.map(({ key }) => key).filter((key) => !unstored.has(key));
       const ops = /** @type {Op[]} */ (await opened.read("outbox"));
-      const stored = new Set([...ops.map(({ key }) => key), ...unstored]);
-      apply({ ops, failed: copy.ops.map(({ key }) => key).filter((key) => !stored.has(key)) });
+      const stored = new Set(ops.map(({ key }) => key));
+      apply({ ops, failed: known.filter((key) => !stored.has(key)) });
     } catch (error) {
       if (closed) return;
       full = problemOf(error);
