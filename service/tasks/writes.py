@@ -132,7 +132,7 @@ class UserTasks(TaskQuerySet):
                 break
             changes = plans.planned(operation, row["document"], quotas).changes
             row = await self._update(operation.reference, changes, operation.expected)
-        else:
+        if row["outcome"] == plans.UNPLANNED:
             raise UnavailableError("contention")
         if row["outcome"] != "done":
             raise outcomes.error(row["outcome"], operation.changes, quotas, row["document"])

@@ -2,9 +2,9 @@
 -- revision `before`; or take it back after the write that reopened the task. `find_successor` has allowed that, and
 -- describes `plan`. Each written task takes a revision after `before`. Returns the last one.
 --
--- The successor is a copy of the task, with its own due and open subtasks. A successor that was taken back, or that the
--- user deleted, becomes live again with its id. Then only its copy in the trash is lost. The copy of a subtask that repeats
--- begins a series of its own, so that no two tasks have the same slot of a series.
+-- The successor is a copy of the task, with its own due and open subtasks. If the trash has a task with its uid, which was
+-- taken back or deleted, the copy replaces that one and has its id. The copy of a subtask that repeats begins a series of
+-- its own, so that no two tasks have the same slot of a series.
 CREATE FUNCTION write_successor(
     owner text, task tasks, plan text[], moment timestamptz, before bigint, OUT last bigint
 ) LANGUAGE plpgsql AS $$
