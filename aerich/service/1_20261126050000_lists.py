@@ -54,7 +54,12 @@ CREATE INDEX lists_trash ON lists (user_id, deleted_at, id) WHERE deleted_at IS 
 
 ALTER TABLE tasks ADD COLUMN list_id bigint, ADD COLUMN parent_id bigint,
                   ADD COLUMN position varchar(100) COLLATE "C";
-ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
+-- An empty table has no stored JSON, and a dropped column would make each write dearer.
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM tasks) THEN
+        ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
+    END IF;
+END $$;
 
 COMMENT ON COLUMN users.trash_count IS 'Tasks and lists in the trash, for the quota; each write updates it.';
 COMMENT ON COLUMN users.list_count IS 'Live lists, for the quota; each write of a list updates it.';

@@ -23,7 +23,12 @@ REPLACED = (
 
 SCHEMA = """
 ALTER TABLE tasks ADD COLUMN recurrence text;
-ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
+-- An empty table has no stored JSON, and a dropped column would make each write dearer.
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM tasks) THEN
+        ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
+    END IF;
+END $$;
 
 COMMENT ON COLUMN tasks.recurrence IS 'The members repeat to next_due of the JSON; null if the task does not repeat.';
 COMMENT ON COLUMN tasks.document IS 'The task as JSON (task_document), for responses; built at read if null.';

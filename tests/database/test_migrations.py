@@ -148,6 +148,14 @@ async def test_migrating_an_empty_database_twice_gives_the_newest_schema_once(ma
     assert await schema(url) == newest
 
 
+async def test_a_new_database_has_no_dropped_columns_which_would_make_writes_dearer(make_database, python):
+    url = await make_database("undropped")
+    await python(MIGRATE, DATABASE_URL=url)
+    connection = await asyncpg.connect(url)
+    assert await connection.fetch("SELECT attrelid::regclass, attnum FROM pg_attribute WHERE attisdropped") == []
+    await connection.close()
+
+
 async def test_migrations_have_a_url_of_their_own_if_one_is_set(make_database, python, newest):
     url = await make_database("direct")
     nowhere = "postgres://ada@127.0.0.1:1/tasks"
@@ -279,7 +287,11 @@ async def upgrade(db):
     return r'''
 ALTER TABLE tasks ADD COLUMN colour varchar(20), ADD COLUMN place text NOT NULL DEFAULT 'a0';
 -- What was kept is without the new member; a column that is dropped and added is empty, and no row is written for it.
-ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM tasks) THEN
+        ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
+    END IF;
+END $$;
 {document}
 {create}
 '''
@@ -425,6 +437,8 @@ async def test_lists_and_subtasks_arrive_while_the_previous_release_serves_and_k
     stop.set()
     await asyncio.gather(*working)
     assert await connection.fetchval("SELECT pg_relation_filenode('tasks')") == file, "the table was rewritten"
+    outdated = "SELECT count(*) FROM tasks WHERE document NOT LIKE '%next_due%'"
+    assert await connection.fetchval(outdated) == 0, "the stored JSON of the previous release is gone"
     owner = ("ada", None, None)
     child = await connection.fetchrow(user_tasks.CREATE, *NEW[:4], new_uid(), *NEW[4:-1], [None, "5", None, None])
     assert json.loads(child["document"])["parent_id"] == 5
