@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { createCopy } from "../src/replica/copy.js";
 import { memoryStorage } from "../src/replica/storage.js";
-import { Network, client, eventually, newUser, sign } from "./service.js";
+import { Network, client, eventually, newUser, sign, uncaught } from "./service.js";
 
 const titles = (rows) => rows.map(({ title }) => title);
 
@@ -165,6 +165,28 @@ test("a refused write ends, restores the state of the service, reports, and bloc
   assert.deepEqual(titles(await replica.other.tasks.list()), ["Good", "Kept"]);
   assert.deepEqual([replica.status.pending, replica.task(good.uid).title], [0, "Good"]);
   await eventually(() => replica.status.problem === null);
+});
+
+test("errors of the application's functions are reported, and neither stop the queue nor lose a stored change", async (t) => {
+  const thrown = uncaught(t);
+  const fail = (name) => () => { throw new Error(name); };
+  const storage = memoryStorage();
+  const replica = await disconnectable(t, { storage, onConflict: fail("onConflict"), onRejected: fail("onRejected") });
+  const { uid } = replica.create({ title: "One" });
+  await replica.sync();
+  replica.subscribe(fail("listener"));
+  replica.disconnect();
+  replica.update(uid, { title: "Mine" });
+  replica.create({ title: "x".repeat(300) });
+  replica.create({ title: "Good" });
+  await replica.other.tasks.update(uid, { title: "Theirs" });
+  await replica.reconnect();
+  assert.deepEqual(titles(await replica.other.tasks.list()), ["Good", "Mine"]);
+  assert.deepEqual(titles(replica.tasks()), ["Good", "Mine"]);
+  await eventually(() => new Set(thrown).size === 3);
+  assert.deepEqual([...new Set(thrown)].sort(), ["listener", "onConflict", "onRejected"]);
+  const [name] = await storage.names();
+  assert.deepEqual(await (await storage.open(name)).read("outbox"), []);
 });
 
 test("a write whose response gets lost takes effect once, and a lost deletion is no error", async (t) => {

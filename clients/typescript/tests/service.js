@@ -34,6 +34,20 @@ export async function eventually(condition) {
   }
 }
 
+/** Collects what callbacks of timers throw, which would end the process. @param {import("node:test").TestContext} t */
+export function uncaught(t) {
+  const thrown = [];
+  const start = setTimeout;
+  t.mock.method(globalThis, "setTimeout", (call, ...rest) => start(() => {
+    try {
+      call();
+    } catch (error) {
+      thrown.push(error.message);
+    }
+  }, ...rest));
+  return thrown;
+}
+
 /** Sends a command to the control of tests/clients/control.py. */
 export async function control(command) {
   const socket = createConnection(Number(CONTROL), "127.0.0.1");

@@ -139,10 +139,13 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
    */
   function decide(ops, { changes, base }, fields, theirs) {
     const [{ kind, uid }] = ops;
-    const answers = fields.map((field) =>
-      resolve({ kind, uid, field, mine: changes[field], theirs: theirs[field], base: base[field] }));
-    /** @param {unknown[]} values */
-    const apply = (values) => {
+    undecided.add(uid);
+    Promise.all(fields.map(async (field) =>
+      resolve({ kind, uid, field, mine: changes[field], theirs: theirs[field], base: base[field] }))).catch((error) => {
+      setTimeout(() => { throw error; }); // it is the application's
+      return fields.map((field) => changes[field]);
+    }).then((values) => {
+      if (signal.aborted) return;
       undecided.delete(uid);
       fields.forEach((field, at) => {
         for (const one of [field, PARTNER[field] ?? field]) {
@@ -152,12 +155,6 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
         if (field in changes) changes[field] = values[at];
       });
       commit({ ops: [{ ...ops[0], changes, base }], failed: ops.slice(1).map(({ key }) => key) });
-    };
-    if (!answers.some((answer) => answer instanceof Promise)) return void apply(answers);
-    undecided.add(uid);
-    Promise.all(answers).catch(() => fields.map((field) => changes[field])).then((values) => {
-      if (signal.aborted) return;
-      apply(values);
       void run();
     });
   }

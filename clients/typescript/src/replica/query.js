@@ -81,8 +81,8 @@ export function comparison(sort, order) {
  * @returns {(task: Row) => boolean}
  */
 function condition({ list, archived, completed, parent, tag, priority, due, q }, listOf) {
-  const tags = tag === undefined ? [] : [tag].flat().map(fold);
-  const priorities = priority === undefined ? undefined : [priority].flat();
+  const tags = [tag ?? []].flat().map(fold);
+  const priorities = priority && [priority].flat();
   const text = q && fold(q);
   return (task) => {
     if (completed !== undefined && task.completed !== completed) return false;

@@ -3,6 +3,7 @@ import { pause, unlessAborted } from "../pause.js";
 import { newUid } from "../uid.js";
 import { createCopy } from "./copy.js";
 import { createLeader } from "./leader.js";
+import { same } from "./merge.js";
 import { createQueries } from "./query.js";
 import { StaleError, editsOf, indexedDBStorage, load, memoryStorage } from "./storage.js";
 import { joinTabs } from "./tabs.js";
@@ -50,8 +51,8 @@ import { createWrites } from "./writes.js";
 /**
  * @typedef {object} ReplicaOptions
  * @property {Storage} [storage] by default IndexedDB, or memory where there is none
- * @property {(conflict: Conflict) => unknown} [onConflict] returns the value to keep, or a promise of it; by default, `mine`.
- *   It is called in the tab that sends
+ * @property {(conflict: Conflict) => unknown} [onConflict] returns the value to keep, or a promise of it; by default and after
+ *   an error, `mine`. It is called in the tab that sends
  * @property {(refused: Refused) => void} [onRejected] is called in every tab
  */
 /** @typedef {{task: readonly string[], list: readonly string[]}} Changes the uids of the changed tasks and lists */
@@ -63,6 +64,15 @@ export { indexedDBStorage, memoryStorage };
 
 /** @param {any} error @returns {Problem | null} */
 const problemOf = (error) => error && { name: error.name, message: error.message, code: error.code };
+
+/** Calls a function of the application. What it throws is reported, but does not interrupt the copy. @param {() => void} call */
+function attempt(call) {
+  try {
+    call();
+  } catch (error) {
+    setTimeout(() => { throw error; });
+  }
+}
 
 /**
  * Opens the local copy of the signed-in user's tasks and lists. If no token can be had, because the device is offline, it
@@ -104,25 +114,18 @@ export async function openReplica(transport, options = {}) {
   const unstored = new Set();
   /** @type {Map<string, (isRead: boolean) => void>} to the tab that leads */
   const questions = new Map();
-  /** @type {Promise<unknown>} */
+  /** @type {Promise<void>} */
   let storing = Promise.resolve();
 
   /** Calls the listeners. @param {Changes} changes */
   function announce(changes) {
-    for (const listener of [...listeners]) {
-      try {
-        listener(changes);
-      } catch (error) {
-        setTimeout(() => { throw error; }); // the other listeners must hear of the change too
-      }
-    }
+    for (const listener of [...listeners]) attempt(() => listener(changes));
   }
 
   /** Shows changed rows. @param {Changed} changed */
   function show(changed) {
     const pending = copy.ops.length;
-    const isSame = pending === status.pending;
-    if (!isSame) status = { ...status, pending };
+    if (pending !== status.pending) status = { ...status, pending };
     else if (!changed.task.size && !changed.list.size) return;
     queries.forget(changed);
     announce({ task: [...changed.task.keys()], list: [...changed.list.keys()] });
@@ -132,7 +135,7 @@ export async function openReplica(transport, options = {}) {
   function report(fields) {
     if ("problem" in fields) problem = problemOf(fields.problem);
     const next = { ...status, ...fields, pending: status.pending, problem: full ?? problem };
-    if (JSON.stringify(next) === JSON.stringify(status)) return;
+    if (same(next, status)) return;
     status = next;
     tellStatus();
     announce({ task: [], list: [] });
@@ -169,13 +172,19 @@ export async function openReplica(transport, options = {}) {
     tabs.post({ step, rejections });
   }
 
+  /** @type {typeof store} */
+  const keep = (step, rejections) => {
+    const earlier = storing;
+    return storing = store(step, rejections).then(() => earlier);
+  };
+
   /** @param {Omit<Op, "key" | "at">} write */
   function write(write) {
     if (closed) throw new SignedOutError("The copy is closed.");
     lastKey = Math.max(lastKey + 1, 1000 * Date.now());
     const op = { ...write, key: `${lastKey}-${tab}`, at: new Date().toISOString().replace("Z", "000Z") };
     show(copy.write(op));
-    storing = Promise.all([storing, store({ ops: [op] })]);
+    void keep({ ops: [op] });
     leader?.send();
   }
 
@@ -185,7 +194,7 @@ export async function openReplica(transport, options = {}) {
       .map(({ op, kind, uid, changes = {} }) => ({ error: errorOf(code, problem), op, kind, uid, changes })));
     for (const { key } of step.ops ?? []) lastKey = Math.max(lastKey, parseInt(key));
     show(copy.step(step));
-    for (const one of refused) options.onRejected?.(one);
+    for (const one of refused) attempt(() => options.onRejected?.(one));
   }
 
   /** Leads the tabs until the signal aborts. @param {AbortSignal} signal */
@@ -208,7 +217,7 @@ export async function openReplica(transport, options = {}) {
       commit(step, rejections = []) {
         if (signal.aborted) return;
         apply(step, rejections);
-        void store(step, rejections);
+        void keep(step, rejections);
       },
     });
     begun();
@@ -340,7 +349,7 @@ export async function openReplica(transport, options = {}) {
     /** Takes a list out of the trash. @param {string} uid */
     restoreList: (uid) => writes.restore("list", uid),
 
-    /** Waits until the storage has all writes of this instance, or has refused them. */
+    /** Waits until the storage has all changes so far, or has refused them. */
     async stored() { await storing; },
 
     /**
