@@ -19,11 +19,11 @@ from xdist.workermanage import WorkerController
 
 # Each file in these folders, and each of these files, runs in one process, in the order of its tests. The run begins
 # with these groups, in this order, because some of them take a quarter of its time.
-BROWSER = ("tests/end_to_end/test_documentation.py", "tests/end_to_end/test_playground.py")  # they share one browser
+BROWSER = tuple(f"tests/end_to_end/test_{name}.py" for name in ("documentation", "playground", "replica"))  # share one
 TOGETHER = (
     *BROWSER, "tests/end_to_end/test_pages.py", "tests/end_to_end/", "tests/trials/", "tests/tasks/test_plans.py",
     "tests/tasks/test_positions.py", "tests/project/test_packaging.py", "tests/database/test_distribution.py",
-    "tests/web/test_openapi.py", "tests/clients/test_replica_in_browsers.py",
+    "tests/web/test_openapi.py",
 )  # fmt: skip
 # Tests that start processes, wait for limits, or run a program of their own for seconds. They are spread over the run,
 # because the cores are idle if all processes wait at the same time.

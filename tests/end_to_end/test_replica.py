@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.end_to_end.chromium import PROGRAM, Browser, Tab, chromium
+from tests.end_to_end.chromium import PROGRAM, Tab
 
 CLIENT = Path(__file__).parents[2] / "clients" / "typescript"
 PAGE = """<!doctype html><title>A page</title><link rel="icon" href="data:,"><script type="module">
@@ -61,12 +61,6 @@ def origin() -> Iterator[str]:
     yield f"http://localhost:{server.server_port}"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-async def browser(tmp_path_factory) -> AsyncIterator[Browser]:
-    async with chromium(tmp_path_factory.mktemp("profile")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -142,6 +136,8 @@ async def visit(browser, origin, service, sign, eventually) -> AsyncIterator[Cal
                 await page.tab.close()
 
 
+# Each scenario takes seconds of CPU time. `make test` runs the one with two tabs, and the one of which only a browser
+# is capable. Node runs the others in clients/typescript/tests/replica.test.js, with instances in place of tabs.
 async def test_two_tabs_share_a_copy_a_stream_and_an_outbox(visit):
     here, there = await visit(), await visit()
     await here.until("replica.status.online")
@@ -172,6 +168,7 @@ async def test_two_tabs_share_a_copy_a_stream_and_an_outbox(visit):
     ]
 
 
+@pytest.mark.trial
 async def test_when_the_leading_tab_is_killed_another_one_sends_what_it_had_queued(visit):
     leader = await visit()
     await leader.until("replica.status.online")
@@ -185,6 +182,7 @@ async def test_when_the_leading_tab_is_killed_another_one_sends_what_it_had_queu
     assert await other.run("doable.tasks.list().then((rows) => rows.map((row) => row.title))") == ["Queued"]
 
 
+@pytest.mark.trial
 async def test_ten_tabs_have_one_stream_and_hand_it_over_when_a_tab_is_closed(visit):
     first, *others = pages = [await visit() for _ in range(10)]
     await first.run("replica.create({ title: 'A' })")
@@ -198,6 +196,7 @@ async def test_ten_tabs_have_one_stream_and_hand_it_over_when_a_tab_is_closed(vi
     assert sum(page.streams() for page in others) == 1
 
 
+@pytest.mark.trial
 async def test_a_closed_tab_loses_no_write(visit):
     page = await visit()
     await page.until("replica.status.online")
@@ -234,6 +233,7 @@ async def test_a_full_storage_is_reported_and_the_copy_continues_in_memory(visit
     await another.shows("A", "B", "C")
 
 
+@pytest.mark.trial
 async def test_signing_out_erases_the_copy_in_all_tabs_and_another_user_never_sees_it(visit):
     here, there = await visit(), await visit()
     await here.run("replica.create({ title: 'Secret' })")
