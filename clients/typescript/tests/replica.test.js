@@ -350,3 +350,15 @@ test("a task that is restored right after its removal is shown in every tab, in 
   copy.step({ put: [], since: "1-3", seen: 3 }); // the tab that leads leaves out what its copy has
   assert.equal(copy.get("task", "a")?.version, 3);
 });
+
+test("a subtask that arrives before its list and its parent gets each of them when it arrives", () => {
+  const row = { version: 1, title: "A row", list_id: null, parent_id: null };
+  const copy = createCopy();
+  copy.step({ put: [["task", { ...row, uid: "child", id: 3, list_id: 1, parent_id: 2, version: 3 }]] });
+  const places = [];
+  for (const put of [["list", { ...row, uid: "list", id: 1 }], ["task", { ...row, uid: "parent", id: 2, version: 2 }]]) {
+    copy.step({ put: [put] });
+    places.push([copy.get("task", "child").list_id, copy.get("task", "child").parent_id]);
+  }
+  assert.deepEqual(places, [["list", null], ["list", "parent"]]);
+});

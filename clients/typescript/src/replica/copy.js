@@ -280,7 +280,7 @@ export function createCopy() {
         lost.delete(uid);
         return base[kind].delete(uid);
       }).concat(removed);
-      for (const [uid, [kind, raw]] of lost) {
+      for (const [uid, [kind, raw]] of [...lost]) { // some may be lost again
         if (!REFERENCES.some((field) => uids.has(raw[field]))) continue;
         note(kind, uid);
         lost.delete(uid);
