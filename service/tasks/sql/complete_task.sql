@@ -12,7 +12,6 @@ CREATE FUNCTION complete_task(
 DECLARE
     advanced bigint;
     moment timestamptz;
-    last bigint;
     task tasks;
     was tasks;
     has_family boolean;
@@ -30,16 +29,12 @@ BEGIN
     task_uid := task.uid;
     IF task.version <> ALL (expected) OR task.version = ANY (excluded) THEN
         outcome := 'mismatch';
-    ELSE
+    ELSIF task.completed = completion THEN
         outcome := 'done';
-    END IF;
-    IF outcome = 'mismatch' OR task.completed = completion THEN
-        task_version := task.version;
-        document := coalesce(task.document, task_document(task));
-        RETURN;
-    END IF;
-    IF task.recurrence IS NOT NULL THEN
+    ELSIF task.recurrence IS NOT NULL THEN
         outcome := 'unplanned';
+    END IF;
+    IF outcome IS NOT NULL THEN
         task_version := task.version;
         document := coalesce(task.document, task_document(task));
         RETURN;
@@ -51,20 +46,19 @@ BEGIN
     task.completed_at := CASE WHEN task.completed THEN moment END;
     task.updated_at := moment;
     task.version := advanced;
-    task.document := task_document(task);
+    document := task_document(task);
     UPDATE tasks
     SET completed = task.completed, completed_at = task.completed_at, updated_at = moment, version = advanced,
-        document = task.document
+        document = complete_task.document
     WHERE tasks.user_id = owner AND tasks.id = complete_task.id;
-    last := advanced;
+    task_version := advanced;
     IF has_family THEN
-        last := carry_family(owner, task, was, moment, advanced);
+        advanced := carry_family(owner, task, was, moment, advanced);
     END IF;
     UPDATE users
-    SET revision = last, written_at = moment,
+    SET revision = advanced, written_at = moment,
         email = coalesce(owner_email, users.email), name = coalesce(owner_name, users.name)
     WHERE users.id = owner;
-    task_version := advanced;
-    document := task.document;
+    outcome := 'done';
 END
 $$;

@@ -1,7 +1,7 @@
 -- Change a live task of `owner`. A value of NULL leaves its column unchanged. For a column that can be NULL, `sets_…`
 -- says whether to set it. The outcomes are those of `complete_task` and of `seat_task`. `seat` has the last four
 -- arguments of that function, and those that `arrange_task` describes, or is NULL. If nothing changes, nothing is
--- written. `carry_family` writes the task's family.
+-- written. `arrange_task` writes list, parent, position and recurrence, and `carry_family` the task's family.
 CREATE FUNCTION update_task(
     owner text, owner_email text, owner_name text, id bigint, expected bigint[], excluded bigint[],
     title text, title_key text, sets_description boolean, description text, description_key text, completed boolean,
@@ -12,7 +12,6 @@ CREATE FUNCTION update_task(
 DECLARE
     advanced bigint;
     moment timestamptz;
-    last bigint;
     has_family boolean;
     seating record;
     task tasks;
@@ -47,7 +46,6 @@ BEGIN
         task := seating.arranged;
         advanced := seating.advanced;
         moment := seating.moment;
-        has_family := has_family OR task.parent_id IS NOT NULL;
     END IF;
     outcome := 'done';
     IF title IS NOT NULL THEN
@@ -82,30 +80,26 @@ BEGIN
     END IF;
     task.updated_at := moment;
     task.version := advanced;
-    task.document := task_document(task);
+    document := task_document(task);
     UPDATE tasks
     SET title = task.title, title_key = task.title_key, description = task.description,
         description_key = task.description_key, completed = task.completed, completed_at = task.completed_at,
         priority = task.priority, tags = task.tags, tag_keys = task.tag_keys, due_date = task.due_date,
-        due_at = task.due_at, list_id = task.list_id, parent_id = task.parent_id, position = task.position,
-        recurrence = task.recurrence, updated_at = moment, version = advanced, document = task.document
+        due_at = task.due_at, updated_at = moment, version = advanced, document = update_task.document
     WHERE tasks.user_id = owner AND tasks.id = update_task.id;
-    last := advanced;
+    task_version := advanced;
     IF has_family OR seat IS NOT NULL THEN
         -- These conditions are separate, because PostgreSQL prepares each expression as a whole.
-        IF (task.completed, task.list_id, task.parent_id)
-           IS DISTINCT FROM (was.completed, was.list_id, was.parent_id) THEN
-            last := carry_family(owner, task, was, moment, advanced);
+        IF completed <> was.completed OR coalesce(seat[1], seat[2]) IS NOT NULL THEN
+            advanced := carry_family(owner, task, was, moment, advanced);
         END IF;
         IF seat[7] IS NOT NULL THEN
-            last := write_successor(owner, task, seat, moment, last);
+            advanced := write_successor(owner, task, seat, moment, advanced);
         END IF;
     END IF;
     UPDATE users
-    SET revision = last, written_at = moment, has_subtasks = has_family,
+    SET revision = advanced, written_at = moment,
         email = coalesce(owner_email, users.email), name = coalesce(owner_name, users.name)
     WHERE users.id = owner;
-    task_version := advanced;
-    document := task.document;
 END
 $$;
