@@ -411,7 +411,8 @@ async def test_a_signed_token_is_verified_or_refused_whatever_it_claims(verifier
         assert identity.user_id == claims.get("sub", "alice")
 
 
-@settings(MANY, max_examples=30)
+# The test before this one gives the same tokens to the verifier; this one is about the response to its errors.
+@settings(MANY, max_examples=15)
 @given(claims=CLAIMS, header=HEADERS)
 async def test_no_signed_token_causes_a_500(http, claims, header):
     sent = hs256({"sub": "alice", "exp": int(time.time()) + 600, **claims}, header)

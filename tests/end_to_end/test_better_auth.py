@@ -73,10 +73,9 @@ def bearer(token: str) -> dict[str, str]:
 
 
 # test_tokens.py verifies tokens of every algorithm. Each Better Auth server takes seconds of CPU time, so only
-# `make trials` starts one for each algorithm.
-@pytest.mark.parametrize(
-    "algorithm", ["ES256", *(pytest.param(name, marks=pytest.mark.trial) for name in ("RS256", "PS256", "ES512"))]
-)
+# `make trials` starts one for each algorithm; the last test signs with Better Auth's own choice, EdDSA.
+@pytest.mark.trial
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "PS256", "ES512"])
 async def test_tokens_in_each_algorithm_of_better_auth_are_accepted(better_auth, doable, unused_port, algorithm):
     auth_port, port = unused_port(), unused_port()
     await better_auth(auth_port, JWT_ALG=algorithm)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from packaging.specifiers import SpecifierSet
 
 from service.config import Settings
@@ -43,6 +44,8 @@ async def test_the_procfile_runs_with_only_the_variables_of_a_new_app(
     assert web.stderr == ""
 
 
+# It runs the commands of the Procfile, which the test before this one runs too, with the settings of the guide.
+@pytest.mark.trial
 async def test_the_rehearsal_of_the_guide_serves(launch, make_database, unused_port, eventually):
     (block,) = re.findall(r"^```sh\n(python3 -m venv .*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
     venv, install, *commands = block.splitlines()
