@@ -35,13 +35,13 @@ export async function unlessAborted(promise, signal) {
  *
  * @param {number} ms
  * @param {AbortSignal} [signal]
- * @param {(wake: () => void) => (() => void)} [listen] gets a function that ends the wait early; returns its clean-up
+ * @param {(wake: () => void) => (() => void) | void} [listen] gets a function that ends the wait early; may return its clean-up
  * @returns {Promise<void>}
  */
 export async function pause(ms, signal, listen) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  /** @type {(() => void) | undefined} */
+  /** @type {(() => void) | void | undefined} */
   let clean;
   const over = /** @type {Promise<void>} */ (new Promise((resolve) => {
     timer = setTimeout(resolve, ms);
@@ -64,3 +64,15 @@ export async function pause(ms, signal, listen) {
  * @returns {number} milliseconds
  */
 export const backOff = (base, failures, longest) => Math.random() * Math.min(longest, base * 2 ** (failures - 1));
+
+/**
+ * Adds a listener to a set. Returns a function that removes it.
+ *
+ * @template T
+ * @param {Set<T>} listeners
+ * @param {T} listener
+ */
+export function add(listeners, listener) {
+  listeners.add(listener);
+  return () => { listeners.delete(listener); };
+}

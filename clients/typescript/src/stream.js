@@ -125,7 +125,7 @@ export function follow(transport, options = {}) {
  * @param {"online" | "offline"} event
  * @param {() => void} listener
  */
-function on(event, listener) {
+export function on(event, listener) {
   globalThis.addEventListener?.(event, listener);
   return () => globalThis.removeEventListener?.(event, listener);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { createCopy } from "../src/replica/copy.js";
-import { memoryStorage } from "../src/replica/storage.js";
+import { load, memoryStorage } from "../src/replica/storage.js";
 import { Network, client, eventually, newUser, sign, uncaught } from "./service.js";
 
 const titles = (rows) => rows.map(({ title }) => title);
@@ -187,6 +187,81 @@ test("errors of the application's functions are reported, and neither stop the q
   assert.deepEqual([...new Set(thrown)].sort(), ["listener", "onConflict", "onRejected"]);
   const [name] = await storage.names();
   assert.deepEqual(await (await storage.open(name)).read("outbox"), []);
+});
+
+test("of successive moves of a task only the last one counts, also where the service must make the place", async (t) => {
+  const refused = [];
+  const replica = await disconnectable(t, { onRejected: (one) => refused.push(one) });
+  for (const [title, position] of [["A", "a5"], ["B", "a5"], ["C", "a7"], ["D", "a9"]]) {
+    await replica.other.tasks.create({ title, position });
+  }
+  const list = replica.createList({ name: "Garden" });
+  await replica.sync();
+  replica.disconnect();
+  const [a, b, c, d] = replica.tasks({ list: null });
+  replica.move(d.uid, { after: a.uid }); // the same position as that of B, so there is no room
+  replica.move(d.uid, { after: c.uid });
+  replica.move(c.uid, { after: a.uid });
+  replica.move(c.uid, { before: b.uid });
+  const e = replica.create({ title: "E", after: a.uid });
+  const f = replica.create({ title: "F", after: e.uid });
+  replica.move(e.uid, { after: null });
+  const child = replica.create({ title: "Child", list_id: list.uid });
+  replica.move(child.uid, { parent_id: f.uid });
+  replica.move(b.uid, { list_id: list.uid });
+  replica.move(b.uid, { parent_id: f.uid });
+  await replica.reconnect();
+  assert.deepEqual(refused, []);
+  const there = await replica.other.tasks.list({ sort: "position" });
+  assert.deepEqual(titles(there.filter((one) => one.parent_id)).sort(), ["B", "Child"]);
+  assert.deepEqual(titles(there.filter((one) => !one.parent_id)), titles(replica.tasks({ parent: null })));
+  assert.ok(titles(there).indexOf("E") > titles(there).indexOf("D"));
+});
+
+test("a value that is no JSON is refused at once, and a later change of a value changes no copy", async (t) => {
+  const replica = await open(t);
+  const proxy = new Proxy(["home"], {}); // as frameworks make it; it cannot be stored or sent to another tab
+  const { uid } = replica.create({ title: "Plants", tags: proxy });
+  proxy.push("roof");
+  assert.deepEqual(structuredClone(replica.task(uid)).tags, ["home"]);
+  assert.throws(() => replica.create({ title: 1n }), TypeError);
+  replica.update(uid, { description: "After the error" });
+  await replica.sync();
+  assert.equal((await replica.doable.tasks.get(uid)).description, "After the error");
+});
+
+test("writes keep their order when the clock has gone back since the last instance", async (t) => {
+  const storage = memoryStorage();
+  const early = await disconnectable(t, { storage });
+  await early.sync();
+  early.disconnect();
+  const { uid } = early.create({ title: "One" });
+  await early.close();
+  t.mock.method(Date, "now", () => 1.7e12);
+  const late = await open(t, { url: early.network.url, user: early.user }, { storage });
+  late.update(uid, { title: "Two" });
+  await late.stored();
+  const ops = await (await storage.open((await storage.names())[0])).read("outbox");
+  assert.deepEqual(ops.map(({ op }) => op), ["create", "update"]);
+});
+
+test("a tab that loads while another one stores a step has all rows of both", async () => {
+  const opened = await memoryStorage().open("copy");
+  const step = { put: [["task", { uid: "a", id: 1, title: "Water", position: "U", version: 1, list_id: null, parent_id: null }]], since: "1-1", seen: 1 };
+  let reads = 0;
+  const read = async (store) => {
+    reads += 1;
+    const rows = await opened.read(store);
+    if (reads === 1) await opened.write([["task", "a", step.put[0][1]], ["state", "position", { since: "1-1", seen: 1 }]], {});
+    return rows;
+  };
+  // IndexedDB runs the transactions in the order in which they are made, and the write between the first and the second.
+  let before = Promise.resolve();
+  const stored = await load({ read: (store) => (before = before.then(() => read(store))) });
+  const copy = createCopy();
+  copy.load(stored);
+  copy.step(step);
+  assert.equal(copy.get("task", "a")?.title, "Water");
 });
 
 test("a write whose response gets lost takes effect once, and a lost deletion is no error", async (t) => {

@@ -288,13 +288,13 @@ export function createCopy() {
       }
       if (step.seen !== undefined) {
         step.seen = seen = Math.max(seen, step.seen);
-        const heard = [...put.map(([, row]) => row.uid), ...drop.map(([, uid]) => uid)];
+        const heard = put.map(([, row]) => row.uid).concat(drop.map(([, uid]) => uid));
         effective = effective.filter(({ op, version }) => (version ? version > seen : !heard.includes(op.uid)));
       }
       if (step.since !== undefined) since = step.since;
       for (const op of queued) queue(op);
       for (const key of failed) end(key);
-      if (all || overlay.task.size || overlay.list.size || ops.length || effective.length) replay();
+      replay();
       return flush();
     },
   };

@@ -1,5 +1,6 @@
 import { SignedOutError } from "../errors.js";
 import { backOff, pause } from "../pause.js";
+import { on } from "../stream.js";
 import { followChanges, readChanges } from "./feed.js";
 import { createSender } from "./outbox.js";
 
@@ -87,8 +88,7 @@ export function createLeader({ report, leave, ...options }) {
       failures += 1;
       await pause(backOff(4 * transport.backOff, failures, LONGEST_BACK_OFF), signal, (wake) => {
         awake = wake;
-        globalThis.addEventListener?.("online", wake);
-        return () => globalThis.removeEventListener?.("online", wake);
+        return on("online", wake);
       }).catch(() => {});
     }
   }

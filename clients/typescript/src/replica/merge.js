@@ -26,13 +26,17 @@ const MOST_TAGS = 20;
 export const same = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
 
 /**
- * Joins successive changes of one item to a single one.
+ * Joins successive changes of one item to a single one. A later place replaces an earlier one, and a parent its list.
  *
  * @param {Op[]} ops in the order of the queue
  * @returns {{changes: Record<string, any>, base: Record<string, any>}}
  */
 export const join = (ops) => ({
-  changes: Object.assign({}, ...ops.map((op) => op.changes)),
+  changes: ops.reduce((all, { changes = {} }) => {
+    if (SETTLED.some((field) => field in changes)) for (const field of SETTLED) delete all[field];
+    if (changes.parent_id) delete all.list_id;
+    return Object.assign(all, changes);
+  }, /** @type {Record<string, any>} */ ({})),
   base: Object.assign({}, ...ops.map((op) => op.base).reverse()), // the oldest value counts
 });
 

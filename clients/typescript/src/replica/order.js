@@ -20,7 +20,7 @@ export function keyBetween(before, after) {
     const integer = integerOf(/** @type {string} */ (after));
     return integer < /** @type {string} */ (after) ? integer : step(integer, -1);
   }
-  if (after !== undefined && before >= after) return undefined;
+  if (!before || (after !== undefined && before >= after)) return undefined; // the service has not made the key yet
   const integer = integerOf(before);
   const fraction = before.slice(integer.length);
   const next = step(integer, 1);

@@ -55,7 +55,6 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
         const { retryAfter = 0 } = /** @type {Partial<DoableError>} */ (error);
         await pause(1000 * retryAfter + backOff(2 * transport.backOff, failures, LONGEST_BACK_OFF), signal, (wake) => {
           awake = wake;
-          return () => { awake = undefined; };
         }).catch(() => {});
       }
     }
@@ -122,8 +121,9 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
     if (op === "restore") return item(op, { id: uid });
     const target = { id: uid, if_version: version || 1 }; // without a row, the 412 brings it
     if (op === "remove") return item("delete", { ...target, tasks });
-    const { changes, conflicts } = row ? merge(mine, row) : { ...mine, conflicts: [] };
-    if (row && conflicts.length) return decide(ops, { ...mine, changes: { ...mine.changes, ...changes } }, conflicts, row);
+    const theirs = row ?? /** @type {any} */ (mine.base);
+    const { changes, conflicts } = merge(mine, theirs);
+    if (conflicts.length) return decide(ops, { ...mine, changes: { ...mine.changes, ...changes } }, conflicts, theirs);
     if (Object.keys(changes).length) return item(op, { ...target, changes });
     commit({ done: ops.map(({ key }) => [key, 0]) });
   }

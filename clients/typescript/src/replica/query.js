@@ -69,9 +69,8 @@ export function comparison(sort, order) {
       const by = sort === "title" ? titles.compare(a, b) : a < b ? -1 : 1;
       if (by) return by * direction;
     }
-    const [first, second] = [one.id ?? Infinity, other.id ?? Infinity];
-    if (first !== second) return first < second ? -direction : direction;
-    return one.uid < other.uid ? -direction : one.uid > other.uid ? direction : 0;
+    const [first, second] = one.id === other.id ? [one.uid, other.uid] : [one.id ?? Infinity, other.id ?? Infinity];
+    return first < second ? -direction : first > second ? direction : 0;
   };
 }
 

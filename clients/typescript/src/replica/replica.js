@@ -1,5 +1,5 @@
 import { NetworkError, SignedOutError, errorOf } from "../errors.js";
-import { pause, unlessAborted } from "../pause.js";
+import { add, pause, unlessAborted } from "../pause.js";
 import { newUid } from "../uid.js";
 import { createCopy } from "./copy.js";
 import { createLeader } from "./leader.js";
@@ -318,10 +318,7 @@ export async function openReplica(transport, options = {}) {
      *
      * @param {(changes: Changes) => void} listener
      */
-    subscribe(listener) {
-      listeners.add(listener);
-      return () => { listeners.delete(listener); };
-    },
+    subscribe: (listener) => add(listeners, listener),
 
     /** Creates a task, first in its list unless a place is given. @param {LocalTaskDraft} draft @returns {LocalTask} */
     create: (draft) => writes.create("task", draft),
@@ -345,7 +342,7 @@ export async function openReplica(transport, options = {}) {
     /** @param {string} uid @param {Pick<Place, "after" | "before">} place @returns {LocalList} */
     moveList: (uid, place) => writes.move("list", uid, place),
     /** Moves a list to the trash; its tasks go to the inbox, or to the trash too. @param {string} uid @param {{tasks?: "inbox" | "trash"}} [options] */
-    removeList: (uid, { tasks } = {}) => writes.remove("list", uid, tasks),
+    removeList: (uid, { tasks = "inbox" } = {}) => writes.remove("list", uid, tasks),
     /** Takes a list out of the trash. @param {string} uid */
     restoreList: (uid) => writes.restore("list", uid),
 

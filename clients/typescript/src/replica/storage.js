@@ -24,7 +24,7 @@
 export class StaleError extends Error {}
 
 /** @type {Store[]} */
-const STORES = ["task", "list", "outbox", "state"];
+const STORES = ["state", "task", "list", "outbox"]; // in the order in which they are read: no row may be older than the position
 
 /**
  * Returns what is stored, as one step.
@@ -33,7 +33,7 @@ const STORES = ["task", "list", "outbox", "state"];
  * @returns {Promise<Step>}
  */
 export async function load(opened) {
-  const [tasks, lists, ops, states] = await Promise.all(STORES.map(opened.read));
+  const [states, tasks, lists, ops] = await Promise.all(STORES.map(opened.read));
   const put = [...lists.map((row) => ["list", row]), ...tasks.map((row) => ["task", row])];
   return { ...states.find((state) => state.since), put: /** @type {any} */ (put), ops };
 }
@@ -69,7 +69,7 @@ export function memoryStorage() {
       return {
         read: async (store) => [...stores[store]].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, value]) => ({ ...value })),
         async write(edits, { clear }) {
-          if (clear) for (const store of STORES.slice(0, 2)) stores[store].clear();
+          if (clear) for (const store of STORES.slice(1, 3)) stores[store].clear();
           for (const [store, key, value] of edits) value ? stores[store].set(key, value) : stores[store].delete(key);
         },
         close() {},
@@ -103,7 +103,7 @@ export const indexedDBStorage = () => ({
           const request = stores.state.get("leader");
           request.onsuccess = () => { if (request.result !== leader) transaction.abort(); };
         }
-        if (clear) for (const store of STORES.slice(0, 2)) stores[store].clear();
+        if (clear) for (const store of STORES.slice(1, 3)) stores[store].clear();
         for (const [store, key, value] of edits) value ? stores[store].put(value, key) : stores[store].delete(key);
       }),
       close: () => database.close(),

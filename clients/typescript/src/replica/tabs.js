@@ -67,8 +67,6 @@ export function joinTabs(name, { shared, receive, lead, wake }) {
   globalThis.document?.addEventListener("visibilitychange", onChange);
 
   return {
-    isAlone: false,
-
     /** Sends a message to the other tabs. @param {any} message */
     post: (message) => { if (!signal.aborted) channel.postMessage(message); },
 

@@ -88,7 +88,7 @@ export function createWrites(copy, queries, write) {
       const family = kind === "task" ? copy.children(uid)
         : copy.rows("task").filter((task) => tasks === "trash" && task.list_id === uid);
       removed.set(uid, [[kind, row], ...family.map((task) => /** @type {[Kind, Row]} */ (["task", task]))]);
-      write({ op: "remove", kind, uid, ...(kind === "list" && { tasks: tasks ?? "inbox" }) });
+      write({ op: "remove", kind, uid, tasks });
     },
 
     /** @param {Kind} kind @param {string} uid */
@@ -99,13 +99,14 @@ export function createWrites(copy, queries, write) {
 }
 
 /**
- * Returns the fields that are given. A day clears a time, and a time clears a day.
+ * Returns a copy of the fields that are given, which other code cannot change: frameworks pass proxies. A day clears a
+ * time, and a time clears a day. Throws a TypeError if a value is no JSON.
  *
  * @param {Record<string, any>} fields
  * @returns {Record<string, any>}
  */
 function cleaned(fields) {
-  const clean = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  const clean = JSON.parse(JSON.stringify(fields));
   for (const [field, partner] of Object.entries(PARTNER)) if (clean[field]) clean[partner] = null;
   return clean;
 }
