@@ -44,7 +44,7 @@ export async function pause(ms, signal, listen) {
   /** @type {(() => void) | void | undefined} */
   let clean;
   const over = /** @type {Promise<void>} */ (new Promise((resolve) => {
-    timer = setTimeout(resolve, ms);
+    timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1)); // more would be no time at all
     clean = listen?.(resolve);
   }));
   try {

@@ -1,4 +1,4 @@
-import { DoableError, NetworkError } from "./errors.js";
+import { DoableError, NetworkError, SignedOutError } from "./errors.js";
 import { backOff, pause } from "./pause.js";
 
 /** @import { ChangedList, ChangedTask, ListTombstone, TaskTombstone } from "./types/types.gen.js" */
@@ -32,16 +32,16 @@ const LONGEST_BACK_OFF = 60_000; // milliseconds
  * Follows the changes of the user's tasks and lists, until `signal` aborts or the loop ends.
  *
  * A broken connection is opened again, after a wait that grows with each failure, and continues after the last event
- * that the loop has handled. The loop fails with SignedOutError if the user signs out, and with a DoableError if the
- * service refuses the stream for good.
+ * that the loop has handled. The loop fails with SignedOutError if the user signs out or another one signs in, and with a
+ * DoableError if the service refuses the stream for good.
  *
  * @param {Transport} transport
  * @param {FollowOptions} [options]
  * @returns {Live} may be iterated once
  */
 export function follow(transport, options = {}) {
-  const { path = "/events", signal, silence = 45_000, user, onState } = options;
-  let position = options.since;
+  const { path = "/events", signal, silence = 45_000, onState } = options;
+  let { since: position, user } = options;
   /** @type {LiveState} */
   let state = "connecting";
 
@@ -58,52 +58,59 @@ export function follow(transport, options = {}) {
     let failures = 0;
     /** @type {unknown} */
     let error;
-    while (!signal?.aborted) {
-      change("connecting");
-      const connection = new AbortController();
-      let left = false;
-      const abort = () => connection.abort();
-      signal?.addEventListener("abort", abort);
-      const calm = on("offline", abort); // a connection may break without a sign of it
-      const stay = transport.onSignOut(() => {
-        left = true;
-        abort();
-      });
-      try {
-        /** @type {Record<string, string>} */
-        const headers = position === undefined ? {} : { "Last-Event-ID": position };
-        const { body } = await transport.request("GET", path, { headers, user, signal: connection.signal, raw: true, retries: 0 });
-        for await (const { event, data, id, retry } of blocks(body, silence, connection)) {
-          failures = 0;
-          change("open");
-          if (retry) base = Number(retry) || base;
-          if (!id) continue; // a comment
-          const type = /** @type {any} */ (event ?? "position");
-          yield { type, id, data: data && JSON.parse(data) };
-          position = id; // after the loop has handled the event
+    /** @type {unknown} */
+    let farewell;
+    const stop = new AbortController();
+    const end = () => stop.abort();
+    signal?.addEventListener("abort", end, { signal: stop.signal });
+    if (signal?.aborted) end();
+    const stay = transport.onSignOut(() => {
+      farewell = new SignedOutError();
+      end();
+    });
+    try {
+      while (!stop.signal.aborted) {
+        change("connecting");
+        const connection = new AbortController();
+        const abort = () => connection.abort();
+        stop.signal.addEventListener("abort", abort, { signal: connection.signal });
+        // A connection may break without a sign of it, and another user may have signed in.
+        const removals = [on("offline", abort), transport.onRenew(abort)];
+        try {
+          /** @type {Record<string, string>} */
+          const headers = position === undefined ? {} : { "Last-Event-ID": position };
+          const { body, user: owner } = await transport.request("GET", path, { headers, user, signal: connection.signal, raw: true, retries: 0 });
+          user = owner;
+          for await (const { event, data, id, retry } of blocks(body, silence, connection)) {
+            failures = 0;
+            change("open");
+            base = Number(retry) || base;
+            if (!id) continue; // a comment
+            const type = /** @type {any} */ (event ?? "position");
+            yield { type, id, data: data && JSON.parse(data) };
+            position = id; // after the loop has handled the event
+          }
+          error = undefined;
+        } catch (caught) {
+          error = caught;
+          const final = caught instanceof DoableError ? caught.status < 500 && ![408, 425, 429].includes(caught.status)
+            : !(caught instanceof NetworkError || connection.signal.aborted);
+          if (final) throw caught;
+        } finally {
+          removals.forEach((remove) => remove());
+          abort();
         }
-        error = undefined;
-      } catch (caught) {
-        error = caught;
-        const final = caught instanceof DoableError ? !(caught.status === 429 || caught.status >= 500 || caught.status === 408)
-          : !(caught instanceof NetworkError) && !connection.signal.aborted;
-        if (final && !signal?.aborted) throw caught;
-      } finally {
-        signal?.removeEventListener("abort", abort);
-        calm();
-        stay();
-        connection.abort();
+        if (stop.signal.aborted) break;
+        change("waiting", error);
+        failures += 1;
+        const asked = error instanceof DoableError ? 1000 * (error.retryAfter ?? 0) : 0;
+        await pause(asked + backOff(base, failures, LONGEST_BACK_OFF), stop.signal, (wake) => on("online", wake)).catch(() => {}); // aborted
       }
-      if (signal?.aborted) return;
-      if (left) continue; // without a user, this fails
-      change("waiting", error);
-      failures += 1;
-      const asked = error instanceof DoableError ? 1000 * (error.retryAfter ?? 0) : 0;
-      await pause(asked + backOff(base, failures, LONGEST_BACK_OFF), signal, (wake) => {
-        const removals = [on("online", wake), transport.onSignOut(wake)];
-        return () => removals.forEach((remove) => remove());
-      }).catch(() => {}); // aborted
+    } finally {
+      end();
+      stay();
     }
+    if (farewell) throw farewell;
   }
 
   return {

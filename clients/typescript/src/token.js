@@ -9,7 +9,7 @@ const RENEW_BEFORE = 30; // seconds
  * @typedef {string | null | ((options: {refresh: boolean}) => string | null | undefined | Promise<string | null | undefined>)} TokenSource
  */
 /** @typedef {{token: string, user: string | undefined}} Identity `user` is undefined if the token is no JWT */
-/** @typedef {{identity: Promise<Identity>, renewAt: number}} Entry */
+/** @typedef {{identity: Promise<Identity>, renewAt: number}} Entry `renewAt`: 0 if the service has refused the token */
 
 /**
  * Keeps the token in memory only. Concurrent calls share one request for a token.
@@ -28,9 +28,10 @@ export function createTokens(source, timeout) {
   function ask(refresh) {
     /** @type {Entry} */
     const entry = { renewAt: Infinity, identity: read(refresh) };
+    const last = current;
     entry.identity.then(
       ({ token }) => { entry.renewAt = Date.now() + 1000 * usableFor(token); },
-      () => forget(entry), // ask again for the next request
+      () => { if (current === entry) current = last; }, // ask again for the next request, also for a new one
     );
     return (current = entry);
   }
@@ -59,28 +60,16 @@ export function createTokens(source, timeout) {
     return { token, user: typeof sub === "string" ? sub : undefined };
   }
 
-  /** @param {Entry} [entry] forget only this one; a late call must not drop a newer token */
-  function forget(entry = current) {
-    if (current === entry) current = undefined;
-  }
-
   return {
     /** Whether a new token can be had. */
     canRenew: typeof source === "function",
-    forget,
+
+    /** Drops the token. */
+    forget() { current = undefined; },
 
     /** Returns the current token, or asks for one. */
     current() {
       return current && (Date.now() < current.renewAt || !this.canRenew) ? current : ask(Boolean(current));
-    },
-
-    /**
-     * Replaces a token that the service has refused, unless another call has done so already.
-     *
-     * @param {Entry} refused
-     */
-    renew(refused) {
-      if (current === refused) ask(true);
     },
   };
 }

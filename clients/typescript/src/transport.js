@@ -1,6 +1,6 @@
 import { DoableError, NetworkError, SignedOutError, errorOf } from "./errors.js";
 import { prepare, read, secondsAfter } from "./http.js";
-import { backOff, pause, reasonOf, unlessAborted } from "./pause.js";
+import { add, backOff, pause, reasonOf, unlessAborted } from "./pause.js";
 import { createTokens } from "./token.js";
 
 /** @import { Entry, TokenSource } from "./token.js" */
@@ -28,7 +28,7 @@ import { createTokens } from "./token.js";
  * @property {number} [retries] in place of the transport's
  * @property {number} [timeout] in place of the transport's; 0 is none
  */
-/** @typedef {{status: number, body: any, headers: Headers, uncertain: boolean}} Answer `uncertain`: an earlier attempt may have taken effect */
+/** @typedef {{status: number, body: any, headers: Headers, user?: string, uncertain: boolean}} Answer `uncertain`: an earlier attempt may have taken effect */
 /** @typedef {ReturnType<typeof createTransport>} Transport */
 
 const RETRIED = new Set([408, 425, 429, 502, 503, 504]);
@@ -79,7 +79,7 @@ export function createTransport(options) {
         if (user !== identity.user) throw new SignedOutError("Another user has signed in.");
         init.headers.Authorization = `Bearer ${identity.token}`;
         const answer = await attempt(addressOf(user, path, request.query), init, request);
-        return { ...answer, uncertain };
+        return { ...answer, user, uncertain };
       } catch (caught) {
         error = caught;
       }
@@ -88,7 +88,7 @@ export function createTransport(options) {
       const status = error instanceof DoableError ? error.status : 0;
       if (status === 401 && entry && tokens.canRenew && !renewed) {
         renewed = true;
-        tokens.renew(entry);
+        entry.renewAt = 0; // of concurrent calls, the first one asks for a new token
         continue;
       }
       uncertain ||= error.uncertain || status >= 500 || status === 408;
@@ -155,7 +155,7 @@ export function createTransport(options) {
    */
   function addressOf(user, path, query = {}) {
     const parameters = Object.entries(query).flatMap(([name, value]) =>
-      [value].flat().filter((one) => one !== undefined && one !== null).map((one) => [name, String(one)]));
+      [value].flat().filter((one) => one != null).map((one) => [name, String(one)]));
     // URL parsers remove "." and "..". A token that is no JWT has no user; the service refuses it.
     const owner = user && !/^\.\.?$/.test(user) ? encodeURIComponent(user) : "me";
     const search = new URLSearchParams(parameters).toString();
@@ -195,20 +195,14 @@ export function createTransport(options) {
      *
      * @param {() => unknown} listener
      */
-    onRenew(listener) {
-      renewals.add(listener);
-      return () => { renewals.delete(listener); };
-    },
+    onRenew: (listener) => add(renewals, listener),
 
     /**
      * Calls a function when the user signs out. Returns a function that removes it.
      *
      * @param {() => unknown} listener
      */
-    onSignOut(listener) {
-      farewells.add(listener);
-      return () => { farewells.delete(listener); };
-    },
+    onSignOut: (listener) => add(farewells, listener),
 
     /** Forgets the token for good if it was given as a string, and waits for all listeners of `onSignOut`. */
     async signOut() {

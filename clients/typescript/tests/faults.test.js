@@ -177,6 +177,18 @@ test("a token that is refused even when it is new ends the call, and so does a t
   assert.equal(sent.length, 1);
 });
 
+test("if a refused token cannot be renewed at once, a later attempt asks for a new one too", async () => {
+  const user = newUser();
+  const asked = [];
+  const token = ({ refresh }) => {
+    asked.push(refresh);
+    if (asked.length === 2) throw new Error("no issuer");
+    return sign(user, { seconds: refresh ? 3600 : -3600, iat: undefined });
+  };
+  assert.deepEqual(await client({ token, backOff: 1 }).tasks.list(), []);
+  assert.deepEqual(asked, [false, true, true]);
+});
+
 test("a signed-out user is told at once, and nothing is sent", async () => {
   const { fetch, sent } = recorder();
   let current = null;

@@ -205,10 +205,9 @@ test("a sign-out ends the streams, and a stream of another user is not opened", 
   const live = follow(transport, { user, signal: t.signal, onState });
   const { done } = listen(live);
   await eventually(() => live.state === "open");
-  token = null;
-  await transport.signOut();
+  await transport.signOut(); // although a token can still be had
   await assert.rejects(done, SignedOutError);
-  assert.deepEqual(shown.map(([state]) => state), ["connecting", "open", "connecting", "closed"]);
+  assert.deepEqual(shown.map(([state]) => state), ["connecting", "open", "closed"]);
   token = sign(newUser());
   await assert.rejects(listen(follow(transport, { user })).done, SignedOutError);
 });
@@ -230,4 +229,39 @@ test("a stream waits while the service has no room for it, and fails if the serv
   first.abort();
   await assert.rejects(listen(client({ token: "not-a-jwt" }).live()).done, { status: 401 });
   await control({ kill: port });
+});
+
+test("a stream ends when another user signs in, and sends nothing of that user", async (t) => {
+  const [alice, bob] = [newUser("alice"), newUser("bob")];
+  let user = alice;
+  const doable = client({ token: () => sign(user) });
+  const live = doable.live({ signal: ending(t).signal });
+  const { seen, done } = listen(live);
+  await eventually(() => live.state === "open");
+  user = bob;
+  doable.renew();
+  await client({ user: bob }).tasks.create({ title: "Bob's" });
+  await assert.rejects(done, SignedOutError);
+  assert.deepEqual(named(seen), []);
+});
+
+test("a wait that is longer than a timer can be is no short one", async (t) => {
+  let requests = 0;
+  const busy = async () => {
+    requests += 1;
+    return new Response("", { status: 503, headers: { "Retry-After": "9999999" } });
+  };
+  const warnings = [];
+  const warn = (warning) => warnings.push(warning.name);
+  process.on("warning", warn);
+  t.after(() => process.off("warning", warn));
+  const stop = ending(t);
+  const live = client({ fetch: busy }).live({ signal: stop.signal });
+  const { done } = listen(live);
+  await eventually(() => live.state === "waiting");
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(warnings, []);
+  stop.abort();
+  await done;
+  assert.equal(requests, 1);
 });

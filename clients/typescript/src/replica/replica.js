@@ -181,7 +181,8 @@ export async function openReplica(transport, options = {}) {
   /** @param {Omit<Op, "key" | "at">} write */
   function write(write) {
     if (closed) throw new SignedOutError("The copy is closed.");
-    lastKey = Math.max(lastKey + 1, 1000 * Date.now());
+    // After all writes of this instance, and all that wait: the clock may have gone back since.
+    lastKey = Math.max(lastKey + 1, 1000 * Date.now(), parseInt(copy.ops.at(-1)?.key ?? "0") + 1);
     const op = { ...write, key: `${lastKey}-${tab}`, at: new Date().toISOString().replace("Z", "000Z") };
     show(copy.write(op));
     void keep({ ops: [op] });
@@ -192,7 +193,6 @@ export async function openReplica(transport, options = {}) {
   function apply(step, rejections = []) {
     const refused = rejections.flatMap(({ key, status: code, problem }) => copy.ops.filter((op) => op.key === key)
       .map(({ op, kind, uid, changes = {} }) => ({ error: errorOf(code, problem), op, kind, uid, changes })));
-    for (const { key } of step.ops ?? []) lastKey = Math.max(lastKey, parseInt(key));
     show(copy.step(step));
     for (const one of refused) attempt(() => options.onRejected?.(one));
   }
