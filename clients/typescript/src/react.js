@@ -1,6 +1,6 @@
 "use client";
 
-import { createContext, createElement, useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { createContext, createElement, useContext, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import { createStore } from "./react-store.js";
 
 /** @import { ReactElement, ReactNode } from "react" */
@@ -39,7 +39,8 @@ const NONE = /** @type {readonly any[]} */ ([]);
  * @returns {ReactElement}
  */
 export function DoableProvider({ doable, initial, storage, children, ...handlers }) {
-  const [store] = useState(() => createStore(initial));
+  // Another client may be that of another user, who must not see the first rows of this one.
+  const store = useMemo(() => createStore(initial), [doable]);
   const latest = useRef(handlers);
   useEffect(() => { latest.current = handlers; });
   useEffect(() => store.open(doable, storage, latest), [store, doable, storage]);

@@ -162,6 +162,21 @@ test("a sign-out erases what is shown, and later pages say that no user is signe
   for (const { status } of [seen, later.seen]) assert.equal(status.problem.name, "SignedOutError");
 });
 
+test("a provider that gets the client of another user never shows the first user's tasks again", async (t) => {
+  const [alice, bob] = [client(), client({ token: () => { throw new Error("no connection"); } })];
+  const initial = { tasks: [await alice.tasks.create({ title: "Alice's" })] };
+  const seen = {};
+  const page = h(Page, { query: {}, seen }); // the same element, so that React draws it again only for its hooks
+  const tree = (doable, rows) => h(DoableProvider, { doable, initial: rows, storage: memoryStorage() }, page);
+  const mounted = create(tree(alice, initial));
+  t.after(() => mounted.unmount());
+  await eventually(() => seen.status?.synced);
+  assert.equal(seen.tasks.length, 1);
+  mounted.update(tree(bob));
+  await eventually(() => seen.status.problem);
+  assert.deepEqual([seen.tasks, seen.replica], [[], undefined]);
+});
+
 test("a hook outside of a provider says what is missing", () => {
   assert.throws(() => renderToString(h(Page, { seen: {} })), /need a DoableProvider/);
 });
