@@ -216,7 +216,14 @@ const copies = new WeakMap();
 function share(doable) {
   const entry = copies.get(doable)
     ?? { opening: doable.replica({ storage: memoryStorage() }), users: 0, last: Promise.resolve(), versions: new Map() };
-  copies.set(doable, entry);
+  const forget = () => { if (copies.get(doable) === entry) copies.delete(doable); };
+  if (!copies.has(doable)) {
+    copies.set(doable, entry);
+    // New collections need another copy after a sign-out, and after one that could not be opened.
+    entry.opening.then((replica) => replica.subscribe(() => {
+      if (replica.status.problem?.name === "SignedOutError") forget();
+    }), forget);
+  }
   entry.users += 1;
   return {
     entry,
@@ -224,7 +231,7 @@ function share(doable) {
     release() {
       entry.users -= 1;
       if (entry.users) return;
-      copies.delete(doable);
+      forget();
       entry.opening.then((replica) => replica.close(), () => {});
     },
   };

@@ -6,7 +6,7 @@ import { BasicIndex, createCollection, createLiveQueryCollection, eq } from "@ta
 import { ConflictError, NetworkError, ValidationError } from "../src/index.js";
 import { memoryStorage } from "../src/replica/storage.js";
 import { doableCollectionOptions } from "../src/tanstack-db.js";
-import { Network, client, eventually, newUser } from "./service.js";
+import { Network, client, eventually, newUser, sign } from "./service.js";
 
 /** Creates collections of all tasks and all lists, which end with the test. */
 async function open(t, source) {
@@ -145,4 +145,17 @@ test("a TanStack DB collection of a replica works offline", async (t) => {
   assert.deepEqual(tasks.toArray.map(({ title, id }) => [title, id !== null]), [["Plants", true]]);
   const [there] = await client({ user: replica.user }).tasks.list();
   assert.deepEqual([there.uid, there.priority, there.version], [plants.uid, "high", tasks.get(plants.uid).version]);
+});
+
+test("after a sign-out, new collections show the tasks of the next user, although the old ones still exist", async (t) => {
+  let user = newUser("alice");
+  const doable = client({ token: () => user && sign(user) });
+  const { tasks: old } = await open(t, { doable });
+  user = null;
+  await doable.signOut();
+  user = newUser("bob");
+  const { uid } = await client({ user }).tasks.create({ title: "Bob's" });
+  const { tasks } = await open(t, { doable });
+  assert.equal(tasks.get(uid).title, "Bob's");
+  assert.equal(old.size, 0);
 });
