@@ -17,3 +17,6 @@ export { newUid } from "./uid.js";
 /** @typedef {import("./types/types.gen.js").ListPatch} ListPatch */
 /** @typedef {import("./types/types.gen.js").ItemChange} ItemChange */
 /** @typedef {import("./types/types.gen.js").ProblemDetails} ProblemDetails */
+/** @typedef {import("./calls.js").Reference} Reference */
+/** @typedef {import("./stream.js").Live} Live */
+/** @typedef {import("./token.js").TokenSource} TokenSource */

@@ -1,10 +1,12 @@
 // The types as a TypeScript project sees them. tests/clients/test_typescript.py compiles this file, and never runs it.
 import { createCollection } from "@tanstack/db";
 
-import { ConflictError, createDoable, type Doable, type List, type LiveState, type Task } from "../src/index.js";
+import {
+  ConflictError, createDoable, type Doable, type List, type Live, type LiveState, type Reference, type Task, type TokenSource,
+} from "../src/index.js";
 import { betterAuthToken } from "../src/better-auth.js";
 import { DoableProvider, useConflicts, useReplica, useSyncStatus, useTask, useTasks, type SyncStatus } from "../src/react.js";
-import { memoryStorage, type LocalTask, type Replica } from "../src/replica/replica.js";
+import { memoryStorage, type Conflict, type LocalTask, type Place, type Replica, type Storage, type TaskQuery } from "../src/replica/replica.js";
 import { doableCollectionOptions } from "../src/tanstack-db.js";
 
 const doable: Doable = createDoable({ url: "https://tasks.example.com", token: async ({ refresh }) => (refresh ? null : "token") });
@@ -71,3 +73,9 @@ ours.insert({ description: "no title" });
 console.log(theirs.toArray[0].due_date);
 // @ts-expect-error there is no such sort
 useTasks({ sort: "colour" });
+
+// The types that applications name in their own functions.
+export const ask = ({ mine, theirs }: Conflict): unknown => mine ?? theirs;
+export const named: [Live, Place, Reference, Storage, TaskQuery, TokenSource] = [
+  doable.live(), { after: null }, 1, memoryStorage(), { completed: false }, "token",
+];

@@ -57,6 +57,10 @@ import { createWrites } from "./writes.js";
  */
 /** @typedef {{task: readonly string[], list: readonly string[]}} Changes the uids of the changed tasks and lists */
 /** @typedef {Awaited<ReturnType<typeof openReplica>>} Replica */
+/** @typedef {import("./merge.js").Conflict} Conflict */
+/** @typedef {import("./query.js").TaskQuery} TaskQuery */
+/** @typedef {import("./storage.js").Storage} Storage */
+/** @typedef {import("./writes.js").Place} Place */
 
 const PATIENCE = 5000; // milliseconds, within which the tab that leads answers
 
