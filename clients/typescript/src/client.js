@@ -11,7 +11,7 @@ import { createTrash } from "./trash.js";
 /** @import { DoableError } from "./errors.js" */
 /** @import { FollowOptions, Live } from "./stream.js" */
 /** @import { Replica, ReplicaOptions } from "./replica/replica.js" */
-/** @import { TransportOptions } from "./transport.js" */
+/** @import { Answer, RequestOptions, TransportOptions } from "./transport.js" */
 /** @import { BatchOperationResult, ItemChangePage, TaskBatch } from "./types/types.gen.js" */
 
 /** @typedef {Omit<BatchOperationResult, "error"> & {error?: DoableError}} BatchResult */

@@ -13,11 +13,7 @@ import { createWrites } from "./writes.js";
 /** @import { Transport } from "../transport.js" */
 /** @import { List, ListDraft, ListPatch, Task, TaskDraft, TaskPatch } from "../types/types.gen.js" */
 /** @import { Changed, Kind, Op, Step } from "./copy.js" */
-/** @import { Conflict } from "./merge.js" */
 /** @import { Rejection } from "./outbox.js" */
-/** @import { TaskQuery } from "./query.js" */
-/** @import { Storage } from "./storage.js" */
-/** @import { Place } from "./writes.js" */
 
 /**
  * A task of the copy: `list_id` and `parent_id` are uids, and `id` is null until the service has the task.
