@@ -58,7 +58,7 @@ async def test_the_service_conforms_to_its_openapi_document_for_generated_reques
     app, alice, server, tmp_path, examples, phases
 ):
     tasks = [(await alice.make(f"Task {number}"))["id"] for number in range(100)]
-    for task_id in tasks[::4]:
+    for task_id in tasks[::4] if "coverage" not in phases else ():  # that phase deletes enough for the restoration
         await alice.delete(f"/api/me/tasks/{task_id}")
     # It is skipped only, because any other task may be completed by then. The hooks know its uid.
     await alice.make("Series", uid=SERIES, due_date="2090-01-05", repeat={"rrule": "FREQ=DAILY"})
