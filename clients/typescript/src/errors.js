@@ -4,6 +4,10 @@
  * The service answered with an error. Subclasses name the usual kinds.
  */
 export class DoableError extends Error {
+  name = "DoableError";
+  /** Whether an earlier attempt of this request may have taken effect: it got no response, or a 503. */
+  uncertain = false;
+
   /**
    * @param {number} status the HTTP status
    * @param {Partial<ProblemDetails>} [problem] the body of the response (RFC 9457)
@@ -11,7 +15,6 @@ export class DoableError extends Error {
    */
   constructor(status, problem = {}, retryAfter) {
     super(problem.detail ?? problem.title ?? `The service answered with status ${status}.`);
-    this.name = "DoableError";
     /** The HTTP status. */
     this.status = status;
     /** The body of the response. Empty if the response did not come from Doable, but from a proxy. */
@@ -26,8 +29,6 @@ export class DoableError extends Error {
     this.requestId = problem.request_id;
     /** The seconds after which the service accepts the request, if the response names them. */
     this.retryAfter = retryAfter;
-    /** Whether an earlier attempt of this request may have taken effect: it got no response, or a 503. */
-    this.uncertain = false;
   }
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { converge } from "./convergence.js";
-import { control } from "./service.js";
+import { client, control } from "./service.js";
 
 // DOABLE_SEEDS, such as "1-200", chooses the runs. `make trials` sets it: a random run is nothing for each change.
 const { DOABLE_SEEDS: chosen = "" } = process.env;
@@ -12,9 +12,11 @@ const TOGETHER = 4; // runs at the same time
 test("replicas that write at random converge, and lose no write", { timeout: 3_600_000, skip: !chosen }, async () => {
   const { port } = await control({ start: { RATE_LIMIT: "off" } });
   let isOver = false;
+  const probe = client({ url: `http://127.0.0.1:${port}`, backOff: 50, retries: 50 });
   const chaos = async () => {
     while (!isOver) {
       await new Promise((resolve) => { setTimeout(resolve, 700); });
+      for (let answers = 0; answers < 10; answers += 1) await probe.tasks.list(); // on a slow machine, a life takes longer
       if (isOver) return;
       await control({ kill: port });
       await control({ start: { RATE_LIMIT: "off" }, port });

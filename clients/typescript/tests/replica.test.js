@@ -339,6 +339,33 @@ test("signing out erases the copy, and another user never sees it", async (t) =>
   await assert.rejects(open(t, { token: () => null }, { storage }), { name: "SignedOutError" });
 });
 
+test("a sign-out while the copy is being opened leaves no copy", async () => {
+  for (const moment of ["open", "read", "write"]) {
+    const storage = memoryStorage();
+    const doable = client();
+    const signOut = async (when, result) => {
+      if (when === moment) void doable.signOut();
+      return result;
+    };
+    const open = async (name) => {
+      const opened = await storage.open(name);
+      return signOut("open", {
+        ...opened,
+        read: async (store) => signOut("read", await opened.read(store)),
+        write: async (...edits) => signOut("write", await opened.write(...edits)),
+      });
+    };
+    await assert.rejects(doable.replica({ storage: { ...storage, open } }), { name: "SignedOutError" });
+    assert.deepEqual(await storage.names(), []);
+  }
+});
+
+test("a copy that cannot be read does not open", async () => {
+  const storage = memoryStorage();
+  const open = async (name) => ({ ...await storage.open(name), read: async () => { throw new Error("damaged"); } });
+  await assert.rejects(client().replica({ storage: { ...storage, open } }), /damaged/);
+});
+
 test("if another user signs in, the copy is hidden but kept, and nothing is sent in that user's name", async (t) => {
   const storage = memoryStorage();
   const network = await new Network().open();

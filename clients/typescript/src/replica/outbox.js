@@ -7,7 +7,7 @@ import { PARTNER, join, merge, same } from "./merge.js";
 /** @import { Transport } from "../transport.js" */
 
 /** @typedef {{ops: Op[], operation: Record<string, any>, version: number}} Item successive writes of one task or list */
-/** @typedef {{key: string, status: number, problem: any}} Rejection */
+/** @typedef {{write: Op, status: number, problem: any}} Rejection */
 /**
  * @typedef {object} SenderOptions
  * @property {Transport} transport
@@ -182,9 +182,9 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
         if (row && ended === ops) step.ops.push(...rebased(ops, operation.changes ?? operation[kind], kind, row));
       } else if (status !== 412 && !isTemporary(status)) {
         const lost = op === "create" ? copy.ops.filter((one) => one.uid === uid && one.kind === kind) : ops;
-        for (const { key } of lost) {
-          step.failed.push(key);
-          rejections.push({ key, status, problem: error });
+        for (const write of lost) {
+          step.failed.push(write.key);
+          rejections.push({ write, status, problem: error });
         }
       }
     });

@@ -86,6 +86,10 @@ function attempt(call) {
 export async function openReplica(transport, options = {}) {
   const storage = options.storage ?? (globalThis.indexedDB ? indexedDBStorage() : memoryStorage());
   const prefix = `doable:${transport.url || globalThis.location?.origin || ""}:`;
+  let isOver = false; // the user has signed out before the copy was open
+  /** @type {() => unknown} */
+  let erase = () => (isOver = true);
+  const stay = transport.onSignOut(() => erase());
   const user = await transport.user().catch(async (error) => {
     const names = (await storage.names()).filter((name) => name.startsWith(prefix));
     if (!(error instanceof NetworkError) || names.length !== 1) throw error;
@@ -191,15 +195,15 @@ export async function openReplica(transport, options = {}) {
 
   /** @param {Step} step @param {Rejection[]} [rejections] */
   function apply(step, rejections = []) {
-    const refused = rejections.flatMap(({ key, status: code, problem }) => copy.ops.filter((op) => op.key === key)
-      .map(({ op, kind, uid, changes = {} }) => ({ error: errorOf(code, problem), op, kind, uid, changes })));
     show(copy.step(step));
-    for (const one of refused) attempt(() => options.onRejected?.(one));
+    for (const { status, problem, write: { op, kind, uid, changes = {} } } of rejections) {
+      attempt(() => options.onRejected?.({ error: errorOf(status, problem), op, kind, uid, changes }));
+    }
   }
 
   /** Leads the tabs until the signal aborts. @param {AbortSignal} signal */
   async function lead(signal) {
-    await loading;
+    await ready;
     try {
       await opened.write([["state", "leader", tab]], {});
       // A tab that was killed may have told the storage only. Writes from now on are ours to know.
@@ -250,33 +254,35 @@ export async function openReplica(transport, options = {}) {
     tabs.leave();
     leader = undefined;
     opened.close();
+    begun();
     show(copy.step({ all: true, failed: copy.ops.map(({ key }) => key) }));
     report({ online: false, syncing: false, problem });
   }
 
-  const forgets = [
-    transport.onRenew(refresh),
-    transport.onSignOut(async () => {
-      tabs.post({ over: true });
-      end(null);
-      // A page that leaves when it hears of the sign-out must not interrupt the erasure.
-      await storage.erase(name);
-      report({ problem: new SignedOutError() });
-    }),
-  ];
+  erase = async () => {
+    tabs.post({ over: true });
+    end(null);
+    // A page that leaves when it hears of the sign-out must not interrupt the erasure.
+    await storage.erase(name);
+    report({ problem: new SignedOutError() });
+  };
+  const forgets = [stay, transport.onRenew(refresh)];
   let begun = () => {};
   const leading = /** @type {Promise<void>} */ (new Promise((resolve) => { begun = resolve; }));
   const loading = load(opened).then((step) => show(copy.load(step)));
+  const ready = loading.catch(end);
   const tabs = joinTabs(name, {
     shared: storage.shared,
     lead,
     wake: () => void refresh(),
     async receive({ over, ask, answer, isRead, status: told, step, rejections }) {
-      await loading;
+      await ready;
       if (over) return end();
       if (told) report(told);
-      if (step) apply(step, rejections);
-      if (step) leader?.send();
+      if (step) {
+        apply(step, rejections);
+        leader?.send();
+      }
       if (ask && leader) {
         const done = await refresh();
         tellStatus();
@@ -286,9 +292,11 @@ export async function openReplica(transport, options = {}) {
       questions.delete(answer);
     },
   });
+  if (isOver) await erase();
   await loading;
   if (tabs.isAlone) await leading;
   else void refresh(); // the answer has the status
+  if (closed) throw new SignedOutError();
 
   const writes = createWrites(copy, queries, write);
   const replica = {
