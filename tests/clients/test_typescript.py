@@ -97,6 +97,19 @@ def test_the_client_is_typed_strictly_and_within_its_size_and_its_package_is_com
 
 
 @needs_node
+@pytest.mark.trial  # the compiler reads the declarations of React and TanStack DB too, which takes eight seconds
+def test_the_declared_types_are_complete_for_a_project_that_checks_its_libraries(tmp_path):
+    install(CLIENT)
+    compiler = CLIENT / "node_modules" / "typescript" / "bin" / "tsc"
+    run(NODE, str(compiler), "--project", "tests", "--outDir", str(tmp_path))
+    (tmp_path / "node_modules").symlink_to(CLIENT / "node_modules")
+    declarations = sorted(str(file) for file in (tmp_path / "src").rglob("*.d.ts"))
+    lib = "es2023,dom,dom.iterable,dom.asynciterable"
+    options = ("--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", lib)
+    run(NODE, str(compiler), *options, *declarations, cwd=tmp_path)
+
+
+@needs_node
 @pytest.mark.trial
 @pytest.mark.usefixtures("empty")
 async def test_the_replication_of_rxdb_is_typed_strictly_and_its_tests_pass(server, launch, settings, tmp_path):

@@ -6,8 +6,9 @@ import { createQueries } from "./replica/query.js";
 /** @import { Doable } from "./client.js" */
 /** @import { Conflict } from "./replica/merge.js" */
 /** @import { TaskQuery } from "./replica/query.js" */
-/** @import { LocalList, LocalTask, Refused, Replica, Status } from "./replica/replica.js" */
+/** @import { Changes, LocalList, LocalTask, LocalTaskDraft, LocalTaskPatch, Refused, Replica, Status } from "./replica/replica.js" */
 /** @import { Storage } from "./replica/storage.js" */
+/** @import { Place } from "./replica/writes.js" */
 /** @import { List, Task } from "./types/types.gen.js" */
 
 /** @typedef {{tasks?: readonly Task[], lists?: readonly List[]}} Initial */

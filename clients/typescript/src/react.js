@@ -5,10 +5,8 @@ import { createStore } from "./react-store.js";
 
 /** @import { ReactElement, ReactNode } from "react" */
 /** @import { Doable } from "./client.js" */
-/** @import { Initial, OpenConflict, Store, SyncStatus } from "./react-store.js" */
+/** @import { Initial, Store } from "./react-store.js" */
 /** @import { Conflict } from "./replica/merge.js" */
-/** @import { TaskQuery } from "./replica/query.js" */
-/** @import { LocalList, LocalTask, Refused, Replica } from "./replica/replica.js" */
 /** @import { Storage } from "./replica/storage.js" */
 
 /** @typedef {import("./react-store.js").OpenConflict} OpenConflict */
