@@ -66,6 +66,7 @@ export function createStore(initial) {
       if (Object.entries(now).some(([name, value]) => status[/** @type {keyof Status} */ (name)] !== value) || !status.open) {
         status = { ...now, open: true };
       }
+      if (!now.pending && conflicts.length) conflicts = []; // the copy has closed meanwhile
     }
     for (const listener of [...listeners]) listener();
   }

@@ -119,13 +119,16 @@ test("the user decides conflicts, and hears of refused writes", async (t) => {
   await eventually(() => seen.status.synced);
   const task = seen.replica.create({ title: "Water the plants" });
   await seen.replica.sync();
-  network.isHeld = true;
-  network.cut();
-  seen.replica.update(task.uid, { title: "Mine" });
-  await client({ user }).tasks.update(task.uid, { title: "Theirs" });
-  network.isHeld = false;
-  network.cut();
-  const [{ keep, ...conflict }] = await eventually(() => seen.conflicts.length && seen.conflicts);
+  const clash = async (mine, theirs) => {
+    network.isHeld = true;
+    network.cut();
+    seen.replica.update(task.uid, { title: mine });
+    await client({ user }).tasks.update(task.uid, { title: theirs });
+    network.isHeld = false;
+    network.cut();
+    return eventually(() => seen.conflicts.length && seen.conflicts);
+  };
+  const [{ keep, ...conflict }] = await clash("Mine", "Theirs");
   assert.deepEqual(conflict, { kind: "task", uid: task.uid, field: "title", mine: "Mine", theirs: "Theirs", base: "Water the plants" });
   keep("Both");
   await seen.replica.sync();
@@ -136,6 +139,9 @@ test("the user decides conflicts, and hears of refused writes", async (t) => {
   await eventually(() => refused.length);
   assert.deepEqual([refused[0].error.status, refused[0].uid], [422, task.uid]);
   await shows("Both");
+  await clash("Mine again", "Theirs again");
+  await doable.signOut();
+  await eventually(() => !seen.conflicts.length);
 });
 
 test("the status says why there is no copy, and the copy opens once there is a token", async (t) => {
