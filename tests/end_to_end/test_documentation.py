@@ -36,8 +36,8 @@ WORK_AS_THEY_STAND = {
     "lists/updateList": 200,
     "lists/deleteList": 204,
     "trash/listTrash": 200,
-    "trash/restoreTask": 404,  # the example is a live task
-    "trash/destroyTask": 404,
+    "trash/restoreTask": 200,
+    "trash/destroyTask": 404,  # it was restored
     "trash/listTrashedLists": 200,
     "trash/restoreList": 200,
     "trash/destroyList": 404,  # it was restored
