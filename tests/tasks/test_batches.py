@@ -527,6 +527,32 @@ class TestTogether:
         assert user["task_count"] == len((await alice.get(alice.path)).json())
         assert user["revision"] == await connection.fetchval("SELECT max(version) FROM tasks")
 
+    async def test_the_first_batch_of_a_user_sees_all_of_an_earlier_write_or_nothing(
+        self, alice, connection, eventually
+    ):
+        async def is_blocked() -> bool:
+            await connection.execute("SELECT pg_stat_clear_snapshot()")  # the transaction keeps one snapshot otherwise
+            return await connection.fetchval(
+                "SELECT count(*) > 0 FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%perform_batch%'"
+            )
+
+        first = {"op": "update", "id": 1, "changes": {"description": "Changed"}}
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT create_task('alice', NULL, NULL, 10, gen_random_uuid(), 'First', 'FIRST', NULL, NULL, false,"
+                " 0::smallint, '{}', '{}', NULL, NULL, false, NULL)"
+            )
+            waiting = asyncio.create_task(send(alice, first, create(), first, atomic=False))
+            await eventually(is_blocked)
+        assert statuses((await waiting).json()["results"]) == [200, 201, 200]
+
+    async def test_a_batch_of_a_new_user_that_creates_nothing_writes_nothing(self, alice, connection):
+        uid = "019aceef-9a40-7b52-a1d4-3c8e0f6a7b21"
+        operations = [{"op": name, "id": one} for name in ("delete", "delete_list", "restore") for one in (1, uid)]
+        assert statuses((await send(alice, *operations, atomic=False)).json()["results"]) == [404] * 6
+        assert await connection.fetchval("SELECT count(*) FROM users") == 0
+
     async def test_of_many_batches_with_the_same_expected_version_one_succeeds(self, alice):
         task = await alice.make()
         operations = [create("Once"), {**update(task, title="Mine"), "if_version": 1}]

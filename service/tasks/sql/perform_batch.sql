@@ -14,10 +14,13 @@ DECLARE
     is_unplanned boolean := false;
     done record;
 BEGIN
-    -- The lock excludes other writes between two operations. An id that the batch itself has assigned is not accepted,
-    -- because the client can only have guessed it; a uid is.
+    -- The lock excludes other writes between two operations. A new owner gets a row to lock if there is something to
+    -- create; otherwise `newest` is NULL, and nothing is there to write. An id that the batch itself has assigned is not
+    -- accepted, because the client can only have guessed it; a uid is.
     SELECT users.revision INTO newest FROM users WHERE users.id = owner FOR NO KEY UPDATE;
-    newest := coalesce(newest, 0);
+    IF newest IS NULL AND operations LIKE '%"create%' THEN
+        newest := (lock_owner(owner, owner_email, owner_name)).revision;
+    END IF;
     FOR operation IN
         SELECT * FROM json_to_recordset(operations::json) AS sent (
             verb text, id bigint, ref uuid, expected bigint[], excluded bigint[], uid uuid, is_named boolean,
@@ -44,7 +47,7 @@ BEGIN
            OR operation.plan IS NOT NULL THEN
             seat := ARRAY[operation.list_id, operation.parent_id, operation.placed, operation.place] || operation.plan;
         END IF;
-        IF (operation.id IS NULL AND operation.verb NOT IN ('create', 'create_list'))
+        IF newest IS NULL OR (operation.id IS NULL AND operation.verb NOT IN ('create', 'create_list'))
            OR (operation.ref IS NULL AND operation.id > newest) THEN
             SELECT 'missing' AS outcome, NULL::bigint AS task_version, NULL AS document INTO done;
         ELSIF operation.verb = 'create' THEN
