@@ -112,10 +112,12 @@ async def alone(settings: Settings) -> AsyncIterator[tuple[asyncpg.Connection, C
         try:
             if unsupported := unsupported_encoding(keeper):
                 raise ConfigurationError(unsupported)
-            async with keeper.transaction():
-                while not await _take_lock(keeper):  # noqa: ASYNC110 - another process holds the lock
-                    await asyncio.sleep(POLL)
-                yield keeper, found
+            while True:
+                async with keeper.transaction():
+                    if await _take_lock(keeper):
+                        yield keeper, found
+                        return
+                await asyncio.sleep(POLL)  # another process holds the lock
         finally:
             await keeper.close()
     except Exception as error:
@@ -130,8 +132,8 @@ async def _take_lock(keeper: asyncpg.Connection) -> bool:
     """Try to take the lock until the end of `keeper`'s transaction. Return False if another process holds it.
 
     The caller polls, because waiting in the server would deadlock. A session that waits there holds a snapshot. If the
-    process with the lock runs CREATE INDEX CONCURRENTLY, it waits for that snapshot to end, and so each waits for the
-    other.
+    process with the lock runs CREATE INDEX CONCURRENTLY, it waits for the end of each transaction that has a snapshot
+    at that moment, and so each waits for the other. Each try has its own transaction for the same reason.
     """
     (row,) = await keeper.fetch(f"SELECT pg_try_advisory_xact_lock({LOCK}) AS taken")
     await _release_snapshot(keeper)

@@ -167,9 +167,10 @@ async def test_migrations_have_a_url_of_their_own_if_one_is_set(make_database, p
 async def test_releases_that_migrate_at_once_apply_everything_once(make_database, launch, eventually, newest, releases):
     url = await make_database(f"contended{releases}")
     keeper = await asyncpg.connect(url)
+    # Between two tries they are in no transaction, because CREATE INDEX CONCURRENTLY may wait for the end of one.
     waiting = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND state = 'idle in transaction' AND query = 'SELECT 1'"
+        "AND state = 'idle' AND query = 'COMMIT;'"
     )
     async with keeper.transaction():  # while this test holds the lock, all of them proceed up to the lock
         await keeper.execute(f"SELECT pg_advisory_xact_lock({migrations.LOCK})")
