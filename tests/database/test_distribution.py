@@ -366,7 +366,7 @@ async def test_the_wait_for_a_table_in_use_is_limited_on_the_stand_in(stand_in, 
 async def test_distribute_waits_for_a_release_that_migrates_on_the_stand_in(stand_in, launch, url, eventually):
     waiting = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND state = 'idle in transaction' AND query = 'SELECT 1'"
+        "AND state = 'idle' AND query = 'COMMIT;'"
     )
     keeper = await asyncpg.connect(url)
     async with keeper.transaction():
