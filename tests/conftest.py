@@ -51,6 +51,7 @@ from tests import ownership
 from tests.answers import exchange, private, refusal
 from tests.scheduling import put_in_order, pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
 from tests.starter import Forked, Starter, forkable
+from tests.transport import Transport
 
 # pytest finds hooks and fixtures in a conftest.
 __all__ = ["exchange", "private", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler", "refusal"]
@@ -416,7 +417,7 @@ def short_steps(request, longest_step) -> Iterator[None]:
 @pytest.fixture(scope="session")
 async def http(server) -> AsyncIterator[httpx.AsyncClient]:
     """A client without credentials."""
-    async with httpx.AsyncClient(base_url=server, timeout=30, verify=NO_TLS) as client:
+    async with httpx.AsyncClient(base_url=server, timeout=30, transport=Transport()) as client:
         yield client
 
 
@@ -430,7 +431,7 @@ class Caller(httpx.AsyncClient):
 
     def __init__(self, address: str, user_id: str, **claims: object):
         headers = {"Authorization": f"Bearer {token(user_id, **claims)}"}
-        super().__init__(base_url=address, headers=headers, timeout=30, verify=NO_TLS)
+        super().__init__(base_url=address, headers=headers, timeout=30, transport=Transport())
         self.user_id = user_id
         self.path = f"/api/{quote(user_id, safe='')}/tasks"
 

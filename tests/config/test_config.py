@@ -198,26 +198,28 @@ def settings(**variables: str) -> Settings:
     return Settings.from_environ({name.upper(): value for name, value in variables.items()})
 
 
-@pytest.mark.parametrize(("name", "text", "value"), ACCEPTED)
-def test_a_variable_accepts_the_values_in_its_help_text(name, text, value):
-    read = getattr(settings(**{name: text}), name)
-    assert read == value
-    assert type(read) is type(value)
+def test_a_variable_accepts_the_values_in_its_help_text(subtests):
+    for name, text, value in ACCEPTED:
+        with subtests.test(name=name, text=text, value=value):
+            read = getattr(settings(**{name: text}), name)
+            assert read == value
+            assert type(read) is type(value)
 
 
-@pytest.mark.parametrize(("name", "text"), REFUSED)
-def test_the_error_for_a_refused_variable_has_its_name_and_never_its_value(name, text):
-    with pytest.raises(ConfigurationError) as refused:
-        settings(**{name: text})
-    sentence = refused.value.detail
-    assert sentence.startswith(f"{name.upper()} must be ")
-    assert sentence.endswith(".")
-    assert len(sentence) < (300 if name == "cors_origins" else 200)
-    if len(text) > 8 and name != "cors_origins":  # a shorter value may be a number that the error suggests
-        assert text not in sentence
-    assert "pass-word" not in sentence
-    assert refused.value.__cause__ is None, "a cause would be printed with its value"
-    assert refused.value.__suppress_context__ or refused.value.__context__ is None
+def test_the_error_for_a_refused_variable_has_its_name_and_never_its_value(subtests):
+    for name, text in REFUSED:
+        with subtests.test(name=name, text=text):
+            with pytest.raises(ConfigurationError) as refused:
+                settings(**{name: text})
+            sentence = refused.value.detail
+            assert sentence.startswith(f"{name.upper()} must be ")
+            assert sentence.endswith(".")
+            assert len(sentence) < (300 if name == "cors_origins" else 200)
+            if len(text) > 8 and name != "cors_origins":  # a shorter value may be a number that the error suggests
+                assert text not in sentence
+            assert "pass-word" not in sentence
+            assert refused.value.__cause__ is None, "a cause would be printed with its value"
+            assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
 def test_each_setting_with_a_rule_has_a_refused_example():
@@ -388,12 +390,13 @@ def test_settings_cannot_be_changed_once_read():
         settings().port = 1
 
 
-@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_every_setting_has_help_and_a_default_of_its_own_kind(field):
-    assert field.metadata["help"].endswith((".", ")"))
-    shown = Settings().masked()[field.name.upper()]
-    if shown != "(not set)" and not field.metadata["secret"]:
-        assert getattr(settings(**{field.name: shown}), field.name) == field.default
+def test_every_setting_has_help_and_a_default_of_its_own_kind(subtests):
+    for field in FIELDS:
+        with subtests.test(field=field.name):
+            assert field.metadata["help"].endswith((".", ")"))
+            shown = Settings().masked()[field.name.upper()]
+            if shown != "(not set)" and not field.metadata["secret"]:
+                assert getattr(settings(**{field.name: shown}), field.name) == field.default
 
 
 def test_the_error_for_a_missing_database_names_the_variable():

@@ -70,19 +70,21 @@ async def test_no_table_has_a_trigger_of_ours(connection):
 WRITING = sorted(set(FUNCTIONS) - OF_NO_OWNER)
 
 
-@pytest.mark.parametrize("name", WRITING)
-def test_a_function_names_the_owner_first_and_in_every_statement(name):
-    assert re.search(rf"CREATE FUNCTION {name}\(\s*owner text\b", source(name))
-    assert_function_names_one_user(body(name))
+def test_a_function_names_the_owner_first_and_in_every_statement(subtests):
+    for name in WRITING:
+        with subtests.test(name=name):
+            assert re.search(rf"CREATE FUNCTION {name}\(\s*owner text\b", source(name))
+            assert_function_names_one_user(body(name))
 
 
-@pytest.mark.parametrize("name", WRITING)
-async def test_a_function_is_made_of_statements_for_one_node(connection, volatile, name):
+async def test_a_function_is_made_of_statements_for_one_node(connection, volatile, subtests):
     rows = await connection.fetch("SELECT DISTINCT proname FROM pg_proc WHERE provolatile <> 'i'")
     mutable = {name for (name,) in rows} - IMMUTABLE_HERE
     assert {"random", "now", "clock_timestamp", "nextval", "gen_random_uuid", "json_build_object"} <= mutable
     assert volatile <= mutable
-    assert_function_is_routed_to_one_node(body(name), mutable)
+    for name in WRITING:
+        with subtests.test(name=name):
+            assert_function_is_routed_to_one_node(body(name), mutable)
 
 
 @pytest.mark.parametrize(

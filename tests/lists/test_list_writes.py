@@ -119,24 +119,25 @@ class TestBatches:
         )  # fmt: skip
         assert [one["status"] for one in done] == [201, 404]
 
-    @pytest.mark.parametrize(
-        ("operation", "field"),
-        [
-            ({"op": "create_list"}, "list"), ({"op": "create_list", "list": {}}, "list.name"),
+    async def test_an_invalid_operation_is_named_with_its_fault(self, alice, refusal, subtests):
+        for operation, field in [
+            ({"op": "create_list"}, "list"),
+            ({"op": "create_list", "list": {}}, "list.name"),
             ({"op": "create_list", "list": {"name": " "}}, "list.name"),
             ({"op": "create_list", "list": {"name": "A", "title": "A"}}, "list.title"),
             ({"op": "update_list", "id": 1}, "changes"),
             ({"op": "update_list", "id": 1, "changes": {"color": "red"}}, "changes.color"),
             ({"op": "update_list", "id": 0, "changes": {}}, "id"),
             *(({"op": op, "id": "x", **fields}, "id") for op, fields in OF_ONE_ITEM.items()),
-            ({"op": "delete_list", "id": 1, "tasks": "all"}, "tasks"), ({"op": "delete_list"}, "id"),
-            ({"op": "restore_list", "id": 1, "if_version": 1}, "if_version"), ({"op": "complete_list", "id": 1}, "op"),
-        ],
-    )  # fmt: skip
-    async def test_an_invalid_operation_is_named_with_its_fault(self, alice, refusal, operation, field):
-        refusal(await send(alice, operation), 422, "validation_error", f"operations[0].{field}")
-        (alone,) = await results(alice, operation, atomic=False)
-        assert [fault["field"] for fault in alone["error"]["errors"]] == [field]
+            ({"op": "delete_list", "id": 1, "tasks": "all"}, "tasks"),
+            ({"op": "delete_list"}, "id"),
+            ({"op": "restore_list", "id": 1, "if_version": 1}, "if_version"),
+            ({"op": "complete_list", "id": 1}, "op"),
+        ]:
+            with subtests.test(operation=operation, field=field):
+                refusal(await send(alice, operation), 422, "validation_error", f"operations[0].{field}")
+                (alone,) = await results(alice, operation, atomic=False)
+                assert [fault["field"] for fault in alone["error"]["errors"]] == [field]
 
 
 class TestIdempotencyKeys:

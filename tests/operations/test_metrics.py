@@ -28,16 +28,22 @@ def with_token(app, monkeypatch):
     monkeypatch.setattr(app.ctx, "settings", dataclasses.replace(app.ctx.settings, metrics_token=TOKEN))
 
 
-@pytest.mark.parametrize(
-    "header",
-    ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Port", "CF-Connecting-IP", "True-Client-IP"],
-)
-@pytest.mark.parametrize("sent", ["203.0.113.7", "127.0.0.1", ""])
-async def test_a_request_for_metrics_through_a_proxy_is_404(http, refusal, header, sent):
-    unknown = await http.get("/nothing", headers={header: sent})
-    response = await http.get("/metrics", headers={header: sent})
-    body = refusal(response, 404, "not_found")
-    assert body["detail"] == unknown.json()["detail"]
+async def test_a_request_for_metrics_through_a_proxy_is_404(http, refusal, subtests):
+    for header in [
+        "X-Forwarded-For",
+        "Forwarded",
+        "X-Real-IP",
+        "Via",
+        "X-Forwarded-Port",
+        "CF-Connecting-IP",
+        "True-Client-IP",
+    ]:
+        for sent in ["203.0.113.7", "127.0.0.1", ""]:
+            with subtests.test(header=header, sent=sent):
+                unknown = await http.get("/nothing", headers={header: sent})
+                response = await http.get("/metrics", headers={header: sent})
+                body = refusal(response, 404, "not_found")
+                assert body["detail"] == unknown.json()["detail"]
 
 
 @pytest.mark.parametrize("host", ["api.example.com", "localhost.example.com", "127.0.0.1.nip.example", "10.0.0.1", ""])

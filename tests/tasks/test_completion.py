@@ -84,18 +84,16 @@ async def test_a_completion_ignores_read_only_fields(alice, complete):
     assert response.json()["id"] == task["id"]
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
+async def test_an_unclear_completion_body_changes_nothing(alice, complete, refusal, subtests):
+    task = await alice.make()
+    for body, field in [
         *(({"completed": value}, "completed") for value in ("yes", "true", 1, 0, None, [], {})),
         ({"completed": True, "title": "B"}, "title"),
         ({"done": True, "completed": True}, "done"),
-    ],
-)
-async def test_an_unclear_completion_body_changes_nothing(alice, complete, refusal, body, field):
-    task = await alice.make()
-    refusal(await complete(task, json=body), 422, "validation_error", field)
-    assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
+    ]:
+        with subtests.test(body=body, field=field):
+            refusal(await complete(task, json=body), 422, "validation_error", field)
+            assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
 
 
 async def test_no_concurrent_toggle_is_lost(alice, complete):

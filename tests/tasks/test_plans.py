@@ -118,13 +118,14 @@ def assert_reads_the_owner_alone(nodes: list[dict]) -> None:
         assert scan["Index Cond"].startswith(("((user_id =", "(user_id =", "(id = 'alice'")), scan
 
 
-@pytest.mark.parametrize("limit", [None, 50])
-@pytest.mark.parametrize("filters", FILTERS.values(), ids=FILTERS)
-async def test_a_list_reads_no_other_users_rows(crowd, filters, limit):
-    for sort, descending in SORTS:
-        query = TaskQuery(sort=sort, descending=descending, limit=limit, **filters)
-        text, arguments = statement("alice", query)
-        assert_reads_the_owner_alone(await explain(crowd, text, *arguments))
+async def test_a_list_reads_no_other_users_rows(crowd, subtests):
+    for limit in [None, 50]:
+        for name, filters in FILTERS.items():
+            with subtests.test(name, limit=limit):
+                for sort, descending in SORTS:
+                    query = TaskQuery(sort=sort, descending=descending, limit=limit, **filters)
+                    text, arguments = statement("alice", query)
+                    assert_reads_the_owner_alone(await explain(crowd, text, *arguments))
 
 
 @pytest.mark.parametrize("descending", [True, False])
@@ -259,23 +260,24 @@ def test_every_function_has_a_plan_test():
     assert {*CALLS, *BARE, *OF_NO_OWNER, *parts} == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize("name", [*CALLS, *BARE])
-async def test_a_function_reads_no_other_users_rows(crowd, name, plan):
-    most, *arguments = CALLS.get(name) or BARE[name]
-    arguments = ["alice", *([None, None] if name in CALLS else []), *arguments]
-    transaction = crowd.transaction()
-    await transaction.start()
-    try:
-        await crowd.execute(f"SET LOCAL plan_cache_mode = {plan}")
-        await crowd.execute("UPDATE tasks SET deleted_at = now() WHERE user_id = 'alice' AND id > 4000")
-        before = await crowd.fetchrow(READ)
-        await crowd.fetchrow(call(name, len(arguments)), *arguments)
-        after = await crowd.fetchrow(READ)
-    finally:
-        await transaction.rollback()
-    assert after["scanned"] == before["scanned"]
-    assert after["fetched"] - before["fetched"] <= most
+async def test_a_function_reads_no_other_users_rows(crowd, subtests):
+    for plan in ["force_custom_plan", "force_generic_plan"]:
+        for name in [*CALLS, *BARE]:
+            with subtests.test(plan=plan, name=name):
+                most, *arguments = CALLS.get(name) or BARE[name]
+                arguments = ["alice", *([None, None] if name in CALLS else []), *arguments]
+                transaction = crowd.transaction()
+                await transaction.start()
+                try:
+                    await crowd.execute(f"SET LOCAL plan_cache_mode = {plan}")
+                    await crowd.execute("UPDATE tasks SET deleted_at = now() WHERE user_id = 'alice' AND id > 4000")
+                    before = await crowd.fetchrow(READ)
+                    await crowd.fetchrow(call(name, len(arguments)), *arguments)
+                    after = await crowd.fetchrow(READ)
+                finally:
+                    await transaction.rollback()
+                assert after["scanned"] == before["scanned"]
+                assert after["fetched"] - before["fetched"] <= most
 
 
 async def test_the_purge_of_the_trash_finds_its_owners_only_in_the_trash(crowd):

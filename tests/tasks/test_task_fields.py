@@ -151,32 +151,32 @@ async def test_a_valid_value_is_accepted_and_returned(alice, field, sent, answer
     assert (await alice.patch(f"{alice.path}/{created['id']}", json={field: answered})).json() == created
 
 
-@pytest.mark.parametrize(
-    ("field", "sent"), [(field, value) for field, values in REFUSED for value in values], ids=_named
-)  # fmt: skip
-async def test_an_invalid_value_is_refused_with_the_name_of_the_field(alice, refusal, statements, field, sent):
+async def test_an_invalid_value_is_refused_with_the_name_of_the_field(alice, refusal, statements, subtests):
     task = await alice.make()
-    with statements() as seen:
-        created = await alice.post(alice.path, json={"title": "A task", field: sent})
-        changed = await alice.patch(f"{alice.path}/{task['id']}", json={field: sent})
-    body = refusal(created, 422, "validation_error", field)
-    assert body["errors"] == refusal(changed, 422, "validation_error", field)["errors"]
-    assert body["errors"][0]["message"] in body["detail"]
-    assert seen == []
+    for field, sent in [(field, value) for field, values in REFUSED for value in values]:
+        with subtests.test(field=field, sent=sent):
+            with statements() as seen:
+                created = await alice.post(alice.path, json={"title": "A task", field: sent})
+                changed = await alice.patch(f"{alice.path}/{task['id']}", json={field: sent})
+            body = refusal(created, 422, "validation_error", field)
+            assert body["errors"] == refusal(changed, 422, "validation_error", field)["errors"]
+            assert body["errors"][0]["message"] in body["detail"]
+            assert seen == []
 
 
-@pytest.mark.parametrize(("name", "nearest"), UNKNOWN, ids=_named)
-async def test_an_unknown_field_is_refused_with_the_nearest_name_that_is_known(alice, refusal, name, nearest):
+async def test_an_unknown_field_is_refused_with_the_nearest_name_that_is_known(alice, refusal, subtests):
     task = await alice.make()
-    shown = name if len(name) <= 40 else f"{name[:40]}…"
-    for response in (
-        await alice.post(alice.path, json={"title": "A task", name: None}),
-        await alice.patch(f"{alice.path}/{task['id']}", json={name: None}),
-    ):
-        message = refusal(response, 422, "validation_error", shown)["errors"][0]["message"]
-        assert ("did you mean" in message) == (nearest is not None)
-        assert nearest is None or f"did you mean '{nearest}'" in message
-        assert "title, description, completed, priority, tags, due_date, due_at" in message
+    for name, nearest in UNKNOWN:
+        with subtests.test(name=name, nearest=nearest):
+            shown = name if len(name) <= 40 else f"{name[:40]}…"
+            for response in (
+                await alice.post(alice.path, json={"title": "A task", name: None}),
+                await alice.patch(f"{alice.path}/{task['id']}", json={name: None}),
+            ):
+                message = refusal(response, 422, "validation_error", shown)["errors"][0]["message"]
+                assert ("did you mean" in message) == (nearest is not None)
+                assert nearest is None or f"did you mean '{nearest}'" in message
+                assert "title, description, completed, priority, tags, due_date, due_at" in message
 
 
 async def test_every_fault_is_named_at_once_and_in_the_order_of_sending(alice, refusal):

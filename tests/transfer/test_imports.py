@@ -161,43 +161,50 @@ async def test_an_empty_file_imports_nothing(alice):
     assert (exported["user"]["revision"], exported["tasks"]) == (0, [])
 
 
-@pytest.mark.parametrize(
-    ("faulty", "fields"),
-    [
-        ({"title": ""}, ["title"]), ({}, ["title"]), ({"title": "x" * 201}, ["title"]),
+async def test_one_broken_task_of_a_document_is_named_and_nothing_is_written(alice, refusal, subtests):
+    for faulty, fields in [
+        ({"title": ""}, ["title"]),
+        ({}, ["title"]),
+        ({"title": "x" * 201}, ["title"]),
         ({"title": "B", "priority": "urgent", "tags": "home"}, ["priority", "tags"]),
-        ({"title": "B", "colour": "red"}, ["colour"]), ({"title": "B", "completed": "yes"}, ["completed"]),
+        ({"title": "B", "colour": "red"}, ["colour"]),
+        ({"title": "B", "completed": "yes"}, ["completed"]),
         ({"title": "B", "due_date": "2026-12-24", "due_at": WHEN}, ["due_at"]),
         ({"title": "B", "created_at": "2026-01-01T00:00:00"}, ["created_at"]),
         ({"title": "B", "deleted_at": "yesterday"}, ["deleted_at"]),
         ({"title": "B", "updated_at": "0001-01-01T00:00:00+10:00"}, ["updated_at"]),
         ({"title": "nul\0"}, ["title"]),
-        (7, [""]), (None, [""]), ({"title": "B", "user_id": "x" * 70_000}, [""]),
-    ],
-)  # fmt: skip
-async def test_one_broken_task_of_a_document_is_named_and_nothing_is_written(alice, refusal, faulty, fields):
-    response = await alice.post(IMPORT, json=file({"title": "A"}, faulty, {"title": "C"}))
-    refusal(response, 422, "validation_error", *(f"tasks[1].{name}" if name else "tasks[1]" for name in fields))
-    assert (await alice.get(EXPORT)).json()["tasks"] == []
+        (7, [""]),
+        (None, [""]),
+        ({"title": "B", "user_id": "x" * 70_000}, [""]),
+    ]:
+        with subtests.test(faulty=faulty, fields=fields):
+            response = await alice.post(IMPORT, json=file({"title": "A"}, faulty, {"title": "C"}))
+            refusal(response, 422, "validation_error", *(f"tasks[1].{name}" if name else "tasks[1]" for name in fields))
+            assert (await alice.get(EXPORT)).json()["tasks"] == []
 
 
-@pytest.mark.parametrize(
-    ("content", "fields"),
-    [
+async def test_a_broken_line_of_a_table_is_named_and_nothing_is_written(alice, refusal, subtests):
+    for content, fields in [
         ("title,priority\nA,low\nB,urgent\n", ["line 3: priority"]),
         ('title,description\n"A\nB",x\n,x\n', ["line 4: title"]),
-        ('title,tags\nA,"[""home"', ["line 2: tags"]), ("title,completed\nA,ja\n", ["line 2: completed"]),
+        ('title,tags\nA,"[""home"', ["line 2: tags"]),
+        ("title,completed\nA,ja\n", ["line 2: completed"]),
         ("title,due_date\nA,24.12.2026\nB,2026-12-24\nC,x\n", ["line 2: due_date", "line 4: due_date"]),
-        ("title\nA,B\n", ["line 2"]), ("title,tags\nA,,B\n", ["line 2"]), ('title\n"A"B\n', ["line 2"]),
-        ('title\n"A\n', ["line 2"]), ("", ["line 1"]), ("name\nA\n", ["line 1", "line 1"]),
-        ("title,title\nA,B\n", ["line 1"]), ("title\nnul\0\n", ["line 2: title"]),
+        ("title\nA,B\n", ["line 2"]),
+        ("title,tags\nA,,B\n", ["line 2"]),
+        ('title\n"A"B\n', ["line 2"]),
+        ('title\n"A\n', ["line 2"]),
+        ("", ["line 1"]),
+        ("name\nA\n", ["line 1", "line 1"]),
+        ("title,title\nA,B\n", ["line 1"]),
+        ("title\nnul\0\n", ["line 2: title"]),
         (f"title\n{'x' * 140_000}\n", ["line 2"]),
-    ],
-)  # fmt: skip
-async def test_a_broken_line_of_a_table_is_named_and_nothing_is_written(alice, refusal, content, fields):
-    response = await alice.post(IMPORT, content=content, headers=CSV)
-    refusal(response, 422, "validation_error", *fields)
-    assert (await alice.get(EXPORT)).json()["tasks"] == []
+    ]:
+        with subtests.test(content=content, fields=fields):
+            response = await alice.post(IMPORT, content=content, headers=CSV)
+            refusal(response, 422, "validation_error", *fields)
+            assert (await alice.get(EXPORT)).json()["tasks"] == []
 
 
 async def test_a_hand_made_table_needs_only_titles_and_tolerates_spreadsheet_quirks(alice):
@@ -217,29 +224,34 @@ async def test_at_most_twenty_faults_of_a_file_are_named(alice, refusal):
     assert len(body["detail"]) < 3000
 
 
-@pytest.mark.parametrize(
-    ("content", "status", "code", "fields"),
-    [
-        ("{", 400, "malformed_json", []), ("", 400, "malformed_json", []),
+async def test_a_file_that_is_not_an_export_is_refused(alice, refusal, subtests):
+    for content, status, code, fields in [
+        ("{", 400, "malformed_json", []),
+        ("", 400, "malformed_json", []),
         (b'"\xff"', 422, "validation_error", ["body"]),
-        ("[]", 422, "validation_error", ["body"]), ("{}", 422, "validation_error", ["body"]),
-        ('{"tasks": {}}', 422, "validation_error", ["body"]), ('{"tasks": ' + "[" * 200_000, 400, "malformed_json", []),
+        ("[]", 422, "validation_error", ["body"]),
+        ("{}", 422, "validation_error", ["body"]),
+        ('{"tasks": {}}', 422, "validation_error", ["body"]),
+        ('{"tasks": ' + "[" * 200_000, 400, "malformed_json", []),
         ('{"tasks": [], "version": 3}', 422, "validation_error", ["body"]),
         ('{"tasks": [], "format": "other"}', 422, "validation_error", ["body"]),
         (r'{"tasks": [{"title": "\ud800"}]}', 400, "malformed_json", []),
         (b'{"tasks": [{"title": "\xff"}]}', 400, "malformed_json", []),
         ('{"tasks": [{"title": "A"} {"title": "B"}]}', 400, "malformed_json", []),
-        ('{"tasks": [{"title": "A"},]}', 400, "malformed_json", []), ('{"tasks": []} x', 400, "malformed_json", []),
-        ('{"tasks": [{"title": "A"}', 400, "malformed_json", []), ('{"tasks": [[}]}', 400, "malformed_json", []),
-        ('{"tasks" []}', 400, "malformed_json", []), ("{tasks: []}", 400, "malformed_json", []),
+        ('{"tasks": [{"title": "A"},]}', 400, "malformed_json", []),
+        ('{"tasks": []} x', 400, "malformed_json", []),
+        ('{"tasks": [{"title": "A"}', 400, "malformed_json", []),
+        ('{"tasks": [[}]}', 400, "malformed_json", []),
+        ('{"tasks" []}', 400, "malformed_json", []),
+        ("{tasks: []}", 400, "malformed_json", []),
         ('{"tasks": [], "tasks": []}', 422, "validation_error", ["body"]),
         ('{"tasks": [], "more": 1}', 422, "validation_error", ["body"]),
-        ('{"tasks": [], "user": {x}}', 400, "malformed_json", []), ("nonsense", 400, "malformed_json", []),
-    ],
-)  # fmt: skip
-async def test_a_file_that_is_not_an_export_is_refused(alice, refusal, content, status, code, fields):  # noqa: PLR0913, PLR0917 - each is a fixture or a case
-    response = await alice.post(IMPORT, content=content, headers={"Content-Type": "application/json"})
-    refusal(response, status, code, *fields)
+        ('{"tasks": [], "user": {x}}', 400, "malformed_json", []),
+        ("nonsense", 400, "malformed_json", []),
+    ]:
+        with subtests.test(content=content, status=status, code=code, fields=fields):
+            response = await alice.post(IMPORT, content=content, headers={"Content-Type": "application/json"})
+            refusal(response, status, code, *fields)
 
 
 async def test_white_space_a_byte_order_mark_and_names_in_escapes_are_json_too(alice):

@@ -255,11 +255,12 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("tasks", "lists", "fields"), REFUSED.values(), ids=REFUSED)
-async def test_an_invalid_list_or_reference_is_named_and_nothing_is_written(alice, refusal, tasks, lists, fields):
-    refusal(await send(alice, tasks, lists), 422, "validation_error", *fields)
-    after = await exported(alice)
-    assert (after["lists"], after["tasks"]) == ([], [])
+async def test_an_invalid_list_or_reference_is_named_and_nothing_is_written(alice, refusal, subtests):
+    for name, (tasks, lists, fields) in REFUSED.items():
+        with subtests.test(name):
+            refusal(await send(alice, tasks, lists), 422, "validation_error", *fields)
+            after = await exported(alice)
+            assert (after["lists"], after["tasks"]) == ([], [])
 
 
 async def test_items_of_another_account_cannot_be_named(alice, bob, lists_of, refusal):

@@ -279,11 +279,12 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("task", "field", "message"), FAULTS.values(), ids=FAULTS)
-async def test_a_place_in_a_series_that_is_not_possible_is_refused_and_named(alice, refusal, task, field, message):
-    problem = refusal(await send(alice, {"title": "Good"}, task), 422, "validation_error", f"tasks[1].{field}")
-    assert message in problem["errors"][0]["message"]
-    assert await exported(alice) == []
+async def test_a_place_in_a_series_that_is_not_possible_is_refused_and_named(alice, refusal, subtests):
+    for name, (task, field, message) in FAULTS.items():
+        with subtests.test(name):
+            problem = refusal(await send(alice, {"title": "Good"}, task), 422, "validation_error", f"tasks[1].{field}")
+            assert message in problem["errors"][0]["message"]
+            assert await exported(alice) == []
 
 
 @pytest.mark.parametrize(

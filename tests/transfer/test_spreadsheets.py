@@ -77,11 +77,13 @@ async def test_tags_are_a_json_array_or_separated_by_commas(alice, cell, tags):
     assert task["tags"] == tags
 
 
-@pytest.mark.parametrize(
-    ("content", "fields", "message"),
-    [
-        ("title,due_date\nA,24.12.2026\nB,12/24/26\n",
-         ["line 2: due_date", "line 3: due_date"], "format the column as YYYY-MM-DD"),
+async def test_the_error_for_an_unreadable_table_says_what_to_do(alice, refusal, subtests):
+    for content, fields, message in [
+        (
+            "title,due_date\nA,24.12.2026\nB,12/24/26\n",
+            ["line 2: due_date", "line 3: due_date"],
+            "format the column as YYYY-MM-DD",
+        ),
         ("title,due_at\nA,24.12.2026 18:00\n", ["line 2: due_at"], "or as text"),
         ("title,created_at\nA,12/24/26 6:00 PM\n", ["line 2: created_at"], "or as text"),
         ("title,completed\nA,WAHR\n", ["line 2: completed"], "write TRUE or FALSE"),
@@ -96,12 +98,11 @@ async def test_tags_are_a_json_array_or_separated_by_commas(alice, cell, tags):
         ("due_date\n2026-12-24\n", ["line 1"], "must name the column title"),
         ("title,due_date\n,2026-12-24\n", ["line 2: title"], "1 to 200 characters"),
         ('title\n\nA\n"B\nC', ["line 4"], "put text with quotes or line ends in quotes"),
-    ],
-)  # fmt: skip
-async def test_the_error_for_an_unreadable_table_says_what_to_do(alice, refusal, content, fields, message):
-    body = refusal(await send(alice, content), 422, "validation_error", *fields)
-    assert all(message in error["message"] for error in body["errors"])
-    assert (await alice.get(EXPORT)).json()["tasks"] == []
+    ]:
+        with subtests.test(content=content, fields=fields, message=message):
+            body = refusal(await send(alice, content), 422, "validation_error", *fields)
+            assert all(message in error["message"] for error in body["errors"])
+            assert (await alice.get(EXPORT)).json()["tasks"] == []
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,12 @@ async def chunks():
     yield b"llo"
 
 
-@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-async def test_a_body_that_is_not_json_is_malformed(send, refusal, body):
-    writes = WRITES if body.strip() else WRITES[:3]  # a completion needs no body
-    for response in await send(body, JSON, writes):
-        refusal(response, 400, "malformed_json")
+async def test_a_body_that_is_not_json_is_malformed(send, refusal, subtests):
+    for name, body in MALFORMED.items():
+        with subtests.test(name):
+            writes = WRITES if body.strip() else WRITES[:3]  # a completion needs no body
+            for response in await send(body, JSON, writes):
+                refusal(response, 400, "malformed_json")
 
 
 @pytest.mark.parametrize("body", NO_OBJECT)
@@ -108,9 +109,8 @@ async def test_null_counts_as_no_body_if_the_body_is_optional(alice, refusal, bo
     refusal(await alice.request("DELETE", "/api/me", content=body, headers=JSON), 422, "validation_error", "body")
 
 
-@pytest.mark.parametrize(
-    ("body", "place"),
-    [
+async def test_the_error_for_malformed_json_names_the_position(send, refusal, subtests):
+    for body, place in [
         (b"", 'has no body; send a JSON object such as {"title":"Water the plants"}.'),
         (b" \n", 'has no body; send a JSON object such as {"title":"Water the plants"}.'),
         (b'{"title": A}', "the fault is at byte 10, line 1, column 11."),
@@ -126,11 +126,10 @@ async def test_null_counts_as_no_body_if_the_body_is_optional(alice, refusal, bo
         (b'{"title": "\\ud800', "it ends too early, after 17 bytes."),
         (b'{"title": "\xff"}', "byte 11 is not UTF-8."),
         (b"[" * 20_000, "it is nested too deeply."),
-    ],
-)
-async def test_the_error_for_malformed_json_names_the_position(send, refusal, body, place):
-    for response in await send(body, JSON, WRITES[:3]):
-        assert refusal(response, 400, "malformed_json")["detail"].endswith(place)
+    ]:
+        with subtests.test(body=body, place=place):
+            for response in await send(body, JSON, WRITES[:3]):
+                assert refusal(response, 400, "malformed_json")["detail"].endswith(place)
 
 
 def test_deeply_nested_json_is_malformed_and_never_a_500():
@@ -140,20 +139,30 @@ def test_deeply_nested_json_is_malformed_and_never_a_500():
                 read_draft(body)
 
 
-@pytest.mark.parametrize(
-    "media_type",
-    [
-        None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/problem+json",
-        "application/jsonx", "json", "*/*", "application/", "application/json, application/json",
-        'application/json; charset="utf-8', "application/json charset=utf-8", "application/json; charset", ";",
-    ],
-)  # fmt: skip
-async def test_a_body_that_is_not_declared_as_json_is_not_read(send, refusal, media_type):
-    headers = {} if media_type is None else {"Content-Type": media_type}
-    for response in await send(b'{"title": "A", "completed": true}', headers):
-        body = refusal(response, 415, "unsupported_media_type")
-        assert "the header 'Content-Type: application/json'" in body["detail"]
-        assert "application/json" in response.headers["accept"]
+async def test_a_body_that_is_not_declared_as_json_is_not_read(send, refusal, subtests):
+    for media_type in [
+        None,
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "application/problem+json",
+        "application/jsonx",
+        "json",
+        "*/*",
+        "application/",
+        "application/json, application/json",
+        'application/json; charset="utf-8',
+        "application/json charset=utf-8",
+        "application/json; charset",
+        ";",
+    ]:
+        with subtests.test(media_type=media_type):
+            headers = {} if media_type is None else {"Content-Type": media_type}
+            for response in await send(b'{"title": "A", "completed": true}', headers):
+                body = refusal(response, 415, "unsupported_media_type")
+                assert "the header 'Content-Type: application/json'" in body["detail"]
+                assert "application/json" in response.headers["accept"]
 
 
 @pytest.mark.parametrize(
@@ -185,21 +194,23 @@ MEDIA_TYPES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("media_type", MEDIA_TYPES)
-async def test_only_the_charset_of_a_media_types_parameters_counts(alice, media_type):
-    body = '{"title": "Grüße"}'.encode()
-    response = await alice.post(alice.path, content=body, headers={"Content-Type": media_type})
-    assert response.status_code == 201
-    assert response.json()["title"] == "Grüße"
+async def test_only_the_charset_of_a_media_types_parameters_counts(alice, subtests):
+    for media_type in MEDIA_TYPES:
+        with subtests.test(media_type=media_type):
+            body = '{"title": "Grüße"}'.encode()
+            response = await alice.post(alice.path, content=body, headers={"Content-Type": media_type})
+            assert response.status_code == 201
+            assert response.json()["title"] == "Grüße"
 
 
-@pytest.mark.parametrize("media_type", MEDIA_TYPES)
-@pytest.mark.parametrize("name", ["application/json", "text/csv"])
-async def test_an_import_reads_media_types_by_the_same_rules(alice, media_type, name):
-    content = b'{"tasks": [{"title": "A"}]}' if name == "application/json" else b"title\r\nA\r\n"
-    sent = media_type.lower().replace("application/json", name)
-    response = await alice.post("/api/me/import", content=content, headers={"Content-Type": sent})
-    assert (response.status_code, response.json()) == (200, {"imported": 1, "skipped": 0})
+async def test_an_import_reads_media_types_by_the_same_rules(alice, subtests):
+    for media_type in MEDIA_TYPES:
+        for name in ["application/json", "text/csv"]:
+            with subtests.test(media_type=media_type, name=name):
+                content = b'{"tasks": [{"title": "A"}]}' if name == "application/json" else b"title\r\nA\r\n"
+                sent = media_type.lower().replace("application/json", name)
+                response = await alice.post("/api/me/import", content=content, headers={"Content-Type": sent})
+                assert (response.status_code, response.json()) == (200, {"imported": 1, "skipped": 0})
 
 
 async def test_an_import_says_what_is_wrong_with_its_media_type(alice, refusal):

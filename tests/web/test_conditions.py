@@ -244,26 +244,22 @@ class TestWritingWhatOneHasNotSeen:
         )
         assert Counter(answer.status_code for answer in answers) == {200: 1, 412: 49}
 
-    @pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
-    @pytest.mark.parametrize(
-        ("method", "path", "body"),
-        [
-            ("POST", "/api/me/tasks", {"title": "A"}),
-            ("DELETE", "/api/me/tasks?status=all", None),
-            ("POST", "/api/me/tasks/batch", {"operations": [{"op": "create", "task": {"title": "A"}}]}),
-            ("POST", "/api/me/import", {"tasks": [{"title": "A"}]}),
-            ("POST", "/api/me/trash/1/restore", None),
-            ("DELETE", "/api/me/trash/1", None),
-            ("DELETE", "/api/me/trash", None),
-            ("DELETE", "/api/me", {"confirm": "alice"}),
-        ],
-    )
-    async def test_if_none_match_without_a_task_to_compare_is_refused(  # noqa: PLR0913, PLR0917 - each is a fixture or a case
-        self, alice, task, refusal, name, method, path, body
-    ):
-        response = await alice.request(method, path, json=body, headers={name: "*"})
-        refusal(response, 422, "validation_error", name)
-        assert (await alice.get(alice.path)).json() == [task]
+    async def test_if_none_match_without_a_task_to_compare_is_refused(self, alice, task, refusal, subtests):
+        for name in ["If-Match", "If-None-Match"]:
+            for method, path, body in [
+                ("POST", "/api/me/tasks", {"title": "A"}),
+                ("DELETE", "/api/me/tasks?status=all", None),
+                ("POST", "/api/me/tasks/batch", {"operations": [{"op": "create", "task": {"title": "A"}}]}),
+                ("POST", "/api/me/import", {"tasks": [{"title": "A"}]}),
+                ("POST", "/api/me/trash/1/restore", None),
+                ("DELETE", "/api/me/trash/1", None),
+                ("DELETE", "/api/me/trash", None),
+                ("DELETE", "/api/me", {"confirm": "alice"}),
+            ]:
+                with subtests.test(name=name, method=method, path=path, body=body):
+                    response = await alice.request(method, path, json=body, headers={name: "*"})
+                    refusal(response, 422, "validation_error", name)
+                    assert (await alice.get(alice.path)).json() == [task]
 
 
 async def unless(caller, task, kind, if_none_match, if_match=None):

@@ -158,18 +158,17 @@ async def test_a_page_may_send_the_headers_that_are_read_and_those_of_tracing_an
     assert "*" not in allowed  # `*` does not include Authorization
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/api", "/api/tasks", "/api/me/task", "/api/me/tasks/summary/1", "*"]
-)
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "patch", "QUERY", "PROPFIND", "NONE"])
-async def test_a_preflight_is_answered_on_any_path_and_for_any_method(exchange, path, method):
-    lines = [f"OPTIONS {path} HTTP/1.1", "Host: x", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in preflight(method).items()]
-    (response,) = await exchange("\r\n".join([*lines, "", ""]).encode())
-    assert response.status_code == 204, response.text
-    assert response.headers["access-control-allow-origin"] == OURS
-    assert method in listed(response, "access-control-allow-methods")
-    assert {"Origin", "Access-Control-Request-Method"} <= listed(response, "vary")
+async def test_a_preflight_is_answered_on_any_path_and_for_any_method(exchange, subtests):
+    for path in ["/", "/nothing", "/api", "/api/tasks", "/api/me/task", "/api/me/tasks/summary/1", "*"]:
+        for method in ["GET", "PUT", "PATCH", "patch", "QUERY", "PROPFIND", "NONE"]:
+            with subtests.test(path=path, method=method):
+                lines = [f"OPTIONS {path} HTTP/1.1", "Host: x", "Connection: close"]
+                lines += [f"{name}: {value}" for name, value in preflight(method).items()]
+                (response,) = await exchange("\r\n".join([*lines, "", ""]).encode())
+                assert response.status_code == 204, response.text
+                assert response.headers["access-control-allow-origin"] == OURS
+                assert method in listed(response, "access-control-allow-methods")
+                assert {"Origin", "Access-Control-Request-Method"} <= listed(response, "vary")
 
 
 @pytest.mark.parametrize("method", ["G E T", "GET,PUT", "<b>", "x" * 33, ""])
@@ -228,24 +227,22 @@ def arguments(kind: type[errors.DoableError]) -> tuple[object, ...]:
     return next((given for base, given in ARGUMENTS.items() if issubclass(kind, base)), ())
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
+async def test_a_page_may_read_every_kind_of_error(alice, monkeypatch, subtests):
+    for error in [
         *(kind(*arguments(kind)) for kind in problems.CODES),
         *(SanicException("", status_code=status) for status in problems.FRAMEWORK),
         ValueError("a bug"),
-    ],
-    ids=lambda error: f"{type(error).__name__}-{getattr(error, 'status_code', '')}",
-)
-async def test_a_page_may_read_every_kind_of_error(alice, monkeypatch, error):
-    async def fail(_self, _task_id):
-        raise error
+    ]:
+        with subtests.test(error=error):
 
-    monkeypatch.setattr(UserTasks, "find", fail)
-    response = await alice.get(f"{alice.path}/1", headers={"Origin": OURS})
-    assert response.status_code >= 400
-    assert response.json()["code"] in problems.PROBLEMS
-    is_readable(response)
+            async def fail(_self, _task_id, error=error):
+                raise error
+
+            monkeypatch.setattr(UserTasks, "find", fail)
+            response = await alice.get(f"{alice.path}/1", headers={"Origin": OURS})
+            assert response.status_code >= 400
+            assert response.json()["code"] in problems.PROBLEMS
+            is_readable(response)
 
 
 @pytest.mark.parametrize(

@@ -273,25 +273,32 @@ class TestRawHttp:
     GET = "GET /api/alice/tasks HTTP/1.1"
     POST = "POST /api/alice/tasks HTTP/1.1"
 
-    @pytest.mark.parametrize(
-        "line",
-        [
-            "hello", "GET", "GET /api/alice/tasks", "GET  /api/alice/tasks HTTP/1.1", "GET /api/alice/tasks HTTP/2.0",
-            "GET /api/alice/tasks HTTP/1.2", "GET /api/alice/tasks http/1.1", "GET /api/alice tasks HTTP/1.1",
-            "GET /api/al\xefce/tasks HTTP/1.1", "GET tasks HTTP/1.1", "GET http:// HTTP/1.1", "GET : HTTP/1.1",
-            "CONNECT localhost:80 HTTP/1.1", "CONNECT x HTTP/1.1",
-        ],
-    )  # fmt: skip
-    async def test_a_malformed_request_line_is_a_bad_request(self, send, refusal, statements, line):
-        with statements() as seen:
-            answer = await send(line)
-        refusal(answer, 400, "bad_request")
-        assert answer.headers["connection"] == "close"
-        assert seen == []
+    async def test_a_malformed_request_line_is_a_bad_request(self, send, refusal, statements, subtests):
+        for line in [
+            "hello",
+            "GET",
+            "GET /api/alice/tasks",
+            "GET  /api/alice/tasks HTTP/1.1",
+            "GET /api/alice/tasks HTTP/2.0",
+            "GET /api/alice/tasks HTTP/1.2",
+            "GET /api/alice/tasks http/1.1",
+            "GET /api/alice tasks HTTP/1.1",
+            "GET /api/al\xefce/tasks HTTP/1.1",
+            "GET tasks HTTP/1.1",
+            "GET http:// HTTP/1.1",
+            "GET : HTTP/1.1",
+            "CONNECT localhost:80 HTTP/1.1",
+            "CONNECT x HTTP/1.1",
+        ]:
+            with subtests.test(line=line):
+                with statements() as seen:
+                    answer = await send(line)
+                refusal(answer, 400, "bad_request")
+                assert answer.headers["connection"] == "close"
+                assert seen == []
 
-    @pytest.mark.parametrize(
-        ("headers", "body"),
-        [
+    async def test_ambiguous_or_broken_framing_is_a_bad_request(self, send, refusal, subtests):
+        for headers, body in [
             (["Content-Length: 2", "Content-Length: 2"], b"{}"),
             (["Content-Length: 2", "Content-Length: 3"], b"{} "),
             (["Content-Length: 2", "Transfer-Encoding: chunked"], b"2\r\n{}\r\n0\r\n\r\n"),
@@ -308,12 +315,11 @@ class TestRawHttp:
             (["Transfer-Encoding: chunked"], b"-2\r\n{}\r\n0\r\n\r\n"),
             (["no colon in here"], b""),
             ([" Folded: header"], b""),
-        ],
-    )
-    async def test_ambiguous_or_broken_framing_is_a_bad_request(self, send, refusal, headers, body):
-        answer = await send(self.POST, "Content-Type: application/json", *headers, body=body)
-        refusal(answer, 400, "bad_request")
-        assert answer.headers["connection"] == "close"
+        ]:
+            with subtests.test(headers=headers, body=body):
+                answer = await send(self.POST, "Content-Type: application/json", *headers, body=body)
+                refusal(answer, 400, "bad_request")
+                assert answer.headers["connection"] == "close"
 
     @pytest.mark.parametrize("name", ["Content-Length ", "Transfer-Encoding\t", "X-Custom "])
     async def test_white_space_before_a_headers_colon_is_a_bad_request(self, send, refusal, name):

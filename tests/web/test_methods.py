@@ -103,16 +103,28 @@ async def test_a_trailing_slash_makes_no_difference_to_writing(alice):
     assert (await alice.delete(f"{alice.path}/?status=all")).json() == {"deleted": 0}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/", "/api", "/api/", "/api/alice/nothing", "/api/alice/task", "/api/alice/tasks/1/2",
+async def test_an_unknown_route_is_404_with_or_without_a_token(alice, http, refusal, subtests):
+    for path in [
+        "/",
+        "/api",
+        "/api/",
+        "/api/alice/nothing",
+        "/api/alice/task",
+        "/api/alice/tasks/1/2",
         "/api/alice/tasks/1/complete/2",
-        "/api//tasks", "//api/alice/tasks", "/API/alice/tasks", "/api/alice/tasks.json", "/api/alice/tasks/summary/1",
-        "/health/none", "/docs/nothing.js", "/docs/..%2f..%2fetc%2fpasswd", "/favicon.ico", "/.env", "/debug",
-    ],
-)  # fmt: skip
-async def test_an_unknown_route_is_404_with_or_without_a_token(alice, http, refusal, path):
-    for caller in (http, alice):
-        response = await caller.get(f"{caller.base_url}".rstrip("/") + path)
-        refusal(response, 404, "not_found")
+        "/api//tasks",
+        "//api/alice/tasks",
+        "/API/alice/tasks",
+        "/api/alice/tasks.json",
+        "/api/alice/tasks/summary/1",
+        "/health/none",
+        "/docs/nothing.js",
+        "/docs/..%2f..%2fetc%2fpasswd",
+        "/favicon.ico",
+        "/.env",
+        "/debug",
+    ]:
+        with subtests.test(path=path):
+            for caller in (http, alice):
+                response = await caller.get(f"{caller.base_url}".rstrip("/") + path)
+                refusal(response, 404, "not_found")

@@ -34,16 +34,15 @@ GUESSES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "path", "hint"), GUESSES)
-async def test_a_commonly_guessed_path_is_404_with_the_right_path(  # noqa: PLR0913, PLR0917 - three are fixtures
-    alice, refusal, statements, method, path, hint
-):
-    with statements() as seen:
-        response = await alice.request(method, path)
-    body = refusal(response, 404, "not_found")
-    assert hint in body["detail"]
-    assert "/docs" in body["detail"] or hint == "auth server"
-    assert seen == []
+async def test_a_commonly_guessed_path_is_404_with_the_right_path(alice, refusal, statements, subtests):
+    for method, path, hint in GUESSES:
+        with subtests.test(method=method, path=path, hint=hint):
+            with statements() as seen:
+                response = await alice.request(method, path)
+            body = refusal(response, 404, "not_found")
+            assert hint in body["detail"]
+            assert "/docs" in body["detail"] or hint == "auth server"
+            assert seen == []
 
 
 @pytest.mark.parametrize(
