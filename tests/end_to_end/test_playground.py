@@ -460,10 +460,16 @@ async def test_a_host_that_hides_another_one_is_a_bad_request(http):
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["index.html", "README.md", "..%2FREADME.md", "nothing", "client/types/types.gen.ts",
-     "client/..%2F..%2Fpackage.json", "client/%2e%2e/package.json", "client/replica/"],
-)  # fmt: skip
-async def test_no_other_file_is_served(http, name):
-    assert (await http.get(f"/playground/{name}")).status_code == 404
+async def test_no_other_file_is_served(http, subtests):
+    for name in [
+        "index.html",
+        "README.md",
+        "..%2FREADME.md",
+        "nothing",
+        "client/types/types.gen.ts",
+        "client/..%2F..%2Fpackage.json",
+        "client/%2e%2e/package.json",
+        "client/replica/",
+    ]:
+        with subtests.test(name=name):
+            assert (await http.get(f"/playground/{name}")).status_code == 404

@@ -48,9 +48,10 @@ class TestCreation:
     async def test_a_name_is_trimmed_and_has_up_to_100_characters(self, alice, make_list, name):
         assert (await make_list(alice, name))["name"] == name.strip()
 
-    @pytest.mark.parametrize("name", ["", "  ", "\u200b", "\u2060\ufeff", "x" * 101, "a\0b", None, 5, ["a"], {}])
-    async def test_any_other_name_is_refused(self, alice, refusal, name):
-        refusal(await alice.post(LISTS, json={"name": name}), 422, "validation_error", "name")
+    async def test_any_other_name_is_refused(self, alice, refusal, subtests):
+        for name in ["", "  ", "\u200b", "\u2060\ufeff", "x" * 101, "a\0b", None, 5, ["a"], {}]:
+            with subtests.test(name=name):
+                refusal(await alice.post(LISTS, json={"name": name}), 422, "validation_error", "name")
 
     async def test_a_name_is_required(self, alice, refusal):
         body = refusal(await alice.post(LISTS, json={}), 422, "validation_error", "name")
@@ -61,12 +62,13 @@ class TestCreation:
     async def test_a_color_is_stored_in_lower_case(self, alice, make_list, color):
         assert (await make_list(alice, color=color))["color"] == (color and color.lower())
 
-    @pytest.mark.parametrize(
-        "color", ["red", "", "#fff", "2e7d32", "#2e7d3g", "#2e7d3\uff12", "#2e7d32\n", "#2e7d3200", 5]
-    )
-    async def test_any_other_color_is_refused(self, alice, refusal, color):
-        body = refusal(await alice.post(LISTS, json={"name": "A", "color": color}), 422, "validation_error", "color")
-        assert "#2e7d32" in body["detail"]
+    async def test_any_other_color_is_refused(self, alice, refusal, subtests):
+        for color in ["red", "", "#fff", "2e7d32", "#2e7d3g", "#2e7d3\uff12", "#2e7d32\n", "#2e7d3200", 5]:
+            with subtests.test(color=color):
+                body = refusal(
+                    await alice.post(LISTS, json={"name": "A", "color": color}), 422, "validation_error", "color"
+                )
+                assert "#2e7d32" in body["detail"]
 
     @pytest.mark.parametrize("archived", [None, "yes", "true", 0, 1])
     async def test_archived_must_be_true_or_false(self, alice, refusal, archived):
@@ -327,17 +329,22 @@ class TestOrder:
         assert list(after) == ["A", "C", "B"]
         assert [after["B"], after["C"]] == made[1:]
 
-    @pytest.mark.parametrize(
-        ("sent", "field"),
-        [({"after": 99}, "after"), ({"before": UID}, "before"), ({"after": "x"}, "after"), ({"before": 0}, "before"),
-         ({"position": ""}, "position"), ({"position": "a" * 101}, "position"),
-         ({"after": None, "before": None}, "before"), ({"position": "a0", "after": None}, "after")],
-    )  # fmt: skip
-    async def test_a_place_that_does_not_exist_is_refused(self, alice, refusal, make_list, sent, field):
+    async def test_a_place_that_does_not_exist_is_refused(self, alice, refusal, make_list, subtests):
         made = await make_list(alice)
-        refusal(await alice.patch(f"{LISTS}/{made['id']}", json=sent), 422, "validation_error", field)
-        refusal(await alice.post(LISTS, json={"name": "B", **sent}), 422, "validation_error", field)
-        assert len((await alice.get(LISTS)).json()) == 1
+        for sent, field in [
+            ({"after": 99}, "after"),
+            ({"before": UID}, "before"),
+            ({"after": "x"}, "after"),
+            ({"before": 0}, "before"),
+            ({"position": ""}, "position"),
+            ({"position": "a" * 101}, "position"),
+            ({"after": None, "before": None}, "before"),
+            ({"position": "a0", "after": None}, "after"),
+        ]:
+            with subtests.test(sent=sent, field=field):
+                refusal(await alice.patch(f"{LISTS}/{made['id']}", json=sent), 422, "validation_error", field)
+                refusal(await alice.post(LISTS, json={"name": "B", **sent}), 422, "validation_error", field)
+                assert len((await alice.get(LISTS)).json()) == 1
 
     async def test_a_list_has_no_place_beside_itself_or_the_list_of_another_user(
         self, alice, bob, refusal, make_list

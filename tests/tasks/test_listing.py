@@ -130,9 +130,8 @@ class TestFilters:
         deleted = await alice.make("deleted", priority="high", tags=["home", "garden"])
         await alice.delete(f"{alice.path}/{deleted['id']}")
 
-    @pytest.mark.parametrize(
-        ("query", "expected"),
-        [
+    async def test_filters_combine_and_apply_to_the_count(self, alice, subtests):
+        for query, expected in [
             ("status=all", ["high", "low", "medium", "nothing"]),
             ("status=pending", ["low", "medium", "nothing"]),
             ("status=completed", ["high"]),
@@ -152,16 +151,15 @@ class TestFilters:
             ("status=completed&tag=garden&priority=medium", []),
             ("overdue=false&q=", ["high", "low", "medium", "nothing"]),
             ("&&status=completed&", ["high"]),
-        ],
-    )
-    async def test_filters_combine_and_apply_to_the_count(self, alice, query, expected):
-        assert await titles(alice, query) == expected
-        counted = await alice.get(f"{alice.path}?{query}&count=true&limit=1")
-        assert counted.headers["x-total-count"] == str(len(expected))
-        assert len(counted.json()) == min(1, len(expected))
-        whole = await alice.get(f"{alice.path}?{query}&count=true")
-        assert whole.headers["x-total-count"] == str(len(whole.json()))
-        assert "x-total-count" not in (await alice.get(f"{alice.path}?{query}&count=false")).headers
+        ]:
+            with subtests.test(query=query, expected=expected):
+                assert await titles(alice, query) == expected
+                counted = await alice.get(f"{alice.path}?{query}&count=true&limit=1")
+                assert counted.headers["x-total-count"] == str(len(expected))
+                assert len(counted.json()) == min(1, len(expected))
+                whole = await alice.get(f"{alice.path}?{query}&count=true")
+                assert whole.headers["x-total-count"] == str(len(whole.json()))
+                assert "x-total-count" not in (await alice.get(f"{alice.path}?{query}&count=false")).headers
 
 
 class TestSearch:
@@ -172,9 +170,8 @@ class TestSearch:
         await alice.make("100% sure_thing \\ 'quoted'")
         await alice.make("1000 sure things")
 
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
+    async def test_a_text_is_found_in_title_or_description_ignoring_case(self, alice, subtests):
+        for text, expected in [
             ("milk", ["Buy MILK", "Call Zoë"]),
             ("  Milk ", ["Buy MILK", "Call Zoë"]),
             ("y m", ["Buy MILK"]),
@@ -190,12 +187,11 @@ class TestSearch:
             ("tea", []),
             ("m" * 200, []),
             ("", ["100% sure_thing \\ 'quoted'", "1000 sure things", "Buy MILK", "Call Zoë"]),
-        ],
-    )
-    async def test_a_text_is_found_in_title_or_description_ignoring_case(self, alice, text, expected):
-        response = await alice.get(alice.path, params={"q": text})
-        assert response.status_code == 200
-        assert sorted(task["title"] for task in response.json()) == expected
+        ]:
+            with subtests.test(text=text, expected=expected):
+                response = await alice.get(alice.path, params={"q": text})
+                assert response.status_code == 200
+                assert sorted(task["title"] for task in response.json()) == expected
 
 
 class TestDue:
@@ -209,9 +205,8 @@ class TestDue:
         await alice.make("24 at 12:00", due_at="2026-12-24T12:00:00Z")
         await alice.make("25 at 00:00", due_at="2026-12-25T00:00:00Z")
 
-    @pytest.mark.parametrize(
-        ("query", "expected"),
-        [
+    async def test_due_bounds_may_be_days_or_times(self, alice, subtests):
+        for query, expected in [
             ("due_before=2026-12-24", ["day 23"]),
             ("due_after=2026-12-24", ["25 at 00:00", "day 25"]),
             ("due_after=2026-12-23&due_before=2026-12-25", ["24 at 00:00", "24 at 12:00", "day 24"]),
@@ -223,10 +218,9 @@ class TestDue:
             ("due_after=9999-12-31", []),
             ("due_before=0001-01-01", []),
             ("due_after=2027-01-01&due_before=2026-01-01", []),
-        ],
-    )
-    async def test_due_bounds_may_be_days_or_times(self, alice, query, expected):
-        assert await titles(alice, query) == expected
+        ]:
+            with subtests.test(query=query, expected=expected):
+                assert await titles(alice, query) == expected
 
     @pytest.mark.parametrize(
         "query", ["due_after=0001-01-01T00:00:00Z", "due_before=9999-12-31T23:59:59.999999Z", "due_before=9999-12-31"]
@@ -299,20 +293,21 @@ ALIASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("other", "own"), ALIASES, ids=[other for other, _ in ALIASES])
-async def test_aliases_of_parameters_return_the_same_list(alice, other, own):
+async def test_aliases_of_parameters_return_the_same_list(alice, subtests):
     for title in ("Buy milk", "Drink milk", "Sleep"):
         await alice.make(title, priority="high", due_date="2026-12-01")
-    one, two = await alice.get(f"{alice.path}?{other}"), await alice.get(f"{alice.path}?{own}")
-    assert (one.status_code, two.status_code) == (200, 200), one.text
-    assert one.json() == two.json()
-    assert one.headers["etag"] == two.headers["etag"]
-    page = await alice.get(f"{alice.path}?{other}&limit=1")
-    cursor = page.links["next"]["url"].rpartition("cursor=")[2]
-    assert page.links["next"]["url"].count("cursor=") == 1
-    following = await alice.get(f"{alice.path}?{own}&limit=1&cursor={cursor}")
-    assert following.status_code == 200
-    assert following.json() != page.json()
+    for other, own in ALIASES:
+        with subtests.test(other=other, own=own):
+            one, two = await alice.get(f"{alice.path}?{other}"), await alice.get(f"{alice.path}?{own}")
+            assert (one.status_code, two.status_code) == (200, 200), one.text
+            assert one.json() == two.json()
+            assert one.headers["etag"] == two.headers["etag"]
+            page = await alice.get(f"{alice.path}?{other}&limit=1")
+            cursor = page.links["next"]["url"].rpartition("cursor=")[2]
+            assert page.links["next"]["url"].count("cursor=") == 1
+            following = await alice.get(f"{alice.path}?{own}&limit=1&cursor={cursor}")
+            assert following.status_code == 200
+            assert following.json() != page.json()
 
 
 async def test_a_mass_deletion_still_requires_a_status(alice, refusal):

@@ -232,9 +232,8 @@ async def test_before_the_first_integer_there_is_a_valid_key_unlike_in_the_packa
     assert is_position(f"{SMALLEST}V")
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "message"),
-    [
+async def test_invalid_keys_and_keys_in_the_wrong_order_raise_an_error(connection, subtests):
+    for low, high, message in [
         ("a1", "a0", "no order key lies between 'a1' and 'a0'"),
         ("a0", "a0", "no order key lies between 'a0' and 'a0'"),
         ("a0", "Zz", "no order key lies between 'a0' and 'Zz'"),
@@ -251,13 +250,12 @@ async def test_before_the_first_integer_there_is_a_valid_key_unlike_in_the_packa
         (None, "a00", "no order key lies between the start and 'a00'"),
         (None, "b0", "no order key lies between the start and 'b0'"),
         ("Zz", "a'", "no order key lies between 'Zz' and 'a'''"),
-    ],
-)
-async def test_invalid_keys_and_keys_in_the_wrong_order_raise_an_error(connection, low, high, message):
-    with pytest.raises(asyncpg.InvalidParameterValueError) as raised:
-        async with connection.transaction():
-            await connection.fetchval("SELECT position_between($1, $2)", low, high)
-    assert raised.value.message == message
+    ]:
+        with subtests.test(low=low, high=high, message=message):
+            with pytest.raises(asyncpg.InvalidParameterValueError) as raised:
+                async with connection.transaction():
+                    await connection.fetchval("SELECT position_between($1, $2)", low, high)
+            assert raised.value.message == message
 
 
 def test_only_version_4_of_the_package_exchanges_keys_in_the_wrong_order(package):

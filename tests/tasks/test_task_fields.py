@@ -197,9 +197,8 @@ async def test_every_fault_is_named_at_once_and_in_the_order_of_sending(alice, r
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("field", "sent", "hint"),
-    [
+async def test_the_error_for_an_invalid_time_says_what_to_send(alice, refusal, subtests):
+    for field, sent, hint in [
         ("due_date", "2026-12-24T18:00:00Z", "send it as due_at"),
         ("due_date", "2026-12-24T00:00:00.000", "send it as due_at"),
         ("due_at", "2026-12-24", "send it as due_date"),
@@ -207,15 +206,14 @@ async def test_every_fault_is_named_at_once_and_in_the_order_of_sending(alice, r
         ("due_at", "0001-01-01T00:00:00+00:01", "years 1 to 9999"),
         ("due_at", "2026-12-24T23:59:60Z", "leap second"),
         ("due_at", "soon", "a moment with its offset, such as"),
-    ],
-)
-async def test_the_error_for_an_invalid_time_says_what_to_send(alice, refusal, field, sent, hint):
-    for response in (
-        await alice.post(alice.path, json={"title": "A task", field: sent}),
-        await alice.post("/api/me/import", json={"tasks": [{"title": "A task", field: sent}]}),
-    ):
-        named = field if response.request.url.path.endswith("tasks") else f"tasks[0].{field}"
-        assert hint in refusal(response, 422, "validation_error", named)["detail"]
+    ]:
+        with subtests.test(field=field, sent=sent, hint=hint):
+            for response in (
+                await alice.post(alice.path, json={"title": "A task", field: sent}),
+                await alice.post("/api/me/import", json={"tasks": [{"title": "A task", field: sent}]}),
+            ):
+                named = field if response.request.url.path.endswith("tasks") else f"tasks[0].{field}"
+                assert hint in refusal(response, 422, "validation_error", named)["detail"]
 
 
 async def test_of_thousands_of_faults_only_the_first_are_named(alice, refusal):

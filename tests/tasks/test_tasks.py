@@ -28,22 +28,24 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize(("method", "tail"), VERBS)
-async def test_without_a_token_a_task_is_neither_shown_nor_changed(alice, http, refusal, method, tail):
+async def test_without_a_token_a_task_is_neither_shown_nor_changed(alice, http, refusal, subtests):
     task = await alice.make()
-    response = await http.request(method, f"{alice.path}/{task['id']}{tail}", json={"title": "Mine now"})
-    refusal(response, 401, "authentication_required")
-    assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
+    for method, tail in VERBS:
+        with subtests.test(method=method, tail=tail):
+            response = await http.request(method, f"{alice.path}/{task['id']}{tail}", json={"title": "Mine now"})
+            refusal(response, 401, "authentication_required")
+            assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
 
 
-@pytest.mark.parametrize(("method", "tail"), VERBS)
-async def test_with_another_users_token_a_task_is_neither_shown_nor_changed(alice, bob, refusal, method, tail):
+async def test_with_another_users_token_a_task_is_neither_shown_nor_changed(alice, bob, refusal, subtests):
     task = await alice.make()
-    response = await bob.request(method, f"{alice.path}/{task['id']}{tail}", json={"title": "Mine now"})
-    refusal(response, 403, "forbidden")
-    sent = {} if method == "DELETE" or tail == "/skip" else {"completed": True}
-    refusal(await bob.request(method, f"{bob.path}/{task['id']}{tail}", json=sent), 404, "task_not_found")
-    assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
+    for method, tail in VERBS:
+        with subtests.test(method=method, tail=tail):
+            response = await bob.request(method, f"{alice.path}/{task['id']}{tail}", json={"title": "Mine now"})
+            refusal(response, 403, "forbidden")
+            sent = {} if method == "DELETE" or tail == "/skip" else {"completed": True}
+            refusal(await bob.request(method, f"{bob.path}/{task['id']}{tail}", json=sent), 404, "task_not_found")
+            assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
 
 
 async def test_the_response_to_a_creation_has_the_whole_task_its_location_and_etag(alice, private):
@@ -120,15 +122,28 @@ async def test_a_user_id_may_be_any_text_and_the_location_works(caller, user_id)
     assert (await ada.get(response.headers["location"])).json() == response.json()
 
 
-@pytest.mark.parametrize(
-    "task_id",
-    ["0", "-1", "+1", "1.0", "1e3", "01", "٣", "9223372036854775808", "9" * 40, "abc", "%201", "1%00", "1%2F", "null"],
-)
-async def test_an_impossible_id_is_404(alice, refusal, statements, task_id):
-    with statements() as seen:
-        response = await alice.get(f"{alice.path}/{task_id}")
-    refusal(response, 404, "task_not_found")
-    assert seen == []
+async def test_an_impossible_id_is_404(alice, refusal, statements, subtests):
+    for task_id in [
+        "0",
+        "-1",
+        "+1",
+        "1.0",
+        "1e3",
+        "01",
+        "٣",
+        "9223372036854775808",
+        "9" * 40,
+        "abc",
+        "%201",
+        "1%00",
+        "1%2F",
+        "null",
+    ]:
+        with subtests.test(task_id=task_id):
+            with statements() as seen:
+                response = await alice.get(f"{alice.path}/{task_id}")
+            refusal(response, 404, "task_not_found")
+            assert seen == []
 
 
 @pytest.mark.parametrize("task_id", ["1", "9223372036854775807"])

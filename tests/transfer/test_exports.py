@@ -87,24 +87,26 @@ async def test_no_format_has_tasks_of_other_users(alice, bob):
         assert mine["title"] in text
 
 
-@pytest.mark.parametrize(
-    ("accept", "media_type"),
-    [
-        (None, "application/json"), ("*/*", "application/json"), ("text/csv", "text/csv; charset=utf-8"),
-        ("text/calendar", "text/calendar; charset=utf-8"), ("text/*;q=0.5, application/json", "application/json"),
-        ("text/csv;q=0.2, text/calendar;q=0.9", "text/calendar; charset=utf-8"), ("image/png", "application/json"),
-        ("", "application/json"),
-    ],
-)  # fmt: skip
-async def test_without_a_format_parameter_the_accept_header_selects_the_format(alice, accept, media_type):
+async def test_without_a_format_parameter_the_accept_header_selects_the_format(alice, subtests):
     alice.headers.pop("accept")
-    headers = {} if accept is None else {"Accept": accept}
-    response = await alice.get(EXPORT, headers=headers)
-    assert (response.status_code, response.headers["content-type"]) == (200, media_type)
-    assert response.headers["vary"] == "Authorization, Origin, Accept"
-    chosen = await alice.get(EXPORT, params={"format": "csv"}, headers=headers)
-    assert chosen.headers["content-type"] == "text/csv; charset=utf-8"
-    assert chosen.headers["vary"] == "Authorization, Origin"
+    for accept, media_type in [
+        (None, "application/json"),
+        ("*/*", "application/json"),
+        ("text/csv", "text/csv; charset=utf-8"),
+        ("text/calendar", "text/calendar; charset=utf-8"),
+        ("text/*;q=0.5, application/json", "application/json"),
+        ("text/csv;q=0.2, text/calendar;q=0.9", "text/calendar; charset=utf-8"),
+        ("image/png", "application/json"),
+        ("", "application/json"),
+    ]:
+        with subtests.test(accept=accept, media_type=media_type):
+            headers = {} if accept is None else {"Accept": accept}
+            response = await alice.get(EXPORT, headers=headers)
+            assert (response.status_code, response.headers["content-type"]) == (200, media_type)
+            assert response.headers["vary"] == "Authorization, Origin, Accept"
+            chosen = await alice.get(EXPORT, params={"format": "csv"}, headers=headers)
+            assert chosen.headers["content-type"] == "text/csv; charset=utf-8"
+            assert chosen.headers["vary"] == "Authorization, Origin"
 
 
 async def test_a_malformed_accept_header_is_refused(alice, refusal):

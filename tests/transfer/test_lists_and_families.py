@@ -490,21 +490,24 @@ async def test_a_parent_in_a_table_is_an_id_or_a_uid(alice):
     assert (a["parent_id"], b["parent_id"]) == (p["id"], q["id"])
 
 
-@pytest.mark.parametrize(
-    ("content", "fields"),
-    [
-        ("title,parent_id\nA,7\n", ["line 2: parent_id"]), (f"title,parent_id\nA,\nB,{UID}\n", ["line 3: parent_id"]),
-        ("title,list_id\nA,7\n", ["line 2: list_id"]), (f"title,list_id\nA,{UID}\n", ["line 2: list_id"]),
-        ("title,list_id\nA,Home\n", ["line 2: list_id"]), (f"title,list,list_id\nA,B,{UID}\n", ["line 2: list_id"]),
-        (f"title,uid\nA,{UID}\nB,{UID}\n", ["line 3: uid"]), ("title,uid\nA,7\n", ["line 2: uid"]),
-        (f"title,list\nA,{'x' * 101}\n", ["line 2: list"]), ("title,position\nA,01-Aug\n", ["line 2: position"]),
+async def test_an_invalid_list_or_reference_of_a_table_is_named(alice, refusal, subtests):
+    for content, fields in [
+        ("title,parent_id\nA,7\n", ["line 2: parent_id"]),
+        (f"title,parent_id\nA,\nB,{UID}\n", ["line 3: parent_id"]),
+        ("title,list_id\nA,7\n", ["line 2: list_id"]),
+        (f"title,list_id\nA,{UID}\n", ["line 2: list_id"]),
+        ("title,list_id\nA,Home\n", ["line 2: list_id"]),
+        (f"title,list,list_id\nA,B,{UID}\n", ["line 2: list_id"]),
+        (f"title,uid\nA,{UID}\nB,{UID}\n", ["line 3: uid"]),
+        ("title,uid\nA,7\n", ["line 2: uid"]),
+        (f"title,list\nA,{'x' * 101}\n", ["line 2: list"]),
+        ("title,position\nA,01-Aug\n", ["line 2: position"]),
         ("title,list\n" + "".join(f"A,{number}\n" for number in range(501)), ["line 502: list"]),
-    ],
-)  # fmt: skip
-async def test_an_invalid_list_or_reference_of_a_table_is_named(alice, refusal, content, fields):
-    refusal(await alice.post(IMPORT, content=content, headers=CSV), 422, "validation_error", *fields)
-    after = await exported(alice)
-    assert (after["lists"], after["tasks"]) == ([], [])
+    ]:
+        with subtests.test(content=content, fields=fields):
+            refusal(await alice.post(IMPORT, content=content, headers=CSV), 422, "validation_error", *fields)
+            after = await exported(alice)
+            assert (after["lists"], after["tasks"]) == ([], [])
 
 
 async def test_a_name_of_several_lists_is_refused_if_a_new_task_has_it(alice, lists_of, refusal):

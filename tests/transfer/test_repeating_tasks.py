@@ -287,9 +287,8 @@ async def test_a_place_in_a_series_that_is_not_possible_is_refused_and_named(ali
             assert await exported(alice) == []
 
 
-@pytest.mark.parametrize(
-    ("cells", "field", "message"),
-    [
+async def test_a_faulty_repetition_in_a_table_names_the_line_and_the_column(alice, refusal, subtests):
+    for cells, field, message in [
         ("2090-02-28,FREQ=SECONDLY,,,,,", "repeat.rrule", "FREQ must be"),
         ("2090-02-28,weekly,,,,,", "repeat.rrule", "such as FREQ=WEEKLY"),
         ("2090-02-28,{no JSON,,,,,", "repeat", "must be a JSON object"),
@@ -297,13 +296,12 @@ async def test_a_place_in_a_series_that_is_not_possible_is_refused_and_named(ali
         (f"2090-02-28,FREQ=DAILY,{SERIES},2090-02-28,,2090-01-31,two", "occurrence_number", "must be a whole number"),
         (f"2090-02-28,FREQ=DAILY,{SERIES},,,2090-01-31,2", "occurrence", "is missing"),
         (",FREQ=DAILY,,,,,", "repeat", "needs a due_date or a due_at"),
-    ],
-)
-async def test_a_faulty_repetition_in_a_table_names_the_line_and_the_column(alice, refusal, cells, field, message):
-    content = f"title,due_date,repeat,{','.join(COLUMNS)}\nGood\nBad,{cells}\n"
-    response = await alice.post(IMPORT, content=content, headers=CSV)
-    problem = refusal(response, 422, "validation_error", f"line 3: {field}")
-    assert message in problem["errors"][0]["message"]
+    ]:
+        with subtests.test(cells=cells, field=field, message=message):
+            content = f"title,due_date,repeat,{','.join(COLUMNS)}\nGood\nBad,{cells}\n"
+            response = await alice.post(IMPORT, content=content, headers=CSV)
+            problem = refusal(response, 422, "validation_error", f"line 3: {field}")
+            assert message in problem["errors"][0]["message"]
 
 
 async def test_in_a_table_a_rule_for_a_moment_gets_its_zone_as_json(alice, refusal):

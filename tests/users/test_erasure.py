@@ -101,21 +101,25 @@ async def test_the_path_may_name_the_user_in_full(alice):
     assert (await alice.get(alice.path)).json() == []
 
 
-@pytest.mark.parametrize(
-    ("body", "fields"),
-    [
-        ({}, ["confirm"]), ({"confirm": "bob"}, ["confirm"]), ({"confirm": "me"}, ["confirm"]),
-        ({"confirm": "Alice"}, ["confirm"]), ({"confirm": " alice"}, ["confirm"]), ({"confirm": True}, ["confirm"]),
-        ({"confirm": None}, ["confirm"]), ({"confirm": "alice", "tasks": True}, ["tasks"]), (["alice"], ["body"]),
-    ],
-)  # fmt: skip
-async def test_an_erasure_with_another_confirmation_is_refused(alice, refusal, statements, body, fields):
+async def test_an_erasure_with_another_confirmation_is_refused(alice, refusal, statements, subtests):
     task = await alice.make()
-    with statements() as seen:
-        response = await alice.request("DELETE", "/api/me", json=body)
-    refusal(response, 422, "validation_error", *fields)
-    assert seen == []
-    assert (await alice.get(alice.path)).json() == [task]
+    for body, fields in [
+        ({}, ["confirm"]),
+        ({"confirm": "bob"}, ["confirm"]),
+        ({"confirm": "me"}, ["confirm"]),
+        ({"confirm": "Alice"}, ["confirm"]),
+        ({"confirm": " alice"}, ["confirm"]),
+        ({"confirm": True}, ["confirm"]),
+        ({"confirm": None}, ["confirm"]),
+        ({"confirm": "alice", "tasks": True}, ["tasks"]),
+        (["alice"], ["body"]),
+    ]:
+        with subtests.test(body=body, fields=fields):
+            with statements() as seen:
+                response = await alice.request("DELETE", "/api/me", json=body)
+            refusal(response, 422, "validation_error", *fields)
+            assert seen == []
+            assert (await alice.get(alice.path)).json() == [task]
 
 
 async def test_an_erasure_without_a_body_is_refused(alice, refusal):

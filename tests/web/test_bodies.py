@@ -87,11 +87,12 @@ async def test_a_body_that_is_not_json_is_malformed(send, refusal, subtests):
                 refusal(response, 400, "malformed_json")
 
 
-@pytest.mark.parametrize("body", NO_OBJECT)
-async def test_json_that_is_not_an_object_is_invalid(send, refusal, body):
-    writes = WRITES if body != b"null" else WRITES[:3]  # for a completion, null counts as no body
-    for response in await send(body, JSON, writes):
-        refusal(response, 422, "validation_error", "body")
+async def test_json_that_is_not_an_object_is_invalid(send, refusal, subtests):
+    for body in NO_OBJECT:
+        with subtests.test(body=body):
+            writes = WRITES if body != b"null" else WRITES[:3]  # for a completion, null counts as no body
+            for response in await send(body, JSON, writes):
+                refusal(response, 422, "validation_error", "body")
 
 
 @pytest.mark.parametrize("body", [b"null", b" null\n"])
@@ -165,14 +166,22 @@ async def test_a_body_that_is_not_declared_as_json_is_not_read(send, refusal, su
                 assert "application/json" in response.headers["accept"]
 
 
-@pytest.mark.parametrize(
-    "charset", ["latin-1", "utf-16", '"iso-8859-1"', " latin-1", "utf-8; charset=latin-1", "", "utf-80", '"utf-8 "']
-)
-async def test_another_charset_is_refused_with_an_error_that_names_the_charset(send, refusal, charset):
-    for response in await send(b'{"title": "A"}', {"Content-Type": f"application/json; charset={charset}"}):
-        body = refusal(response, 415, "unsupported_media_type")
-        assert "charset" in body["detail"]
-        assert "charset=utf-8" in response.headers["accept"]
+async def test_another_charset_is_refused_with_an_error_that_names_the_charset(send, refusal, subtests):
+    for charset in [
+        "latin-1",
+        "utf-16",
+        '"iso-8859-1"',
+        " latin-1",
+        "utf-8; charset=latin-1",
+        "",
+        "utf-80",
+        '"utf-8 "',
+    ]:
+        with subtests.test(charset=charset):
+            for response in await send(b'{"title": "A"}', {"Content-Type": f"application/json; charset={charset}"}):
+                body = refusal(response, 415, "unsupported_media_type")
+                assert "charset" in body["detail"]
+                assert "charset=utf-8" in response.headers["accept"]
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "identity, gzip", "GZIP"])

@@ -68,12 +68,13 @@ async def test_a_preflight_needs_no_token_and_lists_the_allowed_methods_and_head
     assert seen == []
 
 
-@pytest.mark.parametrize("origin", OTHERS)
-async def test_a_preflight_of_another_origin_grants_nothing(http, origin):
-    headers = {"Origin": origin, "Access-Control-Request-Method": "GET"}
-    response = await http.options("/api/alice/tasks", headers=headers)
-    assert response.status_code == 204
-    assert granted(response) == set()
+async def test_a_preflight_of_another_origin_grants_nothing(http, subtests):
+    for origin in OTHERS:
+        with subtests.test(origin=origin):
+            headers = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+            response = await http.options("/api/alice/tasks", headers=headers)
+            assert response.status_code == 204
+            assert granted(response) == set()
 
 
 async def test_an_allowed_page_may_read_the_response_and_its_headers(alice, private):
@@ -85,12 +86,13 @@ async def test_an_allowed_page_may_read_the_response_and_its_headers(alice, priv
     private(response)
 
 
-@pytest.mark.parametrize("origin", [*OTHERS, None])
-async def test_no_other_page_may_read_a_response(alice, private, origin):
-    response = await alice.get(alice.path, headers={"Origin": origin} if origin is not None else {})
-    assert response.status_code == 200
-    assert granted(response) == set()
-    private(response)
+async def test_no_other_page_may_read_a_response(alice, private, subtests):
+    for origin in [*OTHERS, None]:
+        with subtests.test(origin=origin):
+            response = await alice.get(alice.path, headers={"Origin": origin} if origin is not None else {})
+            assert response.status_code == 200
+            assert granted(response) == set()
+            private(response)
 
 
 @pytest.mark.parametrize(
@@ -143,19 +145,28 @@ async def test_two_origin_headers_count_as_none(alice):
     assert granted(response) == set()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID",
-        "Last-Event-ID", "traceparent", "tracestate", "baggage", "sentry-trace", "Cache-Control", "Pragma",
-    ],
-)  # fmt: skip
-async def test_a_page_may_send_the_headers_that_are_read_and_those_of_tracing_and_caching(http, name):
-    headers = preflight("GET") | {"Access-Control-Request-Headers": name.lower()}
-    response = await http.options("/api/me/tasks", headers=headers)
-    allowed = {one.lower() for one in listed(response, "access-control-allow-headers")}
-    assert name.lower() in allowed
-    assert "*" not in allowed  # `*` does not include Authorization
+async def test_a_page_may_send_the_headers_that_are_read_and_those_of_tracing_and_caching(http, subtests):
+    for name in [
+        "Authorization",
+        "Content-Type",
+        "If-Match",
+        "If-None-Match",
+        "Idempotency-Key",
+        "X-Request-ID",
+        "Last-Event-ID",
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+        "Cache-Control",
+        "Pragma",
+    ]:
+        with subtests.test(name=name):
+            headers = preflight("GET") | {"Access-Control-Request-Headers": name.lower()}
+            response = await http.options("/api/me/tasks", headers=headers)
+            allowed = {one.lower() for one in listed(response, "access-control-allow-headers")}
+            assert name.lower() in allowed
+            assert "*" not in allowed  # `*` does not include Authorization
 
 
 async def test_a_preflight_is_answered_on_any_path_and_for_any_method(exchange, subtests):

@@ -116,9 +116,8 @@ class TestShape:
         body = refusal(await alice.get(f"{alice.path}/{task_id}"), 404, "task_not_found")
         assert body["detail"] == "There is no task with this id; an id is a whole number such as 42, or a uid."
 
-    @pytest.mark.parametrize(
-        ("authorization", "status", "code"),
-        [
+    async def test_each_kind_of_missing_or_invalid_token_has_its_challenge(self, http, refusal, subtests):
+        for authorization, status, code in [
             ([], 401, "authentication_required"),
             ([""], 401, "authentication_required"),
             (["Basic YTpi"], 401, "authentication_required"),
@@ -128,13 +127,12 @@ class TestShape:
             (["Bearer a", "Bearer b"], 400, "invalid_request"),
             (["Bearer a b"], 400, "invalid_request"),
             (["Bearer a, Bearer b"], 400, "invalid_request"),
-        ],
-    )
-    async def test_each_kind_of_missing_or_invalid_token_has_its_challenge(
-        self, http, refusal, authorization, status, code
-    ):
-        response = await http.get("/api/alice/tasks", headers=[("Authorization", value) for value in authorization])
-        refusal(response, status, code)
+        ]:
+            with subtests.test(authorization=authorization, status=status, code=code):
+                response = await http.get(
+                    "/api/alice/tasks", headers=[("Authorization", value) for value in authorization]
+                )
+                refusal(response, status, code)
 
     async def test_a_full_quota_says_what_to_do(self, alice, refusal, connection, settings):
         await alice.make()
@@ -201,9 +199,8 @@ class TestRequestId:
         assert (await http.get("/health/live", headers=headers)).headers["x-request-id"] == sent
         assert refusal(await http.get("/nothing", headers=headers), 404, "not_found")["request_id"] == sent
 
-    @pytest.mark.parametrize(
-        "sent",
-        [
+    async def test_any_other_request_id_is_replaced(self, alice, subtests):
+        for sent in [
             b"",
             b"a b",
             b"x" * 129,
@@ -216,14 +213,13 @@ class TestRequestId:
             b"a/b",
             b"a:1",
             b"${x}",
-        ],
-    )
-    async def test_any_other_request_id_is_replaced(self, alice, sent):
-        response = await alice.get(alice.path, headers=[(b"X-Request-ID", sent)])
-        given = response.headers["x-request-id"]
-        assert response.status_code == 200
-        assert given.encode() != sent
-        assert given.replace("-", "").isalnum()
+        ]:
+            with subtests.test(sent=sent):
+                response = await alice.get(alice.path, headers=[(b"X-Request-ID", sent)])
+                given = response.headers["x-request-id"]
+                assert response.status_code == 200
+                assert given.encode() != sent
+                assert given.replace("-", "").isalnum()
 
     async def test_each_response_has_its_own_request_id(self, alice, http):
         answers = [await caller.get("/health/live") for caller in (alice, http) for _ in range(20)]
