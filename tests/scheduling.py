@@ -20,10 +20,12 @@ from xdist.workermanage import WorkerController
 # Each file in these folders, and each of these files, runs in one process, in the order of its tests. The run begins
 # with these groups, in this order, because some of them take a quarter of its time.
 BROWSER = tuple(f"tests/end_to_end/test_{name}.py" for name in ("documentation", "playground", "replica"))  # share one
+# The first installations by npm and the first start of the browser mostly wait for the network and the disk, so the
+# first groups of the other processes are tests that compute.
 TOGETHER = (
-    *BROWSER, "tests/end_to_end/test_pages.py", "tests/end_to_end/", "tests/trials/", "tests/tasks/test_plans.py",
-    "tests/tasks/test_positions.py", "tests/project/test_packaging.py", "tests/database/test_distribution.py",
-    "tests/web/test_openapi.py",
+    *BROWSER, "tests/end_to_end/test_better_auth.py", "tests/tasks/test_plans.py", "tests/project/test_packaging.py",
+    "tests/database/test_distribution.py", "tests/web/test_openapi.py", "tests/end_to_end/test_pages.py",
+    "tests/end_to_end/", "tests/trials/", "tests/tasks/test_positions.py",
 )  # fmt: skip
 # Tests that start processes, wait for limits, or run a program of their own for seconds. They are spread over the run,
 # because the cores are idle if all processes wait at the same time.
@@ -108,5 +110,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Batches
 
 @pytest.hookimpl
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one process more than there are cores: some tests wait for a timeout or for another process."""
-    return (os.cpu_count() or 1) + 1
+    """Return two processes more than there are cores: some tests wait for a timeout or for another process."""
+    return (os.cpu_count() or 1) + 2

@@ -50,7 +50,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("examples", "phases"),
     [
-        (4, "fuzzing,stateful"),
+        (4, "fuzzing"),
         pytest.param(100, "examples,coverage,fuzzing,stateful", marks=pytest.mark.trial),
     ],
 )
