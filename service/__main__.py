@@ -265,9 +265,14 @@ async def _try_database(settings: Settings) -> list[str]:
     pooled = " through a pooler in transaction mode" if database.is_pooled(settings) else ""
     print(f"The database answers{pooled}: PostgreSQL {row['server_version']}. "
           f"A worker's pool holds {settings.pool_size} connections.")  # fmt: skip
-    if applied != migrations.newest():
-        return [f"The schema is at {applied or 'no migration'}; run `doable migrate`, or `python -m service migrate`."]
-    print(f"The schema is at the newest migration, {applied}.")
+    newest = migrations.newest()
+    if newest not in applied:
+        latest = applied[0] if applied else "no migration"
+        return [f"The schema is at {latest}; run `doable migrate`, or `python -m service migrate`."]
+    if applied[0] == newest:
+        print(f"The schema is at the newest migration, {newest}.")
+    else:
+        print(f"The schema is at {applied[0]}, a migration of a later release. This release can use it.")
     return []
 
 

@@ -48,6 +48,7 @@ NOT_CREATED = (
     "a superuser, on every node, and run this command again."
 )
 BEHIND = "The schema is at {}, not at {}; run `doable migrate` first."
+AHEAD = "A later release has migrated the schema, to {}; run `doable distribute` of that release."
 OTHERWISE = (
     "The table {0} is distributed already, but not by {1} in one group with {2}; undo that first, as described in "
     "docs/how-to/outgrow-one-database.md, and run this command again."
@@ -62,7 +63,6 @@ EXTENSION = """
 SELECT (SELECT installed_version FROM pg_available_extensions WHERE name = 'citus') AS created,
        EXISTS (SELECT FROM pg_available_extensions WHERE name = 'citus') AS offered
 """
-VERSION = "SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1"
 # Citus also lists tables that exist on the coordinator only. They have no column, and the colocationid 0.
 DISTRIBUTED = """
 SELECT logicalrelid::regclass::text AS name, column_to_column_name(logicalrelid, partkey) AS column,
@@ -154,11 +154,14 @@ async def _require_citus(connection: asyncpg.Connection) -> None:
 
 async def _require_newest_schema(connection: asyncpg.Connection) -> None:
     try:
-        version = await connection.fetchval(VERSION, APP)
+        applied = [row["version"] for row in await connection.fetch(migrations.APPLIED, APP)]
     except asyncpg.UndefinedTableError:
-        version = None
-    if version != migrations.newest():
-        raise DistributionError(BEHIND.format(version or "no migration", migrations.newest()))
+        applied = []
+    newest = migrations.newest()
+    if newest not in applied:
+        raise DistributionError(BEHIND.format(applied[0] if applied else "no migration", newest))
+    if applied[0] != newest:  # this release does not know all tables and functions
+        raise DistributionError(AHEAD.format(applied[0]))
 
 
 async def _distributed(connection: asyncpg.Connection) -> list[Table]:

@@ -41,6 +41,8 @@ OTHER_FUNCTIONS = (
     "migration (docs/how-to/change-the-schema-safely.md); in development, delete the folder .data and migrate again."
 )
 
+APPLIED = "SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC"  # the newest first
+
 # Seconds between two attempts to take the lock while another process holds it.
 POLL = 0.2
 # Seconds before the next try of a migration that could not lock its table, so that the requests behind it can run.
@@ -69,7 +71,7 @@ def folder() -> Path:
 
 
 def newest() -> str:
-    """Return the file name of the newest migration, which is also its version in the table `aerich`."""
+    """Return the file name of this release's newest migration, which is also its version in the table `aerich`."""
     return max((folder() / APP).glob("[0-9]*_*.py"), key=lambda path: int(path.name.split("_")[0])).name
 
 
@@ -154,14 +156,14 @@ async def _refuse_another_history(keeper: asyncpg.Connection) -> None:
         return
     ours = {path.name for path in (folder() / APP).glob("[0-9]*_*.py")}
     numbers = {name.split("_")[0] for name in ours}
-    for row in await keeper.fetch("SELECT version FROM aerich WHERE app = $1 ORDER BY id", APP):
+    for row in await keeper.fetch(APPLIED, APP):
         if row["version"] not in ours and row["version"].split("_")[0] in numbers:
             raise ConfigurationError(ANOTHER_HISTORY.format(row["version"]))
 
 
 async def _refuse_other_functions(keeper: asyncpg.Connection) -> None:
     """Raise ConfigurationError if a function differs from its file. A later release may have replaced functions."""
-    latest = await keeper.fetchval("SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1", APP)
+    latest = await keeper.fetchval(APPLIED, APP)
     if latest != newest():
         return
     ours = [one for one in await functions.differences(keeper) if not one.endswith(functions.UNKNOWN)]
@@ -208,18 +210,20 @@ async def _upgrade(connection: Credentials, lock_timeout: float) -> list[str]:
         return command.applied
 
 
-async def applied(pool: FairClient) -> str | None:
-    """Return the newest applied migration of the database, or None before the first one.
+async def applied(pool: FairClient) -> list[str]:
+    """Return the applied migrations of the database, the newest one first; empty before the first one.
+
+    This release can use the schema if `newest()` is among them. A later release may have applied more of them.
 
     Raises UnavailableError if the database cannot answer.
     """
     try:
-        row = await pool.fetch_first("SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC LIMIT 1", APP)
+        rows = await pool.fetch_rows(APPLIED, APP)
     except UnavailableError as error:
         if error.kind != "not_migrated":
             raise
-        return None  # the table `aerich` does not exist yet
-    return None if row is None else str(row["version"])
+        return []  # the table `aerich` does not exist yet
+    return [str(row["version"]) for row in rows]
 
 
 async def drift() -> list[str]:

@@ -317,6 +317,16 @@ async def test_a_schema_that_is_behind_is_migrated_first_on_the_stand_in(stand_i
     assert await distributed(stand_in) == []
 
 
+async def test_a_schema_of_a_later_release_is_left_to_that_release_on_the_stand_in(stand_in, distribute):
+    later = "999_20991231000000_later.py"
+    await stand_in.execute("INSERT INTO aerich (version, app, content) VALUES ($1, 'service', '{}')", later)
+    try:
+        assert await distribute(fails=True) == [distribution.AHEAD.format(later)]
+    finally:
+        await stand_in.execute("DELETE FROM aerich WHERE version = $1", later)
+    assert await distributed(stand_in) == []
+
+
 @pytest.mark.parametrize(
     "otherwise",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -94,10 +95,10 @@ async def test_readiness_without_a_database_names_only_the_failed_part(http, mon
     assert (await http.get("/health/live")).status_code == 200
 
 
-@pytest.mark.parametrize("version", [None, "0_19990101000000_before.py"])
-async def test_a_service_with_pending_migrations_is_not_ready(http, monkeypatch, version):
+@pytest.mark.parametrize("versions", [[], ["0_19990101000000_before.py"]])
+async def test_a_service_with_pending_migrations_is_not_ready(http, monkeypatch, versions):
     async def applied(_pool):
-        return version
+        return versions
 
     monkeypatch.setattr(readiness.migrations, "applied", applied)
     response = await http.get("/health/ready")
@@ -106,6 +107,28 @@ async def test_a_service_with_pending_migrations_is_not_ready(http, monkeypatch,
     assert response.json()["database"] == {"status": "ok"}
     assert response.json()["migrations"]["status"] == "behind"
     assert "run the migrations" in response.json()["migrations"]["detail"]
+
+
+@pytest.fixture
+async def later(connection) -> AsyncIterator[str]:
+    """Apply a migration of a later release, and return its name."""
+    name = "999_20991231000000_later.py"
+    await connection.execute("INSERT INTO aerich (version, app, content) VALUES ($1, 'service', '{}')", name)
+    yield name
+    await connection.execute("DELETE FROM aerich WHERE version = $1", name)
+
+
+@pytest.mark.parametrize("path", READY)
+async def test_a_service_is_ready_on_the_schema_of_a_later_release(http, later, path):
+    response = await http.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == {
+        "status": "ok",
+        "database": {"status": "ok"},
+        "migrations": {"status": "ok", "detail": later},
+        "keys": {"status": "ok"},
+    }
 
 
 async def test_a_database_that_does_not_answer_within_a_second_is_not_waited_for(http, monkeypatch):

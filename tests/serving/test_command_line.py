@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from html import unescape
 from pathlib import Path
 
+import asyncpg
 import httpx
 import psutil
 import pytest
@@ -179,7 +180,7 @@ async def test_a_port_in_use_is_named_with_what_to_do(launch, settings):
             assert process.stdout == ""
 
 
-async def test_migrate_prints_the_applied_migrations_and_check_the_pending_ones(launch, make_database):
+async def test_migrate_prints_the_applied_migrations_and_check_the_state_of_the_schema(launch, make_database):
     url = await make_database("checked")
     variables = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET, "CORS_ORIGINS": "https://app.example.com"}
 
@@ -203,7 +204,17 @@ async def test_migrate_prints_the_applied_migrations_and_check_the_pending_ones(
     assert re.search(r"^CORS_ORIGINS +https://app.example.com$", checked.stdout, re.MULTILINE)
     assert re.search(r"^The database answers: PostgreSQL \d+", checked.stdout, re.MULTILINE)
     assert checked.stdout.endswith(f"The schema is at the newest migration, {migrations.newest()}.\n")
-    for process in (behind, migrated, checked):
+
+    connection = await asyncpg.connect(url)
+    later = "999_20991231000000_later.py"
+    await connection.execute("INSERT INTO aerich (version, app, content) VALUES ($1, 'service', '{}')", later)
+    await connection.close()
+    ahead = launch([*DOABLE, "check"], **variables)
+    assert await ahead.exit_code() == 0
+    assert ahead.stderr == ""
+    sentence = f"The schema is at {later}, a migration of a later release. This release can use it.\n"
+    assert ahead.stdout.endswith(sentence)
+    for process in (behind, migrated, checked, ahead):
         assert SECRET not in process.stdout
         assert url not in process.stdout
 
