@@ -18,8 +18,10 @@ KINDS = {
     "28": "refused",
     "3D": "refused",
     "40": "conflict",
-    "42P01": "not_migrated",
+    "42501": "refused",
     "42703": "not_migrated",
+    "42883": "not_migrated",
+    "42P01": "not_migrated",
     "53": "resources",
     "55P03": "locked",
     "57014": "timeout",
@@ -107,6 +109,10 @@ def explain(error: BaseException) -> str:
         sentence = f"there is no such database: {said}; create it, or {url} database name"
     elif state.startswith("28"):
         sentence = f"the database refuses the login: {said}; {url} user, password and sslmode"
+    elif state == "42501":
+        sentence = f"the database refuses access: {said}; grant it, or {url} user"
+    elif KINDS.get(state) == "not_migrated":
+        sentence = f"a table, column or function is missing: {said}; run `doable migrate`, or {url} database name"
     elif state:
         sentence = f"the database cannot answer now: {said}"
     elif isinstance(cause, ssl.SSLError) or "SSL" in said:
