@@ -47,7 +47,7 @@ OF_NO_OWNER = {
 }
 
 EXEMPT = {
-    retention.NEXT_OWNER: "the purge looks for whose trash is next, a few times a day; every node answers for its own",
+    retention.NEXT_OWNER: "the purge looks for whose trash is next, once a day; every node answers for its own",
     retention.NEXT_OWNER_OF_LISTS: "likewise, for whose trash has lists",
     retention.NEXT_ERASED: "likewise, for whose erasure was interrupted",
     retention.NEXT_OWNER_OF_ANSWERS: "likewise, for whose answers are too old to be given again",

@@ -14,13 +14,7 @@ from service.config import Settings
 from service.database.client import FairClient
 from service.database.transactions import Session
 from service.errors import UnavailableError
-from service.operations.retention import (
-    BATCH,
-    finish_erasures_of_all_users,
-    purge_answers_of_all_users,
-    purge_lists_of_all_users,
-    purge_trash_of_all_users,
-)
+from service.operations.retention import Purged, continue_erasure, purge_answers, purge_lists, purge_trash
 
 logger = logging.getLogger("doable.upkeep")
 
@@ -35,39 +29,48 @@ FIRST_WITHIN = 3_600.0  # seconds
 async def empty_trash(client: FairClient, settings: Settings) -> int | None:
     """Delete tasks and lists that have been in the trash for more than TRASH_RETENTION_DAYS. Return their number.
 
-    Return None if another process is purging. Each batch is a short transaction with an advisory lock. The lock belongs
-    to the transaction, not to the session, because a pooler in transaction mode may change the session.
+    Return None if another process is purging.
 
-    Raises UnavailableError if the database cannot answer. The previous batches stay committed.
+    Raises UnavailableError if the database cannot answer. The previous deletions stay committed.
     """
     older_than = timedelta(days=settings.trash_retention_days)
-    tasks = await _in_batches(client, partial(purge_trash_of_all_users, older_than))
+    tasks = await _user_by_user(client, partial(purge_trash, older_than))
     if tasks is None:
         return None
-    return tasks + (await _in_batches(client, partial(purge_lists_of_all_users, older_than)) or 0)
+    return tasks + (await _user_by_user(client, partial(purge_lists, older_than)) or 0)
 
 
 async def forget_answers(client: FairClient) -> int | None:
     """Delete the expired responses to Idempotency-Keys. Returns and raises as `empty_trash`."""
-    return await _in_batches(client, purge_answers_of_all_users)
+    return await _user_by_user(client, purge_answers)
 
 
 async def finish_erasures(client: FairClient) -> int | None:
     """Finish interrupted erasures of users (`DELETE /api/{user_id}`). Returns and raises as `empty_trash`."""
-    return await _in_batches(client, finish_erasures_of_all_users)
+    return await _user_by_user(client, continue_erasure)
 
 
-async def _in_batches(client: FairClient, remove: Callable[[Session], Awaitable[int]]) -> int | None:
-    purged = 0
+async def _user_by_user(client: FairClient, remove: Callable[[Session, str], Awaitable[Purged | None]]) -> int | None:
+    """Delete rows of one user after the other, in the order of their ids, each time in a transaction of its own.
+
+    A deletion locks its user until the end of the transaction, and each write of that user waits for this lock. With
+    several users in a transaction, the first ones would wait for the deletions of all others.
+
+    Each transaction takes the advisory lock. It belongs to the transaction, not to the session, because a pooler in
+    transaction mode may change the session.
+    """
+    purged, after = 0, ""
     while True:
         async with client.transaction() as session:
             row = await session.call("SELECT pg_try_advisory_xact_lock($1) AS mine", LOCK)
             if not row["mine"]:
                 return purged or None
-            batch = await remove(session)
-        purged += batch
-        if batch < BATCH:
+            found = await remove(session, after)
+        if found is None:
             return purged
+        purged += found.rows
+        if found.is_done:
+            after = found.owner
 
 
 async def purge_daily(client: FairClient, settings: Settings, first_within: float = FIRST_WITHIN) -> NoReturn:

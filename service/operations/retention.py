@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import NamedTuple
 
 from service.database.functions import call
 from service.database.scoping import Connection
 from service.idempotency.models import ANSWERS_KEPT
 from service.users.models import User
 
-# The maximum number of rows that one call deletes, so that its transaction is short.
+# The maximum number of rows that one call deletes, so that the writes of their owner wait only for a moment.
 BATCH = 1_000
 
 # The next owner, in the order of ids, with a task in the trash that is too old. Uses the index tasks_trash.
@@ -39,51 +40,49 @@ ORDER BY user_id LIMIT 1
 FORGET_ANSWERS = call("forget_answers", 3)
 
 
-async def purge_trash_of_all_users(older_than: timedelta, connection: Connection, *, limit: int = BATCH) -> int:
-    """Delete at most `limit` tasks, of all users, that have been in the trash for longer than `older_than`.
+class Purged(NamedTuple):
+    """The deletion of one user's rows: the user, the number of rows, and whether none of that user is left."""
 
-    Return the number of deleted tasks. A number below `limit` means that none is left to purge. Live tasks and
-    revisions stay unchanged; `forgotten` and `trash_count` of each owner change.
+    owner: str
+    rows: int
+    is_done: bool
+
+
+async def purge_trash(older_than: timedelta, connection: Connection, after: str = "") -> Purged | None:
+    """Delete tasks that have been in the trash for longer than `older_than`, of the next user after the id `after`.
+
+    Delete at most BATCH tasks. Return None if there is no such user. Live tasks and revisions stay unchanged;
+    `forgotten` and `trash_count` of the owner change.
 
     Raises UnavailableError if the database cannot answer.
     """
-    return await _purge(NEXT_OWNER, PURGE, older_than, connection, limit)
+    return await _purge(NEXT_OWNER, PURGE, older_than, connection, after)
 
 
-async def purge_lists_of_all_users(older_than: timedelta, connection: Connection, *, limit: int = BATCH) -> int:
-    """Delete lists that have been in the trash for longer than `older_than`. Returns and raises as above."""
-    return await _purge(NEXT_OWNER_OF_LISTS, PURGE_LISTS, older_than, connection, limit)
+async def purge_lists(older_than: timedelta, connection: Connection, after: str = "") -> Purged | None:
+    """Delete lists that have been in the trash for longer than `older_than`. Returns and raises as `purge_trash`."""
+    return await _purge(NEXT_OWNER_OF_LISTS, PURGE_LISTS, older_than, connection, after)
 
 
-async def purge_answers_of_all_users(connection: Connection, *, limit: int = BATCH) -> int:
-    """Delete stored responses, of all users, that are older than ANSWERS_KEPT. Returns and raises as above."""
-    return await _purge(NEXT_OWNER_OF_ANSWERS, FORGET_ANSWERS, ANSWERS_KEPT, connection, limit)
+async def purge_answers(connection: Connection, after: str = "") -> Purged | None:
+    """Delete stored responses that are older than ANSWERS_KEPT. Returns and raises as `purge_trash`."""
+    return await _purge(NEXT_OWNER_OF_ANSWERS, FORGET_ANSWERS, ANSWERS_KEPT, connection, after)
 
 
-async def finish_erasures_of_all_users(connection: Connection, *, limit: int = BATCH) -> int:
-    """Continue interrupted erasures, for about `limit` rows.
-
-    Return the number of deleted rows. A number below `limit` means that no erasure is left. Raises as above.
-    """
-    removed, owner = 0, ""
-    while removed < limit:
-        found = await connection.fetch_first(NEXT_ERASED, owner)
-        if found is None:
-            break
-        rows = await User.objects.for_user(found["user_id"], using=connection).sweep()
-        removed += rows
-        owner = owner if rows else found["user_id"]
-    return removed
+async def continue_erasure(connection: Connection, after: str = "") -> Purged | None:
+    """Delete one page of the next interrupted erasure. Returns and raises as `purge_trash`."""
+    found = await connection.fetch_first(NEXT_ERASED, after)
+    if found is None:
+        return None
+    rows = await User.objects.for_user(found["user_id"], using=connection).sweep()
+    return Purged(found["user_id"], rows, is_done=rows == 0)
 
 
-async def _purge(next_owner: str, purge: str, older_than: timedelta, connection: Connection, limit: int) -> int:
-    """Purge the rows of each owner, in the order of their ids."""
-    purged, owner = 0, ""
-    while purged < limit:
-        found = await connection.fetch_first(next_owner, older_than, owner)
-        if found is None:
-            break
-        owner = found["user_id"]
-        row = await connection.call(purge, owner, older_than, limit - purged)
-        purged += int(row["purged"])
-    return purged
+async def _purge(
+    next_owner: str, purge: str, older_than: timedelta, connection: Connection, after: str
+) -> Purged | None:
+    found = await connection.fetch_first(next_owner, older_than, after)
+    if found is None:
+        return None
+    row = await connection.call(purge, found["user_id"], older_than, BATCH)
+    return Purged(found["user_id"], row["purged"], is_done=row["purged"] < BATCH)

@@ -11,7 +11,7 @@ import pytest
 
 from service.database import credentials
 from service.database.client import FairClient
-from service.operations import purge
+from service.operations import purge, retention
 from tests.locks import WAITING
 
 FILL = """
@@ -88,11 +88,46 @@ async def test_the_retention_is_a_setting(pool, settings, trash, connection):
     assert await left(connection) == [("alice", None), ("bob", None)]
 
 
-async def test_the_purge_of_more_than_a_batch_takes_several_transactions(pool, settings, trash, connection):
-    await connection.execute(FILL, "alice", 40, purge.BATCH + 5)
+async def test_each_transaction_of_the_purge_deletes_a_batch_of_one_user(pool, settings, trash, connection, statements):
+    await connection.execute(FILL, "alice", 40, retention.BATCH + 5)
     await connection.execute(COUNT)
-    assert await purge.empty_trash(pool, settings) == purge.BATCH + 11
+    with statements() as seen:
+        assert await purge.empty_trash(pool, settings) == retention.BATCH + 11
     assert await left(connection) == KEPT
+    steps = [arguments[0] if "purge_trash($1" in text else text for text, arguments in seen]
+    deletions = [step for step in steps if step in {"BEGIN;", "alice", "bob", "COMMIT;"}]
+    assert deletions[:9] == ["BEGIN;", "alice", "COMMIT;", "BEGIN;", "alice", "COMMIT;", "BEGIN;", "bob", "COMMIT;"]
+
+
+async def purged(connection: asyncpg.Connection, user_id: str) -> bool:
+    """Return whether none of the user's old tasks and responses is left."""
+    return not await connection.fetchval(
+        "SELECT count(*) FROM tasks WHERE user_id = $1 AND deleted_at < now() - interval '30 days'", user_id
+    ) and not await connection.fetchval(
+        "SELECT count(*) FROM idempotency_keys WHERE user_id = $1 AND created_at < now() - interval '1 day'", user_id
+    )
+
+
+@pytest.mark.one_database(reason="locks")
+@pytest.mark.parametrize("kind", ["tasks", "answers"])
+async def test_a_user_can_write_while_the_purge_waits_for_another_user(  # noqa: PLR0913, PLR0917 - they are fixtures
+    pool, settings, trash, connection, alice, eventually, kind
+):
+    if kind == "answers":
+        await connection.execute("DELETE FROM tasks WHERE deleted_at IS NOT NULL")
+        for user_id in ("alice", "bob"):
+            await connection.execute(ANSWER, user_id, 25)
+        await connection.execute(COUNT)
+    remove = purge.empty_trash(pool, settings) if kind == "tasks" else purge.forget_answers(pool)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM users WHERE id = 'bob' FOR UPDATE")
+        purging = asyncio.ensure_future(remove)
+        await eventually(lambda: connection.fetchval(WAITING))
+        assert await purged(connection, "alice"), "the deletion of the first user is committed"
+        assert not await purged(connection, "bob")
+        response = await alice.post(alice.path, json={"title": "Meanwhile"})
+        assert response.status_code == 201
+    await asyncio.gather(purging, return_exceptions=True)
 
 
 async def test_every_purging_statement_names_one_owner(pool, settings, trash, statements):

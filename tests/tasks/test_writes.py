@@ -394,7 +394,7 @@ async def test_no_mix_of_writers_deadlocks(pool, ada, connection):
             ada.delete_many(completed=True, trash_quota=QUOTA),
             *(ada.restore(task.id, quota=QUOTA) for task in made[:4]),
             ada.destroy_all(within=5),
-            retention.purge_trash_of_all_users(timedelta(0), pool),
+            retention.purge_trash(timedelta(0), pool),
             *(User.objects.for_user("ada", using=pool).erase(within=5) for _ in range(2)),
             *(make(Task.objects.for_user("bob", using=pool)) for _ in range(5)),
             return_exceptions=True,
