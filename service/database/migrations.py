@@ -49,6 +49,14 @@ POLL = 0.2
 PAUSES = (1.0, 2.0, 4.0)
 LOCKED = frozenset({"locked", "conflict"})  # a lock timeout, or a deadlock with a request
 
+# The time limits that a role or a database may have (ALTER ROLE … SET). None of them may end a migration, or the idle
+# transaction that holds the lock meanwhile. transaction_timeout exists since PostgreSQL 17.
+LIFT_LIMITS = """
+SELECT set_config(name, '0', {is_local}) FROM pg_settings WHERE name IN (
+    'idle_in_transaction_session_timeout', 'lock_timeout', 'statement_timeout', 'transaction_timeout'
+);
+"""
+
 SOURCE = Path(__file__).parents[2] / "aerich"
 INSTALLED = Path(__file__).parents[1] / "_migrations"  # the folder in the installed package
 
@@ -97,14 +105,16 @@ async def alone(settings: Settings) -> AsyncIterator[tuple[asyncpg.Connection, C
     """Take the lock of the migrations, and yield a connection and its credentials.
 
     The connection is in a transaction, which is committed at the end. The lock belongs to the transaction, not to the
-    session, because a pooler in transaction mode may change the session. Statements have no time limit.
+    session, because a pooler in transaction mode may change the session. The transaction has no time limits. Nor has a
+    session with these credentials, unless there is a pooler.
 
     Raises UnavailableError if the database cannot be reached. Raises ConfigurationError for an invalid URL, a database
     that is not in UTF8, and a user without permission.
     """
     found = credentials(settings, settings.migrations_database_url or settings.require_database())
     found["command_timeout"] = None
-    found["server_settings"].pop("statement_timeout", None)
+    if found["server_settings"].pop("statement_timeout", None):  # not behind a pooler, where no session has settings
+        found["init"] = _lift_limits
     connect = {key: found[key] for key in ("host", "port", "user", "password", "database", "timeout")}
     try:
         keeper = await asyncpg.connect(
@@ -117,6 +127,7 @@ async def alone(settings: Settings) -> AsyncIterator[tuple[asyncpg.Connection, C
             while True:
                 async with keeper.transaction():
                     if await _take_lock(keeper):
+                        await _lift_limits(keeper, is_local=True)
                         yield keeper, found
                         return
                 await asyncio.sleep(POLL)  # another process holds the lock
@@ -140,6 +151,11 @@ async def _take_lock(keeper: asyncpg.Connection) -> bool:
     (row,) = await keeper.fetch(f"SELECT pg_try_advisory_xact_lock({LOCK}) AS taken")
     await _release_snapshot(keeper)
     return bool(row["taken"])
+
+
+async def _lift_limits(connection: asyncpg.Connection, *, is_local: bool = False) -> None:
+    """Lift all time limits of a session, or of its current transaction if `is_local` is true."""
+    await connection.execute(LIFT_LIMITS.format(is_local=is_local))
 
 
 async def _release_snapshot(keeper: asyncpg.Connection) -> None:
@@ -184,8 +200,9 @@ class _PatientCommand(Command):
         self.applied: list[str] = []
 
     async def _upgrade(self, conn: Any, version_file: str, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - aerich's own
-        # Outside a transaction, SET LOCAL has no effect, as intended. SET would not work behind a pooler.
-        await conn.execute_script(f"SET LOCAL lock_timeout = {self.milliseconds}")
+        # Outside a transaction, this does not affect the next statement, as intended. Behind a pooler, nothing would.
+        limit = f"SET LOCAL lock_timeout = {self.milliseconds}"
+        await conn.execute_script(LIFT_LIMITS.format(is_local=True) + limit)
         await super()._upgrade(conn, version_file, *arguments, **options)
         self.applied.append(version_file)
 

@@ -507,6 +507,83 @@ async def test_a_migration_gets_its_table_when_the_long_transaction_ends(with_ex
     await connection.close()
 
 
+LIMITS = ["idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout", "transaction_timeout"]
+NOTE = f"CREATE TABLE noted_{{}} AS SELECT name, setting FROM pg_settings WHERE name = ANY (ARRAY{LIMITS})"
+NOTING = f"""
+RUN_IN_TRANSACTION = {{in_transaction}}
+
+async def upgrade(db):
+    await db.execute_script({NOTE.format("first")!r})
+    return {NOTE.format("second")!r}
+
+async def downgrade(db):
+    return "DROP TABLE noted_first, noted_second"
+
+"""
+CONCURRENT = """
+RUN_IN_TRANSACTION = False
+
+async def upgrade(db):
+    return "CREATE INDEX CONCURRENTLY tasks_colour ON tasks (user_id, title)"
+
+async def downgrade(db):
+    return "DROP INDEX tasks_colour"
+
+"""
+
+
+async def limit(connection: asyncpg.Connection, milliseconds: int) -> None:
+    """Let the database limit the time of new sessions. PostgreSQL 16 has no transaction_timeout."""
+    database = await connection.fetchval("SELECT current_database()")
+    for name in await connection.fetch("SELECT name FROM pg_settings WHERE name = ANY ($1)", LIMITS):
+        await connection.execute(f'ALTER DATABASE "{database}" SET {name["name"]} = {milliseconds}')
+
+
+@pytest.mark.parametrize("in_transaction", [True, False])
+async def test_no_time_limit_of_the_database_applies_to_a_migration(with_exclusive_migration, launch, in_transaction):
+    file = Path(with_exclusive_migration["FOLDER"]) / "service" / "999_20261231000000_colour.py"
+    file.write_text(file.read_text().replace(EXCLUSIVE, NOTING.format(in_transaction=in_transaction)))
+    connection = await asyncpg.connect(with_exclusive_migration["DATABASE_URL"])
+    await limit(connection, 600_000)
+    process = launch([sys.executable, "-W", "error", "-c", LOCKED], **with_exclusive_migration)
+    assert await process.exit_code() == 0, process.stderr
+    for table in ("noted_first", "noted_second"):
+        noted = dict(await connection.fetch(f"SELECT name, setting FROM {table}"))
+        waits = "300" if in_transaction else "0"  # MIGRATION_LOCK_TIMEOUT
+        assert noted == {name: waits if name == "lock_timeout" else "0" for name in noted}
+        assert len(noted) >= 3
+    await connection.close()
+
+
+OUTLASTED = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'doable' AND state IN ('active', 'idle in transaction')
+  AND now() - state_change > interval '1200 ms'
+"""
+
+
+async def test_a_migration_and_its_lock_outlast_the_time_limits_of_the_database(
+    with_exclusive_migration, launch, eventually
+):
+    url = with_exclusive_migration["DATABASE_URL"]
+    file = Path(with_exclusive_migration["FOLDER"]) / "service" / "999_20261231000000_colour.py"
+    file.write_text(file.read_text().replace(EXCLUSIVE, CONCURRENT))
+    long, watcher = await asyncpg.connect(url), await asyncpg.connect(url)
+    await limit(watcher, 1_000)
+    async with long.transaction():
+        await long.execute("LOCK TABLE tasks IN ROW EXCLUSIVE MODE")  # the migration waits for its end
+        process = launch([sys.executable, "-W", "error", "-c", LOCKED], **with_exclusive_migration)
+
+        async def outlasted() -> bool:
+            return process.process.poll() is not None or await watcher.fetchval(OUTLASTED) == 2
+
+        await eventually(outlasted)
+    assert await process.exit_code() == 0, process.stderr
+    assert process.stdout.strip() == "999_20261231000000_colour.py"
+    await long.close()
+    await watcher.close()
+
+
 async def test_a_role_that_may_not_create_tables_gets_an_error_of_one_sentence(make_database, launch):
     url = await make_database("forbidden")
     found = parse(url)
