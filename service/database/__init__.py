@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from tortoise import Tortoise
@@ -9,21 +10,32 @@ from tortoise import Tortoise
 from service.config import Settings
 from service.database.client import FairClient
 from service.database.url import Credentials, parse
+from service.errors import ConfigurationError
+
+logger = logging.getLogger("doable.database")
 
 APP = "service"  # the label of the models; aerich stores their migrations in aerich/service/
 # Names, not imports: this package must not import the nouns, but Tortoise may.
 MODELS = ("service.users.models", "service.lists.models", "service.tasks.models", "service.idempotency.models")
 
+POOLED_OPTIONS = (
+    "DATABASE_URL: a pooler in transaction mode keeps no session settings. Remove options from the URL, and store the "
+    "settings in the database, for example: ALTER ROLE name SET search_path = schema."
+)
+
 
 def credentials(settings: Settings, url: str) -> Credentials:
     """Return the arguments of the pool for the database at `url`. Raises ConfigurationError for an invalid URL."""
     found = parse(url)
-    pooled = found.pop("pgbouncer") or settings.db_pgbouncer
+    pooled = found.pop("pgbouncer") or _is_pooled_by_setting(settings, url)
     if pooled:
         # Behind a pooler in transaction mode, each transaction may run in another session. Prepared statements and
         # settings belong to a session, so neither may be used.
+        if found["server_settings"].keys() != {"application_name"}:
+            raise ConfigurationError(POOLED_OPTIONS)
+        if found.get("statement_cache_size"):
+            logger.info("DATABASE_URL: statement_cache_size is ignored, a pooler keeps no prepared statements")
         found["statement_cache_size"] = 0
-        found["server_settings"] = {"application_name": found["server_settings"]["application_name"]}
     else:
         milliseconds = str(int(settings.db_statement_timeout * 1000))
         found["server_settings"] = {"statement_timeout": milliseconds, **found["server_settings"]}
@@ -42,9 +54,15 @@ def credentials(settings: Settings, url: str) -> Credentials:
     }
 
 
-def is_pooled(settings: Settings, url: str | None = None) -> bool:
-    """Return whether `url` (by default DATABASE_URL) leads to a pooler in transaction mode."""
-    return settings.db_pgbouncer or bool(parse(url or settings.require_database())["pgbouncer"])
+def is_pooled(settings: Settings) -> bool:
+    """Return whether DATABASE_URL leads to a pooler in transaction mode."""
+    url = settings.require_database()
+    return _is_pooled_by_setting(settings, url) or bool(parse(url)["pgbouncer"])
+
+
+def _is_pooled_by_setting(settings: Settings, url: str) -> bool:
+    # DB_PGBOUNCER describes DATABASE_URL. MIGRATIONS_DATABASE_URL is direct, unless the URL itself says something else.
+    return settings.db_pgbouncer and (url == settings.database_url or url != settings.migrations_database_url)
 
 
 def orm_config(connection: Credentials, engine: str = "service.database.client") -> dict[str, Any]:

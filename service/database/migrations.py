@@ -31,6 +31,11 @@ FORBIDDEN = (
     "has it."
 )
 
+NO_SCHEMA = (
+    "No schema of the search_path exists, so no table can be created; create the schema with CREATE SCHEMA, or correct "
+    "the search_path."
+)
+
 ANOTHER_HISTORY = (
     "An unreleased version created this database: its migration {} has another name in this version. Export the data "
     "that you want to keep with that version, then delete the folder .data (of `make run`) or drop and create the "
@@ -134,8 +139,11 @@ async def alone(settings: Settings) -> AsyncIterator[tuple[asyncpg.Connection, C
         finally:
             await keeper.close()
     except Exception as error:
-        if any(isinstance(one, asyncpg.InsufficientPrivilegeError) for one in (error, error.__cause__)):
-            raise ConfigurationError(FORBIDDEN) from error
+        for one in (error, error.__cause__):
+            if isinstance(one, asyncpg.InsufficientPrivilegeError):
+                raise ConfigurationError(FORBIDDEN) from error
+            if isinstance(one, asyncpg.InvalidSchemaNameError):
+                raise ConfigurationError(NO_SCHEMA) from error
         if unavailable := translate(error):
             raise unavailable from error
         raise

@@ -14,7 +14,7 @@ import pytest
 from asyncpg import connect_utils
 
 from service.config import Settings
-from service.database import credentials, handover
+from service.database import POOLED_OPTIONS, credentials, handover
 from service.database.client import FairClient
 from service.database.url import parse
 from service.errors import ConfigurationError
@@ -283,6 +283,42 @@ def test_neons_endpoint_option_is_ignored_because_tls_carries_it(caplog):
 def test_options_of_another_form_are_refused(options):
     with pytest.raises(ConfigurationError, match="options may contain only '-c name=value'"):
         parse(f"postgres://localhost/tasks?options={options}")
+
+
+@pytest.mark.parametrize("pooler", ["db", "db?pgbouncer=true", "ep-1-pooler.eu.aws.neon.tech"])
+@pytest.mark.parametrize("options", ["-c%20search_path%3Dapp", "--search_path=app", "endpoint%3Dep-1%20-cjit%3Doff"])
+def test_options_are_refused_behind_a_pooler_because_it_keeps_no_session_settings(pooler, options):
+    host, _, query = pooler.partition("?")
+    url = f"postgres://ada:pass-word@{host}/tasks?{query}&options={options}"
+    variables = {"db_pgbouncer": "1"} if pooler == "db" else {}
+    with pytest.raises(ConfigurationError) as refused:
+        pool(url, **variables)
+    assert refused.value.detail == POOLED_OPTIONS
+    assert "ALTER ROLE name SET search_path = schema" in POOLED_OPTIONS
+
+
+def test_options_without_session_settings_are_accepted_behind_a_pooler():
+    url = "postgres://ada@ep-1-pooler.eu.aws.neon.tech/t?options=endpoint%3Dep-1%20-c%20application_name%3Dada"
+    assert pool(url)["server_settings"] == {"application_name": "ada"}
+
+
+@pytest.mark.parametrize("query", ["", "?options=-c%20search_path%3Dapp"])
+def test_a_url_for_migrations_is_direct_although_a_pooler_serves_requests(query):
+    direct = f"postgres://ada@db/tasks{query}"
+    found = Settings.from_environ(
+        {"DATABASE_URL": "postgres://ada@pooler/tasks", "DB_PGBOUNCER": "1", "MIGRATIONS_DATABASE_URL": direct}
+    )
+    assert "statement_cache_size" not in credentials(found, direct)
+    assert credentials(found, direct)["server_settings"].get("search_path") == ("app" if query else None)
+    assert credentials(found, found.database_url)["statement_cache_size"] == 0
+
+
+def test_a_size_of_the_statement_cache_is_ignored_and_logged_behind_a_pooler(caplog):
+    with caplog.at_level(logging.INFO, "doable.database"):
+        found = pool("postgres://ada@db/tasks?pgbouncer=true&statement_cache_size=100")
+        assert pool("postgres://ada@db/tasks?statement_cache_size=100")["statement_cache_size"] == 100
+    assert found["statement_cache_size"] == 0
+    assert caplog.messages == ["DATABASE_URL: statement_cache_size is ignored, a pooler keeps no prepared statements"]
 
 
 def test_user_password_and_database_are_percent_decoded():

@@ -601,6 +601,14 @@ async def test_a_role_that_may_not_create_tables_gets_an_error_of_one_sentence(m
         await connection.close()
 
 
+async def test_a_search_path_without_a_schema_gets_an_error_of_one_sentence(make_database, launch):
+    url = await make_database("unplaced")
+    url += ("&" if "?" in url else "?") + "options=-c%20search_path%3Dmissing"
+    process = launch([sys.executable, "-m", "service", "migrate"], DATABASE_URL=url)
+    assert await process.exit_code() == 1
+    assert process.stderr == f"doable: {migrations.NO_SCHEMA}\n"
+
+
 async def test_models_and_migrations_agree(python):
     assert await python(DRIFT.format(change="")) == [""]
 
