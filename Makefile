@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The requirements files do not contain the project itself, which runs from this folder.
-RUN := $(VENV)/.run-$(shell cksum < requirements-run.txt | cut -d' ' -f1)
+# The requirements files do not contain the project itself, which runs from this folder. With $DATABASE_URL, `make run` needs no
+# embedded PostgreSQL. Each file has a marker of its own.
+RUN_FILE := $(if $(strip $(value DATABASE_URL)),requirements.txt,requirements-run.txt)
+RUN := $(VENV)/.$(basename $(RUN_FILE))-$(shell cksum < $(RUN_FILE) | cut -d' ' -f1)
 DEV := $(VENV)/.dev-$(shell cksum < requirements-dev.txt | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCK := $(BIN)/uv pip compile pyproject.toml --extra redis --extra otel --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
@@ -88,7 +90,7 @@ $(VENV)/.made:
 
 $(RUN): $(VENV)/.made
 	@$(LOCKED) 'test -e $@ || { echo "doable: installing the dependencies of the service (once) …"; \
-		$(PIP) $(ROOT_OK) --require-hashes -r $(if $(DATABASE_URL),requirements.txt,requirements-run.txt) && touch $@; }'
+		$(PIP) $(ROOT_OK) --require-hashes -r $(RUN_FILE) && touch $@; }'
 
 $(DEV): $(VENV)/.made
 	@$(LOCKED) 'test -e $@ || { echo "doable: installing the dependencies of the tests (once) …"; \

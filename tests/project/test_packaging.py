@@ -1,14 +1,16 @@
-"""The installation: locks that pin every package by hash and name no host, and a wheel that runs without the source."""
+"""The installation: locks that pin every package by hash and name no host, a wheel that runs alone, and `make run`."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -165,3 +167,34 @@ def test_a_lock_of_npm_names_no_registry_and_its_folder_pins_each_version(path):
     manifest = json.loads(path.with_name("package.json").read_text())
     versions = {**manifest.get("dependencies", {}), **manifest.get("devDependencies", {})}.values()
     assert all(re.fullmatch(r"[\d.]+|file:.+", version) for version in versions)
+
+
+@pytest.fixture
+def make_run(tmp_path) -> Callable[..., list[str]]:
+    """Return a function that runs `make run` in a checkout, and returns the last word of each command of its Python.
+
+    The Python of the environment is a stand-in that only notes its arguments, so nothing is installed or served.
+    """
+    for name in ("Makefile", *LOCKS):
+        shutil.copy(ROOT / name, tmp_path)
+    python, noted = tmp_path / ".venv" / "bin" / "python", tmp_path / "noted"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$*" >> {noted}\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv" / ".made").touch()
+
+    def run(**variables: str) -> list[str]:
+        noted.write_text("")
+        command, environment = ["make", "run", f"PYTHON={sys.executable}"], {"PATH": os.environ["PATH"], **variables}
+        made = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False)
+        assert made.returncode == 0, made.stderr
+        return [line.split()[-1] for line in noted.read_text().splitlines()]
+
+    return run
+
+
+def test_make_run_installs_the_embedded_database_also_after_a_run_with_another_one(make_run):
+    assert make_run(DATABASE_URL="postgres://db/tasks") == ["requirements.txt", "--development"]
+    assert make_run(DATABASE_URL="postgres://ada:$(word@db/tasks") == ["--development"]
+    assert make_run() == ["requirements-run.txt", "--development"]
+    assert make_run(DATABASE_URL=" ") == ["--development"], "a blank variable counts as not set"
