@@ -297,6 +297,15 @@ def test_the_limits_of_a_stop_add_up_to_less_than_twenty_seconds():
     assert worker.HUNG_AFTER < supervisor.HUNG_AFTER < 30
 
 
+def test_compose_restarts_the_services_and_lets_the_api_finish_its_requests():
+    services = dict(re.findall(r"^  (\w+):\n((?:    .*\n)+)", (ROOT / "compose.yaml").read_text(), re.MULTILINE))
+    assert services.keys() >= {"database", "migrate", "api"}
+    restarted = [name for name, text in services.items() if "    restart: unless-stopped\n" in text]
+    assert restarted == ["database", "api"], "and the migration runs once"
+    (seconds,) = re.findall(r"^    stop_grace_period: (\d+)s\b", services["api"], re.MULTILINE)
+    assert int(seconds) >= worker.STOP_LIMIT + supervisor.KILL_AFTER + logs.DRAIN_WITHIN
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_stop_of_a_blocked_event_loop_ends_at_the_deadline(start, workers):
     process = await start(workers, command=limited(stop=1), wait=True)
