@@ -29,7 +29,7 @@ from service.web.openapi.shapes import example_of
 from service.web.ordering import After, Before, Position
 
 MAXIMUM_NAME = 100
-COLOR = re.compile("#[0-9a-f]{6}", re.ASCII)
+COLOR = re.compile("#[0-9a-f]{6}", re.ASCII | re.IGNORECASE)
 
 
 def _name(sent: str) -> str:
@@ -37,7 +37,7 @@ def _name(sent: str) -> str:
 
 
 def _color(sent: str | None) -> str | None:
-    if sent is not None and not COLOR.fullmatch(sent.lower()):
+    if sent is not None and not COLOR.fullmatch(sent):
         raise ValueError
     return sent and sent.lower()
 

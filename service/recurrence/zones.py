@@ -7,7 +7,8 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
-LONGEST = 50  # characters; no longer name gets a suggestion
+LONGEST = 50  # characters; every name is shorter, and the limit bounds the time of the search for a similar one
+UNKNOWN = "must be an IANA time zone such as Europe/Berlin"
 
 
 @lru_cache(maxsize=256)
@@ -17,14 +18,17 @@ def zone_name(text: str) -> str:
     Browsers send `Etc/Unknown` if they do not know the zone (Unicode CLDR); it becomes UTC. Raises ValueError with the
     nearest known name.
     """
-    zones = _zones()
-    if found := zones.get(text.lower()):
+    if len(text) > LONGEST:
+        raise ValueError(UNKNOWN)
+    zones, wanted = _zones(), text.lower()
+    if found := zones.get(wanted):
         return found
-    nearest = get_close_matches(text.lower(), zones, n=1, cutoff=0.7) if len(text) <= LONGEST else []
-    cities = [name for key, name in zones.items() if key.rpartition("/")[2] == text.lower().replace(" ", "_")]
-    names = cities or [zones[key] for key in nearest]
+    city = wanted.replace(" ", "_")
+    names = [name for key, name in zones.items() if key.rpartition("/")[2] == city] or [
+        zones[key] for key in get_close_matches(wanted, zones, n=1, cutoff=0.7)
+    ]
     hint = f"; did you mean '{names[0]}'?" if names else ""
-    raise ValueError(f"must be an IANA time zone such as Europe/Berlin{hint}")
+    raise ValueError(UNKNOWN + hint)
 
 
 def read_zone(text: str) -> ZoneInfo:

@@ -21,6 +21,7 @@ MAXIMUM_TAGS = 20
 MAXIMUM_TAG = 50
 MAXIMUM_SENT_TAGS = 100  # of a task, before equal tags are removed; the limit bounds the time of folding
 PRIORITIES = ("none", "low", "medium", "high")  # the database stores the index
+LONGEST_PRIORITY = max(map(len, PRIORITIES))
 
 
 def _title(sent: str) -> str:
@@ -34,10 +35,11 @@ def _description(sent: str | None) -> str | None:
 
 def read_priority(sent: str | None) -> int:
     """Convert a priority, in upper or lower case, to the stored number. Raises ValueError for any other word."""
-    word = "none" if sent is None else sent.lower()
-    if word not in PRIORITIES:
+    if sent is None:
+        return 0
+    if len(sent) > LONGEST_PRIORITY or sent.lower() not in PRIORITIES:
         raise ValueError
-    return PRIORITIES.index(word)
+    return PRIORITIES.index(sent.lower())
 
 
 def _tags(sent: list[str] | None) -> list[str]:

@@ -34,11 +34,14 @@ OTHERS_WORDS: dict[str, tuple[str, ...]] = {
 PAGING = frozenset({"page", "per_page", "page_size", "size", "offset", "skip", "start"})
 
 
-@lru_cache(maxsize=512)
 def meant_by(name: str, known: tuple[str, ...]) -> str | None:
     """Return a hint with the `known` name that `name` probably stands for, as a part of a sentence; None if none."""
-    if len(name) > LONGEST:
-        return None
+    # The cache keeps the names, so a long one must not reach it: 512 names of a megabyte would stay in memory.
+    return None if len(name) > LONGEST else _meant_by(name, known)
+
+
+@lru_cache(maxsize=512)
+def _meant_by(name: str, known: tuple[str, ...]) -> str | None:
     if (indexed := INDEXED.fullmatch(name)) and indexed[1] in known:
         return f"send it as '{indexed[1]}', once for each value: {indexed[1]}=a&{indexed[1]}=b"
     plain = CAMEL.sub("_", name.strip()).replace("-", "_").lower()

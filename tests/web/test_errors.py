@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
 from service.errors import DoableError, UnavailableError
 from service.tasks.writes import UserTasks
+from service.web import other_names
 
 JSON = {"Content-Type": "application/json"}
 LIMIT = 64 * 1024
@@ -62,6 +64,12 @@ class TestShape:
         assert "known names:" not in second
         assert not second.endswith((";", " "))
         assert response.json()["detail"].count("known names:") == 1
+
+    def test_no_cache_keeps_a_long_unknown_name_in_memory(self):
+        name = "\u0130" * 450_000
+        before = sys.getrefcount(name)
+        assert other_names.meant_by(name, ("title",)) is None
+        assert sys.getrefcount(name) == before
 
     async def test_the_error_for_a_table_header_lists_the_columns_once(self, alice):
         sent = {"content": "title,colour,shape\nx,y,z\n", "headers": {"Content-Type": "text/csv"}}
