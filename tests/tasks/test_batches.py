@@ -276,7 +276,7 @@ class TestAllOrNothing:
         for _ in range(5):
             began = time.thread_time()
             with contextlib.suppress(InvalidInputError):
-                operations_of(body)
+                await operations_of(body)
             took.append(time.thread_time() - began)
         assert min(took) < longest_step, "others wait for all of this"
 

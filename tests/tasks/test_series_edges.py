@@ -14,6 +14,13 @@ def series(alice) -> Series:
     return Series(alice)
 
 
+async def perform(series, *operations: dict, **options) -> list[dict]:
+    """Return the results of a batch, which must be 200."""
+    response = await series.caller.post("/api/alice/batch", json={"operations": operations, **options})
+    assert response.status_code == 200, response.text
+    return response.json()["results"]
+
+
 async def counted(connection) -> None:
     row = await connection.fetchrow(
         "SELECT task_count, trash_count, (SELECT count(*) FROM tasks WHERE deleted_at IS NULL) AS live, "
@@ -76,6 +83,20 @@ async def test_reopening_a_subtask_of_a_completed_occurrence_leaves_the_copies_a
     await series.complete(child, completed=False)
     assert await series.read(following) == following
     assert (await series.next(child))["parent_id"] == parent["id"]
+
+
+@pytest.mark.steps
+async def test_a_hundred_series_of_a_rare_slot_are_computed_in_short_steps(series):
+    """The fixture `short_steps` fails the test if the event loop is blocked during it."""
+    rule = "FREQ=DAILY;INTERVAL=331;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO"  # it has few slots in ten thousand years
+    task = {"title": "Water", "due_date": "0001-01-01", "repeat": {"rrule": rule}}
+    made = await perform(series, *[{"op": "create", "task": task}] * 100)
+    assert [one["status"] for one in made] == [201] * 100
+    named = [one["task"]["id"] for one in made]
+    skipped = await perform(series, *({"op": "skip", "id": one} for one in named))
+    assert {one["task"]["occurrence_number"] for one in skipped} == {2}
+    refused = await perform(series, *[{"op": "skip", "id": one} for one in named], atomic=False)
+    assert {one["status"] for one in refused} == {409}
 
 
 @pytest.mark.parametrize("key", [None, "once"])

@@ -98,7 +98,7 @@ def _batch(name: str) -> Description:
 @blueprint.post("/tasks/batch", unquote=True, stream=True, ctx_description=_batch("batchTasks"))
 async def perform_batch(request: ApiRequest) -> HTTPResponse:
     """Perform many writes."""
-    sent, atomic = operations.read(await _body(request))
+    sent, atomic = await operations.read(await _body(request))
     conditions.refuse(request, "an operation of a batch takes 'if_version' instead")
     valid = [operation for operation in sent if isinstance(operation, Operation)]
 

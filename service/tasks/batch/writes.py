@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
@@ -68,20 +69,27 @@ async def settle(
         done = await attempt(sent)
         unplanned = [index for index, result in enumerate(done) if result.outcome == plans.UNPLANNED]
         if not unplanned:
-            return _read(operations, quotas, done, atomic=atomic)
+            return await _read(operations, quotas, done, atomic=atomic)
         first = {done[index].version: index for index in reversed(unplanned)}  # no two tasks have the same version
         for index in first.values():
             try:
                 sent[index] = plans.planned(operations[index], done[index].document, quotas)
             except DoableError:
                 sent[index] = plans.refused(operations[index], done[index].version)
+            await asyncio.sleep(0)  # a plan may take milliseconds, so other requests run in between
     raise UnavailableError("contention")
 
 
-def _read(operations: Sequence[Operation], quotas: Quotas, done: Sequence[Result], *, atomic: bool) -> list[Outcome]:
+async def _read(
+    operations: Sequence[Operation], quotas: Quotas, done: Sequence[Result], *, atomic: bool
+) -> list[Outcome]:
     """Convert the results of `operations`. Raises BatchFailedError if an operation of an `atomic` batch failed."""
+    found: list[Outcome] = []
     # There are fewer results than operations if an operation of an atomic batch has failed.
-    found = [_outcome(operation, quotas, result) for operation, result in zip(operations, done, strict=False)]
+    for operation, result in zip(operations, done, strict=False):
+        found.append(_outcome(operation, quotas, result))
+        if result.outcome == plans.REFUSED:  # the reason takes as long as a plan
+            await asyncio.sleep(0)
     if atomic and found and isinstance(failed := found[-1], DoableError):
         raise BatchFailedError(len(found) - 1, failed)
     return found
