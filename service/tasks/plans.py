@@ -91,7 +91,7 @@ def _skip(task: Planned, place: Recurrence | None) -> tuple[dict[str, object], P
         raise NothingToSkipError("This task does not repeat, so there is no occurrence to skip.")
     if task.completed:
         raise NothingToSkipError("This occurrence is completed; skip the task that follows it in the series.")
-    following = place.followed(_now(), completed=False)[1]
+    following = place.skipped(_now())
     if following is None:
         raise NothingToSkipError("This is the last occurrence of the series; complete or delete the task instead.")
     following = following.followed(_now(), completed=False)[0]

@@ -88,8 +88,9 @@ async def complete_task(request: ApiRequest, task_id: Reference) -> HTTPResponse
 
 @blueprint.post("/skip", unquote=True, ctx_description=Description(
     "skipTask", TAG, "Skip an occurrence of a repeating task",
-    "Moves the task to the next occurrence of its series (`next_due`; if that is over, the first one in the future). "
-    "Nothing else changes. A task that does not repeat, a completed one and the last occurrence are 409.",
+    "Moves the task to the next occurrence of its series: `next_due`, or, if that is over, the first one that is not. "
+    "Today is not over. Nothing else changes. A task that does not repeat, a completed one and the last occurrence are "
+    "409.",
     _task("The task at its next occurrence."),
     (*WITH_BODY, "task_not_found", "version_mismatch", "nothing_to_skip", *KEYED),
     body=Body(schemas.TaskCondition, CONDITIONS, required=False), headers=("If-Match", "Idempotency-Key"),

@@ -92,16 +92,38 @@ class Recurrence(Struct, frozen=True):
         If the task is not `completed` now, a series from the completion continues as if the task were completed at its
         slot, or now if that is later.
         """
-        following = self._following(now, completed=completed)
+        reached = self._reached(now)
+        following = self._following(reached if completed else max(reached, self.slot))
         return msgspec.structs.replace(self, next_due=following and following.occurrence), following
 
-    def _following(self, now: datetime, *, completed: bool) -> Recurrence | None:
-        zone, start, slot = self.repeat.zone, self.start, self.slot
-        after = wall_of(now, zone) if isinstance(start, datetime) else wall_of(now, zone).date()
+    def skipped(self, now: datetime) -> Recurrence | None:
+        """Return the place to which a skip at `now`, an aware time, moves an open task; None at the end of the series.
+
+        It is that of `next_due`. If `next_due` is over, it is the first place that is not, or, from the completion, the
+        place after a completion now. A day is over when it ends in the time zone, and a time when it comes.
+        """
+        if self.next_due is not None:
+            following = msgspec.structs.replace(
+                self, occurrence=self.next_due, occurrence_number=self.occurrence_number + 1, next_due=None
+            )
+            due, reached = following.due, self._reached(now)
+            is_over = due <= now if isinstance(due, datetime) else due < reached
+            if self.repeat.origin == "completion" and not is_over:
+                return following
+            if self.repeat.origin == "schedule" and not isinstance(due, datetime):
+                return self._following(max(reached, due) - timedelta(days=1))  # missed slots count
+        return self.followed(now, completed=False)[1]
+
+    def _reached(self, now: datetime) -> Slot:
+        """Return the day, or the wall-clock time, of `now` in the time zone."""
+        wall = wall_of(now, self.repeat.zone)
+        return wall if isinstance(self.start, datetime) else wall.date()
+
+    def _following(self, after: Slot) -> Recurrence | None:
+        zone = self.repeat.zone
         found = next_slot(
-            read_rule(self.repeat.rrule), start=start, slot=slot, number=self.occurrence_number,
-            after=after if completed else max(after, slot), from_completion=self.repeat.origin == "completion",
-            zone=zone,
+            read_rule(self.repeat.rrule), start=self.start, slot=self.slot, number=self.occurrence_number, after=after,
+            from_completion=self.repeat.origin == "completion", zone=zone,
         )  # fmt: skip
         if found is None:
             return None
