@@ -73,10 +73,12 @@ class ListFields(Struct, kw_only=True, forbid_unknown_fields=True):
     position: Position = UNSET
     after: After = UNSET
     before: Before = UNSET
+    type: ReadOnly = UNSET
     id: ReadOnly = UNSET
     uid: ReadOnly = UNSET
     created_at: ReadOnly = UNSET
     updated_at: ReadOnly = UNSET
+    deleted_at: ReadOnly = UNSET
     version: ReadOnly = UNSET
 
 

@@ -50,12 +50,14 @@ class TaskFields(Struct, kw_only=True, forbid_unknown_fields=True):
     after: After = UNSET
     before: Before = UNSET
     repeat: Repetition = UNSET
+    type: ReadOnly = UNSET
     id: ReadOnly = UNSET
     uid: ReadOnly = UNSET
     user_id: ReadOnly = UNSET
     completed_at: ReadOnly = UNSET
     created_at: ReadOnly = UNSET
     updated_at: ReadOnly = UNSET
+    deleted_at: ReadOnly = UNSET
     version: ReadOnly = UNSET
     series: ReadOnly = UNSET
     occurrence: ReadOnly = UNSET

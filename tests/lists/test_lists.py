@@ -76,10 +76,10 @@ class TestCreation:
         refusal(await alice.post(LISTS, json=sent), 422, "validation_error", "archived")
 
     async def test_members_that_the_service_assigns_are_ignored_and_unknown_ones_refused(self, alice, refusal):
-        assigned = {"id": 99, "version": 99, "created_at": "x", "updated_at": None}
+        assigned = {"id": 99, "version": 99, "created_at": "x", "updated_at": None, "deleted_at": "x", "type": "task"}
         made = (await alice.post(LISTS, json={"name": "A", **assigned})).json()
         assert (made["id"], made["version"]) == (1, 1)
-        for field in ("user_id", "deleted_at", "title", "list_id", "tasks"):
+        for field in ("user_id", "title", "list_id", "tasks"):
             refusal(await alice.post(LISTS, json={"name": "A", field: 1}), 422, "validation_error", field)
 
     async def test_all_faults_are_named_together(self, alice, refusal):
@@ -159,6 +159,24 @@ class TestUids:
     async def test_a_task_may_have_the_uid_of_a_list(self, alice, make_list):
         await make_list(alice, uid=UID)
         assert (await alice.make(uid=UID))["uid"] == UID
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    async def test_an_object_of_the_change_feed_or_of_the_trash_can_be_sent_back(self, alice, make_list, method):
+        made = await make_list(alice, "Garden", color="#2e7d32")
+        path = f"{LISTS}/{made['id']}"
+        await alice.delete(path)
+        (trashed,) = (await alice.get("/api/me/trash/lists")).json()
+        found = (await alice.post(f"/api/me/trash/lists/{made['id']}/restore")).json()
+        (change,) = (await alice.get("/api/me/changes")).json()["changes"]
+        assert ({*trashed} - {*found}, {*change} - {*found}) == ({"deleted_at"}, {"type"})
+        for sent in (change, trashed):
+            response = await alice.request(method, path, json=sent)
+            assert (response.status_code, response.json()) == (200, found)
+            operation = {"op": "update_list", "id": made["id"], "changes": sent}
+            response = await alice.post("/api/me/batch", json={"operations": [operation]})
+            assert (response.status_code, response.json()["results"]) == (200, [{"status": 200, "list": found}])
+            response = await alice.post(LISTS, json=sent)
+            assert (response.status_code, response.json()) == (200, found)
 
     async def test_the_uid_of_a_list_never_changes(self, alice, make_list):
         made = await make_list(alice)

@@ -196,6 +196,29 @@ class TestUpdating:
             assert response.status_code == 200
             assert response.json() == task
 
+    @pytest.mark.parametrize("repeat", [None, {"rrule": "FREQ=WEEKLY"}])
+    async def test_an_object_of_the_change_feed_or_of_the_trash_can_be_sent_back(self, alice, method, repeat):
+        made = await alice.make("Water", due_date="2090-01-05", repeat=repeat)
+        path = f"{alice.path}/{made['id']}"
+        await alice.delete(path)
+        (trashed,) = (await alice.get("/api/alice/trash")).json()
+        task = (await alice.post(f"/api/alice/trash/{made['id']}/restore")).json()
+        (change,) = (await alice.get("/api/alice/changes")).json()["changes"]
+        assert {"deleted_at"} == {*trashed} - {*task}
+        assert {"type"} == {*change} - {*task}
+        for sent in (change, trashed):
+            response = await alice.request(method, path, json=sent)
+            assert (response.status_code, response.json()) == (200, task)
+            operation = {"op": "update", "id": made["id"], "changes": sent}
+            response = await alice.post("/api/alice/batch", json={"operations": [operation]})
+            assert (response.status_code, response.json()["results"]) == (200, [{"status": 200, "task": task}])
+            response = await alice.post(alice.path, json=sent)
+            assert (response.status_code, response.json()) == (200, task)
+        changed = (await alice.request(method, path, json={**change, "title": "Water all"})).json()
+        assert changed == task | {
+            "title": "Water all", "updated_at": changed["updated_at"], "version": task["version"] + 1,
+        }  # fmt: skip
+
     async def test_an_equal_value_in_another_notation_changes_nothing(self, alice, method):
         task = await alice.make(tags=["home"], due_at="2026-12-24T18:00:00+01:00")
         same = {"title": " A task\n", "description": "  ", "tags": ["home", " HOME"], "due_at": "2026-12-24T17:00:00Z"}

@@ -220,7 +220,13 @@ async def test_fields_that_the_service_assigns_cannot_be_set(alice, bob, field, 
     assert (await bob.get(bob.path)).json() == []
 
 
-@pytest.mark.parametrize("field", ["deleted_at", "revision", "task_count", "written_at", "email", "user"])
+async def test_a_new_task_is_live_whatever_deleted_at_says(alice):
+    made = await alice.make(deleted_at="2026-01-01T00:00:00Z", type="list")
+    assert (await alice.get(alice.path)).json() == [made]
+    assert (await alice.get("/api/alice/trash")).json() == []
+
+
+@pytest.mark.parametrize("field", ["revision", "task_count", "written_at", "email", "user"])
 async def test_a_column_that_is_not_a_field_is_unknown(alice, refusal, field):
     refusal(await alice.post(alice.path, json={"title": "A", field: 1}), 422, "validation_error", field)
 

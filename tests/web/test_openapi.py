@@ -14,7 +14,7 @@ from service.tasks.schemas import TaskDraft
 from service.web import openapi
 from service.web.problems import PROBLEMS
 
-READ_ONLY = {"id", "uid", "user_id", "completed_at", "created_at", "updated_at", "version"} | {
+READ_ONLY = {"type", "id", "uid", "user_id", "completed_at", "created_at", "updated_at", "deleted_at", "version"} | {
     "series", "series_start", "occurrence", "occurrence_number", "next_due",
 }  # fmt: skip
 METHODS = {"get", "put", "post", "delete", "patch"}
