@@ -88,7 +88,10 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.post("/<task_id:str>/restore", unquote=True, ctx_description=Description(
     "restoreTask", TAG, "Restore a deleted task",
-    "Moves the task back to the list. Only `updated_at` and `version` change. It takes no body and no condition.",
+    "Moves the task back, with the subtasks that were deleted together with it. Only `updated_at` and `version` "
+    "change, with two exceptions: if its list is no longer there, the task goes to the inbox (`list_id` is null), and "
+    "a subtask that is restored alone becomes a top-level task (`parent_id` is null). It takes no body and no "
+    "condition.",
     {200: Answer("The restored task.", schemas.Task, EXAMPLE, ("ETag",))},
     (*WITH_BODY, "task_not_found", "task_quota_exceeded", *KEYED), headers=("Idempotency-Key",),
 ))  # fmt: skip
