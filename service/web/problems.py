@@ -68,7 +68,8 @@ PROBLEMS = {
         ),
         Problem("successor_changed", 409, "Successor changed",
                 "The next task of the series, `successor`, has changed, so this one cannot be reopened."),
-        Problem("nothing_to_skip", 409, "Nothing to skip", "The task does not repeat, is completed, or is the last."),
+        Problem("nothing_to_skip", 409, "Nothing to skip",
+                "The task does not repeat, is completed, or is the last occurrence."),
         Problem(
             "idempotency_full", 409, "Too many stored responses",
             "The limit of stored responses to your Idempotency-Keys is reached; send the request without a key, or "
@@ -80,8 +81,7 @@ PROBLEMS = {
         ),
         Problem(
             "sync_position_gone", 410, "Sync position gone",
-            "The changes since this position are no longer known, or it belongs to another history; sync again from "
-            "0.",
+            "The changes since this position are no longer known; start a full sync with since=0.",
         ),
         Problem(
             "version_mismatch", 412, "Version mismatch",
@@ -120,8 +120,8 @@ PROBLEMS = {
         ),
         Problem(
             "too_many_heavy_requests", 429, "Too many heavy requests",
-            "Your lists without `limit`, counts, searches, exports or imports waited too long for each other; retry "
-            "after Retry-After, with fewer at the same time.",
+            "Your lists without `limit`, counts, searches, exports or imports waited too long for each other; send "
+            "fewer at the same time, and retry after Retry-After.",
         ),
         Problem("internal_error", 500, "Internal error", "A bug in the service; report the request_id."),
         Problem(
