@@ -30,7 +30,7 @@ _PROPERTY = re.compile(r"^(DTSTART|DTEND|DURATION|EXDATE|EXRULE|RDATE)\b", re.MU
 _NUMBER = re.compile(r"[+-]?[0-9]{1,6}")
 _DAY = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 _UNTIL = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:T(\d{2}):?(\d{2}):?(\d{2})(Z)?)?")
-_UNTIL_RULE = "UNTIL must be a day such as 20261231, or a moment such as 20261231T225959Z"
+_UNTIL_RULE = "UNTIL must be a day such as 20261231, or a timestamp such as 20261231T225959Z"
 
 
 class RuleError(ValueError):
@@ -191,11 +191,13 @@ FIELDS = {
 def _check(rule: Rule) -> None:
     """Raise RuleError for parts that exclude each other (RFC 5545 section 3.3.10)."""
     if rule.count is not None and rule.until is not None:
-        raise RuleError("UNTIL", "UNTIL and COUNT exclude each other; send one of them")
+        raise RuleError("UNTIL", "UNTIL and COUNT cannot be combined; send one of them")
     if rule.frequency == "WEEKLY" and rule.by_month_day:
-        raise RuleError("BYMONTHDAY", "BYMONTHDAY does not go with FREQ=WEEKLY; use FREQ=DAILY, MONTHLY or YEARLY")
+        raise RuleError("BYMONTHDAY", "BYMONTHDAY is not allowed with FREQ=WEEKLY; use FREQ=DAILY, MONTHLY or YEARLY")
     if rule.by_set_position and not (rule.by_day or rule.by_month_day or rule.by_month):
-        raise RuleError("BYSETPOS", "BYSETPOS selects from BYDAY, BYMONTHDAY or BYMONTH; send one of them, too")
+        raise RuleError(
+            "BYSETPOS", "BYSETPOS needs BYDAY, BYMONTHDAY or BYMONTH to select from; send one of them too"
+        )
     most = max((abs(number) for number, _weekday in rule.by_day), default=0)
     if most and rule.frequency in {"DAILY", "WEEKLY"}:
         raise RuleError("BYDAY", f"BYDAY must be days without numbers, such as MO, with FREQ={rule.frequency}")

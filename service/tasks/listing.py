@@ -37,7 +37,7 @@ def _rule(sentence: str, **schema: object) -> Meta:
 
 
 def _bound_rule(tasks: str) -> Meta:
-    rule = "a day, or a moment with its offset"
+    rule = "a day, or a timestamp with its offset"
     return _rule(
         rule,
         description=f"{rule}: only {tasks}",
@@ -86,7 +86,7 @@ class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
         str | UnsetType, _bound_rule("tasks that are due after it; a day stands for its last moment, in UTC")
     ] = UNSET
     overdue: Annotated[
-        bool, _rule("true or false: whether to return only pending tasks whose due day (in UTC) or moment has passed")
+        bool, _rule("true or false: whether to return only pending tasks whose due day (in UTC) or time has passed")
     ] = False
     q: Annotated[
         str,

@@ -139,7 +139,7 @@ class Task(Struct, kw_only=True):
     version: Annotated[int, Meta(ge=1, description="The owner's revision at this task's last change.", examples=[7])]
     repeat: TaskRepeat | None
     series: Annotated[str, Meta(description="The UUID of its series.", extra_json_schema={"format": "uuid"})] | None
-    occurrence: Annotated[str, Meta(description="The slot that this task stands for, a day or a moment.")] | None
+    occurrence: Annotated[str, Meta(description="The slot of this task in its series, a day or a timestamp.")] | None
     next_due: Annotated[str, Meta(description="The slot after it; null for the last one.")] | None
     series_start: Annotated[str, Meta(description="The first slot of the series, in its time zone.")] | UnsetType = (
         UNSET

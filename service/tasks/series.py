@@ -146,7 +146,7 @@ def begin(repeat: Repeat, due: date | datetime | None, now: datetime) -> Recurre
         ) from None
     if not occurs_again(read_rule(repeat.rrule), start, zone):
         raise InvalidInputError([
-            FieldError("repeat.rrule", "has no occurrence after the due; change the rule, its COUNT or its UNTIL"),
+            FieldError("repeat.rrule", "has no second occurrence; change the rule, its COUNT or its UNTIL"),
         ])  # fmt: skip
     first = Recurrence(repeat, str(uuid4()), text_of(due), None, start.isoformat(), 1)
     return first.followed(now, completed=False)[0]

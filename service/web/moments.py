@@ -16,7 +16,7 @@ LEAP_SECOND = 60
 LAST_MOMENT = time(23, 59, 59, 999_999)
 LONGEST = 100  # characters; a longer text is no timestamp
 
-RULE = "a moment with its offset, such as 2026-12-24T18:00:00+01:00"
+RULE = "a timestamp with its offset, such as 2026-12-24T18:00:00+01:00"
 DAY_RULE = "a calendar day, YYYY-MM-DD"
 NO_OFFSET = "has no offset from UTC; end it with Z or an offset, such as 2026-12-24T18:00:00+01:00"
 OUT_OF_RANGE = "is outside of the years 1 to 9999 in UTC"
@@ -46,7 +46,7 @@ def read_moment(text: str) -> datetime:
     except OverflowError:
         raise ValueError(OUT_OF_RANGE) from None
     if leap and ((moment.month, moment.day) not in {(6, 30), (12, 31)} or moment.time() != LAST_MOMENT):
-        raise ValueError("has a second 60 where UTC has no leap second; they come at the end of June and December")
+        raise ValueError("has a second 60, but UTC has leap seconds only at the end of June and December")
     return moment
 
 
@@ -58,7 +58,7 @@ def read_day(text: str) -> date:
         except ValueError:  # such as 30 February
             raise ValueError(f"must be {DAY_RULE}") from None
     if is_moment(text):
-        raise ValueError("is a moment; send it as due_at, or send the day alone, YYYY-MM-DD")
+        raise ValueError("is a timestamp; send it as due_at, or send the day alone, YYYY-MM-DD")
     raise ValueError(f"must be {DAY_RULE}")
 
 
@@ -75,9 +75,9 @@ def read_bound(text: str, at: time) -> datetime:
         try:
             return datetime.combine(date.fromisoformat(text), at, timezone.utc)
         except ValueError:
-            raise ValueError("must be a day, or a moment with its offset") from None
+            raise ValueError("must be a day, or a timestamp with its offset") from None
     if not is_moment(text := LOST_PLUS.sub(r"\1+", text)):
-        raise ValueError("must be a day, or a moment with its offset, such as 2026-12-24T18:00:00Z")
+        raise ValueError("must be a day, or a timestamp with its offset, such as 2026-12-24T18:00:00Z")
     return read_moment(text)
 
 

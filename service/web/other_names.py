@@ -52,7 +52,7 @@ def _meant_by(name: str, known: tuple[str, ...]) -> str | None:
     for word in OTHERS_WORDS.get(plain, ()):
         if word in known:
             both = plain in {"due", "deadline"} and word == "due_date" and "due_at" in known
-            return "did you mean 'due_date' (a day) or 'due_at' (a moment)?" if both else _question(word)
+            return "did you mean 'due_date' (a day) or 'due_at' (a timestamp)?" if both else _question(word)
     nearest = get_close_matches(plain, known, n=1, cutoff=CUTOFF)
     return _question(nearest[0]) if nearest else None
 

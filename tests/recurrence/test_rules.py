@@ -94,9 +94,9 @@ def test_a_repeated_item_of_a_list_counts_once():
         ("FREQ=DAI LY", "FREQ", "FREQ must be DAILY, WEEKLY, MONTHLY or YEARLY"),
         ("FREQ=DAILY;FREQ=DAILY", "FREQ", "FREQ occurs more than once; send it once"),
         ("FREQ=DAILY;INTERVAL=2;interval=2", "INTERVAL", "INTERVAL occurs more than once; send it once"),
-        ("FREQ=DAILY;COUNT=3;UNTIL=20261231", "UNTIL", "UNTIL and COUNT exclude each other; send one of them"),
+        ("FREQ=DAILY;COUNT=3;UNTIL=20261231", "UNTIL", "UNTIL and COUNT cannot be combined; send one of them"),
         ("FREQ=WEEKLY;BYMONTHDAY=1", "BYMONTHDAY",
-         "BYMONTHDAY does not go with FREQ=WEEKLY; use FREQ=DAILY, MONTHLY or YEARLY"),
+         "BYMONTHDAY is not allowed with FREQ=WEEKLY; use FREQ=DAILY, MONTHLY or YEARLY"),
         ("FREQ=WEEKLY;BYDAY=1MO", "BYDAY", "BYDAY must be days without numbers, such as MO, with FREQ=WEEKLY"),
         ("FREQ=DAILY;BYDAY=-1MO", "BYDAY", "BYDAY must be days without numbers, such as MO, with FREQ=DAILY"),
         ("FREQ=MONTHLY;BYDAY=6MO", "BYDAY",
@@ -104,7 +104,7 @@ def test_a_repeated_item_of_a_list_counts_once():
         ("FREQ=YEARLY;BYMONTH=3;BYDAY=-6MO", "BYDAY",
          "BYDAY must have numbers from 1 to 5 or from -5 to -1 within a month, such as -1FR"),
         ("FREQ=DAILY;BYSETPOS=1", "BYSETPOS",
-         "BYSETPOS selects from BYDAY, BYMONTHDAY or BYMONTH; send one of them, too"),
+         "BYSETPOS needs BYDAY, BYMONTHDAY or BYMONTH to select from; send one of them too"),
         ("FREQ=WEEKLY;WKST=MONDAY", "WKST", "WKST must be one of MO, TU, WE, TH, FR, SA, SU"),
     ],
 )  # fmt: skip
@@ -160,7 +160,7 @@ def test_a_day_is_two_letters_after_an_optional_number(value):
 def test_until_must_be_a_day_or_a_moment_that_exists(value):
     with pytest.raises(RuleError) as raised:
         read_rule(f"FREQ=DAILY;UNTIL={value}")
-    message = "UNTIL must be a day such as 20261231, or a moment such as 20261231T225959Z"
+    message = "UNTIL must be a day such as 20261231, or a timestamp such as 20261231T225959Z"
     assert (raised.value.part, raised.value.message) == ("UNTIL", message)
 
 

@@ -505,7 +505,7 @@ REFUSED = {
     "a number": ({"repeat": 5}, "repeat", "must be"),
     "never": (
         {"repeat": {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"}, "due_date": "2090-01-05"}, "repeat.rrule",
-        "no occurrence after the due",
+        "no second occurrence",
     ),
 }  # fmt: skip
 

@@ -205,7 +205,7 @@ async def test_the_error_for_an_invalid_time_says_what_to_send(alice, refusal, s
         ("due_at", "2026-12-24T18:00:00", "has no offset"),
         ("due_at", "0001-01-01T00:00:00+00:01", "years 1 to 9999"),
         ("due_at", "2026-12-24T23:59:60Z", "leap second"),
-        ("due_at", "soon", "a moment with its offset, such as"),
+        ("due_at", "soon", "a timestamp with its offset, such as"),
     ]:
         with subtests.test(field=field, sent=sent, hint=hint):
             for response in (

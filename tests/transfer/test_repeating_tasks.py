@@ -269,7 +269,7 @@ FAULTS = {
     "start with an offset": (TIMED | {"series_start": "2090-01-31T09:00:00Z"}, "series_start", "without an offset"),
     "start at 25:00": (TIMED | {"series_start": "2090-01-31T25:00:00"}, "series_start", "must be a day, or a time"),
     "no day": (DUE | PLACE | {"series_start": "2090-02-31"}, "series_start", "must be a calendar day"),
-    "a day in a series of times": (TIMED, "occurrence", "must be a moment, because series_start is a time"),
+    "a day in a series of times": (TIMED, "occurrence", "must be a timestamp, because series_start is a time"),
     "a moment in a series of days": (DUE | PLACE | {"next_due": "2090-03-01T00:00:00Z"}, "next_due", "must be a day"),
     "a local time": (TIMED | {"occurrence": "2090-02-28T09:00:00"}, "occurrence", "has no offset"),
     "a series of times without a zone": (TIMED | {"repeat": DAILY}, "repeat.timezone", "is required"),

@@ -53,7 +53,7 @@ CLEANERS: Mapping[str, Cleaner] = MappingProxyType({
 
 Series = Annotated[  # without the format `uuid` in the schema, because any text is accepted if the task does not repeat
     str | UnsetType | None,
-    rule("the UUID of its series, as in an export; without it, a new series begins at the due", read=read_new_uid),
+    rule("the UUID of its series, as in an export; without it, a new series begins", read=read_new_uid),
 ]
 SeriesStart = Annotated[
     str | UnsetType | None,
@@ -61,7 +61,7 @@ SeriesStart = Annotated[
 ]
 Occurrence = Annotated[
     str | UnsetType | None,
-    rule("a day, or a moment with its offset, of the same kind as series_start, as in an export", read=_slot),
+    rule("a day, or a timestamp with its offset, of the same kind as series_start, as in an export", read=_slot),
 ]
 OccurrenceNumber = Annotated[
     Annotated[int, Meta(ge=1, le=MOST_SLOTS)] | UnsetType | None,
@@ -115,7 +115,7 @@ def _contradictions(repeat: Repeat, sent: Mapping[str, Any]) -> list[FieldError]
     if isinstance(start, datetime) and repeat.timezone is None:
         return [FieldError("repeat.timezone", "is required for a series of times; send it as in the export")]
     faults = [
-        FieldError(name, "must be a moment, because series_start is a time" if isinstance(start, datetime)
+        FieldError(name, "must be a timestamp, because series_start is a time" if isinstance(start, datetime)
                    else "must be a day, because series_start is a day")
         for name in ("occurrence", "next_due")
         if sent.get(name) and isinstance(sent[name], datetime) is not isinstance(start, datetime)
