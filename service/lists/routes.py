@@ -85,9 +85,9 @@ async def list_lists(request: ApiRequest) -> HTTPResponse:
 @blueprint.post("/", unquote=True, ctx_description=Description(
     "createList", TAG, "Create a list",
     "Only the name is required; two lists may have the same name. A new list comes first, unless `after`, `before` or "
-    "`position` places it. With a `uid`, a repeated request returns the list that is there.",
+    "`position` places it. With a `uid`, a repeated request returns the existing list.",
     {201: Answer("The created list.", schemas.List, EXAMPLE, ("ETag", "Location"), links="list_id"),
-     200: Answer("The list with this uid, which was there before. Nothing changed.", schemas.List, EXAMPLE, ("ETag",))},
+     200: Answer("The existing list with this uid. Nothing changed.", schemas.List, EXAMPLE, ("ETag",))},
     (*WITH_BODY, "list_quota_exceeded", "in_trash", *KEYED), body=Body(schemas.ListDraft, DRAFTS),
     headers=("Idempotency-Key",),
 ))  # fmt: skip

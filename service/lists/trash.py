@@ -35,7 +35,8 @@ async def list_trashed_lists(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.post("/<list_id:str>/restore", unquote=True, ctx_description=Description(
     "restoreList", TAG, "Restore a deleted list",
-    "Moves the list and the tasks that were deleted with it out of the trash. It takes no body and no condition.",
+    "Moves the list and the tasks that were deleted with it out of the trash. The request takes no body and no "
+    "condition.",
     {200: Answer("The restored list.", List, EXAMPLE, ("ETag",))},
     (*WITH_BODY, "list_not_found", "list_quota_exceeded", "task_quota_exceeded", *KEYED), headers=("Idempotency-Key",),
 ))  # fmt: skip
@@ -51,8 +52,8 @@ async def restore_list(request: ApiRequest, list_id: Reference) -> HTTPResponse:
 
 @blueprint.delete("/<list_id:str>", unquote=True, ctx_description=Description(
     "destroyList", TAG, "Permanently remove a deleted list",
-    "The list must be in the trash; a live list is 404. Tasks that were deleted with it stay in the trash, and go to "
-    "the inbox if they are restored. It takes no body and no condition.",
+    "The list must be in the trash; a live list gets 404. Tasks that were deleted with it stay in the trash, and go to "
+    "the inbox if they are restored. The request takes no body and no condition.",
     {204: Answer("The list is permanently removed.")}, (*WITH_BODY, "list_not_found"),
 ))  # fmt: skip
 async def destroy_list(request: ApiRequest, list_id: Reference) -> HTTPResponse:

@@ -41,7 +41,7 @@ async def live(_request: ApiRequest) -> HTTPResponse:
 def _ready(name: str) -> Description:
     return Description(
         name, "Health", "Check readiness",
-        "For load balancers: whether the service can handle requests. The result is at most one second old.",
+        "Whether the service can handle requests, for load balancers. The result is at most one second old.",
         {
             200: Answer("The service can handle requests.", ReadinessReport, READY),
             503: Answer(

@@ -33,7 +33,7 @@ HOW_IT_STARTS = (
     "of priority. Without a position, it starts with the next change. `event: reset` means that the changes after the "
     "position are no longer available: "
 )
-HOW_IT_ENDS = "The stream continues from the `id` of that event. It ends when the token expires."
+HOW_IT_ENDS = "The stream continues after the `id` of that event. It ends when the token expires."
 
 
 def _event(noun: str, data: dict[str, object]) -> str:

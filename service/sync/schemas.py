@@ -61,25 +61,25 @@ class Tombstone(Struct, kw_only=True):
 
 
 class TaskTombstone(Tombstone, kw_only=True):
-    """A deleted task in the shared feed."""
+    """A deleted task in the feed of tasks and lists."""
 
     type: Literal["task"]
 
 
 class ListTombstone(Tombstone, kw_only=True):
-    """A deleted list in the shared feed."""
+    """A deleted list in the feed of tasks and lists."""
 
     type: Literal["list"]
 
 
 class ChangedTask(Task, kw_only=True):
-    """A task in its newest state, in the shared feed."""
+    """A task in its newest state, in the feed of tasks and lists."""
 
     type: Literal["task"]
 
 
 class ChangedList(List, kw_only=True):
-    """A list in its newest state, in the shared feed."""
+    """A list in its newest state, in the feed of tasks and lists."""
 
     type: Literal["list"]
 

@@ -101,10 +101,10 @@ async def _admitted(request: ApiRequest, read: Callable[[], Awaitable[Page]]) ->
 
 @blueprint.post("/", unquote=True, ctx_description=Description(
     "createTask", TAG, "Create a task",
-    "Only the title is required. Send `due_date` (a day) or `due_at` (a date and time), but not both. With a `uid`, a "
-    "repeated request returns the task that is there.",
+    "Only the title is required. Send `due_date` (a day) or `due_at` (a timestamp), but not both. With a `uid`, a "
+    "repeated request returns the existing task.",
     {201: Answer("The created task.", schemas.Task, EXAMPLE, ("ETag", "Location"), links="task_id"),
-     200: Answer("The task with this uid, which was there before. Nothing changed.", schemas.Task, EXAMPLE, ("ETag",))},
+     200: Answer("The existing task with this uid. Nothing changed.", schemas.Task, EXAMPLE, ("ETag",))},
     (*WITH_BODY, "task_quota_exceeded", "in_trash", *KEYED), body=Body(schemas.TaskDraft, DRAFTS),
     headers=("Idempotency-Key",),
 ))  # fmt: skip

@@ -122,7 +122,7 @@ DueAt = Annotated[
 ]
 ListId = Annotated[
     Related | UnsetType | None,
-    rule("the id or uid of a list; null means the inbox; subtasks follow", example=12, read=_list),
+    rule("the id or uid of a list; null means the inbox; subtasks move too", example=12, read=_list),
 ]
 ParentId = Annotated[
     Related | UnsetType | None,

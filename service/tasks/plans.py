@@ -82,7 +82,7 @@ def reason(operation: Operation, document: str | None, quotas: Quotas) -> Doable
         planned(operation, document, quotas)
     except DoableError as error:
         return error
-    return NothingToSkipError("The series had no such occurrence when the request was performed.")
+    return NothingToSkipError("The series had no further occurrence when the request was performed.")
 
 
 def _skip(task: Planned, place: Recurrence | None) -> tuple[dict[str, object], Plan]:

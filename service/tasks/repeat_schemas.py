@@ -44,8 +44,8 @@ Origin = Annotated[
 Timezone = Annotated[
     Annotated[str, Meta(extra_json_schema={"format": "iana-time-zone"})] | UnsetType | None,
     rule(
-        "the IANA time zone in which the rule applies; required with due_at; for due_date it says when a day ends, by "
-        "default in UTC",
+        "the IANA time zone in which the rule applies; required with due_at; with due_date, a day ends at midnight in "
+        "this zone, by default in UTC",
         example="Europe/Berlin", read=_zone,
     ),
 ]  # fmt: skip

@@ -88,9 +88,9 @@ async def complete_task(request: ApiRequest, task_id: Reference) -> HTTPResponse
 
 @blueprint.post("/skip", unquote=True, ctx_description=Description(
     "skipTask", TAG, "Skip an occurrence of a repeating task",
-    "Moves the task to the next occurrence of its series: `next_due`, or, if that is over, the first one that is not. "
-    "Today is not over. Nothing else changes. A task that does not repeat, a completed one and the last occurrence are "
-    "409.",
+    "Moves the task to the next occurrence of its series: to `next_due`, or, if that is over, to the first one that is "
+    "not over. Today is not over. No other field changes. The response is 409 if the task does not repeat, is "
+    "completed, or is the last occurrence.",
     _task("The task at its next occurrence."),
     (*WITH_BODY, "task_not_found", "version_mismatch", "nothing_to_skip", *KEYED),
     body=Body(schemas.TaskCondition, CONDITIONS, required=False), headers=("If-Match", "Idempotency-Key"),
@@ -106,7 +106,7 @@ async def skip_task(request: ApiRequest, task_id: Reference) -> HTTPResponse:
 
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
-    "deleteTask", TAG, "Delete a task", "Moves the task to the trash. A second request is 404.",
+    "deleteTask", TAG, "Delete a task", "Moves the task to the trash. A second request gets 404.",
     {204: Answer("The task is in the trash.")}, (*WITH_BODY, "task_not_found", "trash_full", "version_mismatch"),
     body=Body(schemas.TaskCondition, CONDITIONS, required=False), headers=("If-Match",),
 ))  # fmt: skip

@@ -92,10 +92,10 @@ EXPORT = {
 
 @blueprint.get("/", unquote=True, ctx_description=Description(
     "exportTasks", "Export and import", "Export everything",
-    "Streams all lists and tasks as a file. JSON contains everything, with the trash, and can be imported again. CSV "
-    "contains the tasks with the names of their lists, with the trash, and can be imported again. iCalendar contains "
-    "the live tasks as VTODO, which repeat by RRULE. If the service fails during the export, the response ends early, "
-    "without its last chunk.",
+    "Streams all lists and tasks as a file. JSON contains everything, including the trash. CSV contains the tasks, "
+    "including the trash, and the names of their lists. Both can be imported again. iCalendar contains the live tasks "
+    "as VTODO, which repeat by RRULE. If the service fails during the export, the response ends early, without its "
+    "last chunk.",
     {200: Answer("The file.", UserExport, EXPORT, ("Content-Disposition",),
                  others=tuple(form.media_type for form in FORMATS.values())[1:])},
     (*OWNED, "too_many_heavy_requests", "validation_error"), query=ExportParameters,

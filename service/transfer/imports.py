@@ -38,8 +38,8 @@ class ImportParameters(Struct, kw_only=True, forbid_unknown_fields=True):
         Literal["create", "skip"],
         Meta(extra={"rule": "create or skip"}, description="`skip` skips a list or task if you have a live or"
              " deleted one with the same `uid`, and a task without a `uid` if you have a task with the same title and"
-             " `created_at`. `create` creates another one, with a new `uid` if you have the old one. A series of"
-             " repeating tasks that you have already gets a new UUID and new uids."),
+             " `created_at`. `create` creates a second one, with a new `uid` if you have the old one. If you already"
+             " have the series of a repeating task, the new series gets a new UUID and new uids."),
     ] = "create"  # fmt: skip
 
 
@@ -51,7 +51,7 @@ class ImportResult(Struct):
 
 
 class TaskImport(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A file to import; an export is one. Only its lists and tasks are read."""
+    """A file to import, such as an export. Only its lists and tasks are read."""
 
     tasks: Annotated[list[ImportedTask], Meta(max_length=10_000)]
     lists: Annotated[list[ImportedList], Meta(max_length=10_000)] = []

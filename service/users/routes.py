@@ -29,17 +29,17 @@ class UserErasure(Struct, forbid_unknown_fields=True):
 class ErasureProgress(Struct):
     """The response if some rows are not removed yet."""
 
-    done: Annotated[bool, Meta(description="Always false. Send the request again, or let the daily upkeep finish.")] = (
+    done: Annotated[bool, Meta(description="Always false. Send the request again, or let the daily purge finish.")] = (
         False
     )
 
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
     "eraseUser", "User", "Erase a user",
-    "Permanently removes the user's tasks, lists, trash, keys and row. `confirm` must be the user id in the "
-    "token, even if the path is `/api/me`. Also 204 if the user has no data. 202 if a very large trash takes longer "
-    "than one request. The data is no longer reachable then; send the request again until the status is 204, or let "
-    "the daily upkeep remove the rest.",
+    "Permanently removes all data of the user. `confirm` must be the user id in the token, even if the path is "
+    "`/api/me`. The response is also 204 if the user has no data. It is 202 if a very large trash takes longer than 15 "
+    "seconds: no route returns the data any more; send the request again until the status is 204, or let the daily "
+    "purge remove the rest.",
     {204: Answer("All data of the user is removed."),
      202: Answer("Some rows are not removed yet. Send the request again.", ErasureProgress, {"done": False},
                  ("Retry-After",))},

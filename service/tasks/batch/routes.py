@@ -88,7 +88,7 @@ def _batch(name: str) -> Description:
     "Performs up to 100 operations (at most 1 MiB) in their order, in one transaction. Each operation sees the writes "
     "of the earlier ones. By default, a batch is atomic: if an operation fails, all are rolled back, and the response "
     'is 422 and names the operation. With `"atomic": false`, the response is 200, and each operation has its own '
-    "status, with an `error` if it failed. The two paths of this operation do the same.",
+    "status, with an `error` if it failed. `/batch` and `/tasks/batch` do the same.",
     {200: Answer("The result of each operation, in their order.", TaskBatchResult, RESULTS)},
     (*WITH_BODY, "batch_failed", *KEYED), body=Body(operations.TaskBatch, BATCHES), headers=("Idempotency-Key",),
 )  # fmt: skip

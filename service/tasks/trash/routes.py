@@ -69,7 +69,7 @@ async def list_trash(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
     "emptyTrash", TAG, "Empty the trash",
-    "Permanently removes all tasks and lists in the trash. It takes no parameters, no body and no condition.",
+    "Permanently removes all tasks and lists in the trash. The request takes no parameters, no body and no condition.",
     {200: Answer("The number of removed tasks and lists.", schemas.DeletedCount, {"deleted": 3}),
      202: Answer("The number of tasks and lists removed so far. The trash is not empty yet; send the request again.",
                  schemas.DeletedCount, {"deleted": 250_000}, ("Retry-After",))},
@@ -88,10 +88,10 @@ async def empty_trash(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.post("/<task_id:str>/restore", unquote=True, ctx_description=Description(
     "restoreTask", TAG, "Restore a deleted task",
-    "Moves the task back, with the subtasks that were deleted together with it. Only `updated_at` and `version` "
-    "change, with two exceptions: if its list is no longer there, the task goes to the inbox (`list_id` is null), and "
-    "a subtask that is restored alone becomes a top-level task (`parent_id` is null). It takes no body and no "
-    "condition.",
+    "Moves the task out of the trash, with the subtasks that were deleted together with it. Only `updated_at` and "
+    "`version` change, with two exceptions: if its list no longer exists, the task goes to the inbox (`list_id` is "
+    "null), and a subtask that is restored alone becomes a top-level task (`parent_id` is null). The request takes no "
+    "body and no condition.",
     {200: Answer("The restored task.", schemas.Task, EXAMPLE, ("ETag",))},
     (*WITH_BODY, "task_not_found", "task_quota_exceeded", *KEYED), headers=("Idempotency-Key",),
 ))  # fmt: skip
@@ -107,7 +107,7 @@ async def restore_task(request: ApiRequest, task_id: Reference) -> HTTPResponse:
 
 @blueprint.delete("/<task_id:str>", unquote=True, ctx_description=Description(
     "destroyTask", TAG, "Permanently remove a deleted task",
-    "The task must be in the trash; a live task is 404. It takes no body and no condition.",
+    "The task must be in the trash; a live task gets 404. The request takes no body and no condition.",
     {204: Answer("The task is permanently removed.")}, (*WITH_BODY, "task_not_found"),
 ))  # fmt: skip
 async def destroy_task(request: ApiRequest, task_id: Reference) -> HTTPResponse:

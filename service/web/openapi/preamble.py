@@ -21,8 +21,8 @@ beyond microseconds are cut off. Lengths count Unicode code points after trimmin
 422, which names it. Fields that only the service sets are ignored in requests, so you may send back a task or list as
 you read it.
 
-**Ids.** Tasks and lists have an `id`, which the service assigns, and a `uid`, a UUID that you may choose. Each is
-accepted wherever the other one is.
+**Ids.** Tasks and lists have an `id`, which the service assigns, and a `uid`, a UUID that you may choose. Requests
+accept either.
 
 **Errors.** Every error is a problem (RFC 9457) in `application/problem+json`. Use its `code` in programs.
 
@@ -35,7 +35,7 @@ accepted wherever the other one is.
 
 INFO = {
     "title": "Doable",
-    "summary": "The task backend that a frontend plugs in.",
+    "summary": "A task backend for your frontend.",
     "description": DESCRIPTION.strip(),
     "version": __version__,
     "license": {"name": "MIT", "identifier": "MIT"},
@@ -43,11 +43,11 @@ INFO = {
 
 TAGS = [
     {"name": "Tasks", "description": "The tasks of a user."},
-    {"name": "Lists", "description": "The lists of a user, into which tasks can be put."},
+    {"name": "Lists", "description": "The lists of a user. A task is in one list, or in the inbox."},
     {"name": "Trash", "description": "The deleted tasks and lists of a user, which can be restored."},
     {"name": "Sync", "description": "The changes of a user's tasks and lists, for a client that keeps a copy."},
     {"name": "User", "description": "All data of a user."},
-    {"name": "Export and import", "description": "Export all tasks of a user, and import tasks."},
+    {"name": "Export and import", "description": "Export all lists and tasks of a user, and import them."},
     {"name": "Health", "description": "Health checks and metrics. No token needed."},
     {"name": "Documentation", "description": "This documentation. No token needed."},
 ]
@@ -75,9 +75,9 @@ IN_PATH: dict[str, dict[str, Any]] = {
 
 READ: dict[str, dict[str, Any]] = {
     "If-Match": {
-        "description": "The ETag of the task or list as you read it. If it has another ETag by now, the write gets 412 "
-        "and changes nothing. A weak ETag never matches; if a proxy weakens ETags, send `if_version` in the body "
-        "instead.",
+        "description": "The ETag of the task or list as you read it. If its current ETag is another one, the write "
+        "gets 412 and changes nothing. A weak ETag never matches; if a proxy weakens ETags, send `if_version` in the "
+        "body instead.",
         "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]*"( *, *"[!#-~]*")*)$'},
     },
     "If-None-Match": {
@@ -125,8 +125,8 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 0},
     },
     "RateLimit": {
-        "description": "The number of remaining requests, and the seconds until the limit resets. Missing if there is "
-        "no limit.",
+        "description": "The number of remaining requests, and the seconds until more requests are available. Missing "
+        "if there is no limit.",
         "schema": {"type": "string"},
     },
     "RateLimit-Policy": {
@@ -139,7 +139,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "Retry-After": {
-        "description": "The number of seconds until the next try.",
+        "description": "The number of seconds to wait before the next try.",
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     },
