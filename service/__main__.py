@@ -67,7 +67,7 @@ def _complain(*sentences: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("doable", description="The task backend that a frontend plugs in.")
+    parser = argparse.ArgumentParser("doable", description="A task backend for your frontend.")
     parser.add_argument("--version", action="version", version=f"doable {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -77,14 +77,15 @@ def _parser() -> argparse.ArgumentParser:
                           "DATABASE_URL is not set")  # fmt: skip
     run.set_defaults(command=_run)
 
-    migrate = commands.add_parser("migrate", help="bring the database to the newest schema",
-                                  description="Apply the missing migrations. Several may run at the same time: they "
-                                              "take turns.")  # fmt: skip
+    migrate = commands.add_parser("migrate", help="migrate the database to the newest schema",
+                                  description="Apply the missing migrations. If another process migrates, wait until "
+                                              "it ends.")  # fmt: skip
     migrate.set_defaults(command=_migrate)
 
     purge = commands.add_parser("purge", help="delete old tasks and lists from the trash for good",
-                                description="Delete the tasks that have been in the trash for more than "
-                                            "TRASH_RETENTION_DAYS. The service also does this by itself, once a "
+                                description="Delete tasks and lists that have been in the trash for more than "
+                                            "TRASH_RETENTION_DAYS, expired responses to Idempotency-Keys, and the "
+                                            "rest of interrupted erasures. The service also does this once a "
                                             "day.")  # fmt: skip
     purge.set_defaults(command=_purge)
 
@@ -92,21 +93,22 @@ def _parser() -> argparse.ArgumentParser:
                                      description="Distribute the tables and functions by user with Citus, in one "
                                                  "transaction. Tables that are distributed already stay "
                                                  "unchanged.")  # fmt: skip
-    distribute.add_argument("--dry-run", action="store_true", help="check everything, and only print the statements")
+    distribute.add_argument("--dry-run", action="store_true",
+                            help="check everything, and print the statements without running them")  # fmt: skip
     distribute.set_defaults(command=_distribute)
 
     token = commands.add_parser("token", help="sign a development token",
                                 description="Sign an HS256 token with BETTER_AUTH_SECRET, or with the secret that "
                                             "`make run` created.")  # fmt: skip
     token.add_argument("--user", required=True, metavar="ID", help="the user's id, 1 to 255 characters")
-    token.add_argument("--email", help="the claim email")
-    token.add_argument("--name", help="the claim name")
+    token.add_argument("--email", help="the e-mail address in the token")
+    token.add_argument("--name", help="the name in the token")
     token.add_argument("--seconds", type=int, default=3600, help="the lifetime in seconds (default: 3600)")
     token.set_defaults(command=_token)
 
-    check = commands.add_parser("check", help="print the settings and try the database",
-                                description="Print the settings, with secrets masked, and try the database and the "
-                                            "key set.")  # fmt: skip
+    check = commands.add_parser("check", help="print the settings, and test the key set and the database",
+                                description="Print the settings (secrets only as set or not set) and the accepted "
+                                            "tokens, and test the key set and the database.")  # fmt: skip
     check.set_defaults(command=_check)
     return parser
 
@@ -173,7 +175,7 @@ def _purge(_options: argparse.Namespace) -> int:
     logs.configure(settings)
     purged = asyncio.run(_empty_trash(settings))
     if purged is None:
-        print("doable: another process is purging the trash right now, so this command did nothing.")
+        print("doable: another process is purging the trash, so this command did nothing.")
     else:
         print(f"doable: purged {purged:,} {'task or list' if purged == 1 else 'tasks and lists'} deleted more than "
               f"{settings.trash_retention_days} days ago.")  # fmt: skip

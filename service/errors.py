@@ -105,7 +105,7 @@ class VersionMismatchError(DoableError):
             )
         elif excluded:
             detail = (
-                f"If-None-Match excludes this write, because the {noun} exists, at version {version}; compare your "
+                f"If-None-Match excludes this write, because the {noun} exists at version {version}; compare your "
                 "change with 'current' and try again."
             )
         else:
@@ -163,7 +163,7 @@ class TrashFullError(DoableError):
 class SuccessorChangedError(DoableError):
     """A completed task cannot be reopened, because its successor in the series, `document`, has changed."""
 
-    detail = "The next task of the series has changed; delete that one, or send repeat: null together with the change."
+    detail = "The next task of the series has changed; delete it, or send repeat: null in the same request."
 
     def __init__(self, document: str) -> None:
         """Store the JSON of the successor."""
@@ -243,7 +243,7 @@ class TooManyStreamsError(RateLimitedError):
 class TooManyHeavyRequestsError(RateLimitedError):
     """The caller has too many heavy requests in flight, and none ended in time. `retry_after` is in seconds."""
 
-    detail = "Too many of your lists without limit, counts, searches, exports or imports run; wait until one ends."
+    detail = "Too many of your lists without limit, counts, searches, exports or imports are running; try again later."
 
 
 class UnsupportedMediaTypeError(DoableError):

@@ -154,8 +154,8 @@ class Settings(EnvironmentSettings):
     )  # fmt: skip
     db_pgbouncer: bool = setting(
         parsing.switch, False,  # noqa: FBT003 - the default is the second argument of every setting
-        "1 if DATABASE_URL leads to PgBouncer (or another pooler) in transaction mode. Detected automatically if the "
-        "host name contains '-pooler', as with Neon.",
+        "1 if DATABASE_URL leads to PgBouncer (or another pooler) in transaction mode. Detected automatically for Neon "
+        "('-pooler' in the host name) and Supabase (port 6543).",
     )  # fmt: skip
     db_acquire_timeout: float = setting(
         parsing.seconds(0.1, 60), 5.0, "Time that a request waits for a free connection before it gets 503, in seconds."

@@ -50,7 +50,7 @@ NOT_CREATED = (
 BEHIND = "The schema is at {}, not at {}; run `doable migrate` first."
 AHEAD = "A later release has migrated the schema, to {}; run `doable distribute` of that release."
 OTHERWISE = (
-    "The table {0} is distributed already, but not by {1} in one group with {2}; undo that first, as described in "
+    "The table {0} is distributed already, but not by {1} and colocated with {2}; undo that first, as described in "
     "docs/how-to/outgrow-one-database.md, and run this command again."
 )
 BUSY = (

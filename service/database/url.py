@@ -121,7 +121,7 @@ def _take_session(parameters: dict[str, str]) -> Credentials:
     found: Credentials = {}
     if seconds := int(_take(parameters, "connect_timeout", r"\d{1,9}", "must be a number of seconds") or 0):
         found["timeout"] = float(seconds)
-    _take(parameters, "schema", "public", "may only be public; for another one write options=-c%20search_path%3Dname")
+    _take(parameters, "schema", "public", "must be public; for another schema use options=-c%20search_path%3Dname")
     for name in ("statement_cache_size", "prepared_statement_cache_size"):
         if size := _take(parameters, name, r"\d{1,6}", "must be a number of statements"):
             found["statement_cache_size"] = int(size)

@@ -209,7 +209,7 @@ def test_a_url_of_vercel_for_supabase_is_read():
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
-        ("schema=app", "schema may only be public; for another one write options=-c%20search_path%3Dname"),
+        ("schema=app", "schema must be public; for another schema use options=-c%20search_path%3Dname"),
         ("pgbouncer=maybe", "pgbouncer must be true or false"),
         ("statement_cache_size=many", "statement_cache_size must be a number of statements"),
         ("statement_cache_size=-1", "statement_cache_size must be a number of statements"),
