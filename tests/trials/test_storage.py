@@ -74,4 +74,4 @@ async def test_half_a_million_tasks_in_the_trash_are_destroyed_and_erased_while_
     trial.load.mark()
     with capsys.disabled():
         print("\n" + "\n".join(said), flush=True)
-    await trial.reckon("half a million tasks go")
+    await trial.reckon("half a million tasks deleted")
