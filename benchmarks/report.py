@@ -134,8 +134,8 @@ def summary(results: Results) -> str:
     others = [name for name in ran(results) if name != "doable"]
     means = {name: geometric_mean(results.ratio(cell, "doable", name) for cell in MAIN) for name in others}
     return wrapped(
-        "Geometric means over these six requests, of Doable's rate as a multiple of the others': "
-        f"{', '.join(f'{KINDS[name].title} {_times(mean)}' for name, mean in means.items())}. A worker takes "
+        "Doable's rate as a multiple of each other server's, as a geometric mean of these six requests: "
+        f"{'; '.join(f'{KINDS[name].title} {_times(mean)}' for name, mean in means.items())}. A worker takes "
         f"{results.memory['doable']:.0f} MB and answers {results.started_in['doable']:.1f} s after its start."
     )
 
