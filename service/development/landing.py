@@ -57,7 +57,7 @@ PAGE = """<!doctype html>
 <body>
   <main>
     <h1>Doable</h1>
-    <p>The task backend for your frontend. Only a development server shows this page.</p>
+    <p>A task backend for your frontend. Only a development server shows this page.</p>
     <h2>Pages</h2>
     <ul>
 {links}
