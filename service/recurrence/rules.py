@@ -195,9 +195,7 @@ def _check(rule: Rule) -> None:
     if rule.frequency == "WEEKLY" and rule.by_month_day:
         raise RuleError("BYMONTHDAY", "BYMONTHDAY is not allowed with FREQ=WEEKLY; use FREQ=DAILY, MONTHLY or YEARLY")
     if rule.by_set_position and not (rule.by_day or rule.by_month_day or rule.by_month):
-        raise RuleError(
-            "BYSETPOS", "BYSETPOS needs BYDAY, BYMONTHDAY or BYMONTH to select from; send one of them too"
-        )
+        raise RuleError("BYSETPOS", "BYSETPOS needs BYDAY, BYMONTHDAY or BYMONTH to select from; send one of them too")
     most = max((abs(number) for number, _weekday in rule.by_day), default=0)
     if most and rule.frequency in {"DAILY", "WEEKLY"}:
         raise RuleError("BYDAY", f"BYDAY must be days without numbers, such as MO, with FREQ={rule.frequency}")
