@@ -259,7 +259,7 @@ FAULTS = {
     "no due": ({"title": "A", "repeat": DAILY}, "repeat", "needs a due_date or a due_at"),
     "no zone": ({"title": "A", "due_at": "2090-01-31T09:00:00Z", "repeat": DAILY}, "repeat.timezone", "is required"),
     "a bad rule": (DUE | {"repeat": {"rrule": "FREQ=HOURLY"}}, "repeat.rrule", "FREQ must be"),
-    "never again": (DUE | {"repeat": {"rrule": "FREQ=DAILY;COUNT=1"}}, "repeat.rrule", "no occurrence"),
+    "never again": (DUE | {"repeat": {"rrule": "FREQ=DAILY;COUNT=1"}}, "repeat.rrule", "no second occurrence"),
     "completed without a series": (DUE | {"completed": True}, "repeat", "must be empty for a completed task"),
     "no UUID": (DUE | PLACE | {"series": "mine"}, "series", "must be the UUID of its series"),
     "no number": (DUE | PLACE | {"occurrence_number": None}, "occurrence_number", "is missing"),

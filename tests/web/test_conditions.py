@@ -196,7 +196,7 @@ class TestWritingWhatOneHasNotSeen:
     async def test_a_write_excluded_by_if_none_match_changes_nothing_and_shows_the_task(
         self, alice, task, refusal, subtests, kind
     ):
-        excludes = "If-None-Match excludes this write, because the task exists, at version "
+        excludes = "If-None-Match excludes this write, because the task exists at version "
         for if_none_match in ("*", '"{0}"', '"1", "{0}"', *MANGLED):
             with subtests.test(if_none_match=if_none_match):
                 problem = refusal(await unless(alice, task, kind, if_none_match), 412, "version_mismatch")
