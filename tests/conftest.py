@@ -37,6 +37,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 from sanic import Sanic
+from xdist.workermanage import WorkerController
 
 from service.app import create_app
 from service.config import Settings
@@ -628,10 +629,27 @@ class Launched:
         return self.process.returncode
 
 
+SHARED: list[Starter] = []  # the starter of all parallel test processes, in the process that controls them
+
+
+def pytest_configure_node(node: WorkerController) -> None:
+    """Let parallel test processes use one starter, because each starter takes a second of CPU time."""
+    if not SHARED:
+        SHARED.append(Starter())
+        SHARED[0].begin()
+    node.workerinput["starter"] = SHARED[0].address
+
+
+def pytest_unconfigure() -> None:
+    """End the shared starter."""
+    while SHARED:
+        SHARED.pop().stop()
+
+
 @pytest.fixture(scope="session")
-def starter() -> Iterator[Starter]:
+def starter(request) -> Iterator[Starter]:
     """A process that has imported the service, to fork the service from."""
-    made = Starter()
+    made = Starter(getattr(request.config, "workerinput", {}).get("starter", ""))
     yield made
     made.stop()
 

@@ -40,6 +40,31 @@ async def test_a_started_process_has_its_own_settings_folder_streams_and_exit_co
     assert process.stderr.startswith("not a line of the log\n")
 
 
+ENDING = """
+import atexit, service, sys, threading
+
+async def unawaited():
+    pass
+
+def speak():
+    threading.main_thread().join()
+    print("a thread")
+
+atexit.register(print, "an exit handler")
+threading.Thread(target=speak).start()
+left = unawaited()
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("forked", [True, False])
+async def test_a_started_process_waits_for_threads_calls_exit_handlers_and_reports_what_is_left(launch, forked):
+    process = launch([sys.executable, "-c", ENDING], **({} if forked else {"PYTHONHASHSEED": "0"}))
+    assert isinstance(process.process, Forked) == forked
+    assert (await process.exit_code(), process.stdout) == (3, "a thread\nan exit handler\n")
+    assert "RuntimeWarning: coroutine 'unawaited' was never awaited" in process.stderr
+
+
 async def test_signals_reach_a_started_process_and_end_it(launch):
     process = launch([sys.executable, "-c", "import service, time; print('ready', flush=True); time.sleep(60)"])
     await process.says("ready")
