@@ -55,14 +55,20 @@ class Listeners:
             if stream.position != beyond:
                 stream.moved.set()
 
-    async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int, feed: Feed) -> ChangePage:
-        """Call `changes_since`, or wait for the same call of another stream. Returns and raises the same."""
+    def read(self, tasks: UserTasks, position: SyncPosition, limit: int, feed: Feed) -> asyncio.Task[ChangePage]:
+        """Return a task that calls `changes_since`. Streams at the same position share it, so none may cancel it."""
         reads, key = self._reads, (position, limit, feed)
+
+        def ended(read: asyncio.Task[ChangePage]) -> None:
+            del reads[key]
+            if not read.cancelled():
+                read.exception()  # asyncio logs an exception that is never retrieved, and all streams may have ended
+
         if key not in reads:
             # The read has its own context, because it outlives the stream that started it if other streams wait for it.
             reads[key] = asyncio.create_task(changes_since(tasks, *key), context=contextvars.Context())
-            reads[key].add_done_callback(lambda _: reads.pop(key))
-        return await asyncio.shield(reads[key])
+            reads[key].add_done_callback(ended)
+        return reads[key]
 
 
 class Hub:
@@ -101,12 +107,13 @@ class Hub:
             if not mine.streams:
                 del self._waiting[user_id]
 
-    async def changes(self, tasks: UserTasks, position: SyncPosition, limit: int, feed: Feed) -> ChangePage:
-        """Return at most `limit` changes after `position`. Streams of one feed at the same position share one read.
+    def read(self, tasks: UserTasks, position: SyncPosition, limit: int, feed: Feed) -> asyncio.Task[ChangePage]:
+        """Return a task that reads at most `limit` changes after `position`. Do not cancel it.
 
-        The user of `tasks` must be subscribed. Raises SyncPositionGoneError and UnavailableError.
+        Streams of one feed at the same position share it. The user of `tasks` must be subscribed. The task raises
+        SyncPositionGoneError and UnavailableError.
         """
-        return await self._waiting[tasks.user_id].changes(tasks, position, limit, feed)
+        return self._waiting[tasks.user_id].read(tasks, position, limit, feed)
 
     def wake(self, user_id: str) -> None:
         """Signal the streams of `user_id` at once, after this process has written a change of that user."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from sanic import HTTPResponse
+from sanic.exceptions import ServiceUnavailable
 
 from service.errors import SyncPositionGoneError, UnavailableError
 from service.sync.changes import ChangePage, Feed
@@ -22,7 +23,7 @@ from service.web import middleware
 from service.web.protocol import DeadlineProtocol
 from service.web.request import ApiRequest
 
-HEARTBEAT = 20.0  # seconds of silence before a comment; less than proxies and RESPONSE_TIMEOUT allow
+HEARTBEAT = 20.0  # seconds from the last write to a comment; less than proxies and RESPONSE_TIMEOUT allow
 PATIENCE = 10.0  # seconds that a client may take to receive one piece
 PAGE = 100  # changes in memory for one stream
 PIECE = 32 * 1024  # characters in one write
@@ -53,6 +54,8 @@ class EventStream:
         # The time at which the service begins to reject the token.
         self._ends_at = request.identity.expires_at + request.settings.jwt_leeway
         self._response = HTTPResponse()
+        self._loop = asyncio.get_running_loop()
+        self._silent_until = 0.0  # on the clock of the loop
         self._ended = "client closed the connection"
 
     async def run(self, since: SyncPosition | None) -> None:
@@ -72,22 +75,31 @@ class EventStream:
             self._ended = "client too slow"
             if transport := self._protocol.transport:
                 transport.abort()  # `close` would first send the buffered data
+        except asyncio.CancelledError:
+            self._ended = self._cancelled()
+            raise
         finally:
             middleware.conclude(self._request, 200, ended=self._ended)
 
     async def _follow(self) -> None:
         moved = self._subscription.moved
         while not (ended := self._must_end()):
-            try:
-                async with asyncio.timeout(min(HEARTBEAT, self._ends_at - time.time())):
+            await self._beat()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(self._silence_left, self._ends_at - time.time())):
                     await moved.wait()
-            except TimeoutError:
-                await self._write(": \n\n")
-                continue
-            moved.clear()
-            with contextlib.suppress(UnavailableError):  # the hub polls until it succeeds, and wakes this stream again
-                await self._catch_up()
+            if moved.is_set():
+                moved.clear()
+                with contextlib.suppress(UnavailableError):  # the hub polls until it succeeds, and wakes this stream
+                    await self._catch_up()
         self._ended = ended
+
+    def _cancelled(self) -> str:
+        """Return the reason why the stream was cancelled, for the log."""
+        if isinstance(self._request.http.exception, ServiceUnavailable):
+            return "response timeout"
+        is_lost = self._protocol.conn_info is None or self._protocol.conn_info.lost
+        return "service stops" if self._hub.draining and not is_lost else "client closed the connection"
 
     def _must_end(self) -> str:
         """Return the reason why the stream must end now; empty if it may continue."""
@@ -100,7 +112,7 @@ class EventStream:
         more = True
         while more and not self._must_end():
             try:
-                page = await self._hub.changes(self._tasks, self._subscription.position, PAGE, self._feed)
+                page = await self._read()
             except SyncPositionGoneError as gone:
                 newest = self._subscription.position = SyncPosition(*gone.newest)
                 await self._write(f'event: reset\nid: {newest}\ndata: {{"next":"{newest}"}}\n\n')
@@ -114,8 +126,30 @@ class EventStream:
                 await self._write(f"id: {page.next}\n\n")  # the last writes changed no item that still exists
             self._subscription.position, more = page.next, page.has_more
 
+    async def _read(self) -> ChangePage:
+        """Return the next changes. Send heartbeats while the database does not answer.
+
+        Raises SyncPositionGoneError and UnavailableError.
+        """
+        reading = self._hub.read(self._tasks, self._subscription.position, PAGE, self._feed)
+        while not reading.done():
+            await self._beat()
+            await asyncio.wait([reading], timeout=self._silence_left)
+        return reading.result()
+
+    @property
+    def _silence_left(self) -> float:
+        """Seconds until a heartbeat is due."""
+        return max(0.0, self._silent_until - self._loop.time())
+
+    async def _beat(self) -> None:
+        """Send a comment if one is due, even if there were wake-ups and reads since the last write."""
+        if not self._silence_left:
+            await self._write(": \n\n")
+
     async def _write(self, text: str) -> None:
         """Send `text`; wait until the transport has room again. Raises TooSlowError after PATIENCE."""
+        self._silent_until = self._loop.time() + HEARTBEAT  # from before the wait for room, as RESPONSE_TIMEOUT counts
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._response.send(text)

@@ -288,6 +288,44 @@ async def test_a_silent_stream_sends_heartbeats(alice, monkeypatch):
         assert (await listener.task()).id == 1
 
 
+async def test_wakeups_without_a_change_do_not_delay_heartbeats(alice, hub, monkeypatch):
+    """A write that changes nothing wakes the streams of its user. Here, another one arrives during each read."""
+    read = changes.changes_since
+
+    async def read_during_a_write(tasks, since, limit, feed):
+        page = await read(tasks, since, limit, feed)
+        hub.wake("alice")
+        return page
+
+    monkeypatch.setattr(hub_module, "changes_since", read_during_a_write)
+    monkeypatch.setattr(stream, "HEARTBEAT", 0.1)
+    async with listen(alice) as listener:
+        assert [await listener.next() for _ in range(3)] == [Event("", None, None, comment=True)] * 3
+
+
+async def test_a_stream_sends_heartbeats_while_the_database_does_not_answer(alice, monkeypatch):
+    read, let_go = changes.changes_since, asyncio.Event()
+
+    async def hold_up(tasks, since, limit, feed):
+        await let_go.wait()
+        return await read(tasks, since, limit, feed)
+
+    await alice.make("Task")
+    monkeypatch.setattr(hub_module, "changes_since", hold_up)
+    monkeypatch.setattr(stream, "HEARTBEAT", 0.1)
+    async with listen(alice, "since=0") as listener:
+        assert [await listener.next() for _ in range(3)] == [Event("", None, None, comment=True)] * 3
+        let_go.set()
+        assert (await listener.task()).data["title"] == "Task"
+
+
+async def test_the_log_names_the_response_timeout_of_a_stream(app, caller, endings, monkeypatch, eventually):
+    monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 1)
+    async with listen(caller("alice")):  # without a heartbeat, which comes after 20 seconds
+        (line,) = await eventually(endings)
+    assert line["ended"] == "response timeout"
+
+
 async def test_a_stream_may_exceed_the_timeouts_of_requests_and_ends_with_its_token(alice, app, caller, monkeypatch):
     monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 0.6)
     monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.3)
