@@ -51,12 +51,12 @@ class StrictHttp(Http):
         ExpectationFailed.
         """
         self._dropped = 0
-        buffer = self.recv_buffer
+        buffer, protocol = self.recv_buffer, self.protocol
         end = buffer.find(BLANK)
         if end <= 0 or end >= self.HEADER_MAX_SIZE or buffer[0] == END[0]:
             end = await self._receive_head()
-        protocol = self.protocol
-        protocol.is_fresh = False
+        else:
+            protocol.begin_request()
         if end >= self.HEADER_MAX_SIZE:
             raise PayloadTooLarge("Request header exceeds the size limit")
         head = bytes(buffer[:end])
@@ -175,7 +175,7 @@ class StrictHttp(Http):
             if left < 0:
                 raise BadRequest("too many empty lines before the request line")
         self.stage = Stage.REQUEST
-        self.protocol.is_fresh = False
+        self.protocol.begin_request()
 
     def _read_connection(self, sent: list[str], version: str) -> None:
         """Read the options of the Connection header (RFC 9112 section 9.3)."""

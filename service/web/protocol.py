@@ -24,8 +24,9 @@ class DeadlineProtocol(HttpProtocol):
     """Ends requests that take longer than READ_TIMEOUT seconds to arrive, headers and body together.
 
     Sanic's own REQUEST_TIMEOUT restarts with every byte, so a client that sends one byte per second can hold a
-    connection for ever ("Slowloris"). One timer per connection is enough, because it checks the deadline only when it
-    fires. A connection without a request has the same time limit.
+    connection for ever ("Slowloris"). The time begins when the service begins to read the request. For a pipelined
+    request, that is after the response to the previous one. One timer per connection is enough, because it checks the
+    deadline only when it fires. A connection without a request has the same time limit.
 
     It also aborts connections whose client reads a response at less than SEND_RATE bytes per second, on average of
     SEND_TIMEOUT seconds. Responses are written in pieces, each after the client has read most of the previous one, so
@@ -81,14 +82,12 @@ class DeadlineProtocol(HttpProtocol):
         self._arm(self.app.config.READ_TIMEOUT)
 
     def data_received(self, data: bytes) -> None:
-        """Store received data. Start the timer when a request begins. Drop data after the connection was closed."""
+        """Store received data. Drop it after the connection was closed."""
         if self._linger_timer is not None:
             self._drop(len(data))
             return
-        if not self._is_reading:
-            self._reading_since = self.loop.time()
-            if self._reading_timer is None:
-                self._arm(self.app.config.READ_TIMEOUT)
+        if self.is_fresh:
+            self._reading_since = self.loop.time()  # the first request is about to begin
         # The rest is Sanic's own method, without its lookup of a setting in each call.
         self._time = current_time()
         self.recv_buffer += data
@@ -132,6 +131,16 @@ class DeadlineProtocol(HttpProtocol):
     async def drained(self) -> None:
         """Wait until the client has read the written data, except for the little in the transport's buffer."""
         await self._can_write.wait()
+
+    def begin_request(self) -> None:
+        """Start the time limit for the arrival of a request. `StrictHttp` calls this whenever it begins to read one.
+
+        The arrival of data does not start it, because the data of a pipelined request may arrive long before.
+        """
+        self.is_fresh = False
+        self._reading_since = self.loop.time()
+        if self._reading_timer is None:
+            self._arm(self.app.config.READ_TIMEOUT)
 
     def read_until(self, seconds: float) -> None:
         """Extend the deadline of the current request to `seconds` from now, if that is later."""

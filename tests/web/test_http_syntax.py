@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.locks import WAITING
+
 TITLE = b'{"title":"A"}'
 SMUGGLED = b"DELETE /api/me/tasks?status=all HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -221,6 +223,36 @@ async def test_a_connection_on_which_no_request_begins_ends_with_the_read_timeou
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         writer.write(begun)
         assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.one_database(reason="locks")
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [
+        (b"GET /health/live HTTP/1.1\r\nHo", 408),
+        (b"POST /api/me/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", 401),
+    ],
+    ids=["a head", "a body"],
+)
+async def test_a_pipelined_request_that_does_not_arrive_ends_with_the_read_timeout_too(  # noqa: PLR0913, PLR0917 - each is a fixture
+    alice, server, app, sent, connection, monkeypatch, eventually, second, status
+):
+    """The first response takes longer than the timeout, so the timer of the connection fires before the second request
+    is read."""
+    await alice.make("Another")
+    monkeypatch.setitem(app.config, "READ_TIMEOUT", 0.3)
+    monkeypatch.setitem(app.config, "REQUEST_TIMEOUT", 1_000)  # Sanic's own limit, which each byte of a head restarts
+    address = urlsplit(server)
+    async with asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        async with connection.transaction():
+            await connection.execute("SELECT FROM users WHERE id = 'alice' FOR UPDATE")
+            writer.write(sent(ACCEPTED[0], close=False) + second)
+            await eventually(lambda: connection.fetchval(WAITING))
+            await asyncio.sleep(0.3)  # in the same loop as the timer of the connection, which began before
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201 ")
+        assert f"HTTP/1.1 {status} ".encode() in await reader.read()
         writer.close()
 
 
