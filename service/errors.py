@@ -283,10 +283,7 @@ class InvalidInputError(DoableError):
 
 
 class UnavailableError(DoableError):
-    """A dependency of this service is temporarily unavailable; the same request may succeed later.
-
-    `kind` names the failure for logs and metrics, never for the client: `connection`, `timeout`, `pool`, …
-    """
+    """A dependency is temporarily unavailable. The `kind`, such as `pool`, is for logs and metrics, not for clients."""
 
     detail = "The service is temporarily unavailable; try again in a moment."
 
@@ -295,3 +292,7 @@ class UnavailableError(DoableError):
         super().__init__()
         self.kind = kind
         self.retry_after = retry_after
+
+
+class KeyUnknownError(UnavailableError):
+    """A token's key is unknown, and the issuer cannot be asked yet. The token may be valid, or its key id invented."""

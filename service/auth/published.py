@@ -14,7 +14,7 @@ from typing import NoReturn
 import msgspec
 
 from service.auth.keys import KeySet, VerificationKey
-from service.errors import InvalidTokenError, UnavailableError
+from service.errors import InvalidTokenError, KeyUnknownError, UnavailableError
 from service.logs.outages import Outage
 
 logger = logging.getLogger("doable.auth")
@@ -110,15 +110,18 @@ class PublishedKeys:
         """Return the key for a token. Fetch the key set if the key is unknown.
 
         Raises InvalidTokenError if the issuer does not publish the key. Raises UnavailableError if no keys have been
-        fetched yet, or if the issuer may have published the key since the last fetch but the cooldown has not ended.
+        fetched yet, and KeyUnknownError if the issuer may have published the key since the last fetch but the cooldown
+        has not ended, or the issuer does not answer.
         """
         if found := self.known(algorithm, key_id):
             return found
         asked = await self._ask_issuer()
         if found := self.known(algorithm, key_id):
             return found
-        if not asked or not self._keys:
+        if not self._keys:
             raise UnavailableError("keys")
+        if not asked:
+            raise KeyUnknownError("keys")
         raise InvalidTokenError("unknown key id" if key_id is not None else "no key for this algorithm")
 
     async def successors(self, algorithm: str) -> Sequence[VerificationKey]:
@@ -143,7 +146,7 @@ class PublishedKeys:
     async def _ask_issuer(self) -> bool:
         """Wait for the end of the cooldown, and then fetch the keys or wait for the running fetch.
 
-        Return whether the fetch succeeded. Raises UnavailableError, with the remaining seconds, if the end of the
+        Return whether the fetch succeeded. Raises KeyUnknownError, with the remaining seconds, if the end of the
         cooldown is not near or if too many requests already wait for it.
         """
         if not self._is_fetching:
@@ -162,7 +165,7 @@ class PublishedKeys:
     async def _wait(self, left: float) -> None:
         # The number of waiters is limited, because any client can send an invented key id.
         if left > PATIENCE or self._waiting >= MAXIMUM_WAITERS:
-            raise UnavailableError("keys", retry_after=ceil(left))
+            raise KeyUnknownError("keys", retry_after=ceil(left))
         self._waiting += 1
         try:
             await asyncio.sleep(left)

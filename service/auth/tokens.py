@@ -83,8 +83,8 @@ class TokenVerifier:
     async def verify(self, token: str) -> Identity:
         """Return the identity in `token`.
 
-        Raises InvalidTokenError for every invalid token, and UnavailableError if the keys for it have not been fetched
-        yet.
+        Raises InvalidTokenError for every invalid token, UnavailableError if no keys have been fetched yet, and
+        KeyUnknownError if the issuer may have published the key of the token but cannot be asked yet.
         """
         identity = self.recall(token)
         if identity is None:

@@ -158,6 +158,7 @@ CODES: dict[type[errors.DoableError], str] = {
     errors.BatchFailedError: "batch_failed",
     errors.InvalidInputError: "validation_error",
     errors.UnavailableError: "service_unavailable",
+    errors.KeyUnknownError: "service_unavailable",
 }
 
 # Code and detail of the errors that Sanic raises, by status. Sanic's own messages may quote the request.
@@ -254,10 +255,8 @@ def response(request: ApiRequest, problem: Problem, detail: str, error: BaseExce
     if problem.status == 503:  # noqa: PLR2004 - an HTTP status
         # A random delay, so that the clients do not all retry in the same second.
         headers["Retry-After"] = str(random.randint(1, 3))  # noqa: S311 - no secret
-    if isinstance(error, errors.UnavailableError) and error.retry_after:
-        headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, errors.RateLimitedError | errors.RequestInProgressError):
-        headers["Retry-After"] = str(error.retry_after)
+    if retry_after := getattr(error, "retry_after", None):
+        headers["Retry-After"] = str(retry_after)
     if isinstance(error, errors.UnsupportedMediaTypeError):
         headers.update([error.header])
     if problem.status == 405:  # noqa: PLR2004 - an HTTP status
@@ -290,7 +289,8 @@ async def answer(request: ApiRequest, error: BaseException) -> HTTPResponse:
     if problem.status >= 500:  # noqa: PLR2004 - an HTTP status
         level = logging.ERROR if problem.status == 500 else logging.WARNING  # noqa: PLR2004 - an HTTP status
         fields = {"request_id": request.request_id, "kind": request.failure}
-        logger.log(level, problem.title, exc_info=error, extra={"fields": fields})
+        stack = None if request.failure == "keys" else error  # any client can cause it, and it is always the same
+        logger.log(level, problem.title, exc_info=stack, extra={"fields": fields})
     return response(request, problem, detail, error)
 
 

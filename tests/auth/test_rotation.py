@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from pathlib import Path
 
 import httpx
 import jwt
 import pytest
 
+from service.auth.keys import KeySet
 from service.errors import UnavailableError
+from service.web.limiting import RateLimiter
 
 ROOT = Path(__file__).parents[2]
 DOABLE = [sys.executable, "-m", "service"]
@@ -53,6 +56,58 @@ async def test_a_token_with_a_new_key_in_the_cool_down_is_503_with_the_remaining
     assert (await answer(free_port, issuer.sign("first"))).status_code == 200
     assert issuer.fetches == fetches
     await issuer.stop()
+
+
+@pytest.fixture
+async def cooling(app, server, monkeypatch):
+    """The key set of the server in a long cooldown. An address may send two bad tokens."""
+    keys = app.ctx.published_keys
+    assert await keys.fetch()
+    monkeypatch.setattr(keys, "_cooldown", 600.0)
+    monkeypatch.setattr(keys, "_asked_at", time.monotonic())
+    monkeypatch.setattr(app.ctx, "failure_limiter", RateLimiter("auth", "2/day", "memory"))
+    return keys
+
+
+@pytest.fixture
+async def rotated(issuer, cooling):
+    """A token of a key that the issuer publishes during the cooldown."""
+    issuer.add("rotated", "ES256")
+    yield issuer.sign("rotated")
+    del issuer.keys["rotated"]
+    assert await cooling.fetch()
+
+
+def bearer(sent: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {sent}"}
+
+
+@pytest.mark.usefixtures("empty")
+async def test_invented_key_ids_count_as_bad_tokens_of_their_address_and_valid_tokens_still_pass(  # noqa: PLR0913, PLR0917 - each is a fixture
+    http, issuer, cooling, rotated, refusal, caplog
+):
+    for number in range(2):
+        invented = issuer.sign("EdDSA", headers={"kid": f"invented {number}"})
+        answered = await http.get("/api/me/tasks", headers=bearer(invented))
+        refusal(answered, 503, "service_unavailable")
+        assert 300 < int(answered.headers["retry-after"]) <= 600
+    for sent in (issuer.sign("EdDSA", headers={"kid": "another"}), rotated):
+        answered = await http.get("/api/me/tasks", headers=bearer(sent))
+        refusal(answered, 429, "rate_limited")
+        assert 1 <= int(answered.headers["retry-after"]) <= 600, "a token of the new key may pass after the cooldown"
+    assert (await http.get("/api/me/tasks", headers=bearer(issuer.sign("EdDSA")))).status_code == 200
+    cooling._asked_at -= 600  # the cooldown ends
+    assert (await http.get("/api/me/tasks", headers=bearer(rotated))).status_code == 200
+    logged = [record for record in caplog.records if record.name == "doable.errors"]
+    assert [(record.levelname, record.fields["kind"]) for record in logged] == [("WARNING", "keys")] * 2
+    assert not any(record.exc_info for record in logged), "strangers could fill the log with stacks"
+
+
+async def test_tokens_are_not_counted_as_bad_while_no_keys_are_known(http, issuer, cooling, refusal, monkeypatch):
+    monkeypatch.setattr(cooling, "_keys", KeySet(()))
+    for number in range(4):  # users of which no token is cached
+        answered = await http.get("/api/me/tasks", headers=bearer(issuer.sign("EdDSA", f"keyless-{number}")))
+        refusal(answered, 503, "service_unavailable")
 
 
 @pytest.mark.parametrize(
