@@ -70,7 +70,7 @@ class InvalidTokenError(DoableError):
     detail = "The access token is invalid or has expired; get a new one and try again."
 
     def __init__(self, reason: str, detail: str | None = None) -> None:
-        """Store `reason`, which must contain no part of the token, and `detail`, the constant sentence by default."""
+        """Store `reason`, with no part of the token but a signed issuer or audience, and `detail`, usually constant."""
         super().__init__(detail)
         self.reason = reason
 

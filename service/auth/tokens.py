@@ -41,6 +41,7 @@ ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 MAXIMUM_KEY_ID_LENGTH = 256
 MAXIMUM_SUBJECT_LENGTH = 255
 MAXIMUM_EMAIL_LENGTH = 320  # RFC 5321 section 4.5.3.1: 64 before the @, 255 after it
+MAXIMUM_SHOWN = 300  # characters of a claim in the log
 LATEST_MOMENT = 253_402_300_799  # the last second of the year 9999
 RESERVED_SUBJECT = "me"  # stands for the caller in paths
 
@@ -165,27 +166,30 @@ class TokenVerifier:
         except jwt.InvalidSignatureError:
             raise
         except jwt.InvalidIssuerError:
-            raise InvalidTokenError(f"InvalidIssuerError{_slash_apart(token, 'iss', trust.issuers)}") from None
+            difference = _difference(token, "iss", trust.issuers, is_signed=key is not None)
+            raise InvalidTokenError(f"InvalidIssuerError: {difference}") from None
         except jwt.InvalidAudienceError:
-            raise InvalidTokenError(f"InvalidAudienceError{_slash_apart(token, 'aud', trust.audiences)}") from None
+            difference = _difference(token, "aud", trust.audiences, is_signed=key is not None)
+            raise InvalidTokenError(f"InvalidAudienceError: {difference}") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             # PyJWT's own messages may quote the token, so the log gets the name of the class only.
             raise InvalidTokenError(type(error).__name__) from None
         return read_claims(claims, self._user_claim)
 
 
-def _slash_apart(token: str, claim: str, configured: tuple[str, ...]) -> str:
-    """Return a hint if a claim differs from the setting only by a trailing slash, otherwise an empty text.
+def _difference(token: str, claim: str, configured: tuple[str, ...], *, is_signed: bool) -> str:
+    """Return how a claim differs from the expected values: by a trailing slash only, or what both are.
 
-    The hint does not contain the claim.
+    The text contains the claim only if the token's signature is valid. Otherwise any client could write into the log.
     """
     sent = jwt.decode(token, options={"verify_signature": False}).get(claim)
     values = sent if isinstance(sent, list) else [sent]
     without = {value.rstrip("/") for value in configured}
-    if not any(isinstance(value, str) and value.rstrip("/") in without for value in values):
-        return ""
-    setting = "JWT_ISSUER" if claim == "iss" else "JWT_AUDIENCE"
-    return f": it differs only by a trailing slash; set {setting} exactly as in the token"
+    if any(isinstance(value, str) and value.rstrip("/") in without for value in values):
+        setting = "JWT_ISSUER" if claim == "iss" else "JWT_AUDIENCE"
+        return f"it differs only by a trailing slash; set {setting} exactly as in the token"
+    expected = f"expected {' or '.join(map(ascii, configured))}"
+    return f"{expected}, and the token has {ascii(sent)[:MAXIMUM_SHOWN]}" if is_signed else expected
 
 
 def read_header(token: str) -> tuple[str, str | None]:

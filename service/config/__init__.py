@@ -41,7 +41,7 @@ class Settings(EnvironmentSettings):
         secret=True,
     )  # fmt: skip
     better_auth_url: str = setting(
-        parsing.web_address, "",
+        parsing.auth_server, "",
         "The address of Better Auth, such as https://app.example.com. Its published keys are read from there, and its "
         "tokens must name its origin as issuer and audience.",
     )  # fmt: skip
@@ -260,9 +260,8 @@ class Settings(EnvironmentSettings):
 
     @property
     def better_auth_origin(self) -> str:
-        """The issuer and the audience in Better Auth's tokens: its origin, without the path."""
-        parts = urlsplit(self.better_auth_url)
-        return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+        """The issuer and the audience in Better Auth's tokens: its origin, as Better Auth itself normalises it."""
+        return parsing.origin_of(self.better_auth_url) if self.better_auth_url else ""
 
     @property
     def pool_size(self) -> int:

@@ -119,6 +119,25 @@ def web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def auth_server(value: str) -> str:
+    """Accept the address of Better Auth. It must have an origin, because the tokens name it."""
+    address = web_address(value)
+    try:
+        origin_of(address)
+    except ValueError:
+        raise ValueError("an https:// address whose host is a domain name or an IP address") from None
+    return address
+
+
+def origin_of(address: str) -> str:
+    """Return the origin of a web address, normalised as browsers and Better Auth do: `new URL(address).origin`.
+
+    Raises ValueError if its host is neither a domain name nor an IP address.
+    """
+    parts = urlsplit(address)
+    return origins.normalise(f"{parts.scheme}://{parts.netloc.removesuffix(':')}")
+
+
 def is_protected(address: str) -> bool:
     """Return whether TLS or the loopback interface protects the responses of `address` against changes in transit."""
     parts = urlsplit(address)

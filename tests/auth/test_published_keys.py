@@ -14,6 +14,8 @@ import pytest
 from service.auth.keys import KeySet, SharedSecret
 from service.auth.published import MAXIMUM_WAITERS, PublishedKeys
 from service.auth.tokens import TokenVerifier, Trust
+from service.auth.trust import token_verifier
+from service.config import Settings
 from service.errors import InvalidTokenError, UnavailableError
 
 ALL = frozenset({"EdDSA", "ES256", "ES384", "ES512", "RS256", "PS256"})
@@ -218,6 +220,34 @@ async def test_an_issuer_with_an_extra_slash_is_logged_and_refused(published, cl
         with pytest.raises(InvalidTokenError) as refused:
             await verifier.verify(issuer.sign("first", **{claim: "https://evil.example.com"}))
         assert "slash" not in refused.value.reason
+
+
+async def test_tokens_of_a_better_auth_whose_address_is_spelled_otherwise_are_accepted(published):
+    issuer, keys = published
+    verifier = token_verifier(Settings(better_auth_url=f"HTTP://LocalHost:0{issuer.port}/api/auth"), keys)
+    origin = f"http://localhost:{issuer.port}"
+    assert (await verifier.verify(issuer.sign("first", iss=origin, aud=origin))).user_id == "alice"
+
+
+@pytest.mark.parametrize(
+    ("claim", "configured", "error"),
+    [("iss", "issuers", "InvalidIssuerError"), ("aud", "audiences", "InvalidAudienceError")],
+)
+async def test_the_log_shows_another_issuer_and_the_expected_one_if_the_signature_is_valid(
+    published, claim, configured, error
+):
+    issuer, keys = published
+    await keys.fetch()
+    verifier = TokenVerifier([Trust(source=keys, **{configured: ("https://a.example", "https://b.example")})])
+    expected = f"{error}: expected 'https://a.example' or 'https://b.example'"
+    shown = f"{expected}, and the token has 'https://c.example\\n'"
+    for headers, reason in (({}, shown), ({"kid": "unknown"}, expected)):
+        with pytest.raises(InvalidTokenError) as refused:
+            await verifier.verify(issuer.sign("first", headers=headers, **{claim: "https://c.example\n"}))
+        assert refused.value.reason == reason
+    with pytest.raises(InvalidTokenError) as refused:
+        await verifier.verify(issuer.sign("first", **{claim: "x" * 5_000}))
+    assert len(refused.value.reason) < 500
 
 
 async def test_a_token_signed_with_any_of_several_secrets_is_accepted(published):

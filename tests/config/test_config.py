@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from service.auth.trust import published_keys, trusted_sources
 from service.config import Settings
 from service.config.parsing import BETTER_AUTH_DEFAULT_SECRET
 from service.config.spelling import unknown_settings
@@ -119,6 +120,8 @@ REFUSED = [
     ("better_auth_url", "https://app.example.com#x"),
     ("better_auth_url", "https://app.example.com:99999"),
     ("better_auth_url", "https://[::1"),
+    ("better_auth_url", "https://app..example.com"),
+    ("better_auth_url", "https://1.2.3.256"),
     ("better_auth_url", "http://localhost.example.com"),
     ("better_auth_url", "http://127.0.0.1.example.com"),
     ("jwt_jwks_url", "file:///etc/passwd"),
@@ -438,10 +441,28 @@ def test_the_key_set_is_found_from_better_auths_address_or_given(variables, addr
     assert settings(**variables).key_set_url == address
 
 
-@pytest.mark.parametrize("address", ["https://app.example.com:8443", "https://app.example.com:8443/api/auth"])
-def test_the_origin_of_better_auth_has_no_path(address):
-    assert settings(better_auth_url=address).better_auth_origin == "https://app.example.com:8443"
+def test_the_origin_of_better_auth_is_normalised_as_better_auth_does(subtests):
+    """Its tokens name `new URL(baseURL).origin`."""
+    for address, origin in (
+        ("https://app.example.com:8443", "https://app.example.com:8443"),
+        ("https://app.example.com:8443/api/auth", "https://app.example.com:8443"),
+        ("https://App.Example.com", "https://app.example.com"),
+        ("HTTPS://app.example.com:443/", "https://app.example.com"),
+        ("https://app.example.com:/api/auth", "https://app.example.com"),
+        ("http://LocalHost:80", "http://localhost"),
+        ("http://localhost:03000", "http://localhost:3000"),
+        ("https://[2001:DB8:0::1]", "https://[2001:db8::1]"),
+        ("https://müller.example", "https://xn--mller-kva.example"),
+    ):
+        with subtests.test(address=address):
+            assert settings(better_auth_url=address).better_auth_origin == origin
     assert settings().better_auth_origin == ""
+
+
+def test_an_explicit_issuer_is_compared_as_it_is():
+    found = settings(better_auth_url="https://App.example.com:443", jwt_issuer="https://App.example.com:443")
+    assert [trust.issuers for trust in trusted_sources(found, published_keys(found))] == [found.jwt_issuer]
+    assert found.jwt_issuer == ("https://App.example.com:443",)
 
 
 def test_on_heroku_the_router_is_the_one_proxy_in_front():
