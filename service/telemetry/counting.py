@@ -18,6 +18,7 @@ ACQUIRE_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5,
 # The methods that may become labels. A client may send any other word as its method, which must not become a label.
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 OTHER_METHOD = "other"
+RATE_LIMITS = ("user", "address", "heavy")  # the limits whose 429 are counted
 NO_ROUTE = "none"
 
 
@@ -71,7 +72,7 @@ class Figures(Struct):
         self.database_errors[kind] = self.database_errors.get(kind, 0) + 1
 
     def refused_by_rate(self, limit: str) -> None:
-        """Count a response of 429 that `limit` ("user", "address" or "heavy") caused."""
+        """Count a response of 429 that `limit`, one of RATE_LIMITS, caused."""
         self.rate_limited[limit] = self.rate_limited.get(limit, 0) + 1
 
     def measure(self, gauges: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ from prometheus_client import PlatformCollector, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from service.telemetry.counting import ACQUIRE_BUCKETS, REQUEST_BUCKETS, Figures, total
+from service.telemetry.counting import ACQUIRE_BUCKETS, RATE_LIMITS, REQUEST_BUCKETS, Figures, total
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -52,7 +52,7 @@ class _Collector(Collector):
         yield from self._requests()
         yield from self._database()
         limited = CounterMetricFamily("doable_rate_limited", "Requests refused with 429.", labels=["limit"])
-        for limit in ("user", "address"):
+        for limit in RATE_LIMITS:
             limited.add_metric([limit], self._whole.rate_limited.get(limit, 0))
         yield limited
         for name, (meaning, join) in GAUGES.items():

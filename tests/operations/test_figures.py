@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import timeit
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,6 +15,7 @@ from service.telemetry import Board, Figures, text, total
 from service.telemetry.board import HALF, SLOT
 
 ROUTE = "/api/{user_id}/tasks"
+DOCUMENTED = (Path(__file__).parents[2] / "docs/reference/metrics.md").read_text()
 
 
 def samples(written: bytes) -> dict[tuple, float]:
@@ -71,6 +74,19 @@ def test_the_waits_for_a_connection_and_the_failures_of_the_database_are_counted
     assert found["doable_database_acquire_seconds_count",] == 7
     assert found["doable_database_acquire_seconds_sum",] == 0.02
     assert found["doable_database_errors_total", ("kind", "pool")] == 1
+
+
+def test_every_documented_limit_is_exported_from_the_start_and_counted():
+    name = "doable_rate_limited_total"
+    (meaning,) = re.findall(rf"^\| `{name}` \| counter \| `limit` \| (.*) \|$", DOCUMENTED, re.MULTILINE)
+    documented = re.findall(r"`(\w+)`", meaning)
+    figures = Figures()
+    for expected in (0, 1):
+        found = samples(text([figures], Figures(), "1"))
+        exported = {key[1][1]: count for key, count in found.items() if key[0] == name}
+        assert exported == dict.fromkeys(documented, expected)
+        for limit in documented:
+            figures.refused_by_rate(limit)
 
 
 @pytest.mark.trial

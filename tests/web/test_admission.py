@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -76,7 +77,9 @@ HEAVY = [
 
 @pytest.mark.one_database(reason="locks")
 @pytest.mark.parametrize("path", HEAVY)
-async def test_a_users_heavy_request_that_waits_too_long_for_the_users_own_is_429(alice, bob, locked, admission, path):
+async def test_a_users_heavy_request_that_waits_too_long_for_the_users_own_is_429(  # noqa: PLR0913, PLR0917 - each is a fixture
+    alice, bob, http, locked, admission, path
+):
     await alice.make()
     await bob.make()
     async with locked(*(alice.get(f"/api/me/{path}") for _ in range(SHARE + 1))) as mine:
@@ -84,6 +87,7 @@ async def test_a_users_heavy_request_that_waits_too_long_for_the_users_own_is_42
         refused = next(iter(done)).result()
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_heavy_requests")
         assert 1 <= int(refused.headers["retry-after"]) <= 10
+        assert re.search(r'doable_rate_limited_total\{limit="heavy"\} [1-9]', (await http.get("/metrics")).text)
         others = asyncio.create_task(bob.get(f"/api/me/{path}"))
     assert sorted([(await one).status_code for one in mine]) == [200] * SHARE + [429]
     assert (await others).status_code == 200
