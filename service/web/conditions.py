@@ -143,7 +143,7 @@ def etag_of(state: str, mark: str) -> str:
 
 
 def _header(request: ApiRequest, name: str) -> str:
-    return ",".join(request.headers.getall(name)).strip(" \t")
+    return ",".join(request.headers.getall(name))
 
 
 def _condition(request: ApiRequest, name: str) -> list[Tag] | str | None:

@@ -66,7 +66,7 @@ class StrictHttp(Http):
         fields = []
         for field in lines:
             name, _, value = field.partition(":")
-            fields.append((name.lower(), value.lstrip(" \t")))
+            fields.append((name.lower(), value.strip(" \t")))  # RFC 9110 section 5.5
         self.head_only = method == "HEAD"
         self.keep_alive = version == "HTTP/1.1"
         url, transport = self.url.encode(), protocol.transport
@@ -85,15 +85,20 @@ class StrictHttp(Http):
     def _expect_body(self, headers: Header, version: str) -> int:
         """Read how the body is framed. Return the number of bytes before it that stay in the buffer."""
         if "expect" in headers:
-            if headers["expect"].lower() != "100-continue":
-                raise ExpectationFailed(f"Unknown Expect: {headers['expect']}")
-            self.expecting_continue = version != "1.0"  # RFC 9110 section 10.1.1
+            self._read_expect(headers.getall("expect"), version)
         if "transfer-encoding" in headers:
             self.request_body = "chunked"
             return len(END)  # so that a CRLF precedes the first chunk, as it precedes all others
         self.request_body = True
         self.request_bytes_left = self.request_bytes = int(headers["content-length"])
         return 0
+
+    def _read_expect(self, sent: list[str], version: str) -> None:
+        """Read the expectations of the Expect header (RFC 9110 section 10.1.1). Raises ExpectationFailed."""
+        expectations = _elements(sent)
+        if expectations - {"", "100-continue"}:
+            raise ExpectationFailed("an unknown expectation")
+        self.expecting_continue = "100-continue" in expectations and version != "1.0"
 
     async def read(self) -> bytes | None:
         """Return some bytes of the body, or None at its end. Raises BadRequest and PayloadTooLarge."""
@@ -179,7 +184,7 @@ class StrictHttp(Http):
 
     def _read_connection(self, sent: list[str], version: str) -> None:
         """Read the options of the Connection header (RFC 9112 section 9.3)."""
-        options = {option.strip(" \t").lower() for option in ",".join(sent).split(",")}
+        options = _elements(sent)
         self.keep_alive = "close" not in options and (version == "1.1" or "keep-alive" in options)
 
     async def _begin_chunk(self) -> None:
@@ -247,6 +252,11 @@ class StrictHttp(Http):
         if end_stream:
             self.response_func = None
             self.stage = Stage.IDLE
+
+
+def _elements(sent: list[str]) -> set[str]:
+    """Return the elements of a header that is a list of words, in lower case (RFC 9110 section 5.6.1)."""
+    return {element.strip(" \t").lower() for element in ",".join(sent).split(",")}
 
 
 def _head(response: BaseHTTPResponse) -> bytes:

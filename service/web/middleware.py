@@ -123,7 +123,7 @@ def bearer_token(request: ApiRequest) -> str:
     sent = request.headers.getall("authorization", ())
     if len(sent) > 1:
         raise CredentialsAmbiguousError
-    scheme, _, rest = (sent[0] if sent else "").strip(" \t").partition(" ")
+    scheme, _, rest = (sent[0] if sent else "").partition(" ")
     token = rest.strip(" \t")
     if scheme.lower() != "bearer" or not token:
         raise CredentialsMissingError

@@ -29,11 +29,11 @@ FRAMING_BEYOND_ASCII = re.compile(
     rb"\r\n(?:host|content-length|transfer-encoding|connection|expect):[^\r]*[\x80-\xff]", re.IGNORECASE
 )
 # RFC 9112 section 6.3. Python's int() would also accept signs, underscores, white space and digits of any script.
-LENGTH = re.compile(r"[0-9]{1,18}[ \t]*", re.ASCII)
+LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 # RFC 9110 section 4.2.1 and RFC 3986 section 3.2.2. The host is empty if the target has no authority.
 HOST = re.compile(
     r"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+|\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9\-._~]+)?\])"
-    r"(?::[0-9]{0,5})?[ \t]*"
+    r"(?::[0-9]{0,5})?"
 )
 
 
@@ -59,7 +59,7 @@ def check_headers(headers: Header, version: str) -> None:
     if "transfer-encoding" in headers:
         if len(headers.getall("transfer-encoding")) > 1 or "content-length" in headers:  # section 6.3
             raise BadRequest("several headers for the framing of the message")
-        if version == "1.0" or headers["transfer-encoding"].rstrip(" \t").lower() != "chunked":  # section 6.1
+        if version == "1.0" or headers["transfer-encoding"].lower() != "chunked":  # section 6.1
             raise BadRequest("a transfer coding other than chunked, or in HTTP/1.0")
         headers["transfer-encoding"] = "chunked"
     elif "content-length" in headers:

@@ -127,7 +127,7 @@ def test_gzip_is_found_in_any_form_of_the_header(sent):
     assert takes_gzip(sent)
 
 
-@pytest.mark.parametrize("sent", ["", "br", "gzip;q=0", "gzip;q=0.0, br", "gzipped", "*"])
+@pytest.mark.parametrize("sent", ["", "br", "gzip;q=0", "gzip;q=0.0, br", "gzip;\tq=0", "gzipped", "*"])
 def test_gzip_is_not_sent_where_it_is_not_named_or_refused(sent):
     assert not takes_gzip(sent)
 

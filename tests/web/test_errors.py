@@ -381,9 +381,12 @@ class TestRawHttp:
         assert answer.status_code == 200
         refusal(await send(f"GET /nothing{'/' * count} HTTP/1.1", anonymous=True), 404, "not_found")
 
-    async def test_an_unknown_expectation_fails(self, send, refusal):
-        answer = await send(self.POST, "Expect: the unexpected", "Content-Length: 2", body=b"{}")
-        refusal(answer, 417, "expectation_failed")
+    async def test_an_unknown_expectation_fails(self, send, refusal, subtests):
+        for values in (["the unexpected"], ["100-continue, more"], ["100-continue", "more"]):
+            with subtests.test(values=values):
+                lines = [f"Expect: {value}" for value in values]
+                answer = await send(self.POST, *lines, "Content-Length: 2", body=b"{}")
+                refusal(answer, 417, "expectation_failed")
 
     async def test_100_continue_is_sent_before_the_body_is_read(self, exchange, sign):
         head = f"{self.POST}\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {sign('alice')}\r\n"

@@ -147,6 +147,13 @@ ACCEPTED = [
         for host in (b"", b"a", b"a:8000", b"127.0.0.1:1", b"[::1]:8000", b"[fe80::1]", b"a:", b"a_b", b"A.example.",
                      b"a%41")
     ),
+    Case("white space behind a Host and around a type", "9110 5.5", LENGTH, TITLE,
+         usual=b"Host: localhost \t\r\nContent-Type:\tapplication/json \t\r\n"),
+    Case("white space around an Idempotency-Key", "9110 5.5", b"Idempotency-Key: \tk \t\r\n" + LENGTH, TITLE),
+    Case("white space behind an expectation", "9110 5.5", b"Expect: 100-continue \t\r\n" + LENGTH, TITLE,
+         b"POST /api/me/tasks HTTP/1.0"),
+    Case("empty elements beside an expectation", "9110 5.6.1.2", b"Expect: , 100-Continue ,\r\n" + LENGTH, TITLE,
+         b"POST /api/me/tasks HTTP/1.0"),
 ]  # fmt: skip
 
 
@@ -185,6 +192,17 @@ async def test_the_next_request_begins_where_the_body_ends_whatever_empty_lines_
                 last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
                 answers = await exchange((sent(case, close=False) + between) * 2 + last)
                 assert [answer.status_code for answer in answers] == [201, 201, 200]
+
+
+async def test_white_space_around_a_value_is_no_part_of_it(exchange):
+    """RFC 9110 section 5.5."""
+    (answer,) = await exchange(
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID:\t id-1 \t\r\nOrigin:\thttps://app.example.com \t\r\n"
+        b"Connection:\tclose \t\r\n\r\n"
+    )
+    assert answer.headers["x-request-id"] == "id-1"
+    assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert answer.headers["connection"] == "close"
 
 
 async def test_a_request_sent_byte_by_byte_means_the_same(server, sent):
