@@ -336,6 +336,31 @@ async def test_a_live_task_leaves_a_deleted_list_and_a_deleted_parent(alice):
     assert by_title(await exported(alice))["B"].get("deleted_at") is None
 
 
+@pytest.mark.parametrize("action", ["restore", "destroy"])
+@pytest.mark.parametrize("form", ["json", "csv"])
+async def test_a_deleted_parent_that_is_younger_than_its_subtask_stays_one_family(alice, bob, form, action):
+    other, child, parent = [await alice.make(title) for title in ("Other", "Child", "Parent")]
+    await alice.patch(f"{alice.path}/{child['id']}", json={"parent_id": parent["id"]})
+    for task in (other, parent):
+        assert (await alice.delete(f"{alice.path}/{task['id']}")).status_code == 204
+    file = await alice.get(EXPORT, params={"format": form})
+    response = await bob.post(IMPORT, content=file.content, headers={"Content-Type": file.headers["content-type"]})
+    assert response.json() == {"imported": 3, "skipped": 0}
+    before = await exported(bob)
+    versions = [task["version"] for task in before["tasks"]]
+    assert len({*versions}) == 3
+    assert before["user"]["revision"] == max(versions)
+    path = f"/api/me/trash/{parent['uid']}"
+    if action == "restore":
+        assert (await bob.post(f"{path}/restore")).status_code == 200
+        after = by_title(await exported(bob))
+        assert {title for title, task in after.items() if "deleted_at" not in task} == {"Child", "Parent"}
+        assert after["Child"]["parent_id"] == after["Parent"]["id"]
+    else:
+        assert (await bob.delete(path)).status_code == 204
+        assert [*by_title(await exported(bob))] == ["Other"]
+
+
 async def test_with_skip_a_parent_that_has_moved_since_keeps_its_new_place(alice):
     parent, other = await alice.make("Parent"), await alice.make("Other")
     child = await alice.make("Child", parent_id=parent["id"])

@@ -46,6 +46,7 @@ DECLARE
     spread text[];
     has_family boolean := false;
     reopened bigint[] := '{}';
+    later integer := 0;
     last bigint;
 BEGIN
     -- The lock on the owner serializes two imports of the same file, so the second one sees the tasks of the first.
@@ -203,6 +204,11 @@ BEGIN
         END IF;
         IF task.parent_id IS NOT NULL THEN
             has_family := true;
+            -- A subtask that was deleted with its parent has a later version than the parent, see `restore_task`.
+            IF task.deleted_at IS NOT NULL AND task.parent_id > task.id THEN
+                later := later + 1;
+                task.version := before + line.adds + line.trashes + later;
+            END IF;
             IF above.completed AND NOT task.completed AND task.deleted_at IS NULL THEN
                 reopened := reopened || task.parent_id;
             END IF;
@@ -228,7 +234,7 @@ BEGIN
         RETURN;
     END IF;
     -- An open subtask reopens its parent, which leaves its series.
-    last := before + imported;
+    last := before + imported + later;
     IF reopened <> '{}' THEN
         UPDATE tasks
         SET completed = false, completed_at = NULL, recurrence = NULL, updated_at = moment,
