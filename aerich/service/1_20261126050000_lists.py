@@ -2,8 +2,8 @@
 
 No row of `tasks` is rewritten: the new columns have no default, and `document` is dropped and added again, because the
 stored JSON lacks the new members. The old release may run meanwhile. It calls functions whose arguments stay the same,
-which are replaced, and the old `create_task` and `update_task`, which stay. The latter calls its successor, so that
-the rules of subtasks hold.
+which are replaced, and the old `create_task`, `update_task` and `delete_tasks`, which stay. The last two call their
+successors, so that the rules of subtasks and of archived lists hold.
 """
 
 from pathlib import Path
@@ -17,8 +17,8 @@ RUN_IN_TRANSACTION = True
 REPLACED_LATER = Path(__file__).with_name("1_functions.sql")
 
 # In an order in which they can be created: new ones, and those that replace a function with the same arguments. The new
-# create_task, update_task, import_tasks and import_once have more arguments than the old ones, which stay for the old
-# release.
+# create_task, update_task, delete_tasks, import_tasks and import_once have more arguments than the old ones, which stay for
+# the old release.
 ADDED = (
     "position_of_id", "position_between", "positions_spread", "list_document", "task_id_of", "list_id_of", "find_task",
     "find_list", "rekey_tasks", "rekey_lists", "place_task", "place_list", "seat_task", "seat_new_task",
@@ -92,11 +92,22 @@ BEGIN
 END
 $$;
 """
+DELETE_TASKS = """
+CREATE OR REPLACE FUNCTION delete_tasks(
+    owner text, owner_email text, owner_name text, completion boolean, trash_quota integer,
+    OUT wanted bigint, OUT deleted bigint
+) LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT done.wanted, done.deleted INTO wanted, deleted
+    FROM delete_tasks(owner, owner_email, owner_name, completion, trash_quota, NULL, NULL, NULL) AS done;
+END
+$$;
+"""
 
 
 async def upgrade(db: BaseDBAsyncClient) -> str:
     functions = ("position_of_id", "task_document", *ADDED[1:], *REPLACED[1:])
-    return SCHEMA + replacing(sources(functions, replaced=REPLACED_LATER)) + UPDATE_TASK
+    return SCHEMA + replacing(sources(functions, replaced=REPLACED_LATER)) + UPDATE_TASK + DELETE_TASKS
 
 
 async def downgrade(db: BaseDBAsyncClient) -> str:
@@ -107,6 +118,7 @@ DROP FUNCTION create_task(text, text, text, integer, uuid, text, text, text, tex
                           text, text, boolean, text[]);
 DROP FUNCTION update_task(text, text, text, bigint, bigint[], bigint[], text, text, boolean, text, text, boolean,
                           smallint, text[], text[], boolean, text, boolean, text, text[]);
+DROP FUNCTION delete_tasks(text, text, text, boolean, integer, bigint[], uuid[], boolean);
 DROP FUNCTION import_tasks(text, text, text, integer, integer, integer, boolean, bytea, bytea, text[], text[]);
 DROP FUNCTION import_once(text, text, text, text, text, bytea, text, interval, integer, bigint, integer, integer,
                           integer, boolean, bytea, bytea, text[], text[]);

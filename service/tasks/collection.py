@@ -46,6 +46,7 @@ class DeleteParameters(Struct, kw_only=True, forbid_unknown_fields=True):
         Literal["completed", "pending", "all"],
         Meta(extra={"rule": "completed, pending or all"}, description="The tasks to delete. Required, even for `all`."),
     ]
+    list: listing.OfLists = []
 
 
 class TaskSummary(Struct):
@@ -121,16 +122,21 @@ async def create_task(request: ApiRequest) -> HTTPResponse:
 
 @blueprint.delete("/", unquote=True, ctx_description=Description(
     "deleteTasks", TAG, "Delete many tasks",
-    "Moves all completed tasks, all pending tasks or all tasks to the trash. `status` is required.",
+    "Moves all completed tasks, all pending tasks or all tasks to the trash, with their subtasks. `status` is "
+    "required. The tasks of archived lists stay, unless `list` names their list.",
     {200: Answer("The number of deleted tasks.", schemas.DeletedCount, {"deleted": 3})},
     (*OWNED, "trash_full", "validation_error"), query=DeleteParameters, guarded=True,
 ))  # fmt: skip
 async def delete_tasks(request: ApiRequest) -> HTTPResponse:
     """Move many tasks to the trash."""
     conditions.refuse(request)
-    sent = parameters.read(request.query_string, DeleteParameters)
+    sent = parameters.read(request.query_string, DeleteParameters, listing.REPEATABLE)
+    if ("list", "") in parameters.pairs(request.query_string):  # ignored, it would stand for all lists
+        raise InvalidInputError([FieldError("list", "must not be empty here; send an id or uid of a list, or inbox")])
     completed = None if sent.status == "all" else sent.status == "completed"
-    deleted = await tasks_of(request).delete_many(completed=completed, trash_quota=request.settings.trash_quota)
+    deleted = await tasks_of(request).delete_many(
+        completed=completed, lists=listing.lists_of(sent.list), trash_quota=request.settings.trash_quota
+    )
     return responses.json_value(schemas.DeletedCount(deleted))
 
 

@@ -23,13 +23,14 @@ from service.tasks import outcomes, plans
 from service.tasks.batch import writes as batch
 from service.tasks.outcomes import NO_QUOTAS
 from service.tasks.queryset import TaskQuerySet, stored
+from service.tasks.selection import Lists
 from service.users.queryset import PAGE
 
 CREATE = call("create_task", 17)
 UPDATE = call_by("update_task", 20, place=4, find="task_id_of")
 COMPLETE = call_by("complete_task", 7, place=4, find="task_id_of")
 DELETE = call_by("delete_task", 7, place=4, find="task_id_of")
-DELETE_MANY = call("delete_tasks", 5)
+DELETE_MANY = call("delete_tasks", 8)
 RESTORE = call_by("restore_task", 5, place=4, find="task_id_of")
 DESTROY = call_by("destroy_tasks", 5, place=4, find="task_id_of")
 
@@ -189,12 +190,14 @@ class UserTasks(TaskQuerySet):
         """Perform many writes in one transaction. Returns and raises the same as `batch.perform`."""
         return await batch.perform(self._unnarrowed, self._owner, operations, atomic=atomic, quotas=quotas)
 
-    async def delete_many(self, *, completed: bool | None, trash_quota: int) -> int:
-        """Move all live tasks to the trash, or only those with this completion. Returns their number.
+    async def delete_many(self, *, completed: bool | None, trash_quota: int, lists: Lists | None = None) -> int:
+        """Move the live tasks of these lists to the trash, or only those with this completion. Returns their number.
+
+        By default, these are all lists but the archived ones, and the inbox, as in `of_lists`.
 
         Raises TrashFullError, and moves none, if the trash would have more than `trash_quota` tasks.
         """
-        row = await self._call(DELETE_MANY, completed, trash_quota)
+        row = await self._call(DELETE_MANY, completed, trash_quota, *(lists or (None, None, None)))
         if row["deleted"] < row["wanted"]:
             raise TrashFullError(trash_quota)
         return int(row["deleted"])

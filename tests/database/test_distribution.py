@@ -120,7 +120,10 @@ ALONE = (
 PARTS = sorted(OF_NO_OWNER)  # these functions have no owner argument
 # The functions of the previous release stay, beside those with the same name and more arguments.
 OWNED = sorted(
-    [*(name for name in FUNCTIONS if name not in PARTS), "create_task", "update_task", "import_tasks", "import_once"]
+    [
+        *(name for name in FUNCTIONS if name not in PARTS),
+        *("create_task", "update_task", "delete_tasks", "import_tasks", "import_once"),
+    ]
 )
 NAMES = [
     *(f"{name} by {column}" for name, column, _ in AT_WORK),

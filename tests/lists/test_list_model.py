@@ -130,6 +130,16 @@ class Walk:
             await self.send("DELETE", f"{self.caller.path}/{task.id}", 204)
             task.deleted = self.step
 
+    async def clear_tasks(self) -> None:
+        within = self.random.choice([None, self.list_or_inbox(), "inbox"])
+        query = "status=all" + (f"&list={within}" if within else "")
+        await self.send("DELETE", f"{self.caller.path}?{query}", 200)
+        archived = {one.id for one in self.model.order if one.archived}
+        for task in self.model.tasks.values():
+            chosen = (task.list_id or "inbox") == within if within else task.list_id not in archived
+            if chosen and task.deleted is None:
+                task.deleted = self.step
+
     async def restore_task(self) -> None:
         if gone := [task for task in self.model.tasks.values() if task.deleted is not None]:
             task = self.random.choice(gone)
@@ -141,7 +151,8 @@ class Walk:
     @property
     def writes(self) -> list[Callable]:
         often = [self.create_task, self.create_list, self.delete_list, self.restore_list, self.move_task]
-        return [*often, *often, self.move_list, self.archive, self.destroy_list, self.delete_task, self.restore_task]
+        return [*often, *often, self.move_list, self.archive, self.destroy_list, self.delete_task, self.restore_task,
+                self.clear_tasks]  # fmt: skip
 
     async def compare(self) -> None:
         """Compare all that the API returns with the model."""

@@ -218,6 +218,37 @@ class TestTasksInLists:
         await alice.patch(f"{LISTS}/{work['id']}", json={"archived": False})
         assert await titles(alice) == ["Inbox", "Report", "Water"]
 
+    @pytest.mark.parametrize("status", ["completed", "pending", "all"])
+    async def test_a_mass_deletion_leaves_the_tasks_of_archived_lists_unless_their_list_is_named(
+        self, alice, make_list, counted, status
+    ):
+        garden, work = await make_list(alice, "Garden"), await make_list(alice, "Work")
+        done = status == "completed"
+        await alice.make("Inbox", completed=done)
+        await alice.make("Water", list_id=garden["id"], completed=done)
+        report = await alice.make("Report", list_id=work["id"], completed=done)
+        await alice.make("Chapter", parent_id=report["id"], completed=done)
+        await alice.patch(f"{LISTS}/{work['id']}", json={"archived": True})
+        assert (await alice.delete(f"{alice.path}?status={status}")).json() == {"deleted": 2}
+        assert await titles(alice) == []
+        assert await titles(alice, f"?list={work['id']}") == ["Chapter", "Report"]
+        assert (await alice.delete(f"{alice.path}?status={status}&list={garden['id']}")).json() == {"deleted": 0}
+        assert (await alice.delete(f"{alice.path}?status={status}&list={work['uid']}")).json() == {"deleted": 2}
+        assert await counted() == (2, 0, 4)
+
+    async def test_a_mass_deletion_takes_only_the_tasks_of_the_named_lists(self, alice, bob, make_list):
+        garden, work, foreign = await make_list(alice, "Garden"), await make_list(alice, "Work"), await make_list(bob)
+        await alice.make("Inbox")
+        await alice.make("Water", list_id=garden["id"])
+        await alice.make("Report", list_id=work["id"])
+        for unknown in (foreign["uid"], 2**62):
+            assert (await alice.delete(f"{alice.path}?status=all&list={unknown}")).json() == {"deleted": 0}
+        assert (await alice.delete(f"{alice.path}?status=all&list=inbox")).json() == {"deleted": 1}
+        assert await titles(alice) == ["Report", "Water"]
+        query = f"?status=all&list={garden['uid'].upper()}&list={garden['id']}&list=Inbox"
+        assert (await alice.delete(f"{alice.path}{query}")).json() == {"deleted": 1}
+        assert await titles(alice) == ["Report"]
+
     async def test_archiving_changes_the_etag_of_the_tasks(self, alice, make_list):
         made = await make_list(alice)
         await alice.make("Water", list_id=made["id"])

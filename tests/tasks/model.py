@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from service.database.operations import Quotas
+from service.tasks.selection import Lists
 from tests.tasks.keys import between, key_of, key_of_id
 
 LONGEST = 100
@@ -302,14 +303,22 @@ class Model:
         self._write(*gone, deletion=self.writes)
         return Answer("done")
 
-    def delete_many(self, *, completed: bool | None) -> Answer:
-        gone = {one.id for one in self.live(lambda one: completed in {None, one.completion is not None})}
+    def delete_many(self, *, completed: bool | None, lists: Lists | None) -> Answer:
+        chosen = self.live(lambda one: completed in {None, one.completion is not None} and self._within(one, lists))
+        gone = {one.id for one in chosen}
         family = self.live(lambda one: one.id in gone or one.parent_id in gone)
         if self.trash_count + len(family) > self.quotas.trash and family:
             raise Refused("full")
         family.sort(key=lambda one: (one.parent_id or one.id, one.parent_id is not None, one.id))
         self._write(*family, deletion=self.writes)
         return Answer("done", len(family))
+
+    def _within(self, task: TaskRow, lists: Lists | None) -> bool:
+        """Tell whether the task is in one of the lists; by default, in any but an archived one."""
+        of = self.lists.get(task.list_id or 0)
+        if of is None:
+            return lists is None or lists.inbox
+        return not of.archived if lists is None else of.id in lists.ids or of.uid in lists.uids
 
     def _deleted_with(self, task: TaskRow) -> list[TaskRow]:
         return sorted(

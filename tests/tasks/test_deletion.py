@@ -90,6 +90,9 @@ class TestDeletingMany:
             ("status=all&status=all", "status"),
             ("status=all&q=milk", "q"),
             ("status=all&priority=low", "priority"),
+            ("status=all&list=", "list"),
+            ("status=all&list=inbox&list=", "list"),
+            ("status=all&list=garden", "list"),
         ]:
             with subtests.test(query=query, field=field):
                 with statements() as seen:

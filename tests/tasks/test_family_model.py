@@ -143,7 +143,12 @@ class User:
         if verb in {"empty", "empty_lists"}:
             return Write(verb)
         if verb == "delete_many":
-            return Write(verb, changes={"completed": chance.choice([True, True, False, None])})
+            of = chance.choice([*self.model.lists.values(), None])
+            named = [Lists((), (), inbox=True)]
+            if of:
+                named += [Lists((of.id,), (), inbox=False), Lists((), (of.uid,), inbox=True)]
+            lists = chance.choice([None, None, *named])
+            return Write(verb, changes={"completed": chance.choice([True, True, False, None]), "lists": lists})
         if verb in {"create", "create_list"}:
             return Write(verb, changes=self._changes(verb, None))
         of_list = verb.endswith("_list")

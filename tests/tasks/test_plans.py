@@ -199,7 +199,7 @@ CALLS = {
     "delete_task": (ONE, 5, None, None, 10_000),
     "restore_task": (ONE, 5, 10_000),
     "destroy_tasks": (20_000, None, 10_000),
-    "delete_tasks": (20_000, True, 10_000),
+    "delete_tasks": (20_000, True, 10_000, [10_001], [LIST["uid"]], True),
     "perform_batch": (ONE, 10_000, 10_000, True, '[{"verb": "delete", "id": 5}]'),
     "import_tasks": (
         20_000,

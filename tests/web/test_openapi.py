@@ -140,7 +140,8 @@ def test_the_parameters_of_a_list_are_those_that_validate_it(operations):
 
 def test_mass_deletion_says_that_its_status_is_required(operations):
     parameters = operations["DELETE", "/api/{user_id}/tasks"]["parameters"]
-    assert {parameter["name"]: parameter["required"] for parameter in parameters} == {"user_id": True, "status": True}
+    required = {parameter["name"]: parameter["required"] for parameter in parameters}
+    assert required == {"user_id": True, "status": True, "list": False}
 
 
 def test_a_request_may_hold_the_fields_that_validate_it_and_no_others(document):

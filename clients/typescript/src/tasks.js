@@ -1,7 +1,7 @@
 import { conditional, items, named, pages, pathOf, remove, send, write } from "./calls.js";
 import { follow } from "./stream.js";
 
-/** @import { CallOptions, Items, PostOptions, Reference, TaskFilters, WriteOptions } from "./calls.js" */
+/** @import { CallOptions, Id, Items, PostOptions, Reference, TaskFilters, WriteOptions } from "./calls.js" */
 /** @import { FollowOptions, Live } from "./stream.js" */
 /** @import { Transport } from "./transport.js" */
 /** @import { Task, TaskChangePage, TaskDraft, TaskPatch, TaskSummary } from "./types/types.gen.js" */
@@ -104,13 +104,16 @@ export const createTasks = (transport) => ({
   remove: (task, options) => remove(transport, pathOf("/tasks", task), conditional(task, options)),
 
   /**
-   * Moves all tasks in a state to the trash, and returns how many.
+   * Moves all tasks in a state to the trash, and returns how many. The tasks of archived lists stay, unless `list` names
+   * their list.
    *
    * @param {"completed" | "pending" | "all"} status
-   * @param {CallOptions} [options]
+   * @param {CallOptions & {list?: Id | Id[]}} [options] `list` is the list or lists, and "inbox" the tasks without one
    * @returns {Promise<number>}
    */
-  removeMany: async (status, options) => (await send(transport, "DELETE", "/tasks", { ...options, query: { status } })).deleted,
+  // An empty array becomes an empty value, which the service refuses. Left out, it would mean all lists.
+  removeMany: async (status, { list, ...options } = {}) =>
+    (await send(transport, "DELETE", "/tasks", { ...options, query: { status, list: `${list}` && list } })).deleted,
 
   /**
    * Counts the tasks by their state. `tz` is the time zone of "today", such as "Europe/Berlin".

@@ -65,6 +65,8 @@ test("a list is filtered, sorted and counted", async () => {
   assert.equal((await tasks.list({ limit: 1, count: true })).total, 3);
   assert.equal((await tasks.list()).total, undefined);
   assert.equal(await tasks.removeMany("completed"), 1);
+  await assert.rejects(tasks.removeMany("all", { list: [] }), { status: 422 });
+  assert.equal(await tasks.removeMany("all", { list: [garden.uid, "inbox"] }), 2);
 });
 
 test("pages contain every task once, with the filters of the first page", async () => {
