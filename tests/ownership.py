@@ -44,6 +44,7 @@ OF_NO_OWNER = {
     "position_of_id",
     "position_between",
     "positions_spread",
+    "positions_apart",
 }
 
 EXEMPT = {

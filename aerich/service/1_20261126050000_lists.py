@@ -20,9 +20,9 @@ REPLACED_LATER = Path(__file__).with_name("1_functions.sql")
 # create_task, update_task, delete_tasks, import_tasks and import_once have more arguments than the old ones, which stay for
 # the old release.
 ADDED = (
-    "position_of_id", "position_between", "positions_spread", "list_document", "task_id_of", "list_id_of", "find_task",
-    "find_list", "rekey_tasks", "rekey_lists", "place_task", "place_list", "seat_task", "seat_new_task",
-    "seat_list", "carry_family", "create_list", "update_list", "delete_list", "restore_list", "destroy_lists",
+    "position_of_id", "position_between", "positions_spread", "positions_apart", "list_document", "task_id_of",
+    "list_id_of", "find_task", "find_list", "rekey_tasks", "rekey_lists", "place_task", "place_list", "seat_task",
+    "seat_new_task", "seat_list", "carry_family", "create_list", "update_list", "delete_list", "restore_list", "destroy_lists",
     "import_lists",
 )  # fmt: skip
 REPLACED = (
@@ -53,7 +53,7 @@ CREATE TABLE lists (
 CREATE INDEX lists_trash ON lists (user_id, deleted_at, id) WHERE deleted_at IS NOT NULL;
 
 ALTER TABLE tasks ADD COLUMN list_id bigint, ADD COLUMN parent_id bigint,
-                  ADD COLUMN position varchar(100) COLLATE "C";
+                  ADD COLUMN position varchar(100) COLLATE "C", ADD COLUMN followed_at timestamptz;
 -- An empty table has no stored JSON, and a dropped column would make each write dearer.
 DO $$ BEGIN
     IF EXISTS (SELECT FROM tasks) THEN
@@ -70,6 +70,7 @@ COMMENT ON COLUMN lists.archived IS 'Whether lists of tasks and the summary leav
 COMMENT ON COLUMN tasks.list_id IS 'The list; null for the inbox.';
 COMMENT ON COLUMN tasks.parent_id IS 'The task that this is a subtask of; null at the top level.';
 COMMENT ON COLUMN tasks.position IS 'The place among the tasks with the same list and parent; if null, position_of_id.';
+COMMENT ON COLUMN tasks.followed_at IS 'updated_at, if the task has only followed its list, parent or siblings.';
 COMMENT ON COLUMN tasks.document IS 'The task as JSON (task_document), for responses; built at read if null.';
 """
 
@@ -123,7 +124,7 @@ DROP FUNCTION import_tasks(text, text, text, integer, integer, integer, boolean,
 DROP FUNCTION import_once(text, text, text, text, text, bytea, text, interval, integer, bigint, integer, integer,
                           integer, boolean, bytea, bytea, text[], text[]);
 DROP TABLE lists;
-ALTER TABLE tasks DROP COLUMN list_id, DROP COLUMN parent_id, DROP COLUMN position;
+ALTER TABLE tasks DROP COLUMN list_id, DROP COLUMN parent_id, DROP COLUMN position, DROP COLUMN followed_at;
 ALTER TABLE tasks DROP COLUMN document, ADD COLUMN document text;
 ALTER TABLE users DROP COLUMN list_count, DROP COLUMN has_subtasks;
 {replacing(old)}
@@ -131,58 +132,59 @@ ALTER TABLE users DROP COLUMN list_count, DROP COLUMN has_subtasks;
 
 
 MODELS_STATE = (
-    "eJztXW1z2zYS/isY3Yc6Mz6PIzuxL765GSlxEl380rPl61s6CkRCEmoSUEjQstrLf79dkJ"
-    "BIilREvZmyNNNpLRBLgvtgsYtnl+hfFZ95D9xiB3fwR+UN+asiqMvgj+SFfVKh/X6sGVsU"
-    "bTu6awCNvu7T9pVHLQWNHer4DJps5lse7ysuBXa9FoxgdyI7RPW4T8xjSBN/wT9CKrgS9d"
-    "KPwL51phT8rgWqt08GPW71sK/sKCYIF4SCVA+u2xQkqM8OcDS2tGA4XHTX/eBA8K8BaynZ"
-    "ZXgRHv/b79DMhc0emW9+9u9bHc4cO6F1buMNdHtLDfu67W2Peu91T3ypdsuSTuCKce/+UP"
-    "WkGHWHd8bWLhPMo4rZMTBE4DgRaKYpHCs0KC9go0Ha4wabdWjgIKQoHY5g3FZpta6um63b"
-    "82arVZmEG/Wp5D0TP4DCg/YfDOZGCpnorpYUOHe4UL5WiEsfWw4TXdWDn9VXr76FTx5rJu"
-    "yGD/lv7ebtx9rNHvR6gXeXMAXDiXkVXaqG177pmwBS4W00EmPVM5dyp4j2RwJzARCpd6R/"
-    "02UMwNiEFkCg40mXjGAIZz8jDvUVGXhcsXngOKoezgAH9MqFQ19DOMbq1/8toH3Tf9uUv0"
-    "RbGCvf8hgqq0XVJATv4IriLsuGISmZAsOORA/MH/MsTCvCBpHocK8YFFM032xcnt82a5c/"
-    "4p1c3//qaOXVmud4papbh6nWvdcpkEY3IT81mh8J/iS/Xl+da91KX3U9/cRxv+avFRwTDZ"
-    "RsCTloUTuuINNsmhKYe+yB+6iMCcTrvNsQKhvvuFQKbVDSqvA9LAgutR+osJhP2kMiwfMP"
-    "uOoRRsF5a7DPCHtg3pDAv/BdiCVd6Kutlc/qoLo49r//o1o9OjqpHh69Pn11fHLy6vTwFP"
-    "rqF528dDJl+tQbHxpXzeRswIakneLoIfKYw06Tkhtmp+MV84wgLpZyhhB94drjA3AaXewX"
-    "n5zbZcwd6XUlAlzMmhNi5TVnxFawAYNZYCCGWFz66Fhd2HOgifcoWDsDL+sxVz4wu8xmrK"
-    "h/DygEIsOMc7FKCpUXLIc/AC4wWH+fwPzShvk1kIqexVZgEvRxrfGLrrfVl8cnx6dHr49H"
-    "+IxapsGSAYFH/V5xDJJS5QVB6x92pzZxuK983KrqOBTHn4LlafSPwyqs/qRQebWvTUArfp"
-    "oJwHaA6l5PbgywdrZge64nTYYDkdJhVGRDkhZNgdIG2VWhMmopgMygpykZUDyOWDsNDAXh"
-    "DxvaohdZOHyoX19fJCKHeiPlE67uLuvnN3svdcgAnXAHkgkNFf6AeYUtJS1WXlsB7+0xUL"
-    "4esA8OnXCbuX0JQYk1JPdsmLahpzGRSKHtIdhpsRgrLVleKFDFPv+TRUQFhFcGFXAfevyL"
-    "QLHmGAu06bMMNnUaVGOZEoOkPXvQR0vRRLbZxFKPkfAFSDtQms6mjmPCYTJkpdvZIgveuY"
-    "+RsdjQptb9gHp2K3ElGThkWWAk9v7TDXOoymYoDOd/AfcozxbXSMzqccatlZDJnNhbLKqf"
-    "ZuQEn6N+Yt6lhd5lQVU1xrf7xIbPSWlojLIq88xz8pJbddMtVNCufiV8Nj4pYYFZ6UZjml"
-    "PSjaMV4PvpxloYX6M/Q7PAZB8jfY+71NOxhdkXmfQd5va+7GEGsMXtfYhEXnw50x2a0lOS"
-    "QwdX2szRcaMUzpB84faXyWTj+h675FTjNOeYmWyc0zGuLNkoBzCQH/wxTUTDpC7iAc06Ww"
-    "HNZ0TosN9jgV9Gqig/SxlkwXZ313iXDVqQiVoAzQcoVJ71qkIJDgjAAsTAHMLHEepK0SVx"
-    "ZLX1nxHuukG4Iiy6WQuTlSF5G6dltX6eMEdZNkeRTEO+PJwlBwy9ctOQ+loqDSkd6RVR8E"
-    "igzFngv3let9tu46LvSNhOEQuW/HlSv9NWE6Pxk1x9n6S1DZOdq8wEYL7C4zJl1jmuGH2H"
-    "WvEVJFo58G5vTDpBZ4DnwWIl8596Vo8/ZO5ap3FwcbEN4d9CVtoESATe7QGiIGgKf8tgRl"
-    "DWQ8JtX3lE0e3Ds0iihjT8PDAnJXcwlxrmiDArtvuJCa2PG1zqJoj7ZhekyymsHhXdWcOQ"
-    "J2FwYcfL5jPHpOQSzHGNUQuOCB2jfodwqwo3wtJjB0OYhy2sVIuIkSJxakzkGW6+llYDOs"
-    "HAJ5U+qfH30mO8Kz6xodZ7AwaJhXZTCFLz/cCGKTyPFoVmjw5GdFp8osHLhwuPnpq127e1"
-    "d+eVb/k5jZUSrJrCzyJYDbc/hWAdpRBmIVix8/p41RU/bUenzkanIgw7OnVT6VRMC2sbfy"
-    "IaVXHlFOJRRwLP0ZfPRCRVpxBJ1UkiSSsM05uTWm6yx7zixrjQ+jRdqcyxMHWkYzOb6CGH"
-    "RSk+QxpMlzz6sMwjAAsHyuc/NxMxstH53mXt5xeJOPni+uqD6R7D6O3FdX1iVzN+mQImkB"
-    "IrMfc6f0JhRkZ1KqU6YQqxwRU1iAzREus9bhexK3HrKKdFWNLt6/16Qdo7IVdu3nsZPNsy"
-    "+WyjuXkY7ZTsZrIr0Vuk+ZU+E/ZSPMemUSywm5IeVxnLI2xgzkXgTmz3k2nBmHh5SyevQH"
-    "kg9VlcXP8EDuezuDx/17i7hBjss/jY+PDxDTkqtHc5qp68Hu1W8Me0/cntZe3iIutToG5G"
-    "CVrN8+gw7zOgblYZsbPCksbKPzuBsFCLpB1wB2Ir/wCf96+CkdtSsg3gUn77fVKJObV80x"
-    "U5EtpAZSbCYJgTS/fzE1q2A9bCVT3bY+SEUDGZaZ6iPF6CEotCUGpTPNRjqL8tlYHCD0bQ"
-    "dfwpBX49/Gg5AcgRfD26eKoaXUCGsudIfIykNsctU9KXoCNN4sHAUto1k2O73LH+0K0oox"
-    "gTmssHrzEMw6FGgZf5oISLtnwsH3UYC5Gox0RxVBJiZcdFfxSnOUMVnYo0+igOouYIMcMB"
-    "yz5x2ANzSg3aFtW4+bztAALlLnHblVJthQPblVJtBczbW0oVZUB3pVQl3VXsSqkyDRbeNn"
-    "BZ1lECU9IgMZmyx0M6UqU++fft9VXIiIDy+oAng7BI8y1owRBJ2IR39EPKmRPZlbztSt6e"
-    "KDDZ2JK31KfYWcVvk19rTymDy/pS/PsVcU19Dp0PyIQH/OizfsxS1NdbGPgDAPdV9GGwKV"
-    "uDcCJR1JYoYvNkgLeBCy8yCuPW9dAF6uMyc+/5q9lSy1BWUh9n4QF0eC6KZkMsh0cuspSH"
-    "G2skizj9kUCZfUnFhWkobV3006eqF1Z5+vDOejLL8fnc+nU0nxU1RPOrfJ6/Le1hy+Zd5m"
-    "cEaXUuwFKzEUsJpgsizPFDJUEOgepRv4frFTwIlh8EEd8hBBHx0+d6GsB0Z447sc7sRabT"
-    "Nk6o+jh4gF29cVW7+SUbPdM/HpHXf2me11L4RctsweAtKVVqmwsPWtXDDaniAcTbfeaBs3"
-    "EZOA34hbqwMaGDX3Qyz5Ph/x6gMAFZPZ2FgKye5hOQeC3rIK8iS+FYYgNwMTFAoh7eZJz3"
-    "zdaonEsfnj02CUwuj2S6l55E0meqmSPU0gdC/hiuJ7f/udBFScFTngO5feR8gifCv6NTpo"
-    "0LYo99DkZFqsekJwMPCT8VrgXbxRvt+IgdH7FuhW86H1FjHrd6lSweIrq0P5V/oONO32Md"
-    "8nW65C/aFv6cLQJw3bv12a18KS41fyOemzHLX0jz82W7hTTn/2eDVlVAw1H3Z6jdFR3TJV"
-    "RmDgm3FnlfDYxE0sEhtxT5H1llye3TJPPNPit/i5TeDaXiNrxBvdgxucv3Z9/+D+qd758="
+    "eJztXW1z2zYS/isY3YcmM75MIiexL765GSlxEl380ouV61s6CkRCEmqSUEDQstrLf79dkO"
+    "CbSEWUJZmyNNNpLRBLgvtgsYtnl+hfDZ/JG26xJ5/gj8Yr8lfDoy6DP7IXDkiDjsepZmxR"
+    "tO/orgE0+rpP31eSWgoaB9TxGTTZzLckHysuPOx66TGC3YkYEDXiPjGPIV38Bf94QsGVqJ"
+    "d+BPZtM6XgdytQowMyGXFrhH3FQDGPcI9QkBrBdZuCBPXZExyNLSwYDveGm35w4PGvAesp"
+    "MWR4ER7/2+/QzD2b3TLf/Bxf9wacOXZG69zGG+j2npqOddvrEZVvdU98qX7PEk7geknv8V"
+    "SNhBd3h3fG1iHzmKSK2SkwvMBxItBMUzhWaFAyYPEg7aTBZgMaOAgpSocjSNoavd7FZbd3"
+    "ddrt9RqzcKM+lbhm3g+g8KD/B4O5kUMmuqslPJw73FO+VohLb3sO84ZqBD+bL158C5+caC"
+    "bshg/5b+vj6/etj4+g12O8u4ApGE7Mi+hSM7z2Td8EkApvo5FIVM9cyp0q2o8FlgIgUm+s"
+    "f9MlASAxoTsgMJDCJTEM4exnxKG+IhPJFVsGjsPm0wXggF6lcOhrCEeifv3fCto3/XdN+S"
+    "u0hUT5lmSorB5VsxC8gSuKu6wYhqxkDgw7En1i/lhmYVoTNojEgMtqUMzRfLdzfnrVbZ3/"
+    "iHdyff+ro5XX6p7ilaZuneZaH73MgRTfhPzU6b4n+JP8enlxqnUrfDWU+olJv+6vDRwTDZ"
+    "ToeWLSo3ZaQabZNGUwl+yG+6iMGcTbfNjxVDHeaakc2qCkdeH7tCK41L6hnsV80p8SAZ5/"
+    "wtWIMArOW4N9QtgNk1MC/8J3IZZwoa+2Vr6ogxri2P/+j2bz8PCo+fTw5fGL50dHL46fHk"
+    "Nf/aKzl47mTJ92513nopudDdiQtVMcPUQeS9hpVnLL7DRZMU8I4mIpZwrRF649PgCn0cV+"
+    "6cm5W8Y8EHIoEOBq1pwRq685I7YemzCYBQZiiMWFj47VhT0HmviIgrUz8LKSueKG2XU2Y0"
+    "X9a0Ah8ArMuBSrrFB9wXL4DeACg/UPCMwvbZhfA6HoSWoFJsEY1xq/6nrbfPb86Pnx4cvn"
+    "MT5xyzxYCiCQ1B9VxyArVV8QtP5hd2oTh/vKx62qjkNx/DlY7kf/OKzK6s8K1Vf72gS04u"
+    "eZAGwHqO5178YAa2cPtud60hQ4ECEcRr1iSPKiOVD6ILsuVOKWCshMRpqSAcXjiLXTwFAQ"
+    "/rChLXqRO4cP7cvLs0zk0O7kfMLFp/P26cdHz3TIAJ1wB1IIDfX8CZOVLSUvVl9bAe8tGS"
+    "hfD9gHh064zdyxgKDEmpJrNs3b0P2YSKTQ/hTstFqMlZesLxSoYp//ySKiAsIrgwq4Dz3+"
+    "u0Cx4RgLtOmzAjZ1HlSJTI1B0p49GKOlaCLbbGKpZCR8AdIPlKazqeOYcJhMWe12tsiCD6"
+    "5TZCw29Kl1PaHS7mWuZAOHIguMxN5++MgcqooZCsP5n8E96rPFNRKLepyktREymTN7i7vq"
+    "pxs5wYeon5R36aF3uaOqOsntPrDpQ1IaGqNoijLznL3kNt18C/XoUL8SPhuflLHAonSjMc"
+    "056cZ4Bfh+urEVxtfoz9AsMNnHyFhyl0odW5h9kUnfYW7vyyPMAPa4fQCRyOMvJ7pDV0gl"
+    "OHRwhc0cHTcKz5mSL9z+Mpts3NxjV5xqnOccC5ONSzrGtSUbxQQG8oOf0EQ0TOoiHtCssx"
+    "XQfEI8HfZLFvh1pIrKs5RBEWyfPnXeFIMWFKIWQPMTFKrPetWgBAcEYAFiYA7h4wh1hTck"
+    "aWS19Z8Q7rpBuCLcdbMWJitD8jZNy2r93GOOsm6OIpuGfPZ0kRww9CpNQ+pruTSkcISsou"
+    "BYoM5Z4L9JORz2+7joOwK2U8SCJX+Z1O+81cRo/KhU30d5bcNk56owAViu8LRMnXWOK8bY"
+    "oVZ6BYlWDrzbK5NO0BngZbBYy/yn0hrxm8Jd6zwOLi22JfxbyEqbAInAu91AFARN4W8RLA"
+    "jKZki43SuPqLp9eBBJ1JCGXwbmrOQe5lrDHBFm1XY/KaHNcYMr3QRx3+yCdDmFNaLecNEw"
+    "5F4YXNjxsuXMMSu5AnPcYNSCI0LHqN8h3KrCjbD02MEQ5mYHK9UiYqRKnJoSeYCbr5XVgM"
+    "4w8Fmlz2r8rZCMD70PbKr13oFBYqHdHILUfD+wZQovo0WhWdJJTKelJxq8fLjw6KnZunrd"
+    "enPa+Fae01grwaop/CKC1XD7cwjWOIWwCMGKnTfHq675aXs6dTE6FWHY06nbSqdiWljb+D"
+    "3RqIorpxKPGgs8RF++EJHUnEMkNWeJJK0wTG/OarnLbsuKG9NCm9N0o7HEwjQQjs1soocc"
+    "FqX4DGkwXfLowzKPANw5UD79uZuJkY3OH523fn6ciZPPLi/eme4pjF6fXbZndjXJy1QwgZ"
+    "xYjbnX5RMKCzKqcynVGVNIDa6qQRSI1ljvabtIXUlbRz0twhLuWO/XK9LeGbl6896r4NlW"
+    "yWcbzS3DaOdkt5Ndid4iz6+MmWevxHNsG8UCuykhuSpYHmEDc+oF7sx2P5sWTInXt3TyAp"
+    "QHUp+9s8ufwOF89s5P33Q+nUMM9tl733n3/hU5rLR3OWwevYx3K/hj3v7k6rx1dlb0KdCw"
+    "oAStJSWdln0GNCwqI3bWWNLY+Ocg8CzUIukH3IHYyn+Cz/tXxchtJdkGcCm//T6rxJJavv"
+    "mKjIW2UJmZMBjmxMr9/IyW7YD1cFUv9hglIVRKZp6nqI+XoMSiEJTaFA/1mOpvS0Wg8IMR"
+    "dB1/Cg+/Hr61nADkCL4evXuqGl1AgbKXSHzEUtvjlikZC9CRJvFgYDntmsmxW+5Yf+hWlV"
+    "FMCS3lgzcYhuFQo8DLfFDCvb64rR91mAqRqGRedVQyYnXHRX8UpzlDFZ2KFH8UB1FzhJjh"
+    "gMWYOOyGObUGbYdq3HzedwCBepe4QcSCRZDL7Dxzotvj4ZLqoAPCB3ECJck/mTfTFXC4Nh"
+    "6QcNkgGNJFsO6eF9yX3e0EzPuyu52AeXfL7qJs+b7srqb+eV92V2iw8LaBy4qOnZiTMkvJ"
+    "1D121jEYhGD/vrq8CNkzUN4Y8GQQQmtuDi0YIgkbozZ8SD3zZ/vyyH155D0FJltbHpn7bL"
+    "+oUHL2y/45JZNFpwp8v3qyq88s9AGZ8DAofS6UWYrGegsDfwDgvoo+IjcljhBOZAogMwWP"
+    "UgR4G7jwuKCIclMPvUMtZWGdRvlqttKSpbXUUlp4WCGeoaM3/5bDIxdZy4OwNZJVnH4sUG"
+    "df0nBhGgpbF4iNqRqFFcE+vLOezCI5y12/juY+o4ZoftXP8/eFPe3ZfMj8giCtzT2w1GLE"
+    "coL54hlzVFVNkEOgRtQf4XoFD4LlB0HEdwhBRPz0GbAGMN2Z405ssHhB8ryNE6o+DR5g1+"
+    "5ctD7+Uoye6Z+OyNu/dE9bOfyiZbZi8JaVqrXNhYfy6uGGaYUJxNtjJsHZuAycBvxCXdiY"
+    "/EPuk0kp5IJMZ46sbh4vQlY3j8vJarxWdOhblaUwkdgCXEwMkPl2wlQnHJitUT2XPjynbh"
+    "aYUh7JdK89iaTP3zPH7eUPD/0xXE+u/nOmC9iC+zwzdPfI+QxPhH9HJ5IbF8RuxxyMijSf"
+    "k5EIJBJ+KlwLdos32vMRez5i0wrfdj6ixSS3Ro0iHiK6dDCXf6BJp++xDuU6XfHXj3f+9D"
+    "ECcNO79cWtfCUutXwjXpoxK19Iy/Nl+4W05P99hFZVQcNR9weo3TUd6eapwhwSbi3KvjCJ"
+    "RfLBIbcU+R9ZZ3n2/STzzT6rfIuU3w3l4ja8Qbvakcqr92ff/g/tVKOm"
 )

@@ -59,6 +59,9 @@ class Task(OwnedModel):
     list_id = fields.BigIntField(null=True, description="the list; null for the inbox")
     parent_id = fields.BigIntField(null=True, description="the task that this is a subtask of; null at the top level")
     position = fields.CharField(max_length=100, null=True, description="the place among siblings; null: newest first")
+    followed_at = fields.DatetimeField(
+        null=True, description="updated_at, if the task has only followed its list, parent or siblings"
+    )
     recurrence = fields.TextField(
         null=True, description="the members repeat to next_due of the JSON; null if it does not repeat"
     )

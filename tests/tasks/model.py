@@ -96,6 +96,26 @@ def by_id(item: Item) -> int:
     return item.id
 
 
+def apart(keys: list[str], gap: int) -> list[str]:
+    """Return the sorted keys with changes, so that another one fits after the first `gap` of them.
+
+    Of equal keys at the gap, those on the shorter side change, or else the upper ones.
+    """
+    fresh, ends = [None, *keys, None], [None, *keys, None]  # by place, from 1; both ends are open
+    if ends[gap] is not None and ends[gap] == ends[gap + 1]:
+        tied = [place for place, key in enumerate(ends) if key == ends[gap]]
+        below, above = [place for place in tied if place <= gap], [place for place in tied if place > gap]
+        if len(above) <= len(below):
+            for place in above:
+                fresh[place] = between(fresh[place - 1], ends[above[-1] + 1])
+        else:
+            for place in reversed(below):
+                fresh[place] = between(ends[below[0] - 1], fresh[place + 1])
+    if max(map(len, [between(fresh[gap], fresh[gap + 1]), *fresh[1:-1]])) > LONGEST:
+        return [*map(key_of, range(len(keys)))]
+    return fresh[1:-1]
+
+
 @dataclass
 class Model:
     """One user's data."""
@@ -187,6 +207,10 @@ class Model:
             for name, value in values.items():
                 setattr(item, name, value)
 
+    def _follow(self, *items: Item, **values: object) -> None:
+        """Write items that only follow others: their siblings, their parent or their list."""
+        self._write(*items, **values)
+
     def _seat(self, task: TaskRow | None, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the list, parent and position that the changes request."""
         of, parent_id, own = (task.list_id, task.parent_id, task.own) if task else (None, None, None)
@@ -238,8 +262,10 @@ class Model:
                 key = between(low, high)
                 if len(key) <= LONGEST:
                     return key
-            for number, sibling in enumerate(siblings):
-                self._write(sibling, own=key_of(number))
+            keys = [one.position for one in siblings]
+            for sibling, was, fresh in zip(siblings, keys, apart(keys, at), strict=True):
+                if fresh != was:
+                    self._follow(sibling, own=fresh)
         raise AssertionError("after new keys there is room")
 
     def _carry(self, task: TaskRow, was: TaskRow | None) -> None:
@@ -248,7 +274,7 @@ class Model:
                 turns = was and (task.completion is None) != (was.completion is None)
                 completion = task.completion if turns and child.completion == was.completion else child.completion
                 if (completion, task.list_id) != (child.completion, child.list_id):
-                    self._write(child, completion=completion, list_id=task.list_id)
+                    self._follow(child, completion=completion, list_id=task.list_id)
         elif task.completion is None and self.tasks[task.parent_id].completion is not None:
             self._write(self.tasks[task.parent_id], completion=None)
 
@@ -300,7 +326,8 @@ class Model:
         gone = [task, *self._children(task)]
         if self.trash_count + len(gone) > self.quotas.trash:
             raise Refused("full")
-        self._write(*gone, deletion=self.writes)
+        self._write(task, deletion=self.writes)
+        self._follow(*gone[1:], deletion=self.writes)
         return Answer("done")
 
     def delete_many(self, *, completed: bool | None, lists: Lists | None) -> Answer:
@@ -333,7 +360,7 @@ class Model:
         of = self.lists.get(task.list_id or 0)
         list_id = of.id if of and of.deletion is None else None
         self._write(task, deletion=None, list_id=list_id, parent_id=None)
-        self._write(*children, deletion=None, list_id=list_id)
+        self._follow(*children, deletion=None, list_id=list_id)
         return None
 
     def destroy(self, task: TaskRow) -> Answer:
@@ -375,7 +402,7 @@ class Model:
             raise Refused("full")
         members.sort(key=lambda task: (task.parent_id or 0, task.id))
         self._write(one, deletion=self.writes)
-        self._write(*members, **({"deletion": self.writes} if contents == "trash" else {"list_id": None}))
+        self._follow(*members, **({"deletion": self.writes} if contents == "trash" else {"list_id": None}))
         return Answer("done")
 
     def restore_list(self, one: ListRow) -> Answer | None:
@@ -383,7 +410,7 @@ class Model:
         if members and len(self.live()) + len(members) > self.quotas.tasks:
             raise Refused("full")
         self._write(one, deletion=None)
-        self._write(*sorted(members, key=by_id), deletion=None)
+        self._follow(*sorted(members, key=by_id), deletion=None)
         return None
 
     def destroy_list(self, one: ListRow) -> Answer:

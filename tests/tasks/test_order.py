@@ -16,6 +16,8 @@ from service.tasks.batch.writes import Operation, Written
 from service.tasks.models import Task
 from service.web.positions import LONGEST, SMALLEST, is_position
 from service.web.text import with_keys
+from tests.tasks.keys import between, key_of
+from tests.tasks.model import apart
 from tests.tasks.test_positions import NOT_DIGITS
 
 NEXT = re.compile(r'<([^<>"\s]+)>; rel="next"')
@@ -261,9 +263,7 @@ class TestRekeying:
         assert [task["title"] for task in await read(alice, "&order=desc")] == ["a", "b", "c"]
 
     @pytest.mark.parametrize(("side", "anchor"), [("after", "c"), ("before", "b")])
-    async def test_a_task_moves_between_tied_neighbours_and_each_sibling_takes_one_revision(
-        self, alice, pool, side, anchor
-    ):
+    async def test_a_task_between_tied_neighbours_changes_the_ties_on_the_shorter_side(self, alice, pool, side, anchor):
         of = (await List.objects.for_user("alice", using=pool).create({"name": "L"})).id
         made = await make(alice, "xabc")
         others = [await alice.make("child", parent_id=made["a"]["id"]), await alice.make("listed", list_id=of)]
@@ -272,12 +272,12 @@ class TestRekeying:
         moved = await move(alice, made["x"], **{side: made[anchor]["id"]})
         tasks = await read(alice, "&parent=none&list=inbox")
         assert [(task["title"], task["position"]) for task in tasks] == [
-            ("c", "a0"), ("x", "a0V"), ("b", "a1"), ("a", "a2"),
+            ("c", "Zz"), ("x", "ZzV"), ("b", "a0"), ("a", "a0"),
         ]  # fmt: skip
-        assert versions(tasks) == {"c": 11, "b": 12, "a": 13, "x": 14}
-        assert moved["version"] == 14
+        assert versions(tasks) == {"a": 8, "b": 9, "c": 11, "x": 12}
+        assert moved["version"] == 12
         changed = (await alice.get(f"{alice.path}/changes?since=0")).json()
-        assert [task["version"] for task in changed["changes"]] == [6, 7, 11, 12, 13, 14]
+        assert [task["version"] for task in changed["changes"]] == [6, 7, 8, 9, 11, 12]
         for task in others:
             assert (await alice.get(f"{alice.path}/{task['id']}")).json() == task
 
@@ -286,10 +286,28 @@ class TestRekeying:
         for title in "ab":
             await move(alice, made[title], position="a0")
         task = await alice.make("x", before=made["a"]["id"])
-        assert task["id"] == task["version"] == 7
-        assert versions(await read(alice)) == {"b": 5, "x": 7, "a": 6}
+        assert task["id"] == task["version"] == 6
+        assert versions(await read(alice)) == {"b": 4, "x": 6, "a": 5}
         await alice.make("y")
         assert await order(alice) == ["y", "b", "x", "a"]
+
+    async def test_keys_come_apart_as_in_the_model_and_stay_in_order(self, connection):
+        chance, texts = random.Random(3), ["Zz", "a0", "a0V", "a1", "a0" + "0" * 97 + "1", "a0" + "0" * 97 + "2"]
+        for _ in range(300):
+            keys = sorted(chance.choice(texts) for _ in range(chance.randint(1, 12)))
+            gap = chance.randint(0, len(keys))
+            fresh = await connection.fetchval("SELECT positions_apart($1, $2)", keys, gap)
+            assert fresh == apart(keys, gap), (keys, gap)
+            assert sorted(fresh) == fresh
+            ends = [None, *fresh, None]
+            assert len(between(ends[gap], ends[gap + 1])) <= LONGEST
+
+    async def test_the_ties_of_a_long_series_come_apart_by_one_key(self, connection):
+        keys = ["a0"] * 5_000
+        assert await connection.fetchval("SELECT positions_apart($1, 4999)", keys) == [*keys[:-1], "a1"]
+        assert await connection.fetchval("SELECT positions_apart($1, 1)", [*keys, "a1"]) == ["Zz", *keys[1:], "a1"]
+        middle = await connection.fetchval("SELECT positions_apart($1, 2500)", [*keys, "a1"])
+        assert middle == [key_of(number) for number in range(5_001)], "there is no room for so many ties"
 
     @pytest.mark.parametrize("side", ["after", "before"])
     async def test_a_key_beyond_100_characters_leads_to_new_keys(self, alice, side):
@@ -420,13 +438,13 @@ class TestLists:
         await lists.create({"name": "e"})
         assert await self.order(lists) == "eadbc"
 
-    async def test_a_list_moves_between_tied_neighbours_and_the_others_take_one_revision_each(self, lists):
+    async def test_a_list_between_tied_neighbours_changes_the_ties_on_the_shorter_side(self, lists):
         made = await self.make(lists, "xabc")
         for name in "abc":
             await lists.update(made[name]["uid"], {"placed": "at", "place": "a0"})
         await lists.update(made["x"]["id"], {"placed": "after", "place": str(made["c"]["id"])})
         found = [(one["name"], one["position"], one["version"]) for one in await self.read(lists)]
-        assert found == [("c", "a0", 8), ("x", "a0V", 11), ("b", "a1", 9), ("a", "a2", 10)]
+        assert found == [("c", "Zz", 8), ("x", "ZzV", 9), ("b", "a0", 6), ("a", "a0", 5)]
 
     async def test_a_list_sent_back_as_it_is_changes_nothing(self, lists):
         for made in (await self.make(lists, "ab")).values():

@@ -231,10 +231,10 @@ BARE = {  # without the claims of a token
     "import_lists": (ONE, MOMENT, 30_000, True, json.dumps([LIST]).encode()),
     "find_task": (ONE, "5"),
     "find_list": (ONE, "10001"),
-    "place_task": (20_000, 5, "a0", None, None, "after", "7"),
+    "place_task": (25_000, 5, "a0", None, None, "after", "7"),
     "place_list": (ONE, 10_001, "a0", "before", "10002"),
-    "rekey_tasks": (30_000, 5, None, None),
-    "rekey_lists": (ONE, 10_001),
+    "rekey_tasks": (30_000, 5, None, None, 3_900),
+    "rekey_lists": (ONE, 10_001, 0),
     "destroy_lists": (ONE, None, 100, None, True),
     "find_answer": (ONE, "POST /tasks", "1", b"", timedelta(days=1)),
     "keep_answer": (ONE, "POST /tasks", "new", b"", "x", "{}", timedelta(days=1), 100, 10_000),
@@ -271,6 +271,7 @@ async def test_a_function_reads_no_other_users_rows(crowd, subtests):
                 try:
                     await crowd.execute(f"SET LOCAL plan_cache_mode = {plan}")
                     await crowd.execute("UPDATE tasks SET deleted_at = now() WHERE user_id = 'alice' AND id > 4000")
+                    await crowd.execute("UPDATE tasks SET position = 'a0' WHERE user_id = 'alice' AND id <= 200")
                     before = await crowd.fetchrow(READ)
                     await crowd.fetchrow(call(name, len(arguments)), *arguments)
                     after = await crowd.fetchrow(READ)

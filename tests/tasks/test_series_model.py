@@ -71,6 +71,11 @@ class SeriesModel(Model):
             self.created.setdefault(item.id, self.writes)
             self.changed[item.id] = self.writes
 
+    def _follow(self, *items: Item, **values: object) -> None:
+        changed = dict(self.changed)
+        super()._follow(*items, **values)
+        self.changed = changed
+
     def _carry(self, task: TaskRow, was: TaskRow | None) -> None:
         parent = self.tasks.get(task.parent_id or 0)
         reopens = parent and task.completion is None and parent.completion is not None
@@ -134,8 +139,11 @@ class SeriesModel(Model):
         elif is_live:
             born = self.created[former.id]
             family = [former, *(one for one in self.tasks.values() if one.parent_id == former.id)]
+            copies = [one for one in self.tasks.values() if self.created[one.id] == born]
             if (
-                any(self.changed[one.id] > born for one in family)
+                former.completion is not None
+                or any(self.changed[one.id] > born for one in family)
+                or any(one not in family for one in copies)
                 or (former.place and former.place.series) != task.place.series
                 or parent in {str(former.id), former.uid}
             ):

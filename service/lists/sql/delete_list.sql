@@ -51,7 +51,8 @@ BEGIN
     UPDATE tasks
     SET list_id = CASE WHEN contents = 'trash' THEN tasks.list_id END,
         deleted_at = CASE WHEN contents = 'trash' THEN clock END,
-        updated_at = moment, version = advanced + member.place, document = NULL
+        updated_at = moment, version = advanced + member.place, document = NULL,
+        followed_at = CASE WHEN tasks.updated_at = coalesce(tasks.followed_at, tasks.created_at) THEN moment END
     FROM (
         SELECT tasks.id, row_number() OVER (ORDER BY tasks.parent_id NULLS FIRST, tasks.id) AS place FROM tasks
         WHERE tasks.user_id = owner AND tasks.list_id = delete_list.id AND tasks.deleted_at IS NULL

@@ -10,6 +10,7 @@ DECLARE
     low text COLLATE "C";
     high text COLLATE "C";
     bounds record;
+    gap integer;  -- the number of lists before the place
 BEGIN
     IF anchor IS NOT NULL THEN
         neighbour := find_list(owner, anchor);
@@ -22,7 +23,8 @@ BEGIN
         FROM lists WHERE lists.user_id = owner AND lists.id = neighbour.id;
         SELECT min(sibling.key) AS first, max(sibling.key) AS last,
                min(sibling.key) FILTER (WHERE (sibling.key, sibling.id) > (anchor_key, neighbour.id)) AS next,
-               max(sibling.key) FILTER (WHERE (sibling.key, sibling.id) < (anchor_key, neighbour.id)) AS previous
+               max(sibling.key) FILTER (WHERE (sibling.key, sibling.id) < (anchor_key, neighbour.id)) AS previous,
+               count(*) AS number, count(*) FILTER (WHERE (sibling.key, sibling.id) < (anchor_key, neighbour.id)) AS before
         INTO bounds
         FROM (
             SELECT lists.id, coalesce(lists.position, position_of_id(lists.id)) COLLATE "C" AS key FROM lists
@@ -31,9 +33,11 @@ BEGIN
         IF placed = 'after' THEN
             low := CASE WHEN anchor IS NULL THEN bounds.last ELSE anchor_key END;
             high := bounds.next;
+            gap := CASE WHEN anchor IS NULL THEN bounds.number ELSE bounds.before + 1 END;
         ELSE
             low := bounds.previous;
             high := CASE WHEN anchor IS NULL THEN bounds.first ELSE anchor_key END;
+            gap := bounds.before;
         END IF;
         IF (low IS NULL OR low < present) AND (high IS NULL OR present < high) AND present IS NOT NULL THEN
             place := own;
@@ -43,7 +47,7 @@ BEGIN
             place := position_between(low, high);
         END IF;
         EXIT WHEN length(place) <= 100;
-        PERFORM rekey_lists(owner, moved);
+        PERFORM rekey_lists(owner, moved, gap);
     END LOOP;
 END
 $$;

@@ -39,7 +39,8 @@ BEGIN
     -- A subtask whose parent has been removed from the trash becomes a top-level task.
     UPDATE tasks
     SET deleted_at = NULL, parent_id = CASE WHEN parent_id = ANY (back) THEN parent_id END, updated_at = moment,
-        version = list.version + member.place
+        version = list.version + member.place,
+        followed_at = CASE WHEN tasks.updated_at = coalesce(tasks.followed_at, tasks.created_at) THEN moment END
     FROM (
         SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
         WHERE tasks.user_id = owner AND tasks.id = ANY (back)

@@ -6,6 +6,8 @@
 -- - An open subtask reopens its parent. If the parent repeats, it leaves its series, because the successor continues it.
 -- - The subtasks follow their parent to another list.
 --
+-- `followed_at` is the `updated_at` of a task that has only followed others since its creation; see `find_successor`.
+--
 -- Each task takes a revision after `before`. Returns the last one. The caller holds the owner's lock.
 CREATE FUNCTION carry_family(
     owner text, task tasks, was tasks, moment timestamptz, before bigint, OUT last bigint
@@ -17,7 +19,8 @@ BEGIN
         UPDATE tasks
         SET completed = CASE WHEN child.turns THEN task.completed ELSE tasks.completed END,
             completed_at = CASE WHEN child.turns THEN task.completed_at ELSE tasks.completed_at END,
-            list_id = task.list_id, updated_at = moment, version = before + child.place, document = NULL
+            list_id = task.list_id, updated_at = moment, version = before + child.place, document = NULL,
+            followed_at = CASE WHEN tasks.updated_at = coalesce(tasks.followed_at, tasks.created_at) THEN moment END
         FROM (
             SELECT found.id, found.turns, row_number() OVER (ORDER BY found.id) AS place
             FROM (

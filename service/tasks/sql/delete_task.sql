@@ -44,7 +44,8 @@ BEGIN
     WHERE tasks.user_id = owner AND tasks.id = delete_task.id;
     IF children > 0 THEN
         UPDATE tasks
-        SET deleted_at = clock, updated_at = moment, version = advanced + child.place, document = NULL
+        SET deleted_at = clock, updated_at = moment, version = advanced + child.place, document = NULL,
+            followed_at = CASE WHEN tasks.updated_at = coalesce(tasks.followed_at, tasks.created_at) THEN moment END
         FROM (
             SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
             WHERE tasks.user_id = owner AND tasks.parent_id = task_id AND deleted_at IS NULL

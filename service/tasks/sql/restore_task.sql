@@ -44,7 +44,8 @@ BEGIN
     END IF;
     IF children > 0 THEN
         UPDATE tasks
-        SET deleted_at = NULL, list_id = task.list_id, updated_at = moment, version = advanced + child.place
+        SET deleted_at = NULL, list_id = task.list_id, updated_at = moment, version = advanced + child.place,
+            followed_at = CASE WHEN tasks.updated_at = coalesce(tasks.followed_at, tasks.created_at) THEN moment END
         FROM (
             SELECT tasks.id, row_number() OVER (ORDER BY tasks.id) AS place FROM tasks
             WHERE tasks.user_id = owner AND tasks.parent_id = task.id AND deleted_at = task.deleted_at
