@@ -163,15 +163,17 @@ class SeriesModel(Model):
             return
         days = (following.slot - task.place.slot).days
         children = [one for one in self._children(task) if one.place is None or one.completion == task.completion]
+        gone = iter([former, *self._deleted_with(former)] if former else ())
         for one in (task, *children):
-            id_ = former.id if former and one is task else self.revision + 1
-            made = replace(one, id=id_, own=one.position, completion=None)
+            reused = next(gone, None)
+            id_, uid = (reused.id, reused.uid) if reused else (self.revision + 1, "")
+            made = replace(one, id=id_, uid=uid, own=one.position, completion=None)
             self.created[id_] = self.writes
             if one is task:
                 former = made
                 made.uid, made.place, made.due_date = following.uid, following, following.slot
             else:
-                made.uid, made.parent_id = "", former.id
+                made.parent_id = former.id
                 made.place = made.place and made.place._replace(series=None)
                 if made.due_date and not made.place:
                     made.due_date += timedelta(days=days)

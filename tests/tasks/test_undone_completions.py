@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tasks.test_recurrence import Series, successor_of
+from tests.tasks.test_series_edges import counted
 
 LISTS = "/api/alice/lists"
 TRASH = "/api/alice/trash"
@@ -157,3 +158,48 @@ async def test_a_successor_with_an_imported_subtask_is_kept(series, refusal):
     line = {"title": "Can", "parent_id": after["uid"], "created_at": OLD, "updated_at": OLD}
     assert (await series.caller.post("/api/alice/import", json={"tasks": [line]})).json()["imported"] == 1
     await kept(series, refusal, task, after)
+
+
+async def family_of(series: Series, after: dict) -> list[tuple]:
+    return [(one["id"], one["uid"], one["title"]) for one in (after, *await series.all(parent=after["id"]))]
+
+
+async def test_completing_again_takes_the_whole_family_out_of_the_trash(series, connection):
+    task = await begin(series)
+    for title in ("Can", "Hose"):
+        await series.caller.make(title, parent_id=task["id"])
+    start = (await series.caller.get("/api/alice/changes", params={"since": 0})).json()["next"]
+    after = await series.next(task)
+    first = await family_of(series, after)
+    for _ in range(4):
+        await taken_back(series, task, after)
+        assert {one["id"] for one in await trash(series)} == {id_ for id_, _, _ in first}
+        after = await series.next(task)
+        assert await family_of(series, after) == first
+        assert await trash(series) == []
+    await counted(connection)
+    feed = (await series.caller.get("/api/alice/changes", params={"since": start})).json()["changes"]
+    assert not any("deleted" in one for one in feed)
+    assert {one["id"] for one in feed} == {one["id"] for one in await series.all()}
+
+
+async def test_completing_again_with_other_subtasks_keeps_the_rest_of_the_family_in_the_trash(series, connection):
+    task = await begin(series)
+    can, hose = [await series.caller.make(title, parent_id=task["id"]) for title in ("Can", "Hose")]
+    after = await series.next(task)
+    family = await family_of(series, after)
+    await taken_back(series, task, after)
+    assert (await series.send("DELETE", can)).status_code == 204
+    after = await series.next(task)
+    assert await family_of(series, after) == [family[0], (*family[1][:2], "Hose")]
+    assert {one["id"] for one in await trash(series)} == {can["id"], family[2][0]}
+    await taken_back(series, task, after)
+    await series.patch(hose, title="Long hose")
+    for title in ("Rake", "Soil"):
+        await series.caller.make(title, parent_id=task["id"])
+    after = await series.next(task)
+    again = await family_of(series, after)
+    assert [title for _, _, title in again] == ["Water", "Long hose", "Rake", "Soil"]
+    assert [one[:2] for one in again[:2]] == [one[:2] for one in family[:2]]
+    assert {one["id"] for one in await trash(series)} == {can["id"], family[2][0]}
+    await counted(connection)

@@ -3,8 +3,9 @@
 -- describes `plan`. Each written task takes a revision after `before`. Returns the last one.
 --
 -- The successor is a copy of the task, with its own due and open subtasks. If the trash has a task with its uid, which was
--- taken back or deleted, the copy replaces that one and has its id. The copy of a subtask that repeats begins a series of
--- its own, so that no two tasks have the same slot of a series.
+-- taken back or deleted, the copies replace that task and the subtasks that were deleted with it, and have their ids and
+-- uids, so that repeated undoing fills no trash. The copy of a subtask that repeats begins a series of its own, so that no
+-- two tasks have the same slot of a series.
 CREATE FUNCTION write_successor(
     owner text, task tasks, plan text[], moment timestamptz, before bigint, OUT last bigint
 ) LANGUAGE plpgsql AS $$
@@ -14,8 +15,9 @@ DECLARE
     seconds CONSTANT double precision := plan[14];
     former tasks;
     made tasks;
+    ids bigint[];  -- of the family in the trash, the successor first
+    uids uuid[];
     written integer := 0;
-    is_first boolean := true;
 BEGIN
     last := before;
     SELECT * INTO former FROM tasks WHERE tasks.user_id = owner AND tasks.uid = plan[7]::uuid;
@@ -39,8 +41,11 @@ BEGIN
     ELSIF former.id IS NOT NULL AND former.deleted_at IS NULL THEN
         RETURN;  -- a client created it with its uid
     ELSIF former.id IS NOT NULL THEN
-        DELETE FROM tasks WHERE tasks.user_id = owner AND tasks.id = former.id;
-        UPDATE users SET trash_count = users.trash_count - 1 WHERE users.id = owner;
+        SELECT array_agg(tasks.id ORDER BY tasks.id <> former.id, tasks.id),
+               array_agg(tasks.uid ORDER BY tasks.id <> former.id, tasks.id)
+        INTO ids, uids FROM tasks
+        WHERE tasks.user_id = owner AND (tasks.id = former.id OR (  -- as in `restore_task`
+            tasks.parent_id = former.id AND deleted_at = former.deleted_at AND tasks.version > former.version));
     END IF;
     -- The task itself is first. Completed tasks of the series of a repeating subtask are history, so they are not copied.
     FOR made IN
@@ -52,17 +57,18 @@ BEGIN
         last := last + 1;
         written := written + 1;
         made.position := coalesce(made.position, position_of_id(made.id));
-        IF is_first THEN
-            is_first := false;
-            made.id := coalesce(former.id, last);
+        made.id := coalesce(ids[written], last);
+        IF ids[written] IS NOT NULL THEN
+            DELETE FROM tasks WHERE tasks.user_id = owner AND tasks.id = made.id;
+        END IF;
+        IF written = 1 THEN
             made.uid := plan[7];
             made.due_date := plan[8];
             made.due_at := plan[9];
             made.recurrence := plan[10];
             former.id := made.id;
         ELSE
-            made.id := last;
-            made.uid := gen_random_uuid();
+            made.uid := coalesce(uids[written], gen_random_uuid());
             made.parent_id := former.id;
             made.recurrence := regexp_replace(
                 made.recurrence, '"series":"[^"]*"', '"series":"' || gen_random_uuid() || '"');
@@ -92,5 +98,8 @@ BEGIN
         last := carry_family(owner, made, NULL, moment, last);
     END IF;
     UPDATE users SET task_count = users.task_count + written WHERE users.id = owner;
+    IF ids IS NOT NULL THEN
+        UPDATE users SET trash_count = users.trash_count - least(written, cardinality(ids)) WHERE users.id = owner;
+    END IF;
 END
 $$;
