@@ -33,17 +33,13 @@ import { createTrash } from "./trash.js";
  */
 export function createDoable(options) {
   const transport = createTransport(options);
-  const exportTo = exporter(transport);
-  const importFrom = importer(transport);
 
   return {
     tasks: createTasks(transport),
     lists: createLists(transport),
     trash: createTrash(transport),
-    exportTo,
-    export: exportTo,
-    importFrom,
-    import: importFrom,
+    export: exporter(transport),
+    import: importer(transport),
 
     /**
      * Executes 1 to 100 operations in one request. By default all of them take effect, or none: then the call fails with

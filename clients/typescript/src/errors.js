@@ -83,7 +83,10 @@ export class RateLimitedError extends DoableError {
   name = "RateLimitedError";
 }
 
-/** The service is unavailable (408, 425, 502, 503, 504), and retries did not help. */
+/**
+ * The service is unavailable (408, 425, 502, 503, 504), and retries did not help. Or a proxy without the service behind it
+ * answered with 404 or 410.
+ */
 export class UnavailableError extends DoableError {
   name = "UnavailableError";
 }
@@ -121,5 +124,7 @@ const KINDS = {
  * @returns {DoableError}
  */
 export function errorOf(status, problem, retryAfter) {
-  return new (KINDS[status] ?? DoableError)(status, problem, retryAfter);
+  // Without a code, the answer is not Doable's, and says nothing of a task or a position.
+  const kind = problem?.code || ![404, 410].includes(status) ? status : 503;
+  return new (KINDS[kind] ?? DoableError)(status, problem, retryAfter);
 }

@@ -14,20 +14,16 @@ export const reasonOf = (signal) => signal.reason ?? Object.assign(new Error("Th
  * @param {AbortSignal} [signal]
  * @returns {Promise<T>}
  */
-export async function unlessAborted(promise, signal) {
+export function unlessAborted(promise, signal) {
   if (!signal) return promise;
   /** @type {() => void} */
-  let abort = () => {};
-  try {
-    return await new Promise((resolve, reject) => {
-      abort = () => reject(reasonOf(signal));
-      if (signal.aborted) abort();
-      signal.addEventListener("abort", abort);
-      promise.then(resolve, reject);
-    });
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
+  let abort;
+  return new Promise((resolve, reject) => {
+    abort = () => reject(reasonOf(signal));
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort);
+    promise.then(resolve, reject);
+  }).finally(() => signal.removeEventListener("abort", abort));
 }
 
 /**
@@ -38,7 +34,7 @@ export async function unlessAborted(promise, signal) {
  * @param {(wake: () => void) => (() => void) | void} [listen] gets a function that ends the wait early; may return its clean-up
  * @returns {Promise<void>}
  */
-export async function pause(ms, signal, listen) {
+export function pause(ms, signal, listen) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   /** @type {(() => void) | void | undefined} */
@@ -47,23 +43,27 @@ export async function pause(ms, signal, listen) {
     timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1)); // more would be no time at all
     clean = listen?.(resolve);
   }));
-  try {
-    await unlessAborted(over, signal);
-  } finally {
+  return unlessAborted(over, signal).finally(() => {
     clearTimeout(timer);
     clean?.();
-  }
+  });
 }
 
 /**
- * Returns a back-off with full jitter: a random time from 0 to twice as many milliseconds for each earlier failure.
+ * Returns a back-off with full jitter: a random time from 0 to twice as many milliseconds for each earlier failure, after
+ * the time that the service asks for.
  *
  * @param {number} base milliseconds, the longest wait after the first failure
  * @param {number} failures how many attempts have failed, from 1
- * @param {number} longest milliseconds
+ * @param {any} [error] the last failure; its `retryAfter` is in seconds
+ * @param {number} [longest] milliseconds
  * @returns {number} milliseconds
  */
-export const backOff = (base, failures, longest) => Math.random() * Math.min(longest, base * 2 ** (failures - 1));
+export const backOff = (base, failures, error, longest = 60_000) =>
+  1000 * (error?.retryAfter ?? 0) + Math.random() * Math.min(longest, base * 2 ** (failures - 1));
+
+/** Reports an error of the application, without interrupting the caller. @param {unknown} error */
+export const rethrow = (error) => { setTimeout(() => { throw error; }); };
 
 /**
  * Adds a listener to a set. Returns a function that removes it.

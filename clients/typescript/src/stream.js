@@ -1,7 +1,7 @@
 import { DoableError, NetworkError, SignedOutError } from "./errors.js";
 import { backOff, pause } from "./pause.js";
 
-/** @import { ChangedList, ChangedTask, ListTombstone, TaskTombstone } from "./types/types.gen.js" */
+/** @import { Change, ChangedList, ChangedTask, ListTombstone, TaskTombstone } from "./types/types.gen.js" */
 /** @import { Transport } from "./transport.js" */
 
 /**
@@ -24,9 +24,11 @@ import { backOff, pause } from "./pause.js";
  * @property {string} [user] fail with SignedOutError if the token is not this user's
  * @property {(state: LiveState, error?: unknown) => void} [onState] is called with each new state; `error` says why
  */
-/** @typedef {AsyncIterable<LiveEvent> & {readonly state: LiveState, readonly position: string | undefined}} Live */
-
-const LONGEST_BACK_OFF = 60_000; // milliseconds
+/** @typedef {Exclude<LiveEvent, {type: "task" | "list"}> | {type: "task", id: string, data: Change}} TaskEvent an event of tasks alone */
+/**
+ * @template [E=LiveEvent]
+ * @typedef {AsyncIterable<E> & {readonly state: LiveState, readonly position: string | undefined}} Live
+ */
 
 /**
  * Follows the changes of the user's tasks and lists, until `signal` aborts or the loop ends.
@@ -79,7 +81,8 @@ export function follow(transport, options = {}) {
         try {
           /** @type {Record<string, string>} */
           const headers = position === undefined ? {} : { "Last-Event-ID": position };
-          const { body, user: owner } = await transport.request("GET", path, { headers, user, signal: connection.signal, raw: true, retries: 0 });
+          // It must neither wait for the browser's cache nor fill it.
+          const { body, user: owner } = await transport.request("GET", path, { headers, user, signal: connection.signal, raw: true, cache: "no-store", retries: 0 });
           user = owner;
           for await (const { event, data, id, retry } of blocks(body, silence, connection)) {
             failures = 0;
@@ -93,7 +96,7 @@ export function follow(transport, options = {}) {
           error = undefined;
         } catch (caught) {
           error = caught;
-          const final = caught instanceof DoableError ? caught.status < 500 && ![408, 425, 429].includes(caught.status)
+          const final = caught instanceof DoableError ? caught.code && caught.status < 500 && ![408, 425, 429].includes(caught.status)
             : !(caught instanceof NetworkError || connection.signal.aborted);
           if (final) throw caught;
         } finally {
@@ -103,12 +106,12 @@ export function follow(transport, options = {}) {
         if (stop.signal.aborted) break;
         change("waiting", error);
         failures += 1;
-        const asked = error instanceof DoableError ? 1000 * (error.retryAfter ?? 0) : 0;
-        await pause(asked + backOff(base, failures, LONGEST_BACK_OFF), stop.signal, (wake) => on("online", wake)).catch(() => {}); // aborted
+        await pause(backOff(base, failures, error), stop.signal, (wake) => on("online", wake)).catch(() => {}); // aborted
       }
     } finally {
       end();
       stay();
+      change("closed");
     }
     if (farewell) throw farewell;
   }
@@ -116,13 +119,7 @@ export function follow(transport, options = {}) {
   return {
     get state() { return state; },
     get position() { return position; },
-    async *[Symbol.asyncIterator]() {
-      try {
-        yield* events();
-      } finally {
-        change("closed");
-      }
-    },
+    [Symbol.asyncIterator]: events,
   };
 }
 
@@ -164,13 +161,8 @@ async function* blocks(response, silence, connection) {
     const whole = buffer.split("\n\n");
     buffer = /** @type {string} */ (whole.pop());
     for (const block of whole) {
-      /** @type {Record<string, string>} */
-      const fields = {};
-      for (const line of block.split("\n")) {
-        const [, name, value] = /^(\w+): ?(.*)$/.exec(line) ?? [];
-        if (name) fields[name] = value;
-      }
-      yield fields;
+      // A value may contain U+2028, which is no end of a line here.
+      yield Object.fromEntries(block.split("\n").map((line) => /^(\w+): ?(.*)/s.exec(line)?.slice(1) ?? []));
     }
   }
 }

@@ -2,7 +2,7 @@ import { conditional, items, named, pages, pathOf, remove, send, write } from ".
 import { follow } from "./stream.js";
 
 /** @import { CallOptions, Id, Items, PostOptions, Reference, TaskFilters, WriteOptions } from "./calls.js" */
-/** @import { FollowOptions, Live } from "./stream.js" */
+/** @import { FollowOptions, Live, TaskEvent } from "./stream.js" */
 /** @import { Transport } from "./transport.js" */
 /** @import { Task, TaskChangePage, TaskDraft, TaskPatch, TaskSummary } from "./types/types.gen.js" */
 
@@ -137,7 +137,7 @@ export const createTasks = (transport) => ({
    * Follows the changes of tasks alone: see `live`. Their `data` has no `type`.
    *
    * @param {FollowOptions} [options]
-   * @returns {Live}
+   * @returns {Live<TaskEvent>}
    */
-  live: (options) => follow(transport, { path: "/tasks/events", ...options }),
+  live: (options) => /** @type {Live<any>} */ (follow(transport, { path: "/tasks/events", ...options })),
 });

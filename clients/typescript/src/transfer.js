@@ -1,4 +1,5 @@
 import { NetworkError } from "./errors.js";
+import { isRaw } from "./http.js";
 
 /** @import { CallOptions, PostOptions } from "./calls.js" */
 /** @import { Transport } from "./transport.js" */
@@ -53,9 +54,8 @@ export function importer({ request }) {
    * @returns {Promise<ImportResult>}
    */
   return async function importFrom(source, { format, onConflict, ...options } = {}) {
-    const start = typeof source === "string" ? source : source instanceof Uint8Array ? new TextDecoder().decode(source.subarray(0, 100))
-      : source instanceof Blob ? await source.slice(0, 100).text() : "{";
-    const isJSON = format ? format === "json" : /^\s*\{/.test(start); // no line of a spreadsheet begins with a brace
+    // No line of a spreadsheet begins with a brace.
+    const isJSON = format ? format === "json" : !isRaw(source) || /^\s*\{/.test(await new Response(source).text());
     const headers = { "Content-Type": isJSON ? "application/json" : "text/csv" };
     const query = { on_conflict: onConflict };
     return (await request("POST", "/import", { timeout: 120_000, ...options, query, headers, body: source })).body;

@@ -25,13 +25,14 @@ import { createTokens } from "./token.js";
  *   none, for a POST that may be repeated anyway
  * @property {string} [user] fail with SignedOutError if the token is not this user's
  * @property {boolean} [raw] return the Response itself as the body, unread
+ * @property {RequestCache} [cache] how the browser's cache is used
  * @property {number} [retries] in place of the transport's
  * @property {number} [timeout] in place of the transport's; 0 is none
  */
-/** @typedef {{status: number, body: any, headers: Headers, user?: string, uncertain: boolean}} Answer `uncertain`: an earlier attempt may have taken effect */
+/** @typedef {{status: number, body: any, headers: Headers, user?: string}} Answer */
 /** @typedef {ReturnType<typeof createTransport>} Transport */
 
-const RETRIED = new Set([408, 425, 429, 502, 503, 504]);
+const RETRIED = [408, 425, 429, 502, 503, 504];
 const LONGEST_BACK_OFF = 10_000; // milliseconds
 
 /**
@@ -44,6 +45,8 @@ export function createTransport(options) {
   let tokens = createTokens(options.token, timeout);
   /** @type {Set<() => unknown>} */
   const farewells = new Set();
+  /** @type {Map<unknown, {storage: {erase: (name: string) => unknown}, name: string}>} */
+  let closed = new Map();
   /** @type {Set<() => unknown>} */
   const renewals = new Set();
 
@@ -79,13 +82,13 @@ export function createTransport(options) {
         if (user !== identity.user) throw new SignedOutError("Another user has signed in.");
         init.headers.Authorization = `Bearer ${identity.token}`;
         const answer = await attempt(addressOf(user, path, request.query), init, request);
-        return { ...answer, user, uncertain };
+        return { ...answer, user };
       } catch (caught) {
         error = caught;
       }
       if (signal?.aborted) throw reasonOf(signal);
       if (!(error instanceof DoableError || error instanceof NetworkError)) throw error;
-      const status = error instanceof DoableError ? error.status : 0;
+      const { status = 0, code, retryAfter = 0 } = /** @type {Partial<DoableError>} */ (error);
       if (status === 401 && entry && tokens.canRenew && !renewed) {
         renewed = true;
         entry.renewAt = 0; // of concurrent calls, the first one asks for a new token
@@ -93,25 +96,10 @@ export function createTransport(options) {
       }
       uncertain ||= error.uncertain || status >= 500 || status === 408;
       error.uncertain = uncertain;
-      const wait = failures <= (request.retries ?? retries) ? waitBefore(error, failures) : undefined;
-      if (wait === undefined) throw error;
-      await pause(wait, signal);
+      const isFinal = status && !RETRIED.includes(status) && code !== "request_in_progress";
+      if (isFinal || failures > (request.retries ?? retries) || 1000 * retryAfter > longestWait) throw error;
+      await pause(backOff(base, failures, error, LONGEST_BACK_OFF), signal);
     }
-  }
-
-  /**
-   * Returns the milliseconds before the next attempt; undefined if there is none.
-   *
-   * @param {DoableError | NetworkError} error
-   * @param {number} failures
-   */
-  function waitBefore(error, failures) {
-    let asked = 0;
-    if (error instanceof DoableError) {
-      if (!RETRIED.has(error.status) && error.code !== "request_in_progress") return undefined;
-      asked = 1000 * (error.retryAfter ?? 0);
-    }
-    return asked > longestWait ? undefined : asked + backOff(base, failures, LONGEST_BACK_OFF);
   }
 
   /**
@@ -127,14 +115,10 @@ export function createTransport(options) {
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort);
     const timer = limit ? setTimeout(abort, limit) : undefined;
-    let whole = false;
     try {
       const response = await (options.fetch ?? globalThis.fetch)(address, { ...init, signal: stop.signal });
       const { status, headers } = response;
-      if (response.ok && raw) {
-        whole = true;
-        return { status, headers, body: response };
-      }
+      if (response.ok && raw) return { status, headers, body: response };
       const body = await read(response);
       if (!response.ok && status !== 304) throw errorOf(status, body, secondsAfter(headers));
       return { status, headers, body };
@@ -144,7 +128,7 @@ export function createTransport(options) {
       throw Object.assign(new NetworkError(what, { cause }), { uncertain: true });
     } finally {
       clearTimeout(timer);
-      if (!whole) signal?.removeEventListener("abort", abort);
+      if (!raw) signal?.removeEventListener("abort", abort); // else, it ends the reading of the body
     }
   }
 
@@ -154,11 +138,10 @@ export function createTransport(options) {
    * @param {object} [query]
    */
   function addressOf(user, path, query = {}) {
-    const parameters = Object.entries(query).flatMap(([name, value]) =>
-      [value].flat().filter((one) => one != null).map((one) => [name, String(one)]));
+    const search = Object.entries(query).flatMap(([name, value]) =>
+      [value].flat().filter((one) => one != null).map((one) => `${name}=${encodeURIComponent(one)}`)).join("&");
     // URL parsers remove "." and "..". A token that is no JWT has no user; the service refuses it.
     const owner = user && !/^\.\.?$/.test(user) ? encodeURIComponent(user) : "me";
-    const search = new URLSearchParams(parameters).toString();
     return `${url.replace(/\/+$/, "")}/api/${owner}${path}${search && `?${search}`}`;
   }
 
@@ -174,11 +157,11 @@ export function createTransport(options) {
     /**
      * Returns the id of the signed-in user: the token's `sub`.
      *
-     * @param {AbortSignal} [signal]
+     * @param {{signal?: AbortSignal}} [options]
      * @returns {Promise<string>}
      * @throws {SignedOutError} no user is signed in
      */
-    async user(signal) {
+    async user({ signal } = {}) {
       const { user } = await unlessAborted(tokens.current().identity, signal);
       if (user === undefined) throw errorOf(401, { detail: "The token is not a JWT, so it names no user." });
       return user;
@@ -204,11 +187,19 @@ export function createTransport(options) {
      */
     onSignOut: (listener) => add(farewells, listener),
 
+    /** The copy that was closed last, of each storage. A sign-out erases them too, and leaves another map. */
+    get closed() { return closed; },
+
     /** Forgets the token for good if it was given as a string, and waits for all listeners of `onSignOut`. */
     async signOut() {
       tokens.forget();
       if (!tokens.canRenew) tokens = createTokens(null, 0);
-      await Promise.all([...farewells].map((listener) => listener()));
+      const copies = [...closed.values()];
+      closed = new Map();
+      await Promise.all([
+        ...[...farewells].map((listener) => listener()),
+        ...copies.map(({ storage, name }) => storage.erase(name)),
+      ]);
     },
   };
 }

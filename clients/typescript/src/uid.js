@@ -5,17 +5,12 @@
  * @returns {string}
  */
 export function newUid() {
-  const bytes = new Uint8Array(16);
+  const bytes = new Uint8Array(9);
   const source = /** @type {Crypto | undefined} */ (globalThis.crypto); // React Native has none
   if (source) source.getRandomValues(bytes);
   else bytes.forEach((_, at) => { bytes[at] = Math.random() * 256; });
-  let now = Date.now();
-  for (let at = 5; at >= 0; at -= 1) {
-    bytes[at] = now % 256;
-    now = Math.floor(now / 256);
-  }
-  bytes[6] = (bytes[6] & 15) | 112; // version 7
-  bytes[8] = (bytes[8] & 63) | 128; // variant
+  const time = Date.now().toString(16).padStart(12, "0");
   const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return digits.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  // After the time, the version and three digits, then the variant and fifteen digits.
+  return (time + digits).replace(/(.{8})(.{4})(.{3})/, "$1-$2-7$3-8").replace(/.{12}$/, "-$&");
 }

@@ -152,7 +152,7 @@ test("an export is imported again, as JSON, as CSV, from a file, a text, bytes a
   const file = await from.export("json");
   assert.match(file.name, /\.json$/);
   const text = await file.text();
-  const csv = await (await from.exportTo("csv", { bom: true })).blob();
+  const csv = await (await from.export("csv", { bom: true })).blob();
   assert.deepEqual([...new Uint8Array(await csv.slice(0, 3).arrayBuffer())], [0xef, 0xbb, 0xbf]);
   let length = 0;
   for await (const part of (await from.export("ical")).stream) length += part.length;
@@ -161,7 +161,7 @@ test("an export is imported again, as JSON, as CSV, from a file, a text, bytes a
     const to = client();
     assert.deepEqual(await to.import(source), { imported: 1, skipped: 0 });
     assert.deepEqual(titles(await to.tasks.list()), ["Äpfel = 1, \"2\""]);
-    assert.deepEqual(await to.importFrom(source, { onConflict: "skip" }), { imported: 0, skipped: 1 });
+    assert.deepEqual(await to.import(source, { onConflict: "skip" }), { imported: 0, skipped: 1 });
   }
   await assert.rejects(client().import("name\r\nno title"), ValidationError);
 });

@@ -113,6 +113,8 @@ test("a call is aborted before it is sent, while it runs, and while it waits for
   network.isHeld = false;
   network.cut();
 
+  await assert.rejects(client().user({ signal: AbortSignal.abort(gone) }), gone);
+
   const asking = new AbortController();
   const slow = createDoable({ url: network.url, token: () => new Promise(() => {}), timeout: 0 });
   const asked = slow.tasks.list({}, { signal: asking.signal });
@@ -256,6 +258,12 @@ test("answers of proxies and other servers are understood, and a wait for the se
       return true;
     });
   };
+  const problem = { "Content-Type": "application/problem+json" };
+  await refused([404, problem, '{"code": "task_not_found"}'], NotFoundError, { code: "task_not_found" });
+  await refused([404, { "Content-Type": "text/html" }, "<h1>No upstream</h1>"], UnavailableError, { status: 404, code: undefined });
+  await refused([410, { "Content-Type": "application/json" }, '{"code": 410}'], UnavailableError, { status: 410, code: undefined });
+  answers.push([502, {}], [404, { "Content-Type": "text/html" }, "<h1>No upstream</h1>"]);
+  await assert.rejects(tasks.remove(1), UnavailableError); // the 404 does not say that the first attempt took effect
   answers.push([503, { "Retry-After": "3600" }]);
   const leaving = new AbortController();
   const patient = client({ url, longestWait: Infinity, retries: 1 }).tasks.list({}, { signal: leaving.signal });

@@ -245,6 +245,41 @@ test("a stream ends when another user signs in, and sends nothing of that user",
   assert.deepEqual(named(seen), []);
 });
 
+test("a stream waits while a proxy has no service behind it", async (t) => {
+  const stop = ending(t);
+  let isDown = true;
+  const send = async (url, init) => (isDown ? new Response("<h1>No upstream</h1>", { status: 404 }) : fetch(url, init));
+  const live = client({ fetch: send }).live({ signal: stop.signal });
+  const { done } = listen(live);
+  await eventually(() => live.state === "waiting");
+  isDown = false;
+  await eventually(() => live.state === "open");
+  stop.abort();
+  await done;
+});
+
+test("a text with a line separator of Unicode arrives whole", async () => {
+  const doable = client();
+  const { title } = await doable.tasks.create({ title: "One\u2028id: 1" });
+  for await (const { type, data } of doable.live({ since: "0" })) {
+    if (type !== "task") continue;
+    assert.equal(data?.title, title);
+    break;
+  }
+});
+
+test("only streams say how the browser's cache is used, because some runtimes know no other way", async () => {
+  const caches = [];
+  const doable = client({ fetch: (url, init) => {
+    caches.push([new URL(url).pathname.split("/").at(-1), init.cache]);
+    return fetch(url, init);
+  } });
+  await doable.tasks.create({ title: "Plants" });
+  await (await doable.export()).text();
+  for await (const { type } of doable.live({ since: "0" })) if (type === "task") break;
+  assert.deepEqual(caches, [["tasks", undefined], ["export", undefined], ["events", "no-store"]]);
+});
+
 test("a wait that is longer than a timer can be is no short one", async (t) => {
   let requests = 0;
   const busy = async () => {

@@ -30,6 +30,12 @@ for await (const { type, data } of doable.live({ since: "0", onState: (now) => c
   if (type === "task") console.log("deleted" in data ? data.uid : data.title);
   if (type === "list" && !("deleted" in data)) console.log(data.name);
 }
+for await (const { type, data } of doable.tasks.live()) {
+  if (type === "task" && !("deleted" in data)) console.log(data.title);
+  // @ts-expect-error tasks alone need no type
+  if (type === "task") console.log(data.type);
+}
+const owner: string = await doable.user({ signal });
 const { name, stream } = await doable.export("csv", { bom: true });
 const { imported }: { imported: number } = await doable.import({ tasks: [{ title: "Imported" }] }, { onConflict: "skip" });
 
@@ -51,7 +57,7 @@ const sync: SyncStatus = useSyncStatus();
 useReplica()?.complete(dueSoon[0].uid);
 for (const { field, mine, keep } of useConflicts()) if (field === "title") keep(mine);
 console.log(useTask(local.uid)?.title, sync.open && sync.problem?.code);
-console.log(titles, lists, status, code, state, name, stream, imported);
+console.log(titles, lists, status, code, state, name, stream, imported, owner);
 
 // @ts-expect-error a title is required
 void doable.tasks.create({ description: "no title" });
