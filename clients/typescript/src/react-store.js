@@ -32,7 +32,7 @@ const LONGEST_WAIT = 30_000; // milliseconds
 function rowsOf({ tasks = [], lists = [] }) {
   const copy = createCopy();
   const put = [...lists.map((row) => ["list", row]), ...tasks.map((row) => ["task", row])];
-  copy.load({ put: /** @type {any} */ (put) });
+  copy.step({ put: /** @type {any} */ (put) });
   const queries = createQueries(copy);
   return /** @type {any} */ ({
     tasks: queries.tasks,
@@ -41,13 +41,31 @@ function rowsOf({ tasks = [], lists = [] }) {
   });
 }
 
+/** Returns the highest version of some rows. @param {(readonly {version: number}[] | undefined)[]} rows */
+const newest = (...rows) => rows.flat().reduce((most, row) => Math.max(most, row?.version ?? 0), 0);
+
+/**
+ * Returns rows of the service with what waits in a copy over them.
+ *
+ * @param {Initial} initial
+ * @param {Replica} replica
+ */
+function withPending({ tasks = [], lists = [] }, replica) {
+  /** @param {readonly any[]} known @param {readonly any[]} local */
+  const merged = (known, local) => [
+    ...known.filter(({ uid }) => !replica.isPending(uid)),
+    ...local.filter(({ uid }) => replica.isPending(uid)).map((row) => ({ ...row, version: row.version || 1 })), // 0 is none
+  ];
+  return rowsOf({ tasks: merged(tasks, replica.tasks({ archived: true })), lists: merged(lists, replica.lists()) });
+}
+
 /**
  * Creates what the hooks read: the first rows, and later the copy.
  *
  * @param {Initial} [initial]
  */
 export function createStore(initial) {
-  const first = rowsOf(structuredClone(initial ?? {})); // the copy changes its rows
+  const first = rowsOf(initial ?? {});
   /** @type {Set<() => void>} */
   const listeners = new Set();
   /** @type {Replica | undefined} */
@@ -62,7 +80,9 @@ export function createStore(initial) {
     if (replica) {
       const now = replica.status;
       // The copy of this device may be older than the first rows.
-      if (!initial || now.synced || now.pending || now.problem) rows = replica;
+      const isOlder = initial && !now.synced && now.problem?.name !== "SignedOutError"
+        && newest(initial.tasks, initial.lists) > newest(replica.tasks({ archived: true }), replica.lists());
+      rows = !isOlder ? replica : now.pending ? withPending(initial, replica) : first;
       if (Object.entries(now).some(([name, value]) => status[/** @type {keyof Status} */ (name)] !== value) || !status.open) {
         status = { ...now, open: true };
       }
@@ -119,7 +139,7 @@ export function createStore(initial) {
         status = { ...CLOSED, syncing: false, problem: { name, message } };
         update();
         if (error instanceof SignedOutError) return;
-        await pause(backOff(FIRST_WAIT, failures, LONGEST_WAIT), signal, (wake) => {
+        await pause(backOff(FIRST_WAIT, failures, error, LONGEST_WAIT), signal, (wake) => {
           globalThis.addEventListener?.("online", wake);
           return () => globalThis.removeEventListener?.("online", wake);
         }).catch(() => {});

@@ -8,7 +8,7 @@ import { create } from "react-test-renderer";
 import { createDoable } from "../src/index.js";
 import { DoableProvider, useConflicts, useLists, useReplica, useSyncStatus, useTask, useTasks } from "../src/react.js";
 import { memoryStorage } from "../src/replica/storage.js";
-import { Network, client, eventually, newUser, sign } from "./service.js";
+import { Network, URL_OF_SERVICE, client, eventually, newUser, sign } from "./service.js";
 
 const complaints = [];
 const EXPECTED = /react-test-renderer is deprecated|multiple renderers/; // the server and the test renderer
@@ -94,6 +94,40 @@ test("the server draws its first rows, and they stay until the copy is complete"
   network.isHeld = false;
   network.cut();
   await mounted.shows("Mow the lawn", "Water the plants");
+});
+
+test("the first rows stay if the first synchronisation fails, with the user's changes over them", async (t) => {
+  const doable = client();
+  const [plants, lawn] = await Promise.all(["Plants", "Lawn"].map((title) => doable.tasks.create({ title })));
+  const initial = { tasks: [plants, lawn] };
+  let isDown = true;
+  const send = (...request) => (isDown ? Promise.reject(new TypeError("no connection")) : fetch(...request));
+  const late = createDoable({ url: URL_OF_SERVICE, token: sign(await doable.user()), backOff: 1, fetch: send });
+  const { seen, shows } = await mount(t, late, { initial, query: { sort: "title" } });
+  await eventually(() => seen.status.open && seen.status.problem);
+  await shows("Lawn", "Plants");
+  seen.replica.create({ title: "Water" });
+  await shows("Lawn", "Plants", "Water");
+  isDown = false;
+  await seen.replica.sync();
+  await shows("Lawn", "Plants", "Water");
+  const renamed = seen.tasks[0];
+  seen.replica.update(renamed.uid, { title: "Mow" });
+  await shows("Mow", "Plants", "Water");
+});
+
+test("a copy that is newer than the first rows is shown at once", async (t) => {
+  const doable = client();
+  const old = await doable.tasks.create({ title: "Old" });
+  await doable.tasks.update(old, { title: "New" });
+  const storage = memoryStorage();
+  const before = await doable.replica({ storage });
+  await before.sync();
+  await before.close();
+  const offline = createDoable({ url: URL_OF_SERVICE, token: sign(await doable.user()), fetch: () => Promise.reject(new TypeError("no connection")) });
+  const { seen, shows } = await mount(t, offline, { initial: { tasks: [old] }, storage });
+  await eventually(() => seen.status.open && seen.status.problem);
+  await shows("New");
 });
 
 test("a page may have more queries than the copy keeps", async (t) => {

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { createCopy } from "../src/replica/copy.js";
+import { createSender } from "../src/replica/outbox.js";
 import { load, memoryStorage } from "../src/replica/storage.js";
-import { Network, client, eventually, newUser, sign, uncaught } from "./service.js";
+import { Network, client, eventually, newUser, sign, uncaught, withoutStream } from "./service.js";
 
 const titles = (rows) => rows.map(({ title }) => title);
 
@@ -167,6 +168,145 @@ test("a refused write ends, restores the state of the service, reports, and bloc
   await eventually(() => replica.status.problem === null);
 });
 
+test("an answer that is not Doable's refuses no write", async (t) => {
+  t.mock.method(Math, "random", () => 0); // no wait between attempts
+  const refused = [];
+  let answer;
+  let answers = 0;
+  const send = async (url, init) => {
+    if (!answer || !/batch$/.test(url)) return fetch(url, init);
+    answers += 1;
+    const [status, type, text] = answer;
+    return new Response(text, { status, headers: { "Content-Type": type } });
+  };
+  const replica = await open(t, { fetch: send, backOff: 1 }, { onRejected: (one) => refused.push(one) });
+  const gone = replica.create({ title: "Gone" });
+  const kept = replica.create({ title: "Kept" });
+  await replica.sync();
+  const [html, json] = ["text/html", "application/json"];
+  replica.remove(gone.uid);
+  for (answer of [
+    [404, html, "<h1>No upstream</h1>"], [405, html, ""], [410, html, ""], [400, html, "<h1>Blocked</h1>"], [403, html, ""],
+    [422, json, '{"message": "Blocked"}'], [404, json, '{"code": 404, "message": "No route"}'], [302, html, "<h1>Moved</h1>"],
+    [200, html, "<h1>Please sign in to this wi-fi</h1>"], [200, json, "{}"],
+    [404, "application/problem+json", '{"code": "not_found"}'],
+  ]) {
+    answers = 0;
+    replica.update(kept.uid, { description: `${answer}` });
+    replica.create({ title: `${answer}` });
+    const { pending } = replica.status;
+    await eventually(() => answers > 3);
+    assert.equal(replica.status.pending, pending, `${answer}`);
+    assert.notEqual(replica.status.problem, null);
+  }
+  const last = `${answer}`;
+  answer = undefined;
+  await replica.sync();
+  assert.deepEqual(refused, []);
+  const there = await replica.doable.tasks.list();
+  assert.deepEqual([there.length, there.find(({ uid }) => uid === kept.uid).description], [12, last]);
+});
+
+test("a write that the service cannot execute now is sent again after a wait", async (t) => {
+  let isBusy = true;
+  const error = { code: "service_unavailable", detail: "The service is busy." };
+  const send = async (url, init) => (isBusy && /batch$/.test(url)
+    ? Response.json({ results: JSON.parse(init.body).operations.map(() => ({ status: 503, error })) }) : fetch(url, init));
+  const replica = await open(t, { fetch: send, backOff: 1 });
+  replica.create({ title: "Plants" });
+  await eventually(() => replica.status.problem?.code === error.code);
+  isBusy = false;
+  await replica.sync();
+  assert.deepEqual(titles(await replica.doable.tasks.list()), ["Plants"]);
+});
+
+test("of writes that are too large for a proxy, only the large ones are refused", async (t) => {
+  const refused = [];
+  const send = async (url, init) => (init.body?.length > 3000 ? new Response("", { status: 413 }) : fetch(url, init));
+  const replica = await open(t, { fetch: send, backOff: 1 }, { onRejected: ({ uid, error }) => refused.push([uid, error.status]) });
+  const [, large] = ["", "x".repeat(4000), ""].map((description) => replica.create({ title: "Plants", description }));
+  await replica.sync();
+  assert.deepEqual(refused, [[large.uid, 413]]);
+  assert.equal((await replica.doable.tasks.list()).length, 2);
+});
+
+test("a sender that stops while a request is being made ends", async () => {
+  const stop = new AbortController();
+  const same = { key: "1", op: "update", kind: "task", uid: "a", changes: { title: "Water" }, base: {} };
+  createSender({
+    signal: stop.signal, copy: { ops: [same], base: () => ({ title: "Water" }) }, commit() {}, onState() {},
+    inOrder(work) {
+      stop.abort();
+      return work();
+    },
+  }).wake();
+});
+
+test("the effects of a write on other tasks stay until the feed tells of them", async (t) => {
+  const replica = await open(t, { fetch: withoutStream });
+  const acknowledged = () => eventually(() => !replica.status.pending);
+  const garden = replica.createList({ name: "Garden" });
+  const [plants, lawn] = ["Plants", "Lawn"].map((title) => replica.create({ title }));
+  const [roses, edges] = [[plants, "Roses"], [lawn, "Edges"]].map(([{ uid }, title]) => replica.create({ title, parent_id: uid }));
+  replica.create({ title: "Listed", list_id: garden.uid });
+  await replica.sync();
+  replica.complete(plants.uid);
+  await acknowledged();
+  assert.equal(replica.task(roses.uid).completed, true);
+  replica.reopen(plants.uid); // before the feed has told of the completion
+  assert.equal(replica.task(roses.uid).completed, false);
+  await acknowledged();
+  assert.equal(replica.task(roses.uid).completed, false);
+  replica.complete(plants.uid);
+  replica.complete(lawn.uid);
+  await replica.sync();
+  replica.reopen(plants.uid);
+  replica.create({ title: "Corners", parent_id: lawn.uid });
+  await acknowledged();
+  assert.deepEqual([plants, roses, lawn, edges].map(({ uid }) => replica.task(uid).completed), [false, false, false, true]);
+  replica.update(roses.uid, { title: "Red roses" });
+  replica.complete(plants.uid);
+  await acknowledged();
+  assert.deepEqual([replica.task(roses.uid).title, replica.task(roses.uid).completed], ["Red roses", true]);
+  replica.removeList(garden.uid, { tasks: "trash" });
+  replica.remove(lawn.uid);
+  await acknowledged();
+  assert.deepEqual(titles(replica.tasks({ sort: "title" })), ["Plants", "Red roses"]);
+  await replica.sync();
+  assert.deepEqual(titles(replica.tasks({ sort: "title" })), ["Plants", "Red roses"]);
+});
+
+test("a second write after one that the service has normalised is no conflict", async (t) => {
+  const conflicts = [];
+  const replica = await open(t, { fetch: withoutStream }, { onConflict: (conflict) => conflicts.push(conflict) });
+  const { uid } = replica.create({ title: "Plants" });
+  const list = replica.createList({ name: "Garden" });
+  await replica.sync();
+  for (const at of [1, 2]) {
+    const due_at = new Date(1.8e12 + 1000 * at).toISOString();
+    replica.update(uid, { title: ` Water ${at} `, tags: [` home ${at} `], due_at });
+    replica.updateList(list.uid, { name: ` Garden ${at}`, color: `#ABCDE${at}` });
+    await eventually(() => !replica.status.pending);
+  }
+  assert.deepEqual(conflicts, []);
+  assert.deepEqual([replica.task(uid).title, replica.task(uid).tags, replica.list(list.uid).color], ["Water 2", ["home 2"], "#abcde2"]);
+});
+
+test("fields that are cleared with null have the values that the service gives them, at once", async (t) => {
+  const refused = [];
+  const replica = await open(t, {}, { onRejected: (one) => refused.push(one) });
+  const { uid } = replica.create({ title: "Plants", tags: ["home"], priority: "high", due_date: "2026-12-24" });
+  const cleared = { tags: null, priority: null, position: null, description: null, due_date: null, due_at: null, list_id: null };
+  replica.update(uid, cleared);
+  replica.create({ title: "Lawn", ...cleared });
+  replica.create({ title: "After both" });
+  for (const sort of ["position", "priority", "due_date"]) {
+    assert.deepEqual([replica.tasks({ sort, tag: "home" }).length, replica.tasks({ sort, priority: "none", due: null }).length], [0, 3]);
+  }
+  await replica.sync();
+  assert.deepEqual([replica.task(uid).tags, replica.task(uid).priority, refused], [[], "none", []]);
+});
+
 test("errors of the application's functions are reported, and neither stop the queue nor lose a stored change", async (t) => {
   const thrown = uncaught(t);
   const fail = (name) => () => { throw new Error(name); };
@@ -259,7 +399,7 @@ test("a tab that loads while another one stores a step has all rows of both", as
   let before = Promise.resolve();
   const stored = await load({ read: (store) => (before = before.then(() => read(store))) });
   const copy = createCopy();
-  copy.load(stored);
+  copy.step(stored);
   copy.step(step);
   assert.equal(copy.get("task", "a")?.title, "Water");
 });
@@ -337,6 +477,42 @@ test("signing out erases the copy, and another user never sees it", async (t) =>
   assert.throws(() => replica.create({ title: "Late" }), { name: "SignedOutError" });
   assert.equal((await storage.names()).filter((name) => name.endsWith(replica.user)).length, 0);
   await assert.rejects(open(t, { token: () => null }, { storage }), { name: "SignedOutError" });
+});
+
+test("a sign-out erases a copy that was closed before, but not that of another user", async () => {
+  const storage = { ...memoryStorage(), volatile: false }; // as a device keeps it
+  const [alice, bob] = [newUser("alice"), newUser("bob")];
+  let signedIn = alice;
+  const doable = client({ token: () => sign(signedIn) });
+  const close = async () => (await doable.replica({ storage })).close();
+  await close();
+  signedIn = bob;
+  doable.renew();
+  await close();
+  await close();
+  await doable.signOut();
+  assert.deepEqual((await storage.names()).map((name) => name.endsWith(alice)), [true]);
+});
+
+test("a revoked token ends the wait for the service with its error", async (t) => {
+  const user = newUser();
+  let secret;
+  const replica = await open(t, { token: () => sign(user, { secret }) });
+  secret = "another secret of more than 32 bytes";
+  replica.doable.renew();
+  await assert.rejects(replica.sync(), { name: "UnauthorizedError", code: "invalid_token" });
+});
+
+test("a copy reads its changes no sooner than the service asks", async (t) => {
+  const waits = [];
+  const start = setTimeout;
+  t.mock.method(globalThis, "setTimeout", (call, ms, ...rest) => {
+    waits.push(ms);
+    return start(call, ms, ...rest);
+  });
+  const busy = async () => new Response("", { status: 503, headers: { "Retry-After": "3600" } });
+  await open(t, { fetch: busy });
+  await eventually(() => waits.some((ms) => ms >= 3_600_000));
 });
 
 test("a sign-out while the copy is being opened leaves no copy", async () => {
@@ -444,7 +620,7 @@ test("results are the same arrays until they change, and listeners are told what
 test("a task that is restored right after its removal is shown in every tab, in whatever order the news arrives", () => {
   const task = { uid: "a", id: 1, title: "Water", position: "U", version: 1, list_id: null, parent_id: null };
   const copy = createCopy();
-  copy.load({ put: [["task", { ...task }]], since: "1-1", seen: 1 });
+  copy.step({ all: true, put: [["task", { ...task }]], since: "1-1", seen: 1 });
   const op = { op: "remove", kind: "task", uid: "a", at: "" };
   copy.step({ ops: [{ ...op, key: "1" }] });
   copy.step({ ops: [{ ...op, op: "restore", key: "2" }], done: [["1", 1]] });

@@ -112,6 +112,11 @@ export class Network {
   }
 }
 
+/** Sends requests, but opens no stream: only reads after writes show what is new. */
+export const withoutStream = (url, init) => (/\/events/.test(url)
+  ? new Promise((_, reject) => { init.signal.addEventListener("abort", () => reject(init.signal.reason)); })
+  : fetch(url, init));
+
 /** Records the requests that a client sends, and sends them. */
 export function recorder() {
   const sent = [];

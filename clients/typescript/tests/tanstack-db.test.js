@@ -6,7 +6,7 @@ import { BasicIndex, createCollection, createLiveQueryCollection, eq } from "@ta
 import { ConflictError, NetworkError, ValidationError } from "../src/index.js";
 import { memoryStorage } from "../src/replica/storage.js";
 import { doableCollectionOptions } from "../src/tanstack-db.js";
-import { Network, client, eventually, newUser, sign } from "./service.js";
+import { Network, client, eventually, newUser, sign, withoutStream } from "./service.js";
 
 /** Creates collections of all tasks and all lists, which end with the test. */
 async function open(t, source) {
@@ -17,11 +17,6 @@ async function open(t, source) {
   await Promise.all([tasks.preload(), lists.preload()]);
   return { tasks, lists };
 }
-
-/** Sends requests, but opens no stream: only reads after writes show what is new. */
-const withoutStream = (url, init) => (/\/events/.test(url)
-  ? new Promise((_, reject) => { init.signal.addEventListener("abort", () => reject(init.signal.reason)); })
-  : fetch(url, init));
 
 test("a TanStack DB collection shows all tasks and lists, and follows the changes of other clients", async (t) => {
   const user = newUser();

@@ -32,6 +32,7 @@ import { same } from "./merge.js";
  * @property {string[]} [failed] keys of writes that ended without effect
  * @property {string} [since] the position after these changes of the feed
  * @property {number} [seen] the highest version in these changes of the feed
+ * @property {string} [leader] the tab that leads from now on, for the storage alone
  */
 /** @typedef {Record<Kind, Map<string, Row | undefined>>} Changed the rows before the step, by uid */
 
@@ -45,11 +46,14 @@ const EMPTY = {
 };
 const REFERENCES = ["list_id", "parent_id"];
 
+/** @returns {Record<Kind, Map<string, any>>} */
+const maps = () => ({ task: new Map(), list: new Map() });
+
 export function createCopy() {
   /** @type {Record<Kind, Map<string, Row>>} */
-  let base = { task: new Map(), list: new Map() };
+  let base = maps();
   /** @type {Changed} */
-  let overlay = { task: new Map(), list: new Map() };
+  let overlay = maps();
   /** @type {Op[]} */
   let ops = [];
   /** @type {{op: Op, version: number}[]} writes with an effect on other rows that the feed has not told yet */
@@ -67,32 +71,29 @@ export function createCopy() {
   let since = "0";
   let seen = 0;
   /** @type {Changed} */
-  let changed = { task: new Map(), list: new Map() };
+  let changed = maps();
 
   /** @param {Kind} kind @param {string} uid @returns {Row | undefined} */
-  const get = (kind, uid) => (overlay[kind].has(uid) ? overlay[kind].get(uid) : base[kind].get(uid));
+  const get = (kind, uid) => (overlay[kind].has(uid) ? overlay : base)[kind].get(uid);
 
   /** Remembers the row as it was before the step. @param {Kind} kind @param {string} uid */
   const note = (kind, uid) => { if (!changed[kind].has(uid)) changed[kind].set(uid, get(kind, uid)); };
 
-  /** @param {Row} row */
+  /** @param {Row | undefined} row */
   function adopt(row) {
-    if (!row.parent_id) return;
-    const family = families.get(row.parent_id);
-    if (family) family.add(row.uid);
-    else families.set(row.parent_id, new Set([row.uid]));
+    if (row?.parent_id) families.set(row.parent_id, (families.get(row.parent_id) ?? new Set()).add(row.uid));
   }
 
   /** @param {Kind} kind @param {string} uid @param {Row | undefined} row */
   function set(kind, uid, row) {
     note(kind, uid);
     overlay[kind].set(uid, row);
-    if (row) adopt(row);
+    adopt(row);
   }
 
   /** @param {string} uid */
-  const children = (uid) => [...families.get(uid) ?? []].map((child) => get("task", child))
-    .filter((child) => child?.parent_id === uid).map((child) => /** @type {Row} */ (child));
+  const children = (uid) => /** @type {Row[]} */ ([...families.get(uid) ?? []].map((child) => get("task", child))
+    .filter((child) => child?.parent_id === uid));
 
   /** @param {Kind} kind @returns {Row[]} */
   const rows = (kind) => {
@@ -119,39 +120,52 @@ export function createCopy() {
     base[kind].set(row.uid, row);
   }
 
-  /** Applies a write to the view, with its effects on other rows as the service has them. @param {Op} op */
-  function apply({ op, kind, uid, changes = {}, rows: back = [], tasks, at }) {
+  /** Takes a row away. @param {Kind} kind @param {string} uid */
+  function drop(kind, uid) {
+    note(kind, uid);
+    lost.delete(uid);
+    return base[kind].delete(uid);
+  }
+
+  /** Puts a row in the place of an older one. @param {Kind} kind @param {Row} raw */
+  function put(kind, raw) {
+    note(kind, raw.uid);
+    lost.delete(raw.uid);
+    resolve(kind, raw, { ...raw });
+  }
+
+  /**
+   * Applies a write to the view, with its effects on other rows as the service has them.
+   *
+   * @param {Op} op
+   * @param {boolean} [isDone] whether `base` has its effect on its own row already
+   */
+  function apply({ op, kind, uid, changes = {}, base: saw = {}, rows: back = [], tasks, at }, isDone) {
     const row = get(kind, uid);
-    /** @param {Row | undefined} task @param {object} fields */
-    const patch = (task, fields) => { if (task) set("task", task.uid, { ...task, ...fields }); };
     const { after: _after, before: _before, ...fields } = changes;
     if (op === "restore") {
       for (const [each, saved] of back) if (!get(each, saved.uid)) set(each, saved.uid, saved);
-    } else if (op === "create" ? row : !row) {
-      return; // it took effect already, or there is nothing to change
     } else if (op === "remove") {
       set(kind, uid, undefined);
       if (kind === "task") for (const child of children(uid)) set("task", child.uid, undefined);
       else for (const task of rows("task")) {
         if (task.list_id === uid) set("task", task.uid, tasks === "trash" ? undefined : { ...task, list_id: null });
       }
-    } else {
-      const next = /** @type {Row} */ ({
-        ...(row ?? { ...EMPTY[kind], created_at: at, version: 0 }), ...fields, uid, updated_at: at,
-      });
+    } else if (op === "create" ? !row || isDone : row) { // otherwise it took effect already, or there is nothing to change
+      const next = /** @type {Row} */ ({ ...(row ?? { created_at: at, version: 0 }), ...fields, uid, updated_at: at });
+      for (const [field, value] of Object.entries(EMPTY[kind])) next[field] ??= value; // null clears a field
       if (kind === "list") return set(kind, uid, next);
       const parent = next.parent_id && get("task", next.parent_id);
       if (parent) next.list_id = parent.list_id;
       if (next.completed !== (row?.completed ?? false)) next.completed_at = next.completed ? at : null;
       set(kind, uid, next);
-      if (parent?.completed && !next.completed) patch(parent, { completed: false, completed_at: null });
+      const { list_id, completed, completed_at } = next;
+      if (parent?.completed && !completed) set("task", parent.uid, { ...parent, completed, completed_at });
       if (!row) return;
       for (const child of children(uid)) {
-        const moved = { ...child, list_id: next.list_id };
-        if (next.completed && !child.completed) Object.assign(moved, { completed: true, completed_at: at });
-        else if (!next.completed && row.completed && child.completed_at === row.completed_at) {
-          Object.assign(moved, { completed: false, completed_at: null });
-        }
+        const follows = completed ? !child.completed
+          : fields.completed === false && child.completed_at === (row.completed_at ?? saw.completed_at); // completed with it
+        const moved = { ...child, list_id, ...(follows && { completed, completed_at }) };
         if (!same(child, moved)) set("task", child.uid, moved);
       }
     }
@@ -161,8 +175,12 @@ export function createCopy() {
   function replay() {
     for (const kind of KINDS) for (const uid of overlay[kind].keys()) note(kind, uid);
     const before = overlay;
-    overlay = { task: new Map(), list: new Map() };
-    for (const { op } of effective) apply(op);
+    overlay = maps();
+    for (const { op } of effective) {
+      apply(op, true);
+      // `base` has the row with the values that the service has normalised. Only a next write may need what this one changed.
+      if (effective.findLast((one) => one.op.uid === op.uid)?.op === op) overlay[op.kind].delete(op.uid);
+    }
     for (const op of ops) apply(op);
     for (const kind of KINDS) {
       for (const [uid, row] of overlay[kind]) {
@@ -175,40 +193,28 @@ export function createCopy() {
   /** @returns {Changed} */
   function flush() {
     const result = changed;
-    changed = { task: new Map(), list: new Map() };
+    changed = maps();
     for (const kind of KINDS) for (const [uid, row] of result[kind]) if (row === get(kind, uid)) result[kind].delete(uid);
     return result;
   }
 
-  /** @param {Op} op */
-  function queue(op) {
-    const at = ops.findIndex(({ key }) => key >= op.key);
-    if (ended.has(op.key)) return;
-    if (at < 0) ops.push(op);
-    else ops.splice(at, ops[at].key === op.key ? 1 : 0, op);
-  }
-
   /**
-   * Ends a write. Returns the row that it has deleted.
+   * Ends a write that took effect. Returns the row that it has deleted.
    *
-   * @param {string} key
-   * @param {number} [version]
+   * @param {[string, number]} done
    * @returns {[Kind, string, number][]}
    */
-  function end(key, version) {
+  function end([key, version]) {
     ended.add(key);
     const op = ops.find((one) => one.key === key);
-    ops = ops.filter((one) => one !== op);
-    if (!op || version === undefined) return [];
+    if (!op) return [];
     const { kind, uid } = op;
-    const row = base[kind].get(uid);
+    const current = base[kind].get(uid)?.version ?? Infinity;
     if (op.op !== "remove") {
       if (version > seen) effective.push({ op, version });
-    } else if (row && row.version <= version) {
-      note(kind, uid);
+    } else if (current <= version) {
+      drop(kind, uid);
       buried.set(uid, version);
-      lost.delete(uid);
-      base[kind].delete(uid);
       effective.push({ op, version: 0 });
       return [[kind, uid, version]];
     }
@@ -223,17 +229,6 @@ export function createCopy() {
     get since() { return since; },
     /** @param {Kind} kind @param {string} uid */
     base: (kind, uid) => base[kind].get(uid),
-
-    /** Fills an empty copy. The rows become the copy's own. @param {Step} stored */
-    load({ put = [], ops: saved = [], since: position = "0", seen: highest = 0 } = {}) {
-      for (const [, row] of put) uids.set(row.id, row.uid);
-      for (const [kind, row] of put) resolve(kind, { ...row }, row);
-      ops = saved;
-      since = position;
-      seen = highest;
-      replay();
-      return flush();
-    },
 
     /** Returns the whole copy as a step. @returns {Step} */
     snapshot() {
@@ -255,14 +250,18 @@ export function createCopy() {
      * @returns {Changed}
      */
     step(step) {
-      const { all, put = [], drop = [], ops: queued = [], done = [], failed = [] } = step;
+      const { all, put: arrived = [], drop: gone = [], ops: queued = [], done = [], failed = [] } = step;
       if (all) {
         for (const kind of KINDS) for (const uid of base[kind].keys()) note(kind, uid);
-        base = { task: new Map(), list: new Map() };
-        [uids, lost, buried, effective, seen] = [new Map(), new Map(), new Map(), [], 0];
+        base = maps();
+        uids = new Map();
+        lost = new Map();
+        buried = new Map();
+        effective = [];
+        seen = 0;
       }
-      const removed = done.flatMap(([key, version]) => end(key, version));
-      step.put = put.filter(([kind, { uid, id, version }]) => {
+      const removed = done.flatMap(end);
+      step.put = arrived.filter(([kind, { uid, id, version }]) => {
         const current = base[kind].get(uid)?.version ?? 0;
         if (version <= Math.max(current, buried.get(uid) ?? 0) || (!current && version <= seen)) return false;
         uids.set(id, uid);
@@ -270,30 +269,22 @@ export function createCopy() {
       });
       for (const [kind, row] of step.put) {
         effective = effective.filter(({ op, version }) => version || op.uid !== row.uid); // restored since
-        note(kind, row.uid);
-        lost.delete(row.uid);
-        resolve(kind, row, { ...row });
+        put(kind, row);
       }
-      step.drop = drop.filter(([kind, uid, version]) => {
-        if (version < (base[kind].get(uid)?.version ?? 0)) return false;
-        note(kind, uid);
-        lost.delete(uid);
-        return base[kind].delete(uid);
-      }).concat(removed);
-      for (const [uid, [kind, raw]] of [...lost]) { // some may be lost again
-        if (!REFERENCES.some((field) => uids.has(raw[field]))) continue;
-        note(kind, uid);
-        lost.delete(uid);
-        resolve(kind, raw, { ...raw });
+      step.drop = gone.filter(([kind, uid, version]) => version >= (base[kind].get(uid)?.version ?? 0) && drop(kind, uid))
+        .concat(removed);
+      for (const [kind, raw] of [...lost.values()]) { // some may be lost again
+        if (REFERENCES.some((field) => uids.has(raw[field]))) put(kind, raw);
       }
       if (step.seen !== undefined) {
         step.seen = seen = Math.max(seen, step.seen);
-        const heard = put.map(([, row]) => row.uid).concat(drop.map(([, uid]) => uid));
+        const heard = [...arrived.map(([, row]) => row.uid), ...gone.map(([, uid]) => uid)];
         effective = effective.filter(({ op, version }) => (version ? version > seen : !heard.includes(op.uid)));
       }
-      if (step.since !== undefined) since = step.since;
-      for (const op of queued) queue(op);
-      for (const key of failed) end(key);
+      since = step.since ?? since;
+      for (const key of failed) ended.add(key);
+      ops = [...new Map([...ops, ...queued].map((op) => [op.key, op])).values()].filter(({ key }) => !ended.has(key))
+        .sort((one, other) => (one.key < other.key ? -1 : 1));
       replay();
       return flush();
     },

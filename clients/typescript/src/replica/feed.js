@@ -4,6 +4,8 @@ import { follow } from "../stream.js";
 /** @import { Kind, Row, Step } from "./copy.js" */
 /** @import { Transport } from "../transport.js" */
 
+/** @typedef {Step & Required<Pick<Step, "put" | "drop" | "since" | "seen">>} Feed */
+
 /**
  * Reads all changes after a position, and returns them as one step. If the position is no longer known, reads everything.
  *
@@ -35,7 +37,7 @@ export async function readChanges(transport, { since, user, signal }) {
  * @param {(step: Step | undefined) => unknown} handle
  */
 export async function followChanges(transport, options, handle) {
-  /** @type {Step | undefined} */
+  /** @type {Feed | undefined} */
   let step;
   let { since } = options;
   const flush = () => {
@@ -63,16 +65,16 @@ export async function followChanges(transport, options, handle) {
 
 /**
  * @param {string} since
- * @returns {Step & Required<Pick<Step, "put" | "drop" | "since" | "seen">>}
+ * @returns {Feed}
  */
 const begin = (since) => ({ all: since === "0", put: [], drop: [], since, seen: 0 });
 
 /**
- * @param {Step} step
+ * @param {Feed} step
  * @param {any} change
  */
 function add(step, { type, ...row }) {
-  step.seen = Math.max(step.seen ?? 0, row.version);
-  if (row.deleted) step.drop?.push([type, row.uid, row.version]);
-  else step.put?.push([type, row]);
+  step.seen = Math.max(step.seen, row.version);
+  if (row.deleted) step.drop.push([type, row.uid, row.version]);
+  else step.put.push([type, row]);
 }

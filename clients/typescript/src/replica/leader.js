@@ -7,14 +7,12 @@ import { createSender } from "./outbox.js";
 /** @import { Step } from "./copy.js" */
 /** @import { SenderOptions } from "./outbox.js" */
 
-const LONGEST_BACK_OFF = 60_000; // milliseconds
-
 /**
  * @typedef {Omit<SenderOptions, "onState" | "copy" | "read" | "inOrder"> & {
  *   copy: ReturnType<import("./copy.js").createCopy>,
  *   report: (status: {online?: boolean, synced?: boolean, syncing?: boolean, problem?: unknown}) => void,
- *   leave: () => void,
- * }} LeaderOptions `leave` is called if another user has signed in
+ *   check: () => Promise<unknown>,
+ * }} LeaderOptions `check` finds out whether another user has signed in
  */
 
 /**
@@ -22,7 +20,7 @@ const LONGEST_BACK_OFF = 60_000; // milliseconds
  *
  * @param {LeaderOptions} options
  */
-export function createLeader({ report, leave, ...options }) {
+export function createLeader({ report, check, ...options }) {
   const { transport, user, signal, copy, commit } = options;
   /** @type {(() => void) | undefined} */
   let awake;
@@ -59,7 +57,7 @@ export function createLeader({ report, leave, ...options }) {
   async function fail(error, status) {
     if (signal.aborted) return;
     report({ ...status, problem: error });
-    if (error instanceof SignedOutError && await transport.user().catch(() => user) !== user) leave();
+    if (error instanceof SignedOutError) await check();
   }
 
   /** @param {string} state @param {unknown} [error] */
@@ -84,12 +82,12 @@ export function createLeader({ report, leave, ...options }) {
           (step) => (step ? inOrder(() => commit(step)) : read("0")));
       } catch (error) {
         await fail(error, { online: false, syncing: false });
+        failures += 1;
+        await pause(backOff(4 * transport.backOff, failures, error), signal, (wake) => {
+          awake = wake;
+          return on("online", wake);
+        }).catch(() => {});
       }
-      failures += 1;
-      await pause(backOff(4 * transport.backOff, failures, LONGEST_BACK_OFF), signal, (wake) => {
-        awake = wake;
-        return on("online", wake);
-      }).catch(() => {});
     }
   }
 
@@ -100,16 +98,10 @@ export function createLeader({ report, leave, ...options }) {
     send: sender.wake,
 
     /** Ends all waits, and reads what is new. Returns whether that succeeded. */
-    async refresh() {
+    refresh() {
       awake?.();
       sender.wake();
-      try {
-        await read();
-        return true;
-      } catch (error) {
-        await fail(error);
-        return false;
-      }
+      return read().then(() => true, (error) => fail(error).then(() => false));
     },
   };
 }

@@ -1,9 +1,10 @@
-import { DoableError } from "../errors.js";
-import { backOff, pause } from "../pause.js";
+import { errorOf } from "../errors.js";
+import { backOff, pause, rethrow } from "../pause.js";
 import { PARTNER, join, merge, same } from "./merge.js";
 
 /** @import { Kind, Op, Row, Step } from "./copy.js" */
 /** @import { Conflict } from "./merge.js" */
+/** @import { DoableError } from "../errors.js" */
 /** @import { Transport } from "../transport.js" */
 
 /** @typedef {{ops: Op[], operation: Record<string, any>, version: number}} Item successive writes of one task or list */
@@ -22,8 +23,9 @@ import { PARTNER, join, merge, same } from "./merge.js";
  */
 
 const MOST = 50; // operations in a request, which fit into the 1 MiB of a batch
-const LONGEST_BACK_OFF = 60_000; // milliseconds
-const AGAIN = [401, 403, 408, 425, 429];
+// With these, Doable refuses the contents of a request. Any other answer, and all pages of proxies, say nothing of the
+// writes. A proxy may also limit the size of requests, and will not accept the same one later.
+const REFUSED = [400, 415, 422];
 
 /**
  * Sends the outbox in its order, until the signal aborts. A request takes several writes, but of each task or list only
@@ -49,18 +51,14 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
         if (!await inOrder(send)) break;
         failures = 0;
       } catch (error) {
-        if (signal.aborted) break;
         failures += 1;
         onState(false, error);
-        const { retryAfter = 0 } = /** @type {Partial<DoableError>} */ (error);
-        await pause(1000 * retryAfter + backOff(2 * transport.backOff, failures, LONGEST_BACK_OFF), signal, (wake) => {
-          awake = wake;
-        }).catch(() => {});
+        await pause(backOff(2 * transport.backOff, failures, error), signal, (wake) => { awake = wake; }).catch(() => {});
       }
     }
     running = false;
     onState(false);
-    if (!signal.aborted && next().length) void run(); // written meanwhile
+    if (next().length) void run(); // written meanwhile
   }
 
   /** Sends a request and records its results. Returns whether there was something to send. */
@@ -75,8 +73,9 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
       single = false;
       onState(true, null);
     } catch (error) {
-      if (!isFinal(error)) throw error;
-      if (items.length === 1) settle(items, [{ status: error.status, error: error.problem }]);
+      const { status = 0, problem } = /** @type {Partial<DoableError>} */ (error);
+      if (status !== 413 && !(problem?.code && REFUSED.includes(status))) throw error;
+      if (items.length === 1) settle(items, [{ status, error: problem }]);
       single = items.length > 1;
     }
     return true;
@@ -87,13 +86,13 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
     /** @type {Item[]} */
     const items = [];
     const named = new Set();
-    for (let at = 0; at < copy.ops.length && items.length < (single ? 1 : MOST); at += 1) {
+    for (let at = 0; !signal.aborted && at < copy.ops.length && items.length < (single ? 1 : MOST); at += 1) {
       const first = copy.ops[at];
       if (undecided.has(first.uid)) continue;
       if (named.has(first.uid)) break; // it depends on the result of this request
       named.add(first.uid);
       const ops = [first];
-      if (first.op === "create" || first.op === "update") {
+      if (first.changes) {
         while (copy.ops[at + 1]?.uid === first.uid && copy.ops[at + 1].op === "update") ops.push(copy.ops[at += 1]);
       }
       const item = prepare(ops);
@@ -142,7 +141,7 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
     undecided.add(uid);
     Promise.all(fields.map(async (field) =>
       resolve({ kind, uid, field, mine: changes[field], theirs: theirs[field], base: base[field] }))).catch((error) => {
-      setTimeout(() => { throw error; }); // it is the application's
+      rethrow(error);
       return fields.map((field) => changes[field]);
     }).then((values) => {
       if (signal.aborted) return;
@@ -179,36 +178,34 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
         // An earlier attempt has created it, and another client may have changed it since: the changes follow.
         const ended = op === "create" && status === 200 ? ops.slice(0, 1) : ops;
         step.done.push(...ended.map((one) => /** @type {[string, number]} */ ([one.key, row?.version ?? version])));
-        if (row && ended === ops) step.ops.push(...rebased(ops, operation.changes ?? operation[kind], kind, row));
-      } else if (status !== 412 && !isTemporary(status)) {
-        const lost = op === "create" ? copy.ops.filter((one) => one.uid === uid && one.kind === kind) : ops;
+        if (row && ended === ops) step.ops.push(...rebased(operation.changes ?? operation[kind], row));
+      } else if (status !== 412 && status < 500) {
+        const lost = op === "create" ? copy.ops.filter((one) => one.uid === uid) : ops;
         for (const write of lost) {
           step.failed.push(write.key);
           rejections.push({ write, status, problem: error });
         }
       }
     });
-    commit(step, rejections);
+    commit(step, rejections); // `put` loses the rows that the copy has ignored
+    const [{ status, error }] = results;
+    if (![...step.put, ...step.done, ...step.failed].length) throw errorOf(status, error); // the same again would loop
   }
 
   /**
-   * Returns later writes of the same item that begin with what these writes have sent: they now begin with what the
-   * service has made of it, such as a text without white space at its ends.
+   * Returns the writes of an item. Those that begin with what was sent now begin with what the service has made of it, such
+   * as a text without white space at its ends.
    *
-   * @param {Op[]} ops
    * @param {Record<string, any>} sent
-   * @param {Kind} kind
    * @param {Row} row
    */
-  function rebased(ops, sent = {}, kind, row) {
-    return copy.ops.filter((op) => op.uid === row.uid && op.kind === kind && op.base && !ops.includes(op)).flatMap((op) => {
-      const base = { ...op.base };
-      for (const field of Object.keys(sent)) {
-        if (field in base && same(base[field], sent[field]) && !field.endsWith("_id")) base[field] = row[field];
-      }
-      return same(base, op.base) ? [] : [{ ...op, base }];
-    });
-  }
+  const rebased = (sent = {}, row) => copy.ops.filter((op) => op.uid === row.uid && op.base).map((op) => {
+    const base = { ...op.base };
+    for (const field of Object.keys(sent)) {
+      if (field in base && same(base[field], sent[field]) && !field.endsWith("_id")) base[field] = row[field];
+    }
+    return { ...op, base };
+  });
 
   return {
     /** Sends what waits, at once. */
@@ -218,9 +215,3 @@ export function createSender({ transport, user, signal, copy, commit, read, inOr
     },
   };
 }
-
-/** @param {number} status */
-const isTemporary = (status) => AGAIN.includes(status) || status >= 500;
-
-/** "Still running" concerns requests with an Idempotency-Key only. @param {unknown} error @returns {error is DoableError} */
-const isFinal = (error) => error instanceof DoableError && !isTemporary(error.status);

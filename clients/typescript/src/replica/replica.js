@@ -1,5 +1,5 @@
 import { NetworkError, SignedOutError, errorOf } from "../errors.js";
-import { add, pause, unlessAborted } from "../pause.js";
+import { add, pause, rethrow, unlessAborted } from "../pause.js";
 import { newUid } from "../uid.js";
 import { createCopy } from "./copy.js";
 import { createLeader } from "./leader.js";
@@ -58,6 +58,7 @@ import { createWrites } from "./writes.js";
 /** @typedef {import("./storage.js").Storage} Storage */
 /** @typedef {import("./writes.js").Place} Place */
 
+const ENDS = ["SignedOutError", "UnauthorizedError"]; // only the user can end these problems
 const PATIENCE = 5000; // milliseconds, within which the tab that leads answers
 
 export { indexedDBStorage, memoryStorage };
@@ -70,7 +71,7 @@ function attempt(call) {
   try {
     call();
   } catch (error) {
-    setTimeout(() => { throw error; });
+    rethrow(error);
   }
 }
 
@@ -86,10 +87,9 @@ function attempt(call) {
 export async function openReplica(transport, options = {}) {
   const storage = options.storage ?? (globalThis.indexedDB ? indexedDBStorage() : memoryStorage());
   const prefix = `doable:${transport.url || globalThis.location?.origin || ""}:`;
-  let isOver = false; // the user has signed out before the copy was open
-  /** @type {() => unknown} */
-  let erase = () => (isOver = true);
-  const stay = transport.onSignOut(() => erase());
+  const slot = options.storage ?? prefix;
+  const { onConflict = ({ mine }) => mine } = options;
+  const { closed: before } = transport;
   const user = await transport.user().catch(async (error) => {
     const names = (await storage.names()).filter((name) => name.startsWith(prefix));
     if (!(error instanceof NetworkError) || names.length !== 1) throw error;
@@ -113,7 +113,7 @@ export async function openReplica(transport, options = {}) {
   let problem = null;
   /** @type {Problem | null} why the storage cannot be written */
   let full = null;
-  let isBehind = false; // the storage has refused changes of the service
+  let isBehind = false; // the storage has refused changes of the service, or the claim of the tab that leads
   /** @type {Set<string>} keys of writes that the storage does not have */
   const unstored = new Set();
   /** @type {Map<string, (isRead: boolean) => void>} to the tab that leads */
@@ -157,23 +157,24 @@ export async function openReplica(transport, options = {}) {
     const keys = (step.ops ?? []).map(({ key }) => key);
     keys.forEach((key) => unstored.add(key));
     try {
-      const whole = isBehind && rejections ? { ...step, ...copy.snapshot() } : step;
-      await opened.write(editsOf(whole), { clear: whole.all, leader: rejections && tab });
+      const whole = isBehind && rejections ? { ...step, ...copy.snapshot(), leader: tab } : step;
+      // Without locks, several tabs lead.
+      await opened.write(editsOf(whole), { clear: whole.all, leader: rejections && !tabs.isAlone ? tab : undefined });
       keys.forEach((key) => unstored.delete(key));
-      if (rejections) isBehind = false;
+      if (whole !== step) isBehind = false;
       full = null;
-      report({});
     } catch (error) {
-      if (closed || error instanceof StaleError) return;
-      full = problemOf(error);
-      report({});
+      if (closed) return;
+      // After a StaleError, this tab claims the lead again. If another tab has the lock, it does so too, and is the last.
+      if (!(error instanceof StaleError)) full = problemOf(error);
       if (rejections) {
         isBehind = true;
         const { done, failed } = step; // at least these must not be sent again
-        await opened.write(editsOf({ done, failed }), { leader: tab }).catch(() => {});
+        await opened.write(editsOf({ done, failed, leader: tab }), {}).catch(() => {});
       }
     }
-    tabs.post({ step, rejections });
+    report({});
+    tabs.post({ step, rejections, isBehind, unstored });
   }
 
   /** @type {typeof store} */
@@ -205,19 +206,19 @@ export async function openReplica(transport, options = {}) {
   async function lead(signal) {
     await ready;
     try {
-      await opened.write([["state", "leader", tab]], {});
+      await opened.write(editsOf({ leader: tab }), {});
       // A tab that was killed may have told the storage only. Writes from now on are ours to know.
       const known = copy.ops.map(({ key }) => key).filter((key) => !unstored.has(key));
       const ops = /** @type {Op[]} */ (await opened.read("outbox"));
-      const stored = new Set(ops.map(({ key }) => key));
-      apply({ ops, failed: known.filter((key) => !stored.has(key)) });
+      apply({ ops, failed: known.filter((key) => !ops.some((op) => op.key === key)) });
     } catch (error) {
       if (closed) return;
       full = problemOf(error);
+      isBehind = true;
     }
     leader = createLeader({
-      transport, user, signal, copy, report, leave,
-      resolve: (conflict) => (options.onConflict ? options.onConflict(conflict) : conflict.mine),
+      transport, user, signal, copy, report, check,
+      resolve: onConflict,
       commit(step, rejections = []) {
         if (signal.aborted) return;
         apply(step, rejections);
@@ -240,10 +241,15 @@ export async function openReplica(transport, options = {}) {
     });
   }
 
-  /** Closes the copy in all tabs. */
-  function leave() {
+  /** Closes the copy in all tabs. @param {null} [problem] */
+  function leave(problem) {
     tabs.post({ over: true });
-    end();
+    end(problem);
+  }
+
+  /** Closes the copy in all tabs if another user has signed in. */
+  async function check() {
+    if (await transport.user().catch(() => user) !== user) leave();
   }
 
   /** @param {unknown} [problem] */
@@ -259,32 +265,38 @@ export async function openReplica(transport, options = {}) {
     report({ online: false, syncing: false, problem });
   }
 
-  erase = async () => {
-    tabs.post({ over: true });
-    end(null);
+  async function erase() {
+    leave(null);
     // A page that leaves when it hears of the sign-out must not interrupt the erasure.
     await storage.erase(name);
     report({ problem: new SignedOutError() });
-  };
-  const forgets = [stay, transport.onRenew(refresh)];
+  }
+  transport.closed.delete(slot); // it is that of another user, or opens again
+  const forgets = [transport.onSignOut(erase), transport.onRenew(() => check().then(() => closed || refresh()))];
   let begun = () => {};
   const leading = /** @type {Promise<void>} */ (new Promise((resolve) => { begun = resolve; }));
-  const loading = load(opened).then((step) => show(copy.load(step)));
+  const loading = load(opened).then((step) => show(copy.step(step)));
   const ready = loading.catch(end);
   const tabs = joinTabs(name, {
     shared: storage.shared,
     lead,
     wake: () => void refresh(),
-    async receive({ over, ask, answer, isRead, status: told, step, rejections }) {
+    async receive({ over, ask, answer, isRead, status: next, step, rejections, ...told }) {
       await ready;
-      if (over) return end();
-      if (told) report(told);
+      if (over) {
+        end();
+        return transport.renew(); // the next copy of this tab is that of the user who is signed in now, if any
+      }
+      if (next) report(next);
       if (step) {
+        if (rejections) isBehind = told.isBehind; // this tab may lead next
+        for (const key of told.unstored) unstored.add(key);
         apply(step, rejections);
         leader?.send();
       }
       if (ask && leader) {
         const done = await refresh();
+        if (isBehind) tabs.post({ step: copy.snapshot(), rejections: [], isBehind, unstored }); // the other tab has loaded less
         tellStatus();
         tabs.post({ answer: ask, isRead: done });
       }
@@ -292,7 +304,7 @@ export async function openReplica(transport, options = {}) {
       questions.delete(answer);
     },
   });
-  if (isOver) await erase();
+  if (transport.closed !== before) await erase(); // the user has signed out while it opened
   await loading;
   if (tabs.isAlone) await leading;
   else void refresh(); // the answer has the status
@@ -366,6 +378,7 @@ export async function openReplica(transport, options = {}) {
       for (;;) {
         const isRead = await unlessAborted(refresh(), signal);
         if (closed) throw new SignedOutError();
+        if (!isRead && ENDS.includes(problem?.name ?? "")) throw Object.assign(new Error(), problem);
         if (isRead && !status.pending && !status.syncing) return;
         await pause(1000, signal, replica.subscribe);
       }
@@ -374,6 +387,7 @@ export async function openReplica(transport, options = {}) {
     /** Closes the copy and keeps it on the device. */
     async close() {
       await storing;
+      if (!closed && !storage.volatile) transport.closed.set(slot, { storage, name });
       end(null);
     },
   };

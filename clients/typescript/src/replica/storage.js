@@ -1,5 +1,7 @@
 // Where a copy lives: IndexedDB, or memory. A storage of your own needs the same methods.
 
+import { KINDS } from "./copy.js";
+
 /** @import { Op, Row, Step } from "./copy.js" */
 
 /** @typedef {"task" | "list" | "outbox" | "state"} Store */
@@ -7,6 +9,7 @@
 /**
  * @typedef {object} Storage
  * @property {boolean} [shared] whether other tabs use the same copies
+ * @property {boolean} [volatile] whether the copies are lost when the page closes anyway
  * @property {() => Promise<string[]>} names returns the names of all copies, and possibly other names
  * @property {(name: string) => Promise<Opened>} open opens or creates a copy
  * @property {(name: string) => Promise<unknown>} erase deletes a copy
@@ -15,7 +18,7 @@
  * @typedef {object} Opened
  * @property {(store: Store) => Promise<any[]>} read returns all values in the order of their keys
  * @property {(edits: Edit[], options: {clear?: boolean, leader?: string}) => Promise<unknown>} write makes all edits, or none.
- *   `clear` first deletes all tasks and lists. If `leader` is given and is not the value of "leader" in "state", rejects
+ *   `clear` first deletes all tasks and lists. If `leader` is given and is not the value of "leader" in "state" then, rejects
  *   with StaleError
  * @property {() => void} close
  */
@@ -24,7 +27,7 @@
 export class StaleError extends Error {}
 
 /** @type {Store[]} */
-const STORES = ["state", "task", "list", "outbox"]; // in the order in which they are read: no row may be older than the position
+const STORES = ["state", ...KINDS, "outbox"]; // in the order in which they are read: no row may be older than the position
 
 /**
  * Returns what is stored, as one step.
@@ -35,7 +38,7 @@ const STORES = ["state", "task", "list", "outbox"]; // in the order in which the
 export async function load(opened) {
   const [states, tasks, lists, ops] = await Promise.all(STORES.map(opened.read));
   const put = [...lists.map((row) => ["list", row]), ...tasks.map((row) => ["task", row])];
-  return { ...states.find((state) => state.since), put: /** @type {any} */ (put), ops };
+  return { all: true, ...states.find((state) => state.since), put: /** @type {any} */ (put), ops };
 }
 
 /**
@@ -44,12 +47,13 @@ export async function load(opened) {
  * @param {Step} step
  * @returns {Edit[]}
  */
-export const editsOf = ({ put = [], drop = [], ops = [], done = [], failed = [], since, seen }) => /** @type {Edit[]} */ ([
+export const editsOf = ({ put = [], drop = [], ops = [], done = [], failed = [], since, seen, leader }) => /** @type {Edit[]} */ ([
   ...put.map(([kind, row]) => [kind, row.uid, row]),
   ...drop.map(([kind, uid]) => [kind, uid]),
   ...ops.map((op) => ["outbox", op.key, op]),
   ...[...done.map(([key]) => key), ...failed].map((key) => ["outbox", key]),
   ...(since ? [["state", "position", { since, seen }]] : []),
+  ...(leader ? [["state", "leader", leader]] : []),
 ]);
 
 /**
@@ -61,15 +65,16 @@ export function memoryStorage() {
   /** @type {Map<string, Record<Store, Map<string, any>>>} */
   const copies = new Map();
   return {
+    volatile: true,
     names: async () => [...copies.keys()],
     erase: async (name) => copies.delete(name),
     async open(name) {
-      const stores = copies.get(name) ?? { task: new Map(), list: new Map(), outbox: new Map(), state: new Map() };
+      const stores = copies.get(name) ?? /** @type {any} */ (Object.fromEntries(STORES.map((store) => [store, new Map()])));
       copies.set(name, stores);
       return {
         read: async (store) => [...stores[store]].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, value]) => ({ ...value })),
         async write(edits, { clear }) {
-          if (clear) for (const store of STORES.slice(1, 3)) stores[store].clear();
+          if (clear) for (const store of KINDS) stores[store].clear();
           for (const [store, key, value] of edits) value ? stores[store].set(key, value) : stores[store].delete(key);
         },
         close() {},
@@ -88,23 +93,22 @@ export const indexedDBStorage = () => ({
   names: async () => (await indexedDB.databases()).map(({ name = "" }) => name),
   async erase(name) {
     const database = await openDatabase(name); // a tab that is suspended may keep the database, so empty it first
-    await transact(database, (stores) => Object.values(stores).forEach((store) => store.clear()));
+    await transact(database, (stores) => { for (const store of STORES) stores[store].clear(); });
     database.close();
     const deletion = indexedDB.deleteDatabase(name);
     await new Promise((resolve) => { deletion.onsuccess = deletion.onerror = deletion.onblocked = resolve; });
   },
   async open(name) {
     const database = await openDatabase(name);
-    database.onversionchange = () => database.close();
+    database.onversionchange = () => database.close(); // another tab erases it
     return {
       read: (store) => answer(database.transaction(store).objectStore(store).getAll()),
       write: (edits, { clear, leader }) => transact(database, (stores, transaction) => {
-        if (leader) {
-          const request = stores.state.get("leader");
-          request.onsuccess = () => { if (request.result !== leader) transaction.abort(); };
-        }
-        if (clear) for (const store of STORES.slice(1, 3)) stores[store].clear();
+        if (clear) for (const store of KINDS) stores[store].clear();
         for (const [store, key, value] of edits) value ? stores[store].put(value, key) : stores[store].delete(key);
+        if (!leader) return;
+        const request = stores.state.get("leader");
+        request.onsuccess = () => { if (request.result !== leader) transaction.abort(); };
       }),
       close: () => database.close(),
     };

@@ -2,6 +2,8 @@
 // next tab when the leader closes or dies. A leader that the system has suspended keeps its lock, so a visible tab that
 // gets no answer from the leader takes the lock away.
 
+import { pause } from "../pause.js";
+
 const PATIENCE = 4_000; // milliseconds, within which a leader answers
 const INTERVAL = 10_000; // milliseconds between two questions
 
@@ -56,7 +58,7 @@ export function joinTabs(name, { shared, receive, lead, wake }) {
     if (term || globalThis.document?.visibilityState !== "visible") return;
     const asked = Date.now();
     channel.postMessage("who leads?");
-    await new Promise((resolve) => { setTimeout(resolve, PATIENCE); });
+    await pause(PATIENCE);
     if (!term && !signal.aborted && answered < asked) request({ steal: true });
   }
   const timer = setInterval(check, INTERVAL);

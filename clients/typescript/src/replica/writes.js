@@ -30,7 +30,7 @@ export function createWrites(copy, queries, write) {
   /** @param {Kind} kind @param {string} uid @returns {Row} */
   function existing(kind, uid) {
     const row = copy.get(kind, uid);
-    if (!row) throw errorOf(404, { detail: `The copy has no ${kind} ${uid}.` });
+    if (!row) throw errorOf(404, { code: `${kind}_not_found`, detail: `The copy has no ${kind} ${uid}.` });
     return row;
   }
 
@@ -56,7 +56,7 @@ export function createWrites(copy, queries, write) {
     create(kind, { uid = newUid(), after, before, ...draft }) {
       const fields = cleaned(draft);
       /** @type {Record<string, any>} */
-      const changes = { ...placed(kind, { ...fields, after, before }), ...fields };
+      const changes = { ...(fields.position === undefined && placed(kind, { ...fields, after, before })), ...fields };
       if (changes.parent_id) delete changes.list_id; // it is that of the parent
       write({ op: "create", kind, uid, changes });
       return existing(kind, uid);
@@ -67,7 +67,9 @@ export function createWrites(copy, queries, write) {
       const row = existing(kind, uid);
       const entries = Object.entries(cleaned(changes)).filter(([field, value]) => !same(value, row[field]));
       if (entries.length) {
-        const base = Object.fromEntries(entries.flatMap(([field]) => [field, PARTNER[field] ?? field].map((one) => [one, row[one]])));
+        // With the time of the completion, the subtasks that were completed with their task are found.
+        const seen = ["completed_at", ...entries.flatMap(([field]) => [field, PARTNER[field] ?? field])];
+        const base = Object.fromEntries(seen.map((field) => [field, row[field]]));
         write({ op: "update", kind, uid, changes: Object.fromEntries(entries), base });
       }
       return existing(kind, uid);
