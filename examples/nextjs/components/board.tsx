@@ -41,7 +41,7 @@ function Tasks({ notify }: { notify: (notice: Notice) => void }) {
   return (
     <main>
       <form action={add} className="add">
-        <input name="title" aria-label="New task" placeholder="What is to be done?" maxLength={500} autoComplete="off" />
+        <input name="title" aria-label="New task" placeholder="What is to be done?" maxLength={200} autoComplete="off" />
         <button className="primary" disabled={!open}>Add</button>
       </form>
       <ul>

@@ -20,7 +20,7 @@ export const Row = memo(function Row({ uid, remove }: { uid: string; remove: () 
       <input type="checkbox" aria-label={`Complete ${task.title}`} checked={task.completed} disabled={!replica}
         onChange={() => (task.completed ? replica?.reopen(uid) : replica?.complete(uid))} />
       {isEdited ? (
-        <input className="title" aria-label="Title" defaultValue={task.title} maxLength={500} autoFocus
+        <input className="title" aria-label="Title" defaultValue={task.title} maxLength={200} autoFocus
           onBlur={({ target }) => save(target.value)}
           onKeyDown={({ key, currentTarget }) => {
             if (key === "Enter") currentTarget.blur();
