@@ -64,7 +64,9 @@ def create_app(settings: Settings, development: Landing | None = None) -> Sanic[
     database.credentials(settings, settings.require_database())
     logs.configure(settings)
 
-    app: Sanic[Any, Any] = Sanic("doable", request_class=ApiRequest, configure_logging=False)
+    app: Sanic[Any, Any] = Sanic(
+        "doable", router=methods.CompiledOnce(), request_class=ApiRequest, configure_logging=False
+    )
     app.config.update(SANIC_CONFIG)
     app.config.READ_TIMEOUT = app.config.REQUEST_TIMEOUT = settings.read_timeout
     app.config.PROXIES_COUNT = settings.proxies_count

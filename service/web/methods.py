@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from sanic import HTTPResponse, Sanic
 from sanic.constants import HTTP_METHODS
 from sanic.exceptions import MethodNotAllowed
+from sanic.router import Router
 from sanic_ext import Config, Extend
 from sanic_ext.config import PRIORITY
 from sanic_ext.extensions.http.extension import HTTPExtension
@@ -24,8 +25,20 @@ from service.web.responses import Answer
 PARAMETER = re.compile(r"<([a-z_]+)(?::[^>]*)?>")
 
 
+class CompiledOnce(Router):
+    """A router that compiles its search for a route only on request: once, when all routes have been added.
+
+    Sanic finalizes its router at the start, and sanic-ext does twice more, each time before the first request. Each
+    compilation takes 14 ms.
+    """
+
+    def finalize(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as Sanic's method
+        """Arrange the routes. Compile the search only if `do_compile=True` is given."""
+        super().finalize(*arguments, **{"do_compile": False} | options)
+
+
 def complete(app: Sanic[Any, Any]) -> None:
-    """Add the missing methods to every path of `app`. Call this after the last route was added."""
+    """Add the missing methods to every path of `app`, whose router is a `CompiledOnce`. Call this last."""
     Extend(
         app,
         extensions=[HTTPExtension],
@@ -76,4 +89,5 @@ async def _complete(app: Sanic[Any, Any]) -> None:
     methods = {method for route in app.router.routes for method in getattr(route.ctx, "allow", ())}
     app.ctx.allow = ", ".join(sorted(methods))
     app.signalize(bool(app.config.TOUCHUP))
-    app.finalize()
+    app.router.finalize(do_compile=True)
+    app.finalize_middleware()

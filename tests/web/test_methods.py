@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from service.web.methods import CompiledOnce
+
 ALLOWED = {
     "/api/me/tasks": {"GET", "HEAD", "OPTIONS", "POST", "DELETE"},
     "/api/me/tasks/{id}": {"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"},
@@ -128,3 +130,15 @@ async def test_an_unknown_route_is_404_with_or_without_a_token(alice, http, refu
             for caller in (http, alice):
                 response = await caller.get(f"{caller.base_url}".rstrip("/") + path)
                 refusal(response, 404, "not_found")
+
+
+async def test_the_search_for_routes_is_compiled_when_they_are_complete(server, app):
+    router = CompiledOnce()
+    router.add("/api/<user_id:str>/tasks", ["GET"], test_the_search_for_routes_is_compiled_when_they_are_complete)
+    router.finalize()
+    assert router.find_route is None
+    router.reset()
+    router.finalize(do_compile=True)
+    assert router.get("/api/me/tasks", "GET", None)[2] == {"user_id": "me"}
+    assert isinstance(app.router, CompiledOnce)
+    assert app.router.finalized
