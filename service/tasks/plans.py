@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timezone
 from types import MappingProxyType
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -28,6 +29,8 @@ NONE = ""  # no recurrence
 REFUSED = "refused"  # the outcome of a write that has no possible plan, and the plan itself
 # The column of a write that always needs a plan. No task has the version 0.
 TO_BE_PLANNED: Mapping[str, Sequence[str]] = MappingProxyType({"plan": ("0",)})
+# Columns with the same names and values as members of a task's JSON.
+SHOWN = frozenset({"title", "description", "tags", "completed", "due_date", "due_at"})
 
 
 class Planned(Struct):
@@ -69,6 +72,16 @@ def planned(operation: Operation, document: str | None, quotas: Quotas) -> Opera
         columns.setdefault("completed", task.completed if operation.verb == "update" else not task.completed)
         plan = _write(task, place, columns, quotas)
     return operation._replace(changes={**columns, "plan": [str(task.version), *plan]})
+
+
+def performed(operation: Operation, task: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of the JSON of `task` after `operation`, which has a plan, as far as they are in SHOWN."""
+    place = cast("Plan", operation.changes["plan"])[1]
+    members = {name: value for name, value in task.items() if name not in Recurrence.__struct_fields__}
+    for name in SHOWN & operation.changes.keys():
+        value = operation.changes[name]
+        members[name] = series.text_of(value) if isinstance(value, date) else value
+    return members | (msgspec.json.decode(place) if place else {"repeat": None})
 
 
 def refused(operation: Operation, version: int | None) -> Operation:

@@ -10,14 +10,26 @@ from service.database.functions import call
 from service.database.items import StoredItem
 from service.database.operations import Operation, Quotas, Result, encode, results, stored_of
 from service.database.scoping import Connection
-from service.errors import BatchFailedError, DoableError, TrashFullError, UnavailableError
+from service.errors import (
+    BatchFailedError,
+    DoableError,
+    FieldError,
+    InvalidInputError,
+    TrashFullError,
+    UnavailableError,
+)
 from service.lists import outcomes as outcomes_of_lists
 from service.tasks import outcomes as outcomes_of_tasks
 from service.tasks import plans
+from service.tasks.batch.planning import add_plans
 
 Owner = tuple[str, str | None, str | None]  # id, e-mail, name
 
 BATCH = call("perform_batch", 7)
+MOST_ATTEMPTS = 10  # of a batch; each one costs as much as the whole batch
+TOO_OFTEN = FieldError(
+    "operations", "write the same repeating tasks too often; send one operation for each of them, or several batches"
+)
 
 
 class Written(NamedTuple):
@@ -61,22 +73,21 @@ async def settle(
 ) -> list[Outcome]:  # fmt: skip
     """Perform `operations` by `attempt`, and add the plans for repeating tasks. Returns and raises as `perform`.
 
-    An attempt writes nothing if an operation needs a plan. Of the operations on one task, each attempt plans the next
-    one, because it depends on the version that the one before it writes.
+    An attempt performs all operations, and writes nothing if one of them needs a plan. If another write of the owner
+    changes the task of the first such operation, the attempt does not count. Raises InvalidInputError after
+    MOST_ATTEMPTS that count.
     """
-    sent = [*operations]
-    for _ in range(len(operations) + plans.TRIES):
+    sent, reached, attempts = [*operations], -1, 0
+    for _ in range(MOST_ATTEMPTS + plans.TRIES):
         done = await attempt(sent)
-        unplanned = [index for index, result in enumerate(done) if result.outcome == plans.UNPLANNED]
-        if not unplanned:
+        first = next((index for index, result in enumerate(done) if result.outcome == plans.UNPLANNED), None)
+        if first is None:
             return await _read(operations, quotas, done, atomic=atomic)
-        first = {done[index].version: index for index in reversed(unplanned)}  # no two tasks have the same version
-        for index in first.values():
-            try:
-                sent[index] = plans.planned(operations[index], done[index].document, quotas)
-            except DoableError:
-                sent[index] = plans.refused(operations[index], done[index].version)
-            await asyncio.sleep(0)  # a plan may take milliseconds, so other requests run in between
+        attempts += first != reached
+        reached = first
+        if attempts > MOST_ATTEMPTS:
+            raise InvalidInputError([TOO_OFTEN])
+        await add_plans(sent, operations, done, quotas)
     raise UnavailableError("contention")
 
 
