@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import re
 import time
@@ -22,6 +23,8 @@ from service.users.queryset import SyncPosition
 from service.web import middleware
 from service.web.protocol import DeadlineProtocol
 from service.web.request import ApiRequest
+
+logger = logging.getLogger("doable.live")
 
 HEARTBEAT = 20.0  # seconds from the last write to a comment; less than proxies and RESPONSE_TIMEOUT allow
 PATIENCE = 10.0  # seconds that a client may take to receive one piece
@@ -77,6 +80,10 @@ class EventStream:
                 transport.abort()  # `close` would first send the buffered data
         except asyncio.CancelledError:
             self._ended = self._cancelled()
+            raise
+        except Exception:  # Sanic logs no error after the head of a response
+            self._ended = "internal error"
+            logger.exception("an event stream failed", extra={"fields": {"request_id": self._request.request_id}})
             raise
         finally:
             middleware.conclude(self._request, 200, ended=self._ended)

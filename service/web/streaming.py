@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 
-from service.errors import UnavailableError
+from service.errors import DoableError, UnavailableError
 from service.web import middleware
 from service.web.request import ApiRequest
 from service.web.responses import Answer
@@ -36,7 +36,9 @@ async def send(request: ApiRequest, pieces: AsyncIterator[bytes], media_type: st
         if transport := request.http.protocol.transport:
             transport.abort()
         fields = {"request_id": request.request_id, "kind": getattr(error, "kind", type(error).__name__)}
-        logger.warning("a response was aborted", extra={"fields": fields})
+        is_bug = isinstance(error, Exception) and not isinstance(error, DoableError)
+        level = logging.ERROR if is_bug else logging.WARNING
+        logger.log(level, "a response was aborted", exc_info=error if is_bug else None, extra={"fields": fields})
         if not isinstance(error, UnavailableError):
             raise
     finally:

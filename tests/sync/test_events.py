@@ -319,6 +319,18 @@ async def test_a_stream_sends_heartbeats_while_the_database_does_not_answer(alic
         assert (await listener.task()).data["title"] == "Task"
 
 
+async def test_a_bug_that_ends_a_stream_is_logged_with_its_stack(alice, endings, caplog, monkeypatch, eventually):
+    async def fail(*_arguments):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(hub_module, "changes_since", fail)
+    async with listen(alice, X_Request_ID="a-stream"):
+        (line,) = await eventually(endings)
+    assert line["ended"] == "internal error"
+    (logged,) = [record for record in caplog.records if record.name == "doable.live"]
+    assert (logged.levelname, logged.fields["request_id"], logged.exc_info[0]) == ("ERROR", "a-stream", ValueError)
+
+
 async def test_the_log_names_the_response_timeout_of_a_stream(app, caller, endings, monkeypatch, eventually):
     monkeypatch.setitem(app.config, "RESPONSE_TIMEOUT", 1)
     async with listen(caller("alice")):  # without a heartbeat, which comes after 20 seconds

@@ -16,6 +16,8 @@ import httpx
 import icalendar
 import pytest
 
+from service.transfer import exports
+
 EXPORT = "/api/me/export"
 INSERT = """
 WITH owner AS (
@@ -211,6 +213,21 @@ async def test_a_database_outage_before_an_export_is_a_problem_as_usual(alice, c
             refusal(await alice.get(EXPORT, params={"format": form}), 503, "service_unavailable")
     finally:
         await connection.execute("ALTER TABLE tasks_away RENAME TO tasks")
+
+
+async def test_a_bug_that_aborts_an_export_is_logged_with_its_stack(alice, caplog, monkeypatch):
+    pieces = exports._pieces
+
+    async def break_off(*arguments, **options):
+        yield await anext(pieces(*arguments, **options))
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(exports, "_pieces", break_off)
+    with pytest.raises(httpx.TransportError):
+        await alice.get(EXPORT, headers={"X-Request-ID": "an-export"})
+    (logged,) = [record for record in caplog.records if record.name == "doable.streaming"]
+    assert (logged.levelname, logged.exc_info[0]) == ("ERROR", ValueError)
+    assert logged.fields == {"request_id": "an-export", "kind": "ValueError"}
 
 
 async def test_a_client_that_does_not_read_an_export_is_disconnected(  # noqa: PLR0913, PLR0917 - each is a fixture
