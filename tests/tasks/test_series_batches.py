@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from uuid import UUID, uuid4, uuid5
 
 import pytest
@@ -143,3 +144,70 @@ async def test_a_batch_that_needs_too_many_attempts_is_refused(series, refusal, 
     assert await series.all() == [task, other]
     body["operations"] = body["operations"][:6]
     assert (await series.caller.post(BATCH, json=body, **key)).status_code == 200
+
+
+FIELDS = ("title", "completed", "due_date", "occurrence", "occurrence_number", "next_due")
+DUE = {"due_date": "2090-01-05"}
+CHANGES: list[dict] = [
+    {"title": "Other"}, {"due_date": "2090-02-01"}, {"priority": "high", "completed": True}, {"completed": False},
+    {"repeat": {"rrule": "FREQ=DAILY;INTERVAL=2"}},
+]  # fmt: skip
+
+
+async def some_tasks(alice) -> list[dict]:
+    """Create tasks with subtasks, some of which repeat; one was completed and has a successor."""
+    daily, counted = {"rrule": "FREQ=DAILY"}, {"rrule": "FREQ=DAILY;COUNT=4"}
+    await alice.make("A", repeat=daily, **DUE)
+    parents = [await alice.make("B", repeat=counted, **DUE), await alice.make("C")]
+    for number, parent in enumerate(parents):
+        await alice.make(f"Plain {number}", parent_id=parent["id"])
+        await alice.make(f"Repeating {number}", parent_id=parent["id"], repeat=daily, **DUE)
+    await alice.post(f"{alice.path}/{parents[0]['id']}/complete")
+    return (await alice.get(alice.path)).json()
+
+
+def some_operations(chance: random.Random, number: int) -> list[tuple[int, dict]]:
+    """Return pairs of the index of a task, and an operation on it without its id; often several on one task."""
+    drawn = []
+    for _ in range(10):
+        index = chance.randrange(number)
+        for _ in range(chance.randint(1, 3)):
+            done = {"op": "complete", "completed": chance.random() < 0.6}
+            drawn.append((index, chance.choice([{"op": "skip"}, done, done, {"op": "update", "changes": None}])))
+    return [
+        (index, {**one, "changes": chance.choice(CHANGES)} if one["op"] == "update" else one) for index, one in drawn
+    ]
+
+
+async def check_batches(caller, seeds: range) -> None:
+    """Compare random batches with the same operations one by one, by another user."""
+    refused = 0
+    for seed in seeds:
+        chance, users = random.Random(seed), [caller(f"one {seed}"), caller(f"two {seed}")]
+        tasks = [await some_tasks(user) for user in users]
+        drawn = some_operations(chance, len(tasks[0]))
+        sent = [[{**one, "id": mine[index]["id"]} for index, one in drawn] for mine in tasks]
+        response = await users[0].post("/api/me/batch", json={"atomic": False, "operations": sent[0]})
+        if response.status_code == 422:
+            refused += 1
+            continue
+        singles = [await users[1].post("/api/me/batch", json={"atomic": False, "operations": [one]}) for one in sent[1]]
+        results = [response.json()["results"], [one.json()["results"][0] for one in singles]]
+        outcomes = [[(one["status"], *shown(one.get("task", {}))) for one in each] for each in results]
+        assert outcomes[0] == outcomes[1], seed
+        states = [[shown(task) for task in (await user.get(user.path)).json()] for user in users]
+        assert states[0] == states[1], seed
+    assert refused < len(seeds) / 4
+
+
+def shown(task: dict) -> tuple:
+    return tuple(task.get(name) for name in FIELDS)
+
+
+async def test_random_batches_do_what_their_operations_do_one_by_one(caller):
+    await check_batches(caller, range(6))
+
+
+@pytest.mark.trial
+async def test_hundreds_of_random_batches_do_what_their_operations_do_one_by_one(caller):
+    await check_batches(caller, range(6, 300))

@@ -53,9 +53,13 @@ class _Relatives(Struct):
     series: str | None
 
     def include(self, other: _Relatives) -> bool:
-        """Return whether a write of one of two tasks may write the other one."""
-        is_family = other.parent_id == self.id or self.parent_id == other.id
-        return is_family or (self.series is not None and self.series == other.series)
+        """Return whether a write of this task may write the other one.
+
+        It may write the family, the successor, and the subtasks of the successor, which may be any subtask.
+        """
+        if self.series is not None and (self.series == other.series or other.parent_id is not None):
+            return True
+        return other.parent_id == self.id or self.parent_id == other.id
 
 
 @dataclass(slots=True)
@@ -107,7 +111,7 @@ class _Forecast:
     def _chain(self, relatives: _Relatives) -> _Chain:
         """Return the chain of a task, and end the chains of the tasks that this operation may write, too."""
         for other in [*self._chains.values()]:
-            if other.relatives.id != relatives.id and (self._moves or other.relatives.include(relatives)):
+            if other.relatives.id != relatives.id and (self._moves or relatives.include(other.relatives)):
                 del self._chains[other.relatives.id]
         return self._chains.setdefault(relatives.id, _Chain(relatives))
 
