@@ -209,7 +209,7 @@ async def test_a_closed_tab_loses_no_write(visit):
     assert await page.run("doable.tasks.list().then(([{ title, completed }]) => [title, completed])") == ["A", True]
 
 
-async def test_a_full_storage_is_reported_and_the_copy_continues_in_memory(visit):
+async def test_a_full_or_cleared_storage_is_reported_and_the_copy_continues_in_memory(visit, origin):
     page = await visit()
     await page.until("replica.status.online")
     await page.run("replica.create({ title: 'A' })")
@@ -226,11 +226,16 @@ async def test_a_full_storage_is_reported_and_the_copy_continues_in_memory(visit
     await page.run("replica.create({ title: 'C' })")
     await page.shows("A", "B", "C")
     await page.until("!replica.status.problem")
+    # The user clears the data of the site: the browser closes the database of the open page.
+    await page.tab.call("Storage.clearDataForOrigin", origin=origin, storageTypes="indexeddb")
+    await page.run("replica.create({ title: 'D' })")
+    await page.run("replica.sync().then(() => replica.stored())")
+    await page.until("!replica.status.problem")
     await page.disconnect()
     another = await visit()  # it loads what is stored
     await another.disconnect()
     await page.tab.close()
-    await another.shows("A", "B", "C")
+    await another.shows("A", "B", "C", "D")
 
 
 @pytest.mark.trial

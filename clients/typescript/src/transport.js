@@ -45,7 +45,7 @@ export function createTransport(options) {
   let tokens = createTokens(options.token, timeout);
   /** @type {Set<() => unknown>} */
   const farewells = new Set();
-  /** @type {Map<unknown, {storage: {erase: (name: string) => unknown}, name: string}>} */
+  /** @type {Map<unknown, [storage: {erase: (name: string) => unknown}, name: string]>} */
   let closed = new Map();
   /** @type {Set<() => unknown>} */
   const renewals = new Set();
@@ -194,11 +194,11 @@ export function createTransport(options) {
     async signOut() {
       tokens.forget();
       if (!tokens.canRenew) tokens = createTokens(null, 0);
-      const copies = [...closed.values()];
+      const copies = closed;
       closed = new Map();
       await Promise.all([
         ...[...farewells].map((listener) => listener()),
-        ...copies.map(({ storage, name }) => storage.erase(name)),
+        ...[...copies.values()].map(([storage, name]) => storage.erase(name)),
       ]);
     },
   };

@@ -12,5 +12,5 @@ export function newUid() {
   const time = Date.now().toString(16).padStart(12, "0");
   const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   // After the time, the version and three digits, then the variant and fifteen digits.
-  return (time + digits).replace(/(.{8})(.{4})(.{3})/, "$1-$2-7$3-8").replace(/.{12}$/, "-$&");
+  return (time + digits).replace(/(.{8})(.{4})(.{3})(.{3})/, "$1-$2-7$3-8$4-");
 }

@@ -387,7 +387,7 @@ export async function openReplica(transport, options = {}) {
     /** Closes the copy and keeps it on the device. */
     async close() {
       await storing;
-      if (!closed && !storage.volatile) transport.closed.set(slot, { storage, name });
+      if (!closed && !storage.volatile) transport.closed.set(slot, [storage, name]);
       end(null);
     },
   };

@@ -99,27 +99,35 @@ export const indexedDBStorage = () => ({
     await new Promise((resolve) => { deletion.onsuccess = deletion.onerror = deletion.onblocked = resolve; });
   },
   async open(name) {
-    const database = await openDatabase(name);
-    database.onversionchange = () => database.close(); // another tab erases it
+    /** @type {IDBDatabase | undefined} */
+    let database;
+    const connect = async () => database ??= await openDatabase(name, () => { database = undefined; });
+    await connect();
     return {
-      read: (store) => answer(database.transaction(store).objectStore(store).getAll()),
-      write: (edits, { clear, leader }) => transact(database, (stores, transaction) => {
+      read: async (store) => answer((await connect()).transaction(store).objectStore(store).getAll()),
+      write: async (edits, { clear, leader }) => transact(await connect(), (stores, transaction) => {
         if (clear) for (const store of KINDS) stores[store].clear();
         for (const [store, key, value] of edits) value ? stores[store].put(value, key) : stores[store].delete(key);
         if (!leader) return;
         const request = stores.state.get("leader");
         request.onsuccess = () => { if (request.result !== leader) transaction.abort(); };
       }),
-      close: () => database.close(),
+      close: () => database?.close(),
     };
   },
 });
 
-/** @param {string} name */
-function openDatabase(name) {
+/**
+ * @param {string} name
+ * @param {(() => void) | null} [onclose] is called if the browser closes the database, for example in the background
+ */
+async function openDatabase(name, onclose = null) {
   const opening = indexedDB.open(name, 1);
   opening.onupgradeneeded = () => { for (const store of STORES) opening.result.createObjectStore(store); };
-  return answer(opening);
+  const database = await answer(opening);
+  database.onversionchange = () => database.close(); // another tab erases it
+  database.onclose = onclose;
+  return database;
 }
 
 /**
@@ -133,6 +141,7 @@ async function transact(database, work) {
   const over = new Promise((resolve, reject) => {
     transaction.oncomplete = resolve;
     transaction.onabort = () => reject(transaction.error ?? new StaleError());
+    transaction.onerror = (event) => reject(/** @type {IDBRequest} */ (event.target).error); // without an abort if the database closes
   });
   try {
     work(/** @type {any} */ (Object.fromEntries(STORES.map((store) => [store, transaction.objectStore(store)]))), transaction);
