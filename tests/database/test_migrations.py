@@ -447,6 +447,14 @@ async def test_lists_and_subtasks_arrive_while_the_previous_release_serves_and_k
     assert json.loads(row["document"])["completed"] is True
     completed = "SELECT completed FROM tasks WHERE user_id = 'ada' AND id = $1"
     assert await connection.fetchval(completed, child["task_id"]), "the old release completes subtasks too"
+    await connection.execute(
+        "INSERT INTO lists (user_id, id, uid, name, archived, created_at, updated_at, version) "
+        "VALUES ('ada', 1000, gen_random_uuid(), 'Archived', true, now(), now(), 1000); "
+        "UPDATE tasks SET list_id = 1000 WHERE user_id = 'ada' AND id <= 4"
+    )
+    row = await connection.fetchrow(functions.call("delete_tasks", 5), *owner, None, 10_000)
+    live = await connection.fetch("SELECT id FROM tasks WHERE user_id = 'ada' AND deleted_at IS NULL ORDER BY id")
+    assert (row["deleted"], [id_ for (id_,) in live]) == (297, [1, 2, 3, 4]), "it leaves archived lists alone"
     await connection.close()
 
 
