@@ -4,7 +4,8 @@ const RENEW_BEFORE = 30; // seconds
 
 /**
  * A token, or a function that returns the token of the signed-in user. It returns null if no user is signed in. `refresh`
- * is true if the last token is about to expire or was refused: return a new one, not one from a cache.
+ * is true if the last token is about to expire, was refused, or may be that of another user: return a new one, not one
+ * from a cache.
  *
  * @typedef {string | null | ((options: {refresh: boolean}) => string | null | undefined | Promise<string | null | undefined>)} TokenSource
  */
@@ -20,27 +21,25 @@ const RENEW_BEFORE = 30; // seconds
 export function createTokens(source, timeout) {
   /** @type {Entry | undefined} */
   let current;
+  let refresh = false; // whether there was a token before
 
-  /**
-   * @param {boolean} refresh
-   * @returns {Entry}
-   */
-  function ask(refresh) {
+  /** @returns {Entry} */
+  function ask() {
     /** @type {Entry} */
-    const entry = { renewAt: Infinity, identity: read(refresh) };
+    const entry = { renewAt: Infinity, identity: read() };
     const last = current;
     entry.identity.then(
-      ({ token }) => { entry.renewAt = Date.now() + 1000 * usableFor(token); },
+      ({ token }) => {
+        entry.renewAt = Date.now() + 1000 * usableFor(token);
+        refresh = true;
+      },
       () => { if (current === entry) current = last; }, // ask again for the next request, also for a new one
     );
     return (current = entry);
   }
 
-  /**
-   * @param {boolean} refresh
-   * @returns {Promise<Identity>}
-   */
-  async function read(refresh) {
+  /** @returns {Promise<Identity>} */
+  async function read() {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     let token;
@@ -65,11 +64,14 @@ export function createTokens(source, timeout) {
     canRenew: typeof source === "function",
 
     /** Drops the token. */
-    forget() { current = undefined; },
+    forget() {
+      current = undefined;
+      refresh = true;
+    },
 
     /** Returns the current token, or asks for one. */
     current() {
-      return current && (Date.now() < current.renewAt || !this.canRenew) ? current : ask(Boolean(current));
+      return current && (Date.now() < current.renewAt || !this.canRenew) ? current : ask();
     },
   };
 }

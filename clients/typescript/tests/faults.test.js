@@ -213,10 +213,16 @@ test("a call ends when another user signs in meanwhile, and the other user gets 
     doable.renew();
     return sent;
   };
-  const doable = client({ token: () => sign(user), url: network.url, fetch: send, backOff: 1 });
+  const asked = [];
+  const token = ({ refresh }) => {
+    asked.push(refresh);
+    return sign(user);
+  };
+  const doable = client({ token, url: network.url, fetch: send, backOff: 1 });
   network.swallow(1);
   await assert.rejects(doable.tasks.create({ title: "Alice's" }), SignedOutError);
   assert.equal(await doable.user(), bob);
+  assert.deepEqual(asked.slice(0, 2), [false, true]); // not the token of Alice from a cache
   assert.deepEqual(await doable.tasks.list(), []);
   await assert.rejects(doable.request("GET", "/tasks", { user: alice }), SignedOutError);
 });
