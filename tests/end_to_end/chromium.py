@@ -24,6 +24,7 @@ OPTIONS = [
     # Run the tabs of a profile in one process, and start none in advance: each takes a quarter of a second of CPU time.
     "--process-per-site", "--renderer-process-limit=1", "--disable-site-isolation-trials",
     "--disable-features=PaintHolding,SpareRendererForSitePerProcess",
+    "--js-flags=--no-opt",  # Pages live for seconds, so the optimizing compiler takes more CPU time than it saves.
 ]  # fmt: skip
 
 
