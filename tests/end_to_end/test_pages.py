@@ -123,7 +123,7 @@ def is_shell(snippet: Snippet) -> bool:
 
 
 def is_tested_as_code(snippet: Snippet) -> bool:
-    """Return whether test_snippets.py compiles or runs the snippet."""
+    """Return whether a test compiles the snippet, or runs it as a script."""
     fenced = f"```{snippet.language}\n{snippet.text}```"
     typed = snippet.page in TYPED and NAMED.search(fenced) is not None
     return typed or any(snippet.text.startswith(begins) for begins in RUN_AS_SCRIPT.get(snippet.page, ()))

@@ -155,8 +155,7 @@ def test_the_linter_refuses_syntax_that_the_oldest_supported_python_cannot_read(
 
 
 NPM_LOCKS = [
-    ROOT / folder / "package-lock.json"
-    for folder in ("clients/typescript", "examples/better-auth", "examples/nextjs", "tests/end_to_end/snippets")
+    ROOT / folder / "package-lock.json" for folder in ("clients/typescript", "examples/better-auth", "examples/nextjs")
 ]
 
 
