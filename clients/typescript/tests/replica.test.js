@@ -307,6 +307,15 @@ test("fields that are cleared with null have the values that the service gives t
   assert.deepEqual([replica.task(uid).tags, replica.task(uid).priority, refused], [[], "none", []]);
 });
 
+test("a time that does not exist breaks no query, and is refused", async (t) => {
+  const refused = [];
+  const replica = await open(t, {}, { onRejected: ({ error }) => refused.push(error.status) });
+  replica.create({ title: "Plants", due_at: "2026-13-45T00:00:00Z" });
+  assert.deepEqual(replica.tasks({ due: {} }), []);
+  await replica.sync();
+  assert.deepEqual(refused, [422]);
+});
+
 test("errors of the application's functions are reported, and neither stop the queue nor lose a stored change", async (t) => {
   const thrown = uncaught(t);
   const fail = (name) => () => { throw new Error(name); };

@@ -36,10 +36,10 @@ const titles = new Intl.Collator();
 /** @param {string} text */
 const fold = (text) => text.normalize("NFD").toUpperCase().normalize("NFD");
 
-/** Returns the day of a time on this device. @param {string} time */
+/** Returns the day of a time on this device; undefined if the service will refuse it. @param {string} time */
 function dayOf(time) {
   const day = new Date(time);
-  return new Date(day.getTime() - 60_000 * day.getTimezoneOffset()).toISOString().slice(0, 10);
+  return new Date(day.getTime() - 60_000 * day.getTimezoneOffset()).toJSON()?.slice(0, 10);
 }
 
 /** @type {Record<string, {key: (row: Row) => any, descends?: boolean}>} */
