@@ -18,6 +18,7 @@ PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 OPTIONS = [
     "--headless=new", "--remote-debugging-port=0", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage",
     "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-startup-window",
     # Treat a tab in the background as visible.
     "--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
@@ -175,7 +176,7 @@ async def chromium(folder: Path) -> AsyncIterator[Browser]:
     assert PROGRAM
     options = [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # Chromium requires this for root
     process = await asyncio.create_subprocess_exec(
-        PROGRAM, *options, f"--user-data-dir={folder}", "about:blank",
+        PROGRAM, *options, f"--user-data-dir={folder}",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     listening = None
