@@ -29,6 +29,14 @@ OPTIONS = [
 ]  # fmt: skip
 
 
+# What Chromium answers if the page of a running command gives way to the next one.
+PAGE_LEFT = ("Inspected target navigated or closed", "Execution context was destroyed.")
+
+
+class PageLeftError(ConnectionError):
+    """The tab has left the page before the end of a command. `eventually` takes that for "not yet"."""
+
+
 class Browser:
     """One browser; its tabs share its storage."""
 
@@ -59,6 +67,8 @@ class Browser:
         number = await self.send(method, session, **parameters)
         async with asyncio.timeout(120):  # a busy machine needs seconds to draw a page
             answer = await self._waiting[number]
+        if "error" in answer and answer["error"]["message"] in PAGE_LEFT:
+            raise PageLeftError(method)
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
 

@@ -91,7 +91,7 @@ class Page:
         try:
             await self._eventually(holds, 60)
         except AssertionError:
-            seen = await self.tab.run("document.body.innerText")
+            seen = await self.tab.run("document.body?.innerText")
             pytest.fail(f"never came true: {script}\n{self.tab.complaints}\n{seen}")
 
     async def shows(self, *titles: str, badge: str = "Saved") -> None:
