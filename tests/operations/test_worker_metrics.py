@@ -48,17 +48,21 @@ async def counted(address: str) -> float:
 
 async def test_every_worker_reports_the_metrics_of_all_workers_and_of_dead_ones(service, eventually):
     process, address = await service(2)
+
+    async def two_serve() -> bool:
+        return "\ndoable_workers 2.0\n" in (await get(address, "/metrics")).text
+
+    await eventually(two_serve)
     for _ in range(40):
         assert await status(address, "/health/live") == 200
     # The figures of the other worker are at most a second old.
     await eventually(lambda: all_see(address, 40))
-    assert "\ndoable_workers 2.0\n" in (await get(address, "/metrics")).text
 
     worker = psutil.Process(process.process.pid).children()[0]
     worker.kill()
 
     async def replaced() -> bool:
-        return "\ndoable_workers 2.0\n" in (await get(address, "/metrics")).text and not worker.is_running()
+        return await two_serve() and not worker.is_running()
 
     await eventually(replaced)
     for _ in range(20):
