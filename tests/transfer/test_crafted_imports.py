@@ -130,18 +130,7 @@ async def test_a_large_valid_body_is_read_to_its_end_and_other_requests_are_serv
     assert steps.longest < longest_step
 
 
-# One such case remains in `make test`, that of JSON: they take a second each while memory is traced.
-LONG = ("csv: rows of empty cells", "csv: 10,001 tasks")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.trial] if name in LONG else [])
-        for name in REFUSED
-        if name != "csv: control characters"
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in REFUSED if name != "csv: control characters"])
 async def test_a_crafted_body_needs_no_memory_beyond_its_size(name):
     form, make, _ = REFUSED[name]
     body = make()
