@@ -123,6 +123,7 @@ export function createTransport(options) {
       if (!response.ok && status !== 304) throw errorOf(status, body, secondsAfter(headers));
       return { status, headers, body };
     } catch (cause) {
+      raw = false; // there is no body to read
       if (cause instanceof DoableError) throw cause;
       const what = stop.signal.aborted ? `No response arrived within ${limit} ms.` : "No complete response arrived.";
       throw Object.assign(new NetworkError(what, { cause }), { uncertain: true });

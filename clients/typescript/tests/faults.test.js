@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 
@@ -95,6 +96,14 @@ test("a call that exceeds the rate waits as long as the service asks, and then s
     return true;
   });
   await control({ kill: port });
+});
+
+test("a request for a stream that fails keeps no listener on the signal of the caller", async () => {
+  const { signal } = new AbortController();
+  for (const fetch of [async () => new Response("", { status: 404 }), () => Promise.reject(new TypeError("fetch failed"))]) {
+    await assert.rejects(client({ fetch, retries: 0 }).export("json", { signal }));
+    assert.equal(getEventListeners(signal, "abort").length, 0);
+  }
 });
 
 test("a call is aborted before it is sent, while it runs, and while it waits for a token", async () => {
