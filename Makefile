@@ -62,6 +62,7 @@ check: $(DEV) ## check format, lint, types, imports, and drift of migrations and
 	@$(BIN)/lint-imports
 	@$(BIN)/python -c "import asyncio, sys; from service.database.migrations import drift; sys.exit('; '.join(map(str, asyncio.run(drift()))) or 0)"
 	@$(BIN)/python -m clients.document --check
+	@$(BIN)/python -m pytest -m types -q tests/clients
 
 format: $(DEV) ## format the code
 	@$(BIN)/ruff format .

@@ -52,7 +52,7 @@ from tests import ownership
 from tests.answers import exchange, private, refusal
 from tests.scheduling import put_in_order, pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
 from tests.starter import Forked, Starter, forkable
-from tests.transport import Transport
+from tests.transport import Client
 
 # pytest finds hooks and fixtures in a conftest.
 __all__ = ["exchange", "private", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler", "refusal"]
@@ -416,9 +416,9 @@ def short_steps(request, longest_step) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-async def http(server) -> AsyncIterator[httpx.AsyncClient]:
+async def http(server) -> AsyncIterator[Client]:
     """A client without credentials."""
-    async with httpx.AsyncClient(base_url=server, timeout=30, transport=Transport()) as client:
+    async with Client(server) as client:
         yield client
 
 
@@ -427,12 +427,11 @@ def token(user_id: str, *, seconds: float = 86_400, secret: str = SECRET, **clai
     return jwt.encode({"sub": user_id, "exp": time.time() + seconds, **claims}, secret, algorithm="HS256")
 
 
-class Caller(httpx.AsyncClient):
+class Caller(Client):
     """A client that sends one user's token."""
 
     def __init__(self, address: str, user_id: str, **claims: object):
-        headers = {"Authorization": f"Bearer {token(user_id, **claims)}"}
-        super().__init__(base_url=address, headers=headers, timeout=30, transport=Transport())
+        super().__init__(address, {"Authorization": f"Bearer {token(user_id, **claims)}"})
         self.user_id = user_id
         self.path = f"/api/{quote(user_id, safe='')}/tasks"
 

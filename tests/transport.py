@@ -1,7 +1,7 @@
 """Carry the requests of HTTPX over asyncio's streams and httptools.
 
-HTTPX's own transport takes four fifths of the CPU time of a request in these tests (1.1 ms against 0.2 ms). The tests
-send tens of thousands of requests over loopback, and need neither TLS nor proxies nor HTTP/2.
+HTTPX's own transport and client take nine tenths of the client's CPU time for a request in these tests. The tests send
+tens of thousands of requests over loopback, and need neither TLS nor proxies nor HTTP/2.
 """
 
 from __future__ import annotations
@@ -15,6 +15,36 @@ import httptools
 import httpx
 
 CONNECTIONS = 100  # at once, as in HTTPX
+
+
+class Client(httpx.AsyncClient):
+    """HTTPX without cookies, redirects, authentication and hooks. A URL is a path below `base_url`, or absolute."""
+
+    def __init__(self, base_url: str, headers: dict[str, str] | None = None) -> None:
+        self._carrier = Transport()
+        super().__init__(base_url=base_url, headers=headers, timeout=30, transport=self._carrier)
+        self._base = base_url
+
+    def build_request(
+        self, method: str, url: str | httpx.URL, *, headers: dict[str, str] | None = None, **options: object
+    ) -> httpx.Request:
+        """Return a request with the client's headers and these ones."""
+        together = self.headers
+        if headers:
+            together = together.copy()
+            together.update(headers)
+        content = {name: options.get(name) for name in ("content", "data", "files", "json", "params")}
+        address = self._base + url if isinstance(url, str) and "://" not in url else url
+        return httpx.Request(
+            method, address, headers=together, extensions={"timeout": self.timeout.as_dict()}, **content
+        )
+
+    async def send(self, request: httpx.Request, *, stream: bool = False, **_unused: object) -> httpx.Response:
+        """Send a request. Return its response, whose body remains to be read if it is a `stream`."""
+        response = await self._carrier.handle_async_request(request)
+        if not stream:
+            await response.aread()
+        return response
 
 
 class Transport(httpx.AsyncBaseTransport):
