@@ -22,7 +22,7 @@ class Client(httpx.AsyncClient):
 
     def __init__(self, base_url: str, headers: dict[str, str] | None = None) -> None:
         self._carrier = Transport()
-        super().__init__(base_url=base_url, headers=headers, timeout=30, transport=self._carrier)
+        super().__init__(base_url=base_url, headers=headers, timeout=30, transport=self._carrier, trust_env=False)
         self._base = base_url
 
     def build_request(

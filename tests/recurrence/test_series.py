@@ -245,7 +245,7 @@ def test_random_series_and_every_change_of_the_clock_in_ten_years_agree_with_the
     chance = random.Random(5545)
     through_changes = [*series_through_changes(chance)]
     assert len(through_changes) == 4 * 96
-    compare([*through_changes[chance.randrange(4) :: 4], *islice(some_series(chance), 120)])
+    compare([*through_changes[chance.randrange(4) :: 4], *islice(some_series(chance), 60)])
 
 
 @needs_node

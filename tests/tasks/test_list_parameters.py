@@ -106,7 +106,7 @@ def test_equal_queries_have_equal_fingerprints_and_different_queries_different_o
     assert len({listed(query) for query in others}) == len(others)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(
     st.lists(
         st.tuples(
@@ -130,7 +130,7 @@ def test_every_query_string_is_read_or_refused(server, query):
         assert f"${len(arguments) + 1}" not in text
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.text(min_size=1, max_size=30), st.sampled_from(list(KEYS)))
 def test_no_value_is_ever_part_of_the_sql_text(server, value, sort):
     marked = f"<<{value}>>"

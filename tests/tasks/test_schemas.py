@@ -92,7 +92,7 @@ def test_due_date_together_with_due_at_is_refused():
     assert faulty(schemas.read_draft, title="A", due_date="2026-12-24", due_at="2026-12-24T00:00:00Z") == ["due_at"]
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.datetimes(timezones=st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))))
 def test_a_time_with_any_offset_is_stored_in_utc_or_refused_beyond_the_calendar(moment):
     try:
@@ -105,7 +105,7 @@ def test_a_time_with_any_offset_is_stored_in_utc_or_refused_beyond_the_calendar(
         assert stored.utcoffset() == timedelta(0)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(UTF8)
 def test_a_title_is_stored_trimmed_and_otherwise_unchanged_or_refused(text):
     try:
@@ -117,7 +117,7 @@ def test_a_title_is_stored_trimmed_and_otherwise_unchanged_or_refused(text):
         assert schemas.read_patch(body(title=stored)).changes["title"] == stored
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.lists(UTF8, max_size=30))
 def test_tags_keep_their_order_and_the_first_of_each(tags):
     folded = [*fold_tags(tags).values()]
@@ -130,7 +130,7 @@ def test_tags_keep_their_order_and_the_first_of_each(tags):
     assert [*fold_tags(folded).values()] == folded
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     st.dictionaries(
         st.sampled_from([*(field.name for field in msgspec.structs.fields(schemas.TaskDraft)), "x"]), VALUES
@@ -147,7 +147,7 @@ def test_every_json_text_is_read_or_refused(sent):
             assert not {"id", "user_id", "version"} & set(columns)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.binary(max_size=60) | st.binary(max_size=20).map(lambda data: b'{"title": "' + data + b'"}'))
 def test_every_byte_string_is_read_or_refused(data):
     try:

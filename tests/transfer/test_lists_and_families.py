@@ -582,7 +582,7 @@ FAMILIES = st.lists(st.tuples(st.none() | st.integers(0, 5), st.none() | st.inte
 
 
 @given(FAMILIES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 async def test_a_file_is_refused_exactly_if_a_live_task_has_an_impossible_parent_or_list(shape):
     tasks = [
         {"id": place + 1, "title": "A", "parent_id": None if parent is None else parent + 1, "list_id": a_list,

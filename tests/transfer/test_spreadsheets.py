@@ -206,7 +206,7 @@ def saved(draw: st.DrawFn, exported: str) -> bytes:
 
 
 @given(tasks=TASKS, data=st.data())
-@settings(max_examples=100)
+@settings(max_examples=50)
 async def test_an_export_saved_in_any_csv_dialect_can_be_imported(tasks, data):
     exported = table.rows([table.COLUMNS, *([table._cell(task[name]) for name in table.COLUMNS] for task in tasks)])
     content = data.draw(saved(exported.decode()))

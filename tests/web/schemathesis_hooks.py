@@ -12,8 +12,7 @@ from service.web.positions import is_position
 from service.web.text import fold
 
 PLAIN = re.compile(r"[A-Za-z][0-9A-Za-z]{1,99}")  # the keys that the schema allows
-SERIES = "5f3c1b0e-6a52-4d0b-9c55-2f0d7a1c8e31"  # the uid of a repeating task
-SERIES_ID = os.environ.get("SERIES_ID")
+SERIES, SERIES_ID = os.environ["SERIES"], os.environ["SERIES_ID"]  # uid and id of a repeating task
 OPEN = ("all", "pending")
 RELATED = ("list_id", "parent_id", "after", "before")
 LONGEST = {"title": 200, "name": 100, "description": 1000}

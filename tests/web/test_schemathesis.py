@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.schemathesis_hooks import SERIES
-
 # The seed generates the same requests for the same document. A warning (only refusals, no data) is a failure too,
 # because the test would then check less than it seems to.
 CONFIGURATION = """
@@ -41,8 +39,8 @@ lists = {{ values = {lists} }}
 "query.tz" = {{ dictionary = "zones" }}
 """
 
-
 ROOT = Path(__file__).parents[2]
+SERIES = "5f3c1b0e-6a52-4d0b-9c55-2f0d7a1c8e31"
 
 
 # The examples of the document are also sent by test_openapi.py, so only `make trials` sends them here. The phase
@@ -82,7 +80,7 @@ async def test_the_service_conforms_to_its_openapi_document_for_generated_reques
         cwd=tmp_path,
         # The hooks import the service. The order of sets would depend on the hash seed, and the requests on that order.
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0",
-                          "SERIES_ID": str(series["id"])},
+                          "SERIES": SERIES, "SERIES_ID": str(series["id"])},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
