@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import select
 from collections.abc import AsyncIterator, Callable
 
@@ -15,6 +16,7 @@ import httptools
 import httpx
 
 CONNECTIONS = 100  # at once, as in HTTPX
+parsed = functools.lru_cache(1_000)(httpx.URL)  # tests ask for the same paths again and again
 
 
 class Client(httpx.AsyncClient):
@@ -34,7 +36,7 @@ class Client(httpx.AsyncClient):
             together = together.copy()
             together.update(headers)
         content = {name: options.get(name) for name in ("content", "data", "files", "json", "params")}
-        address = self._base + url if isinstance(url, str) and "://" not in url else url
+        address = parsed(self._base + url if isinstance(url, str) and "://" not in url else url)
         return httpx.Request(
             method, address, headers=together, extensions={"timeout": self.timeout.as_dict()}, **content
         )
