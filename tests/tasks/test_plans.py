@@ -6,6 +6,7 @@ import json
 import runpy
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime, timedelta, timezone
+from itertools import product
 from types import SimpleNamespace
 
 import asyncpg
@@ -57,7 +58,7 @@ def asked(read: Callable[[UserTasks], Coroutine], user_id: str = "alice") -> tup
 
 @pytest.fixture(scope="module")
 async def crowd(server, make_database):
-    """A connection to a separate database with 5,000 users of 4 tasks each, and alice with 5,000 tasks."""
+    """A connection to a separate database with 2,000 users of 4 tasks each, and alice with 2,000 tasks."""
     connection = await asyncpg.connect(await make_database("plans"))
     # The SQL of the migrations, because `migrate` would close the connections of the other tests' server.
     for path in sorted((migrations.folder() / APP).glob("[0-9]*_*.py"), key=lambda path: int(path.name.split("_")[0])):
@@ -70,15 +71,15 @@ async def crowd(server, make_database):
     await connection.execute(
         """
         INSERT INTO users (id, created_at, revision, written_at, task_count)
-        SELECT name, now(), 5000, now(), 4
-        FROM (SELECT 'user ' || n AS name FROM generate_series(1, 5000) AS n UNION SELECT 'alice') AS names;
+        SELECT name, now(), 2000, now(), 4
+        FROM (SELECT 'user ' || n AS name FROM generate_series(1, 2000) AS n UNION SELECT 'alice') AS names;
         INSERT INTO tasks (user_id, id, uid, title, title_key, completed, completed_at, priority, tags, tag_keys,
                            due_at, created_at, updated_at, version)
         SELECT id, n, gen_random_uuid(), 'Task ' || n, 'task ' || n,
                n % 2 = 0, CASE WHEN n % 2 = 0 THEN now() END, n % 4,
                ARRAY['home', 'x'], ARRAY['home', 'x'],
                CASE WHEN n % 3 = 0 THEN now() + n * interval '1 hour' END, now(), now(), n
-        FROM users, generate_series(1, CASE WHEN id = 'alice' THEN 5000 ELSE 4 END) AS n
+        FROM users, generate_series(1, CASE WHEN id = 'alice' THEN 2000 ELSE 4 END) AS n
         ORDER BY n;
         INSERT INTO lists (user_id, id, uid, name, archived, created_at, updated_at, version)
         SELECT id, 10000 + n, gen_random_uuid(), 'List ' || n, n = 3, now(), now(), 10000 + n
@@ -119,13 +120,14 @@ def assert_reads_the_owner_alone(nodes: list[dict]) -> None:
 
 
 async def test_a_list_reads_no_other_users_rows(crowd, subtests):
-    for limit in [None, 50]:
-        for name, filters in FILTERS.items():
-            with subtests.test(name, limit=limit):
-                for sort, descending in SORTS:
-                    query = TaskQuery(sort=sort, descending=descending, limit=limit, **filters)
-                    text, arguments = statement("alice", query)
-                    assert_reads_the_owner_alone(await explain(crowd, text, *arguments))
+    # Each filter with each sort, in both directions; half of these with each limit.
+    for place, (name, filters) in enumerate(FILTERS.items()):
+        with subtests.test(name):
+            for number, (sort, descending) in enumerate(SORTS):
+                limit = 50 if (place + number + number // 2) % 2 else None
+                query = TaskQuery(sort=sort, descending=descending, limit=limit, **filters)
+                text, arguments = statement("alice", query)
+                assert_reads_the_owner_alone(await explain(crowd, text, *arguments))
 
 
 @pytest.mark.parametrize("descending", [True, False])
@@ -198,11 +200,11 @@ CALLS = {
     "complete_task": (ONE, 5, None, None, None),
     "delete_task": (ONE, 5, None, None, 10_000),
     "restore_task": (ONE, 5, 10_000),
-    "destroy_tasks": (20_000, None, 10_000),
-    "delete_tasks": (20_000, True, 10_000, [10_001], [LIST["uid"]], True),
+    "destroy_tasks": (8_000, None, 10_000),
+    "delete_tasks": (8_000, True, 10_000, [10_001], [LIST["uid"]], True),
     "perform_batch": (ONE, 10_000, 10_000, True, '[{"verb": "delete", "id": 5}]'),
     "import_tasks": (
-        20_000,
+        8_000,
         10_000,
         10_000,
         500,
@@ -213,27 +215,27 @@ CALLS = {
         [LINE["uid"]],
     ),
     "perform_once": (ONE, *KEYED, 10_000, 10_000, True, '[{"verb": "complete", "id": 5}]'),
-    "import_once": (20_000, *KEYED, 10_000, 10_000, 500, True, b"[]", json.dumps([LINE]).encode(), [], []),
+    "import_once": (8_000, *KEYED, 10_000, 10_000, 500, True, b"[]", json.dumps([LINE]).encode(), [], []),
 }
 CALLS |= {
     "create_list": (ONE, 500, LINE["uid"], False, "A", None, False, "after", None),
     "update_list": (ONE, 10_001, None, None, "B", False, None, True, "before", "10002"),
-    "delete_list": (20_000, 10_001, None, None, "inbox", 10_000),
-    "restore_list": (20_000, 10_001, 500, 10_000),
+    "delete_list": (8_000, 10_001, None, None, "inbox", 10_000),
+    "restore_list": (8_000, 10_001, 500, 10_000),
 }
 BARE = {  # without the claims of a token
-    "erase_live_page": (20_000, 10, 5_000),
-    "erase_owner": (20_000,),
-    "sweep_erased": (20_000, 5_000),
-    "purge_trash": (20_000, timedelta(days=-1), 5_000),
+    "erase_live_page": (8_000, 10, 5_000),
+    "erase_owner": (8_000,),
+    "sweep_erased": (8_000, 5_000),
+    "purge_trash": (8_000, timedelta(days=-1), 5_000),
     "task_id_of": (ONE, LINE["uid"]),
     "list_id_of": (ONE, LINE["uid"]),
-    "import_lists": (ONE, MOMENT, 30_000, True, json.dumps([LIST]).encode()),
+    "import_lists": (ONE, MOMENT, 12_000, True, json.dumps([LIST]).encode()),
     "find_task": (ONE, "5"),
     "find_list": (ONE, "10001"),
-    "place_task": (25_000, 5, "a0", None, None, "after", "7"),
+    "place_task": (10_000, 5, "a0", None, None, "after", "7"),
     "place_list": (ONE, 10_001, "a0", "before", "10002"),
-    "rekey_tasks": (30_000, 5, None, None, 3_900),
+    "rekey_tasks": (12_000, 5, None, None, 1_500),
     "rekey_lists": (ONE, 10_001, 0),
     "destroy_lists": (ONE, None, 100, None, True),
     "find_answer": (ONE, "POST /tasks", "1", b"", timedelta(days=1)),
@@ -261,24 +263,28 @@ def test_every_function_has_a_plan_test():
 
 
 async def test_a_function_reads_no_other_users_rows(crowd, subtests):
-    for plan in ["force_custom_plan", "force_generic_plan"]:
-        for name in [*CALLS, *BARE]:
+    transaction = crowd.transaction()
+    await transaction.start()
+    try:
+        await crowd.execute("UPDATE tasks SET deleted_at = now() WHERE user_id = 'alice' AND id > 1600")
+        await crowd.execute("UPDATE tasks SET position = 'a0' WHERE user_id = 'alice' AND id <= 200")
+        for plan, name in product(["force_custom_plan", "force_generic_plan"], [*CALLS, *BARE]):
             with subtests.test(plan=plan, name=name):
                 most, *arguments = CALLS.get(name) or BARE[name]
                 arguments = ["alice", *([None, None] if name in CALLS else []), *arguments]
-                transaction = crowd.transaction()
-                await transaction.start()
+                savepoint = crowd.transaction()
+                await savepoint.start()
                 try:
                     await crowd.execute(f"SET LOCAL plan_cache_mode = {plan}")
-                    await crowd.execute("UPDATE tasks SET deleted_at = now() WHERE user_id = 'alice' AND id > 4000")
-                    await crowd.execute("UPDATE tasks SET position = 'a0' WHERE user_id = 'alice' AND id <= 200")
                     before = await crowd.fetchrow(READ)
                     await crowd.fetchrow(call(name, len(arguments)), *arguments)
                     after = await crowd.fetchrow(READ)
                 finally:
-                    await transaction.rollback()
+                    await savepoint.rollback()
                 assert after["scanned"] == before["scanned"]
                 assert after["fetched"] - before["fetched"] <= most
+    finally:
+        await transaction.rollback()
 
 
 async def test_the_purge_of_the_trash_finds_its_owners_only_in_the_trash(crowd):
@@ -303,7 +309,7 @@ async def test_old_answers_are_found_by_the_index_of_their_age(crowd):
 
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize("since", [("", 0), ("64a1b2c3d4e5f", 1), ("64a1b2c3d4e5f", 4_000)])
+@pytest.mark.parametrize("since", [("", 0), ("64a1b2c3d4e5f", 1), ("64a1b2c3d4e5f", 1_600)])
 @pytest.mark.parametrize("feed", [changes.TASKS, changes.ITEMS], ids=["tasks", "items"])
 async def test_a_page_of_changes_sorts_only_versions_of_the_owners_items(crowd, since, plan, feed):
     await crowd.execute(f"SET plan_cache_mode = {plan}")
