@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 ACCEPTED = [
     # the sent value and the returned one
     ("title", " Water\tthe\nplants \r\n", "Water\tthe\nplants"),
@@ -141,14 +139,19 @@ def _named(value: object) -> str:
     return json.dumps(value)[:40]
 
 
-@pytest.mark.parametrize(("field", "sent", "answered"), ACCEPTED, ids=_named)
-async def test_a_valid_value_is_accepted_and_returned(alice, field, sent, answered):
-    created = await alice.make(**{"title": "A task", field: sent})
-    assert created[field] == answered
-    changed = (await alice.patch(f"{alice.path}/{(await alice.make())['id']}", json={field: sent})).json()
-    assert changed[field] == answered
-    assert (await alice.get(alice.path)).json() == [changed, created]
-    assert (await alice.patch(f"{alice.path}/{created['id']}", json={field: answered})).json() == created
+async def test_a_valid_value_is_accepted_and_returned(alice, subtests):
+    operations = [{"op": "create", "task": {"title": "A task"}}] * len(ACCEPTED)
+    response = await alice.post(f"{alice.path}/batch", json={"operations": operations})
+    others, stored = [result["task"] for result in response.json()["results"]], {}
+    for (field, sent, answered), other in zip(ACCEPTED, others, strict=True):
+        with subtests.test(field=field, sent=_named(sent)):
+            created = await alice.make(**{"title": "A task", field: sent})
+            assert created[field] == answered
+            changed = (await alice.patch(f"{alice.path}/{other['id']}", json={field: sent})).json()
+            assert changed[field] == answered
+            assert (await alice.patch(f"{alice.path}/{created['id']}", json={field: answered})).json() == created
+            stored |= {created["id"]: created, changed["id"]: changed}
+    assert {task["id"]: task for task in (await alice.get(alice.path)).json()} == stored
 
 
 async def test_an_invalid_value_is_refused_with_the_name_of_the_field(alice, refusal, statements, subtests):
@@ -232,26 +235,24 @@ class TestDueDateAndDueAt:
         task = await alice.make()
         refusal(await alice.patch(f"{alice.path}/{task['id']}", json=sent), 422, "validation_error", "due_at")
 
-    @pytest.mark.parametrize(
-        ("before", "sent", "after"),
-        [
-            ((DAY, None), {"due_at": MOMENT}, (None, MOMENT)),
-            ((None, MOMENT), {"due_date": DAY}, (DAY, None)),
-            ((DAY, None), {"due_at": MOMENT, "due_date": None}, (None, MOMENT)),
-            ((None, MOMENT), {"due_date": DAY, "due_at": None}, (DAY, None)),
-            ((DAY, None), {"due_at": None}, (DAY, None)),
-            ((None, MOMENT), {"due_date": None}, (None, MOMENT)),
-            ((DAY, None), {"due_date": None}, (None, None)),
-            ((None, MOMENT), {"due_at": None}, (None, None)),
-            ((None, MOMENT), {"due_at": None, "due_date": None}, (None, None)),
-            ((None, MOMENT), {"title": "B"}, (None, MOMENT)),
-        ],
+    CHANGES = (  # before, sent and after
+        ((DAY, None), {"due_at": MOMENT}, (None, MOMENT)),
+        ((None, MOMENT), {"due_date": DAY}, (DAY, None)),
+        ((DAY, None), {"due_at": MOMENT, "due_date": None}, (None, MOMENT)),
+        ((None, MOMENT), {"due_date": DAY, "due_at": None}, (DAY, None)),
+        ((DAY, None), {"due_at": None}, (DAY, None)),
+        ((None, MOMENT), {"due_date": None}, (None, MOMENT)),
+        ((DAY, None), {"due_date": None}, (None, None)),
+        ((None, MOMENT), {"due_at": None}, (None, None)),
+        ((None, MOMENT), {"due_at": None, "due_date": None}, (None, None)),
+        ((None, MOMENT), {"title": "B"}, (None, MOMENT)),
     )
-    async def test_setting_one_due_field_clears_the_other_and_null_clears_only_its_own(
-        self, alice, before, sent, after
-    ):
-        task = await alice.make(due_date=before[0], due_at=before[1])
-        assert (task["due_date"], task["due_at"]) == before
-        changed = (await alice.patch(f"{alice.path}/{task['id']}", json=sent)).json()
-        assert (changed["due_date"], changed["due_at"]) == after
-        assert (changed["version"] == task["version"]) == (before == after and "title" not in sent)
+
+    async def test_setting_one_due_field_clears_the_other_and_null_clears_only_its_own(self, alice, subtests):
+        for before, sent, after in self.CHANGES:
+            with subtests.test(before=before, sent=sent):
+                task = await alice.make(due_date=before[0], due_at=before[1])
+                assert (task["due_date"], task["due_at"]) == before
+                changed = (await alice.patch(f"{alice.path}/{task['id']}", json=sent)).json()
+                assert (changed["due_date"], changed["due_at"]) == after
+                assert (changed["version"] == task["version"]) == (before == after and "title" not in sent)
