@@ -497,7 +497,7 @@ searches = pytest.mark.blocks_the_loop(
 
 @searches
 async def test_the_service_does_what_the_model_does(pool, empty, connection):
-    await play(pool, connection, 1, 20)
+    await play(pool, connection, 1, 10)
 
 
 @searches

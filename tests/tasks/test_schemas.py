@@ -130,7 +130,7 @@ def test_tags_keep_their_order_and_the_first_of_each(tags):
     assert [*fold_tags(folded).values()] == folded
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from([*(field.name for field in msgspec.structs.fields(schemas.TaskDraft)), "x"]), VALUES

@@ -205,9 +205,9 @@ def shown(task: dict) -> tuple:
 
 
 async def test_random_batches_do_what_their_operations_do_one_by_one(caller):
-    await check_batches(caller, range(6))
+    await check_batches(caller, range(4))
 
 
 @pytest.mark.trial
 async def test_hundreds_of_random_batches_do_what_their_operations_do_one_by_one(caller):
-    await check_batches(caller, range(6, 300))
+    await check_batches(caller, range(4, 300))

@@ -316,7 +316,7 @@ class Repeater(User):
 
 @searches
 async def test_repeating_tasks_do_what_the_model_does(pool, empty, connection):
-    await play(pool, connection, 1, 8, Repeater)
+    await play(pool, connection, 1, 5, Repeater)
 
 
 @searches

@@ -54,11 +54,11 @@ async def test_of_fifty_devices_that_complete_at_once_one_creates_the_successor(
     assert len(children) == 1
 
 
-async def test_fifty_toggles_at_once_each_take_effect(alice, begin):
+async def test_twenty_toggles_at_once_each_take_effect(alice, begin):
     task = await begin()
-    responses = await asyncio.gather(*(send(alice, task, "/complete") for _ in range(DEVICES)))
+    responses = await asyncio.gather(*(send(alice, task, "/complete") for _ in range(20)))
     assert {response.status_code for response in responses} == {200}
-    assert Counter(response.json()["completed"] for response in responses) == {True: DEVICES // 2, False: DEVICES // 2}
+    assert Counter(response.json()["completed"] for response in responses) == {True: 10, False: 10}
     (only,) = await tasks_of(alice, task["series"])
     assert (only["id"], only["completed"]) == (task["id"], False)
 
@@ -80,7 +80,7 @@ RIVALS = {
 
 @pytest.mark.parametrize("rival", RIVALS)
 async def test_a_completion_and_another_write_at_once_happen_one_after_the_other(alice, begin, rival):
-    for _ in range(ROUNDS):
+    for _ in range(3):
         task = await begin()
         first, second = await asyncio.gather(complete(alice, task), RIVALS[rival](alice, task))
         # A deleted task cannot be completed, and a completed one cannot be skipped.

@@ -110,7 +110,7 @@ def steps(place: Recurrence) -> Iterator[Recurrence]:
         yield place
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(
     repeat=st.builds(
         Repeat, st.sampled_from(RULES), st.sampled_from(["schedule", "completion"]), st.sampled_from(ZONES)
