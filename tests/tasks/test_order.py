@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import re
+from itertools import product
 
 import pytest
 
@@ -29,7 +30,10 @@ QUOTAS = Quotas(10_000, 10_000)
 
 async def make(caller, titles: str, **fields: object) -> dict[str, dict]:
     """Create tasks with these letters as titles, so that they are in this order."""
-    made = {title: await caller.make(title, **fields) for title in reversed(titles)}
+    operations = [{"op": "create", "task": {"title": title, **fields}} for title in reversed(titles)]
+    response = await caller.post(f"{caller.path}/batch", json={"operations": operations})
+    assert response.status_code == 200, response.text
+    made = {result["task"]["title"]: result["task"] for result in response.json()["results"]}
     assert "".join(await order(caller, fields.get("parent_id", "none"), fields.get("list_id", "inbox"))) == titles
     return made
 
@@ -106,7 +110,7 @@ class TestPlaces:
     async def test_new_tasks_come_first_also_after_moves_to_the_start(self, alice):
         made = await make(alice, "abcde")
         expected, chance = list("abcde"), random.Random(5)
-        for number in range(60):
+        for number in range(30):
             moved = chance.choice(expected[1:])
             await move(alice, made[moved], before=None)
             expected.remove(moved)
@@ -168,31 +172,31 @@ class TestSiblings:
             moved = await move(alice, made["b"], **sent)
             assert moved["position"], "it keeps its own, and a place among the new siblings"
 
-    @pytest.mark.parametrize("side", ["after", "before"])
-    @pytest.mark.parametrize("name", ["id", "uid"])
     async def test_an_anchor_that_is_no_sibling_is_refused_and_nothing_is_written(  # noqa: PLR0913, PLR0917 - two users, and the rows
-        self, alice, bob, pool, connection, refusal, side, name
+        self, alice, bob, pool, connection, refusal, subtests
     ):
         lists = List.objects.for_user("alice", using=pool)
         of = (await lists.create({"name": "L"})).id
-        foreign = [await bob.make(str(number)) for number in range(9)][-1]
+        foreign = [*(await make(bob, "123456789")).values()][-1]
         task, parent, listed, gone = [await alice.make(title) for title in "tplg"]
         child = await alice.make("c", parent_id=parent["id"])
         await move(alice, listed, list_id=of)
         await alice.delete(f"{alice.path}/{gone['id']}")
         before = await connection.fetchval("SELECT revision FROM users WHERE id = 'alice'")
         unknown = {"id": 2**63 - 1, "uid": UNKNOWN}
-        for anchor in (task, child, listed, gone, foreign, unknown):
-            response = await alice.patch(f"{alice.path}/{task['id']}", json={side: anchor[name]})
-            assert refusal(response, 422, "validation_error", side)["errors"][0]["message"] == ANCHOR
-        for anchor, fields in ((parent, {"parent_id": parent["id"]}), (task, {"list_id": of})):
-            response = await alice.post(alice.path, json={"title": "New", side: anchor[name], **fields})
-            assert refusal(response, 422, "validation_error", side)["errors"][0]["message"] == ANCHOR
-        operation = {"op": "update", "id": task["id"], "changes": {side: child[name]}}
-        response = await alice.post(f"{alice.path}/batch", json={"operations": [operation], "atomic": False})
-        (error,) = response.json()["results"][0]["error"]["errors"]
-        assert error == {"field": side, "message": ANCHOR}
-        assert await connection.fetchval("SELECT revision FROM users WHERE id = 'alice'") == before
+        for side, name in product(["after", "before"], ["id", "uid"]):
+            with subtests.test(side=side, name=name):
+                for anchor in (task, child, listed, gone, foreign, unknown):
+                    response = await alice.patch(f"{alice.path}/{task['id']}", json={side: anchor[name]})
+                    assert refusal(response, 422, "validation_error", side)["errors"][0]["message"] == ANCHOR
+                for anchor, fields in ((parent, {"parent_id": parent["id"]}), (task, {"list_id": of})):
+                    response = await alice.post(alice.path, json={"title": "New", side: anchor[name], **fields})
+                    assert refusal(response, 422, "validation_error", side)["errors"][0]["message"] == ANCHOR
+                operation = {"op": "update", "id": task["id"], "changes": {side: child[name]}}
+                response = await alice.post(f"{alice.path}/batch", json={"operations": [operation], "atomic": False})
+                (error,) = response.json()["results"][0]["error"]["errors"]
+                assert error == {"field": side, "message": ANCHOR}
+                assert await connection.fetchval("SELECT revision FROM users WHERE id = 'alice'") == before
 
     @pytest.mark.parametrize("side", ["after", "before"])
     async def test_a_malformed_anchor_is_refused(self, alice, refusal, side):
@@ -363,7 +367,7 @@ class TestRekeying:
 
         async def drag(seed: int) -> None:
             chance = random.Random(seed)
-            for _ in range(25):
+            for _ in range(12):
                 moved, anchor = chance.sample([*made.values()], 2)
                 await move(alice, moved, **{chance.choice(["after", "before"]): chance.choice([anchor["id"], None])})
 
@@ -383,7 +387,7 @@ class TestPages:
             await move(alice, made[title], position=position)
         whole = await read(alice, f"&order={direction}")
         assert [task["title"] for task in whole] == list("fgdcbae"[:: 1 if direction == "asc" else -1])
-        for limit in (1, 2, 3, 7, 8):
+        for limit in (1, 3, 7):
             found, url = [], f"{alice.path}?sort=position&order={direction}&limit={limit}&count=true"
             while url:
                 response = await alice.get(url)
