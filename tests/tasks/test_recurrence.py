@@ -527,12 +527,13 @@ async def test_a_series_works_at_the_ends_of_the_calendar(series, due, zone):
     assert (await series.complete(after))["completed"] is True
 
 
-@pytest.mark.parametrize(("fields", "field", "message"), REFUSED.values(), ids=REFUSED)
-async def test_a_repetition_that_cannot_be_meant_is_422_and_names_the_part(series, refusal, fields, field, message):
-    response = await series.caller.post(series.caller.path, json={"title": "Water"} | fields)
-    problem = refusal(response, 422, "validation_error", field)
-    assert message in problem["errors"][0]["message"]
-    assert await series.all() == []
+async def test_a_repetition_that_cannot_be_meant_is_422_and_names_the_part(series, refusal, subtests):
+    for name, (fields, field, message) in REFUSED.items():
+        with subtests.test(name):
+            response = await series.caller.post(series.caller.path, json={"title": "Water"} | fields)
+            problem = refusal(response, 422, "validation_error", field)
+            assert message in problem["errors"][0]["message"]
+            assert await series.all() == []
 
 
 @pytest.mark.parametrize("clearing", [{"due_date": None}, {"due_at": None, "due_date": None}])
@@ -557,6 +558,7 @@ async def test_a_series_may_start_long_ago(series):
     assert after["due_at"] > datetime.now(timezone.utc).isoformat()
 
 
-@pytest.mark.parametrize("rrule", ["freq=daily", "RRULE:FREQ=DAILY", " FREQ=DAILY; ", "FREQ=DAILY;"])
-async def test_the_form_of_a_rule_does_not_matter(series, rrule):
-    assert (await series.begin(rrule, "2090-01-05"))["repeat"] == DAILY
+async def test_the_form_of_a_rule_does_not_matter(series, subtests):
+    for rrule in ["freq=daily", "RRULE:FREQ=DAILY", " FREQ=DAILY; ", "FREQ=DAILY;"]:
+        with subtests.test(rrule=rrule):
+            assert (await series.begin(rrule, "2090-01-05"))["repeat"] == DAILY

@@ -33,6 +33,13 @@ async def summary(caller, **parameters: str) -> dict[str, int]:
     return response.json()
 
 
+async def make(caller, *tasks: dict) -> None:
+    """Create tasks with these fields, with one batch."""
+    operations = [{"op": "create", "task": {"title": "A task", **fields}} for fields in tasks]
+    response = await caller.post(f"{caller.path}/batch", json={"operations": operations})
+    assert response.status_code == 200, response.text
+
+
 async def test_without_a_token_nothing_is_counted(alice, http, refusal):
     refusal(await http.get(f"{alice.path}/summary"), 401, "authentication_required")
 
@@ -91,15 +98,12 @@ async def test_the_zone_decides_which_day_is_today_and_when_it_begins_and_ends(a
     day = datetime.fromisoformat(today).replace(tzinfo=ZoneInfo(zone or "UTC"))
     starts, ends = (edge.astimezone(timezone.utc) for edge in (day, day + timedelta(days=1)))
     tick = timedelta(microseconds=1)
-    for due in (starts - tick, ends):
-        await alice.make(due_at=due.isoformat())
-    for days in (-1, 1):
-        await alice.make(due_date=str((day + timedelta(days=days)).date()))
+    dues: list[dict] = [{"due_at": due.isoformat()} for due in (starts - tick, ends)]
+    dues += [{"due_date": str((day + timedelta(days=days)).date())} for days in (-1, 1)]
+    await make(alice, *dues)
     assert (await summary(alice, **parameters))["due_today"] == 0
-    for due in (starts, ends - tick):
-        await alice.make(due_at=due.isoformat())
-    await alice.make(due_date=today)
-    await alice.make(due_date=today, completed=True)
+    dues = [{"due_at": due.isoformat()} for due in (starts, ends - tick)]
+    await make(alice, *dues, {"due_date": today}, {"due_date": today, "completed": True})
     counted = await summary(alice, **parameters)
     assert counted["due_today"] == 3
     assert counted["overdue"] == 1  # yesterday; by the database's clock no moment of 2030 has passed

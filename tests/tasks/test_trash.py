@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import pytest
 
@@ -54,13 +55,13 @@ class TestListing:
         assert [task["id"] for task in (await alice.get(TRASH)).json()] == [c["id"], b["id"], a["id"]]
 
     async def test_tasks_deleted_together_are_listed_in_the_order_of_ids(self, alice):
-        for title in "abcde":
-            await alice.make(title)
+        operations = [{"op": "create", "task": {"title": title}} for title in "abcde"]
+        assert (await alice.post(f"{alice.path}/batch", json={"operations": operations})).status_code == 200
         await alice.delete(f"{alice.path}?status=all")
         whole = (await alice.get(TRASH)).json()
         assert [task["title"] for task in whole] == list("edcba")
         assert len({task["deleted_at"] for task in whole}) == 1
-        for limit in (1, 2, 4, 5, 6):
+        for limit in (1, 2, 5):
             assert await walk(alice, f"{TRASH}?limit={limit}") == whole
 
     async def test_a_page_of_the_trash_links_to_the_next_and_counts_all(self, alice):
@@ -193,37 +194,31 @@ class TestDestroying:
 class TestConditions:
     """Tasks in the trash never change, so a condition on the version would have no effect."""
 
-    WRITES = pytest.mark.parametrize(
-        ("method", "tail"), [("POST", "/{id}/restore"), ("DELETE", "/{id}"), ("DELETE", "")]
-    )
+    WRITES = (("POST", "/{id}/restore"), ("DELETE", "/{id}"), ("DELETE", ""))
 
-    @WRITES
-    @pytest.mark.parametrize("etag", ['"1"', '"2"', "*", "rubbish"])
-    async def test_the_trash_refuses_every_if_match(  # noqa: PLR0913, PLR0917 - each is a fixture
-        self, alice, refusal, statements, method, tail, etag
-    ):
+    async def test_the_trash_refuses_every_if_match(self, alice, refusal, statements, subtests):
         (task,) = await delete(alice, "Old")
-        with statements() as seen:
-            response = await alice.request(method, TRASH + tail.format(**task), headers={"If-Match": etag})
-        body = refusal(response, 422, "validation_error", "If-Match")
-        assert "a task in the trash cannot change, so it needs no condition" in body["detail"]
-        assert seen == []
+        for (method, tail), etag in product(self.WRITES, ['"1"', '"2"', "*", "rubbish"]):
+            with subtests.test(method=method, tail=tail, etag=etag):
+                with statements() as seen:
+                    response = await alice.request(method, TRASH + tail.format(**task), headers={"If-Match": etag})
+                body = refusal(response, 422, "validation_error", "If-Match")
+                assert "a task in the trash cannot change, so it needs no condition" in body["detail"]
+                assert seen == []
         assert [found["id"] for found in (await alice.get(TRASH)).json()] == [task["id"]]
 
-    @WRITES
-    @pytest.mark.parametrize("body", [{"if_version": 2}, {"status": "completed"}])
-    async def test_the_trash_refuses_a_member_of_a_body_by_name(  # noqa: PLR0913, PLR0917 - each is a fixture
-        self, alice, refusal, statements, method, tail, body
-    ):
+    async def test_the_trash_refuses_a_member_of_a_body_by_name(self, alice, refusal, statements, subtests):
         (task,) = await delete(alice, "Old")
-        with statements() as seen:
-            response = await alice.request(method, TRASH + tail.format(**task), json=body)
-        refused = refusal(response, 422, "validation_error", *body)
-        assert "no name is allowed here" in refused["detail"]
-        assert seen == []
+        for (method, tail), body in product(self.WRITES, [{"if_version": 2}, {"status": "completed"}]):
+            with subtests.test(method=method, tail=tail, body=body):
+                with statements() as seen:
+                    response = await alice.request(method, TRASH + tail.format(**task), json=body)
+                refused = refusal(response, 422, "validation_error", *body)
+                assert "no name is allowed here" in refused["detail"]
+                assert seen == []
         assert [found["id"] for found in (await alice.get(TRASH)).json()] == [task["id"]]
 
-    @WRITES
+    @pytest.mark.parametrize(("method", "tail"), WRITES)
     async def test_a_body_for_the_trash_is_json_or_empty(self, alice, refusal, method, tail):
         (task,) = await delete(alice, "Old")
         url = TRASH + tail.format(**task)

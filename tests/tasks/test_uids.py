@@ -160,20 +160,18 @@ class TestPaths:
         assert (await alice.delete(trashed)).status_code == 204
         assert (await alice.post(f"{trashed}/restore")).status_code == 404
 
-    @pytest.mark.parametrize(
-        ("method", "path"),
-        [
+    async def test_an_unknown_and_a_malformed_uid_are_not_found(self, alice, subtests):
+        await alice.make()
+        for method, path in [
             ("GET", "tasks/{}"), ("PUT", "tasks/{}"), ("PATCH", "tasks/{}"), ("DELETE", "tasks/{}"),
             ("PATCH", "tasks/{}/complete"), ("POST", "tasks/{}/complete"), ("POST", "trash/{}/restore"),
             ("DELETE", "trash/{}"),
-        ],
-    )  # fmt: skip
-    async def test_an_unknown_and_a_malformed_uid_are_not_found(self, alice, method, path):
-        await alice.make()
-        body = {"json": {"title": "x"}} if path == "tasks/{}" and method in {"PUT", "PATCH"} else {}
-        for uid in (UNKNOWN, *MALFORMED):
-            response = await alice.request(method, f"/api/alice/{path.format(uid)}", **body)
-            assert (response.status_code, response.json()["code"]) == (404, "task_not_found"), uid
+        ]:  # fmt: skip
+            body = {"json": {"title": "x"}} if path == "tasks/{}" and method in {"PUT", "PATCH"} else {}
+            for uid in (UNKNOWN, *MALFORMED):
+                with subtests.test(method=method, path=path, uid=uid):
+                    response = await alice.request(method, f"/api/alice/{path.format(uid)}", **body)
+                    assert (response.status_code, response.json()["code"]) == (404, "task_not_found")
 
 
 class TestBodies:

@@ -240,11 +240,13 @@ class TestTheUsersRow:
         assert (await owner(connection))["email"] == "ada@example.com"
         assert (await owner(connection))["name"] == "Ada"
 
-    @pytest.mark.parametrize("value", [5, [], "", "x" * 400, "a\0b", "\ud800"])
-    async def test_a_claim_that_cannot_be_stored_is_ignored(self, connection, caller, value):
-        await caller("ada", email=value, name=value).make()
-        assert (await owner(connection))["email"] is None
-        assert (await owner(connection))["name"] is None
+    async def test_a_claim_that_cannot_be_stored_is_ignored(self, connection, caller, subtests):
+        for value in [5, [], "", "x" * 400, "a\0b", "\ud800"]:
+            with subtests.test(value=value):
+                await connection.execute("DELETE FROM users")
+                await caller("ada", email=value, name=value).make()
+                assert (await owner(connection))["email"] is None
+                assert (await owner(connection))["name"] is None
 
     async def test_concurrent_first_writes_create_one_row_of_the_user(self, ada, connection):
         await asyncio.gather(*(make(ada) for _ in range(20)))
@@ -309,28 +311,15 @@ class TestTheSchema:
         assert kept == built
         assert list(msgspec.json.decode(trashed).items()) == [*written.items(), ("deleted_at", at)]
 
-    @pytest.mark.parametrize(
-        "missing",
-        [
-            "user_id",
-            "id",
-            "uid",
-            "title",
-            "title_key",
-            "completed",
-            "priority",
-            "tags",
-            "tag_keys",
-            "version",
-            "created_at",
-            "updated_at",
-        ],
-    )
     @pytest.mark.one_database(reason="another error")
-    async def test_a_task_without_a_required_column_cannot_be_stored(self, ada, connection, missing):
+    async def test_a_task_without_a_required_column_cannot_be_stored(self, ada, connection, subtests):
         await make(ada)
-        with pytest.raises(asyncpg.NotNullViolationError):
-            await self.insert(connection, "tasks", {**TASK, missing: None})
+        for missing in (
+            "user_id", "id", "uid", "title", "title_key", "completed", "priority", "tags", "tag_keys", "version",
+            "created_at", "updated_at",
+        ):  # fmt: skip
+            with subtests.test(missing=missing), pytest.raises(asyncpg.NotNullViolationError):
+                await self.insert(connection, "tasks", {**TASK, missing: None})
 
     @pytest.mark.parametrize("wrong", [{"email": "x" * 321}, {"name": "x" * 256}])
     async def test_a_user_who_breaks_a_rule_of_the_schema_cannot_be_stored(self, empty, connection, wrong):
@@ -379,7 +368,7 @@ async def test_no_mix_of_writers_deadlocks(pool, ada, connection):
         tasks = msgspec.json.encode([{"uid": new_uid(), **with_keys({"title": "A"})}])
         return Sent(bytearray(b"[]"), bytearray(tasks), [None], [None])
 
-    for _ in range(5):
+    for _ in range(3):
         made = [await make(ada, f"Task {number}") for number in range(12)]
         batches = [
             [Operation("update", task.id, with_keys({"title": "B"})) for task in order]
