@@ -336,16 +336,16 @@ class TestRekeying:
         assert response.status_code == 422
         assert await read(alice) == before
 
-    async def test_a_thousand_drags_between_the_same_neighbours_never_fail(self, alice, pool):
+    async def test_hundreds_of_drags_between_the_same_neighbours_never_fail(self, alice, pool):
         made = await make(alice, "axyb")
         tasks, longest = Task.objects.for_user("alice", using=pool), 0
-        for number in range(10):
+        for number in range(8):
             drags = [
                 Operation(
                     "update",
                     made["xy"[drag % 2]]["id"],
                     {"placed": "before", "place": str(made["b"]["id"])}
-                    if number >= 5
+                    if number >= 4
                     else {"placed": "after", "place": str(made["a"]["id"])},
                 )
                 for drag in range(100)
@@ -355,7 +355,7 @@ class TestRekeying:
             assert len(documents) == 100
             assert all(is_position(document["position"]) for document in documents)
             longest = max(longest, *(len(document["position"]) for document in documents))
-            assert await order(alice) == ["a", *("xy" if number >= 5 else "yx"), "b"]
+            assert await order(alice) == ["a", *("xy" if number >= 4 else "yx"), "b"]
         assert 60 < longest <= LONGEST
 
     async def test_two_people_who_drag_at_once_lose_no_row_and_never_fail(self, alice, pool, connection):
@@ -470,10 +470,10 @@ class TestLists:
             assert error.message == "names no list of yours; send the id or uid of another list, or null"
         assert await self.read(lists) == before
 
-    async def test_a_thousand_drags_of_lists_never_fail(self, lists, pool):
+    async def test_hundreds_of_drags_of_lists_never_fail(self, lists, pool):
         made = await self.make(lists, "axyb")
         tasks, longest = Task.objects.for_user("alice", using=pool), 0
-        for _ in range(10):
+        for _ in range(7):
             drags = [
                 Operation("update_list", made["xy"[drag % 2]]["id"], {"placed": "after", "place": str(made["a"]["id"])})
                 for drag in range(100)
@@ -481,7 +481,7 @@ class TestLists:
             done = await tasks.perform(drags, atomic=True, quotas=QUOTAS)
             longest = max(longest, *(len(json.loads(one.document)["position"]) for one in done))
             assert await self.order(lists) == "ayxb"
-        assert 60 < longest <= LONGEST
+        assert longest == LONGEST, "so the lists also got new keys"
 
     async def test_lists_and_tasks_have_positions_of_their_own(self, lists, pool):
         await self.make(lists, "ab")

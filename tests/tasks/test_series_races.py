@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 import pytest
 
 DEVICES = 50
-ROUNDS = 6
+ROUNDS = 4
 
 
 @pytest.fixture
