@@ -219,25 +219,23 @@ class TestValues:
                 assert "an order key as in the npm package fractional-indexing" in problem["errors"][0]["message"]
         assert await read(alice) == [task]
 
-    @pytest.mark.parametrize(
-        ("sent", "field", "other"),
-        [
+    async def test_several_places_are_refused(self, alice, refusal, subtests):
+        task = await alice.make()
+        for sent, field, other in [
             ({"after": None, "before": None}, "before", "after"), ({"position": "a0", "after": 1}, "after", "position"),
             ({"position": "a0", "before": None}, "before", "position"),
             ({"position": None, "after": 1}, "after", "position"),
             ({"position": "a0", "after": 1, "before": 2}, "after", "position"),
-        ],
-    )  # fmt: skip
-    async def test_several_places_are_refused(self, alice, refusal, sent, field, other):
-        task = await alice.make()
-        for response in (
-            await alice.patch(f"{alice.path}/{task['id']}", json=sent),
-            await alice.post(alice.path, json={"title": "New", **sent}),
-        ):
-            problem = refusal(response, 422, "validation_error", field)
-            message = f"cannot be sent together with {other}; send one of them"
-            assert problem["errors"][0]["message"] == message
-        assert await read(alice) == [task]
+        ]:  # fmt: skip
+            with subtests.test(sent=sent):
+                for response in (
+                    await alice.patch(f"{alice.path}/{task['id']}", json=sent),
+                    await alice.post(alice.path, json={"title": "New", **sent}),
+                ):
+                    problem = refusal(response, 422, "validation_error", field)
+                    message = f"cannot be sent together with {other}; send one of them"
+                    assert problem["errors"][0]["message"] == message
+                assert await read(alice) == [task]
 
     @pytest.mark.parametrize("method", ["PUT", "PATCH"])
     async def test_a_whole_task_sent_back_changes_nothing(self, alice, pool, connection, method):

@@ -155,15 +155,17 @@ async def test_a_zone_is_known_in_any_case(alice, clock, subtests):
             assert one.headers["etag"] == other.headers["etag"]
 
 
-@pytest.mark.parametrize(
-    ("zone", "nearest"),
-    [("Berlin", "Europe/Berlin"), ("new york", "America/New_York"), ("Europe/Berln", "Europe/Berlin")],
-)
-async def test_the_error_for_an_unknown_zone_suggests_the_nearest_one(alice, refusal, zone, nearest):
-    body = refusal(await alice.get(f"{alice.path}/summary", params={"tz": zone}), 422, "validation_error", "tz")
-    assert f"did you mean '{nearest}'?" in body["detail"]
+async def test_the_error_for_an_unknown_zone_suggests_the_nearest_one(alice, refusal, subtests):
+    for zone, nearest in [
+        ("Berlin", "Europe/Berlin"), ("new york", "America/New_York"), ("Europe/Berln", "Europe/Berlin"),
+    ]:  # fmt: skip
+        with subtests.test(zone=zone):
+            response = await alice.get(f"{alice.path}/summary", params={"tz": zone})
+            body = refusal(response, 422, "validation_error", "tz")
+            assert f"did you mean '{nearest}'?" in body["detail"]
 
 
-@pytest.mark.parametrize(("query", "field"), [("status=all", "status"), ("TZ=UTC", "TZ"), ("tz=UTC&tz=UTC", "tz")])
-async def test_an_unknown_or_repeated_parameter_is_refused(alice, refusal, query, field):
-    refusal(await alice.get(f"{alice.path}/summary?{query}"), 422, "validation_error", field)
+async def test_an_unknown_or_repeated_parameter_is_refused(alice, refusal, subtests):
+    for query, field in [("status=all", "status"), ("TZ=UTC", "TZ"), ("tz=UTC&tz=UTC", "tz")]:
+        with subtests.test(query=query):
+            refusal(await alice.get(f"{alice.path}/summary?{query}"), 422, "validation_error", field)
