@@ -34,25 +34,25 @@ def erase(caller, **body: object):
 
 async def found(connection, text: str) -> list[str]:
     """Return the columns of all tables, of any type, whose values contain `text`."""
-    columns = await connection.fetch(
+    tables = await connection.fetch(
         """
-        SELECT format('%I.%I', table_schema, table_name) AS table, quote_ident(column_name) AS column
-        FROM information_schema.columns
-        WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
+        SELECT format('%I.%I', nspname, relname) AS name, array_agg(quote_ident(attname)) AS columns
+        FROM pg_namespace
+        JOIN pg_class ON relnamespace = pg_namespace.oid AND relkind IN ('r', 'p', 'v', 'm', 'f')
+        JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+        WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+        GROUP BY 1
         """
     )
-    assert len(columns) > 25
+    assert sum(len(table["columns"]) for table in tables) > 25
     escaped = text.replace("\\", "\\\\")  # as JSON and arrays escape it
-    return [
-        f"{column['table']}.{column['column']}"
-        for column in columns
-        if await connection.fetchval(
-            f"SELECT count(*) FROM {column['table']} WHERE strpos({column['column']}::text, $1) > 0 "
-            f"OR strpos({column['column']}::text, $2) > 0",
-            text,
-            escaped,
-        )
-    ]
+    names = []
+    for table in tables:
+        contains = (f"strpos({column}::text, $1) > 0 OR strpos({column}::text, $2) > 0" for column in table["columns"])
+        columns = ", ".join(f"bool_or({condition})" for condition in contains)
+        row = await connection.fetchrow(f"SELECT {columns} FROM {table['name']}", text, escaped)
+        names += [f"{table['name']}.{column}" for column, one in zip(table["columns"], row, strict=True) if one]
+    return names
 
 
 @pytest.fixture
