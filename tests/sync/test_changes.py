@@ -16,7 +16,7 @@ from service.users.queryset import START, SyncPosition
 from service.web.text import with_keys
 
 WRITERS = 16
-WRITES = 960  # `make trials` does 10,000 over HTTP
+WRITES = 480  # `make trials` does 10,000 over HTTP
 
 
 async def write(tasks: UserTasks, number: int, writes: int, committed: dict[int, int]) -> None:

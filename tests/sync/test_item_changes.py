@@ -7,8 +7,6 @@ import contextlib
 import json
 import random
 
-import pytest
-
 from service.database.functions import DOCUMENT, LIST_DOCUMENT
 from service.errors import DoableError
 from service.lists.models import List
@@ -24,6 +22,8 @@ from service.web.text import with_keys
 WRITERS = 8
 WRITES = 60  # of each writer
 QUOTA = 100_000
+FEEDS: dict[tuple[str, ...], Feed] = {("task", "list"): ITEMS, ("task",): TASKS}  # by the nouns of their changes
+LIMITS = [1, 7, 1000]  # changes of a page
 
 
 class Writer:
@@ -133,8 +133,7 @@ SELECT 'list', id, version, deleted_at IS NOT NULL, {LIST_DOCUMENT} FROM lists W
 """
 
 
-@pytest.mark.parametrize("limit", [1, 7, 1000])
-async def test_a_copy_of_the_feed_equals_the_database_whatever_is_written_meanwhile(pool, empty, connection, limit):
+async def test_a_copy_of_the_feed_equals_the_database_whatever_is_written_meanwhile(pool, empty, connection):
     tasks = Task.objects.for_user("alice", using=pool)
     lists = List.objects.for_user("alice", using=pool)
     known: dict[str, list[int]] = {"task": [], "list": []}
@@ -144,21 +143,23 @@ async def test_a_copy_of_the_feed_equals_the_database_whatever_is_written_meanwh
         for _ in range(WRITES):
             await writer.write()
 
-    readers = [Reader(tasks, ITEMS, limit), Reader(tasks, TASKS, limit)]
-    writing = asyncio.gather(*(write(number) for number in range(WRITERS)))
-    while not writing.done():
-        for reader in readers:
+    async def follow(reader: Reader) -> None:
+        while not writing.done():
             await reader.read()
             reader.assert_whole()
+
+    readers = {(nouns, limit): Reader(tasks, feed, limit) for nouns, feed in FEEDS.items() for limit in LIMITS}
+    writing = asyncio.gather(*(write(number) for number in range(WRITERS)))
+    await asyncio.gather(*(follow(reader) for reader in readers.values()))
     await writing
     stored = {(row["noun"], row["id"]): row for row in await connection.fetch(STORED)}
     assert {noun for noun, _ in stored} == {"task", "list"}
-    for reader, nouns in zip(readers, [("task", "list"), ("task",)], strict=True):
+    for (nouns, _), reader in readers.items():
         await reader.read()
         reader.assert_whole()
         assert reader.position == await tasks.owner.position()
         assert reader.live == {
-            (noun, item): ({"type": noun} if reader is readers[0] else {}) | json.loads(row["document"])
+            (noun, item): ({"type": noun} if nouns == ("task", "list") else {}) | json.loads(row["document"])
             for (noun, item), row in stored.items()
             if noun in nouns and not row["deleted"]
         }
