@@ -128,11 +128,13 @@ def test_a_calendar_gets_the_offsets_that_the_service_uses(name):
     lines = "\r\n".join(timezone_lines(name))
     described = icalendar.Timezone.from_ical(lines).to_tz(lookup_tzid=False)
     zone = read_zone(name)
-    moment = datetime(1971, 1, 1, 12, tzinfo=timezone.utc)
-    while moment.year < 2100:
-        local = moment.astimezone(zone).replace(tzinfo=None)
-        assert described.utcoffset(local) == zone.utcoffset(local), local
-        moment += timedelta(days=13, hours=5)
+    first, step = datetime(1971, 1, 1, 12, tzinfo=timezone.utc), timedelta(days=13, hours=5)
+    moments = [(first + step * number).astimezone(zone).replace(tzinfo=None) for number in range(3_565)]  # until 2099
+    offsets = [zone.utcoffset(moment) for moment in moments]
+    # Before and after each change of the clock, and every two months.
+    for number, (moment, offset) in enumerate(zip(moments, offsets, strict=True)):
+        if number % 5 == 0 or len({*offsets[number - 1 : number + 2]}) > 1:
+            assert described.utcoffset(moment) == offset, moment
 
 
 def test_a_rule_describes_the_changes_of_the_clocks_without_an_end():
