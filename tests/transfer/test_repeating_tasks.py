@@ -72,11 +72,24 @@ def slots(task: dict) -> tuple:
     return tuple(task.get(name) for name in ("uid", "due_date", "due_at", "repeat", *COLUMNS))
 
 
+async def perform(caller, *operations: dict) -> None:
+    response = await caller.post(f"{caller.path}/batch", json={"operations": operations})
+    assert response.status_code == 200, response.text
+
+
+async def complete_all(caller) -> list[dict]:
+    """Complete all open tasks, and return all tasks of the account."""
+    ids = [task["id"] for task in await exported(caller) if not task["completed"]]
+    await perform(caller, *({"op": "complete", "id": task_id, "completed": True} for task_id in ids))
+    return await exported(caller)
+
+
 async def fill(caller) -> None:
     """A series of each rule, with two completed tasks."""
-    for number, fields in enumerate(RULES):
-        task = await caller.make(f"Series {number}", **fields)
-        await complete(caller, await complete(caller, task))
+    tasks = [{"title": f"Series {number}", **fields} for number, fields in enumerate(RULES)]
+    await perform(caller, *({"op": "create", "task": task} for task in tasks))
+    for _ in range(2):
+        await complete_all(caller)
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
@@ -85,10 +98,9 @@ async def test_series_continue_in_another_account_as_in_the_first_one(alice, bob
     await moved(alice, bob, form)
     assert kept(await exported(bob)) == kept(await exported(alice))
     for _ in range(3):
-        pending = [task for task in await exported(alice) if not task["completed"]]
-        for task in pending:
-            mine, theirs = await complete(alice, task), await complete(bob, task)
-            assert slots(mine) == slots(theirs)
+        mine, theirs = await complete_all(alice), await complete_all(bob)
+        assert [slots(task) for task in mine] == [slots(task) for task in theirs]
+    assert len(mine) == len(RULES) * 6
     assert any(task["due_at"] == "2090-03-26T01:30:00.000000Z" for task in await exported(bob))  # the gap of the clocks
     assert {task["due_date"] for task in await exported(bob)} >= {"2090-02-28", "2090-03-31", "2090-05-31"}
     assert max(task["occurrence_number"] for task in await exported(bob) if "COUNT" in task["repeat"]["rrule"]) == 6
@@ -194,26 +206,27 @@ async def test_with_skip_a_series_is_restored_and_not_copied(alice):
     assert [task["uid"] for task in (await alice.get("/api/me/trash")).json()] == [second["uid"]]
 
 
-@pytest.mark.parametrize(
-    ("cell", "repeat"),
-    [
-        ("FREQ=WEEKLY", {"rrule": "FREQ=WEEKLY", "from": "schedule"}),
-        ('"freq=weekly; byday=mo,fr"', {"rrule": "FREQ=WEEKLY;BYDAY=MO,FR", "from": "schedule"}),
-        ("RRULE:FREQ=WEEKLY", {"rrule": "FREQ=WEEKLY", "from": "schedule"}),
-        ('"{""rrule"": ""FREQ=WEEKLY"", ""from"": ""completion""}"', {"rrule": "FREQ=WEEKLY", "from": "completion"}),
-        ('"{""rrule"": ""FREQ=WEEKLY"", ""timezone"": ""europe/berlin""}"',
-         {"rrule": "FREQ=WEEKLY", "from": "schedule", "timezone": "Europe/Berlin"}),
-    ],
-)  # fmt: skip
-async def test_a_rule_in_a_table_begins_a_new_series_at_the_due(alice, cell, repeat):
-    response = await alice.post(IMPORT, content=f"title,due_date,Repeat\nWater,2090-01-02,{cell}\nOnce\n", headers=CSV)
-    assert response.json() == {"imported": 2, "skipped": 0}
-    task, plain = await exported(alice)
-    assert (task["repeat"], task["series_start"], task["occurrence_number"]) == (repeat, "2090-01-02", 1)
-    assert UUID(task["series"])
+async def test_a_rule_in_a_table_begins_a_new_series_at_the_due(alice, subtests):
+    cells = {
+        "FREQ=WEEKLY": {"rrule": "FREQ=WEEKLY", "from": "schedule"},
+        '"freq=weekly; byday=mo,fr"': {"rrule": "FREQ=WEEKLY;BYDAY=MO,FR", "from": "schedule"},
+        "RRULE:FREQ=WEEKLY": {"rrule": "FREQ=WEEKLY", "from": "schedule"},
+        '"{""rrule"": ""FREQ=WEEKLY"", ""from"": ""completion""}"': {"rrule": "FREQ=WEEKLY", "from": "completion"},
+        '"{""rrule"": ""FREQ=WEEKLY"", ""timezone"": ""europe/berlin""}"': {
+            "rrule": "FREQ=WEEKLY", "from": "schedule", "timezone": "Europe/Berlin"
+        },
+    }  # fmt: skip
+    rows = "".join(f"Water,2090-01-02,{cell}\n" for cell in cells)
+    response = await alice.post(IMPORT, content=f"title,due_date,Repeat\n{rows}Once\n", headers=CSV)
+    assert response.json() == {"imported": 6, "skipped": 0}
+    *repeating, plain = await exported(alice)
     assert [plain.get(name) for name in ("repeat", *COLUMNS)] == [None] * 6
-    after = await complete(alice, task)
-    assert (after["series"], after["occurrence_number"]) == (task["series"], 2)
+    assert len({UUID(task["series"]) for task in repeating}) == 5
+    for (cell, repeat), task in zip(cells.items(), repeating, strict=True):
+        with subtests.test(cell):
+            assert (task["repeat"], task["series_start"], task["occurrence_number"]) == (repeat, "2090-01-02", 1)
+            after = await complete(alice, task)
+            assert (after["series"], after["occurrence_number"]) == (task["series"], 2)
 
 
 async def test_a_table_shows_a_plain_rule_as_its_text_and_any_other_as_json(alice):
