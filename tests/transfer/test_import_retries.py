@@ -85,8 +85,8 @@ async def test_an_invalid_key_is_refused(alice, refusal):
 
 async def test_large_files_are_compared_by_all_their_bytes(alice, refusal):
     task = '{"title": "A", "description": "' + "y" * 900 + '"}'
-    large = f'{{"tasks": [{",".join([task] * 2_000)}]}}'
+    large = f'{{"tasks": [{",".join([task] * 300)}]}}'
     first, again = await send(alice, large), await send(alice, large)
-    assert first.json() == {"imported": 2_000, "skipped": 0}
+    assert first.json() == {"imported": 300, "skipped": 0}
     assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
     refusal(await send(alice, large.replace('y"}]}', 'z"}]}')), 422, "idempotency_key_reused")

@@ -340,11 +340,6 @@ async def test_the_quota_counts_only_live_tasks_and_refuses_the_whole_file(alice
     assert (await alice.post(IMPORT, json=file({"title": "D", "deleted_at": WHEN}))).status_code == 200
 
 
-async def test_more_tasks_than_a_user_may_have_are_refused(alice, refusal):
-    content = "title\n" + "A\n" * 10_001
-    refusal(await alice.post(IMPORT, content=content, headers=CSV), 422, "validation_error", "tasks")
-
-
 async def test_of_two_concurrent_imports_beyond_the_quota_one_is_refused_as_a_whole(alice, connection, refusal):
     await connection.execute(
         "INSERT INTO users (id, created_at, written_at, revision, task_count) VALUES ('alice', now(), now(), 1, 9997)"
