@@ -137,13 +137,20 @@ async def stop(process) -> list[dict]:
     return [json.loads(line) for line in process.stdout.splitlines()]
 
 
-async def test_a_request_is_a_span_in_its_callers_trace_and_its_statement_a_child(start, collector, user):
+async def test_each_request_of_a_connection_is_a_span_with_its_own_trace_and_its_statement_a_child(
+    start, collector, user
+):
     process = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address)
     made = await user.post("/api/me/tasks", json={"title": "Traced"}, headers={"traceparent": TRACEPARENT})
     assert made.status_code == 201
+    task = made.json()
+    await user.get(f"/api/me/tasks/{task['id']}")
+    await user.get("/nowhere")
+    await user.get("/api/me/tasks", params={"limit": 3})
     lines = await stop(process)
 
-    (request,), (statement,) = collector.requests, collector.statements
+    request, *others = collector.requests
+    statement = collector.statements[0]
     assert (request.trace_id.hex(), request.parent_span_id.hex()) == (TRACE, CALLER)
     assert request.name == "POST /api/{user_id}/tasks"
     assert attributes(request) == {
@@ -170,27 +177,19 @@ async def test_a_request_is_a_span_in_its_callers_trace_and_its_statement_a_chil
     assert abs(request.end_time_unix_nano / 1e9 - time.time()) < 60
     assert collector.paths == {"/v1/traces"}
     assert {resource["service.name"] for resource in collector.resources} == {"doable"}
-    assert [(line["message"], line["trace_id"]) for line in lines if "trace_id" in line] == [("request", TRACE)]
 
-
-async def test_two_requests_of_one_connection_have_a_trace_each(start, collector, user):
-    process = await start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address)
-    task = (await user.post("/api/me/tasks", json={"title": "First"}, headers={"traceparent": TRACEPARENT})).json()
-    await user.get(f"/api/me/tasks/{task['id']}")
-    await user.get("/nowhere")
-    await user.get("/api/me/tasks", params={"limit": 3})
-    lines = await stop(process)
-    traces = [request.trace_id for request in collector.requests]
+    traces = [one.trace_id for one in collector.requests]
     assert len(set(traces)) == 4
-    assert traces[0].hex() == TRACE
-    assert [request.parent_span_id for request in collector.requests[1:]] == [b""] * 3
+    assert [other.parent_span_id for other in others] == [b""] * 3
     assert [one.name for one in collector.statements] == [
         "EXECUTE create_task", "SELECT tasks", "SELECT lists tasks users",
     ]  # fmt: skip
     assert [one.trace_id for one in collector.statements] == [traces[0], traces[1], traces[3]]
-    assert [bytes.fromhex(line["trace_id"]) for line in lines if "trace_id" in line] == traces
-    assert attributes(collector.requests[1])["url.path"] == f"/api/{{user_id}}/tasks/{task['id']}"
-    assert collector.requests[2].name == "GET"
+    assert [(line["message"], bytes.fromhex(line["trace_id"])) for line in lines if "trace_id" in line] == [
+        ("request", trace) for trace in traces
+    ]
+    assert attributes(others[0])["url.path"] == f"/api/{{user_id}}/tasks/{task['id']}"
+    assert others[1].name == "GET"
 
 
 async def test_no_token_body_query_or_user_is_ever_sent(start, collector, user, user_id, sign):
