@@ -395,10 +395,10 @@ async def test_the_user_row_takes_name_and_email_from_the_claims_at_writes_only(
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
-    max_leaves=8,
+    max_leaves=5,
 )
 MANY = settings(
-    max_examples=70,
+    max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 CONTROLS = {*range(32), 127} - {9}  # the client itself refuses to send them
@@ -415,7 +415,7 @@ async def test_a_signed_token_is_verified_or_refused_whatever_it_claims(verifier
 
 
 # The test before this one gives the same tokens to the verifier; this one is about the response to its errors.
-@settings(MANY, max_examples=15)
+@settings(MANY, max_examples=10)
 @given(claims=CLAIMS, header=HEADERS)
 async def test_no_signed_token_causes_a_500(http, claims, header):
     sent = hs256({"sub": "alice", "exp": int(time.time()) + 600, **claims}, header)

@@ -30,6 +30,11 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), filename=str(path))
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return [*ast.walk(tree(path))]
+
+
 def comments(path: Path) -> list[str]:
     """Return the comments of a file with an excuse; text about comments in strings does not count.
 
@@ -56,7 +61,7 @@ def test_only_the_edge_of_the_process_reads_the_environment():
     readers = {
         name(path)
         for path in SERVICE
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "putenv"})
         or (isinstance(node, ast.ImportFrom) and node.module == "os")
     }
@@ -86,12 +91,13 @@ def test_no_module_has_a_name_that_fits_anything():
     assert [name(path) for path in SERVICE if vague & {path.stem, *path.relative_to(ROOT).parent.parts}] == []
 
 
+@cache
 def handlers() -> list[tuple[str, ast.AsyncFunctionDef]]:
     """Return every function that a blueprint routes to."""
     return [
         (name(path), node)
         for path in SERVICE
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef)
         for decorator in node.decorator_list
         if isinstance(decorator, ast.Call)

@@ -111,10 +111,11 @@ def test_the_wheel_holds_the_service_its_migrations_and_the_playground_and_nothi
     assert {"service/development/live/index.html", "service/development/client/index.js"} <= playground
 
 
-def test_the_wheel_serves_the_playground_where_there_is_no_source(wheel, tmp_path):
+def test_the_wheel_finds_its_migrations_and_its_playground_where_there_is_no_source(wheel, tmp_path):
     wheel.extractall(tmp_path / "site")
     find = (
-        "from service.config import Settings; from service.development import sandbox; "
+        "from service.config import Settings; from service.database import migrations; "
+        "from service.development import sandbox; print(migrations.folder(), migrations.newest()); "
         "print(*sandbox.playground(Settings(better_auth_secret=sandbox.secret(), host='127.0.0.1')).files.values())"
     )
     found = subprocess.run(
@@ -122,25 +123,16 @@ def test_the_wheel_serves_the_playground_where_there_is_no_source(wheel, tmp_pat
         cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    assert {Path(file).relative_to(tmp_path / "site").parts[2] for file in found.stdout.split()} == {"live", "client"}
+    first, second = found.stdout.splitlines()
+    names = (path.name for path in (ROOT / "aerich" / "service").glob("[0-9]*_*.py"))
+    newest = max(names, key=lambda name: int(name.split("_")[0]))
+    assert first.split() == [str(tmp_path / "site" / "service" / "_migrations"), newest]
+    assert {Path(file).relative_to(tmp_path / "site").parts[2] for file in second.split()} == {"live", "client"}
 
 
 def test_the_wheel_installs_the_command(wheel):
     (entries,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert wheel.read(entries).decode().split() == ["[console_scripts]", "doable", "=", "service.__main__:main"]
-
-
-def test_the_wheel_finds_its_own_migrations_where_there_is_no_source(wheel, tmp_path):
-    wheel.extractall(tmp_path / "site")
-    find = "from service.database import migrations; print(migrations.folder(), migrations.newest())"
-    found = subprocess.run(
-        [sys.executable, "-c", find],
-        cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    names = (path.name for path in (ROOT / "aerich" / "service").glob("[0-9]*_*.py"))
-    newest = max(names, key=lambda name: int(name.split("_")[0]))
-    assert found.stdout.split() == [str(tmp_path / "site" / "service" / "_migrations"), newest]
 
 
 def test_the_wheel_says_the_version_that_the_service_says(wheel):

@@ -46,10 +46,11 @@ async def unread(alice, connection, server) -> AsyncIterator[Callable[[], None]]
     made = await alice.make()
     await connection.execute(
         "INSERT INTO tasks (user_id, id, uid, title_key, tag_keys, "
-        "title, description, completed, priority, tags, created_at, updated_at, version) "
-        "SELECT user_id, 100 + number, gen_random_uuid(), "
-        "'', '{}', 'Long', repeat('x', 1000), false, 0, '{}', now(), now(), 100 + number FROM tasks, "
-        "generate_series(1, 10000) AS number WHERE id = $1",
+        "title, completed, priority, tags, created_at, updated_at, version, document) "
+        "SELECT user_id, 100 + number, gen_random_uuid(), '', '{}', 'Long', false, 0, '{}', now(), now(), "
+        # Four pages of an export of 10 MB.
+        """100 + number, replace(document, '"description" : null', '"description" : "' || repeat('x', 10000) || '"') """
+        "FROM tasks, generate_series(1, 1000) AS number WHERE id = $1",
         made["id"],
     )
     place = urlsplit(server)

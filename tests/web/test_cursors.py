@@ -42,7 +42,7 @@ def test_a_written_cursor_can_be_read_and_needs_no_url_encoding(position):
     assert cursors.read(text, LIST, sort) == Position(key, task_id)
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(
     st.text(max_size=80)
     | st.binary(max_size=80).map(lambda data: base64.urlsafe_b64encode(data).decode())
@@ -62,7 +62,7 @@ def test_every_text_is_a_position_or_refused(text, sort):
         assert 0 <= position.id < 2**63
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(POSITIONS, st.data())
 def test_a_changed_cursor_is_another_position_or_refused_but_never_another_list(position, data):
     sort, key, task_id = position

@@ -72,13 +72,13 @@ def test_100000_keys_of_two_windows_fit_in_40_mb(clock):
     gc.collect()
     tracemalloc.start()
     for _ in range(2):  # both windows hold them
-        for number in range(10_000):  # a tenth of the keys, because tracing is slow
+        for number in range(2_500):  # a fortieth of the keys, because tracing is slow
             window.hit(f"user-{number}")
         clock.now += 60
     memory = tracemalloc.get_traced_memory()[0] / 1e6
     tracemalloc.stop()
-    assert len(window) >= 20_000
-    assert memory < 4
+    assert len(window) >= 5_000
+    assert memory < 1
 
 
 @pytest.mark.trial
@@ -110,7 +110,7 @@ def test_the_number_of_counters_is_bounded_and_other_keys_never_reset_a_limit(cl
     window = SlidingWindow(3, 60, clock=clock, maximum=1_000)
     for _ in range(3):
         assert window.hit("alice").allowed
-    for number in range(50_000):
+    for number in range(10_000):
         window.hit(f"made-up-{number}")
     assert len(window) <= 1_000 + SHARED_COUNTERS
     assert not window.hit("alice").allowed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import re
 import shutil
 import socket
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from service.web.limiting import RateLimiter
 from tests.conftest import SECRET, token
 
 PYTHON = ["python", "-m", "service", "run"]
@@ -42,42 +44,58 @@ def bearer(sent: str, **headers: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {sent}", **headers}
 
 
-async def test_a_user_over_the_rate_limit_gets_retry_after_and_others_are_not_affected(serve, free_port):
-    client = await serve(PORT=str(free_port), RATE_LIMIT="3/day")
+@pytest.fixture
+def limit(app, server, monkeypatch) -> Callable[[str, str], None]:
+    """`limit("user", "3/day")` limits the requests of each user, and "failure" the bad tokens of each address."""
+
+    def patch(name: str, rate: str) -> None:
+        monkeypatch.setattr(app.ctx, f"{name}_limiter", RateLimiter(name, rate, "memory"))
+
+    return patch
+
+
+async def test_a_user_over_the_rate_limit_gets_retry_after_and_others_are_not_affected(http, limit):
+    limit("user", "3/day")
     mine = bearer(token("alice"))
     for left in (2, 1, 0):
-        response = await client.get("/api/me/tasks/summary", headers=mine)
+        response = await http.get("/api/me/tasks/summary", headers=mine)
         assert response.status_code == 200
         assert response.headers["ratelimit-policy"] == '"user";q=3;w=86400'
         assert response.headers["ratelimit"].startswith(f'"user";r={left};t=')
-    refused = await client.get("/api/me/tasks/summary", headers=mine)
+    refused = await http.get("/api/me/tasks/summary", headers=mine)
     assert refused.status_code == 429
     assert refused.json()["code"] == "rate_limited"
     assert 1 <= int(refused.headers["retry-after"]) <= 86_400
     assert refused.headers["ratelimit"].startswith('"user";r=0;t=')
     assert "x-request-id" in refused.headers
-    assert (await client.get("/api/me/tasks/summary", headers=bearer(token("bob")))).status_code == 200
+    assert (await http.get("/api/me/tasks/summary", headers=bearer(token("bob")))).status_code == 200
     # The path of another user is refused as such, and does not count for the caller.
-    assert (await client.get("/api/alice/tasks", headers=bearer(token("bob")))).status_code == 403
+    assert (await http.get("/api/alice/tasks", headers=bearer(token("bob")))).status_code == 403
 
 
-async def test_an_address_that_guesses_tokens_gets_429_and_valid_tokens_pass_from_it_new_ones_too(serve, free_port):
-    client = await serve(PORT=str(free_port), AUTH_FAILURE_LIMIT="3/day")
+async def test_an_address_that_guesses_tokens_gets_429_and_valid_tokens_pass_from_it_new_ones_too(http, limit):
+    limit("failure", "3/day")
     bad = token("alice", secret="another secret, of more than 32 bytes")
+    numbers = itertools.count(1)
+
+    def guess(sent: str) -> Awaitable[httpx.Response]:
+        # Without configured proxies, this header is ignored.
+        return http.get("/api/me/tasks", headers=bearer(sent, **{"X-Forwarded-For": f"203.0.113.{next(numbers)}"}))
+
     for sent in (bad, token("alice", seconds=-60), bad):
-        response = await client.get("/api/me/tasks", headers=bearer(sent))
+        response = await guess(sent)
         assert response.status_code == 401
         assert response.json()["code"] == "invalid_token"
     for sent in (bad, token("alice", seconds=-60), "not-a-token"):
-        refused = await client.get("/api/me/tasks", headers=bearer(sent))
+        refused = await guess(sent)
         assert refused.status_code == 429
         assert refused.json()["code"] == "rate_limited"
         assert int(refused.headers["retry-after"]) >= 1
         assert "ratelimit" not in refused.headers
     for user in ("alice", "bob"):  # these tokens have never been seen before
-        assert (await client.get("/api/me/tasks", headers=bearer(token(user)))).status_code == 200
-    assert (await client.get("/api/me/tasks", headers=bearer(bad))).status_code == 429
-    assert (await client.get("/api/me/tasks")).status_code == 401  # a request without a token is not a guess
+        assert (await http.get("/api/me/tasks", headers=bearer(token(user)))).status_code == 200
+    assert (await http.get("/api/me/tasks", headers=bearer(bad))).status_code == 429
+    assert (await http.get("/api/me/tasks")).status_code == 401  # a request without a token is not a guess
 
 
 async def test_the_client_address_is_read_from_as_many_proxies_as_are_configured(serve, free_port, subtests):
@@ -95,13 +113,6 @@ async def test_the_client_address_is_read_from_as_many_proxies_as_are_configured
         assert await guess("2001:db8:1:2::1") == 401
         assert await guess("2001:db8:1:2:ffff::2") == 429
         assert await guess("2001:db8:1:3::1") == 401
-
-
-async def test_without_configured_proxies_x_forwarded_for_is_ignored(serve, free_port):
-    client = await serve(PORT=str(free_port), AUTH_FAILURE_LIMIT="1/day")
-    bad = token("alice", secret="another secret, of more than 32 bytes")
-    headers = [bearer(bad, **{"X-Forwarded-For": f"203.0.113.{number}"}) for number in (1, 2)]
-    assert [(await client.get("/api/me/tasks", headers=one)).status_code for one in headers] == [401, 429]
 
 
 @pytest.mark.skipif(REDIS is None, reason="LOUD: redis-server is not installed, so shared rate limits are NOT tested")
@@ -163,45 +174,56 @@ async def drip(address: str, at_once: bytes, slowly: bytes, pause: float) -> tup
     return time.monotonic() - started, bytes(said)
 
 
-@pytest.mark.parametrize("kind", ["head", "body"])
-async def test_a_request_that_trickles_in_is_ended_by_a_total_deadline(serve, free_port, kind):
+# These clients share a service, because none of them changes what another one sees.
+async def test_a_request_that_trickles_in_is_ended_by_a_total_deadline(serve, free_port, subtests):
     client = await serve(PORT=str(free_port), READ_TIMEOUT="1")
-    at_once = b"" if kind == "head" else SLOW_BODY_HEAD % token("alice").encode()
-    borne, said = await drip(str(client.base_url), at_once, SLOW_HEAD, 0.05)
-    assert 0.5 < borne < 60
-    assert said.startswith(b"HTTP/1.1 408 ")
-    assert b'"code":"request_timeout"' in said
-    assert b"application/problem+json" in said
+    address, body = str(client.base_url), SLOW_BODY_HEAD % token("alice").encode()
+    answered = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
+    head, slow, begun, stopped, late, _ = await asyncio.gather(
+        drip(address, b"", SLOW_HEAD, 0.05),
+        drip(address, body, SLOW_HEAD, 0.05),
+        drip(address, b"GET /api/me/ta", b"", 0),
+        drip(address, body + b'{"title', b"", 0),
+        drip(address, answered, SLOW_HEAD, 0.05),
+        use(client),
+    )
+    for kind, (borne, said) in {"head": head, "body": slow}.items():
+        with subtests.test("a request that trickles in", kind=kind):
+            assert 0.5 < borne < 60
+            assert said.startswith(b"HTTP/1.1 408 ")
+            assert b'"code":"request_timeout"' in said
+            assert b"application/problem+json" in said
+    for kind, (_, said) in {"head": begun, "body": stopped}.items():
+        with subtests.test("a client that stops in the middle is disconnected too", kind=kind):
+            assert said.startswith(b"HTTP/1.1 408 ")
+    with subtests.test("a body that trickles in after its response is ended too"):
+        borne, said = late
+        assert borne < 60
+        assert said.startswith(b"HTTP/1.1 404 ")
 
 
-async def test_a_client_that_stops_in_the_middle_is_disconnected_too(serve, free_port):
-    client = await serve(PORT=str(free_port), READ_TIMEOUT="1")
-    for at_once in (b"GET /api/me/ta", SLOW_BODY_HEAD % token("alice").encode() + b'{"title'):
-        _, said = await drip(str(client.base_url), at_once, b"", 0)
-        assert said.startswith(b"HTTP/1.1 408 ")
-
-
-async def test_a_body_that_trickles_in_after_its_response_is_ended_too(serve, free_port):
-    client = await serve(PORT=str(free_port), READ_TIMEOUT="1")
-    at_once = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
-    borne, said = await drip(str(client.base_url), at_once, SLOW_HEAD, 0.05)
-    assert borne < 60
-    assert said.startswith(b"HTTP/1.1 404 ")
+async def use(client: httpx.AsyncClient) -> None:
+    """Check that a keep-alive connection in use is not mistaken for a slow one."""
+    mine = bearer(token("alice"))
+    ends = time.monotonic() + 1.6
+    while time.monotonic() < ends:
+        assert (await client.get("/api/me/tasks/summary", headers=mine)).status_code == 200
+        await asyncio.sleep(0.2)  # idle in between, as a browser is
 
 
 @pytest.fixture
 async def long_list(alice, connection) -> int:
     """A list of alice that exceeds the kernels' buffers, and its size in bytes."""
     made = await alice.make()
-    await connection.execute(
+    await connection.execute(  # a list is sent as its stored documents
         "INSERT INTO tasks (user_id, id, uid, title_key, tag_keys, "
-        "title, description, completed, priority, tags, created_at, updated_at, version) "
-        "SELECT user_id, 100 + number, gen_random_uuid(), "
-        "'', '{}', 'Long', repeat('x', 1000), false, 0, '{}', now(), now(), 100 + number FROM tasks, "
-        "generate_series(1, 8000) AS number WHERE id = $1",
+        "title, completed, priority, tags, created_at, updated_at, version, document) "
+        "SELECT user_id, 100 + number, gen_random_uuid(), '', '{}', 'Long', false, 0, '{}', now(), now(), "
+        """100 + number, '{"title" : "' || repeat('x', 100000) || '"}' FROM tasks, """
+        "generate_series(1, 80) AS number WHERE id = $1",
         made["id"],
     )
-    return 8_000 * 1_000
+    return 80 * 100_000
 
 
 async def take(address: str, bearing: str, bites: int, pause: float) -> tuple[int, int]:
@@ -242,15 +264,6 @@ async def test_a_client_that_reads_a_long_response_slowly_gets_all_of_it(app, se
     assert time.monotonic() - started > 1, "or it was not slow"
     assert expected > long_list
     assert received == expected
-
-
-async def test_a_keep_alive_connection_in_use_is_not_mistaken_for_a_slow_one(serve, free_port):
-    client = await serve(PORT=str(free_port), READ_TIMEOUT="1")
-    mine = bearer(token("alice"))
-    ends = time.monotonic() + 1.6
-    while time.monotonic() < ends:
-        assert (await client.get("/api/me/tasks/summary", headers=mine)).status_code == 200
-        await asyncio.sleep(0.2)  # idle in between, as a browser is
 
 
 @pytest.mark.trial
