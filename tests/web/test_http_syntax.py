@@ -175,14 +175,15 @@ async def test_an_ambiguous_request_is_a_bad_request_and_ends_the_connection(exc
             assert len(answers) == 1, "what follows is no request"
             refusal(answers[0], 400, "bad_request")
             assert answers[0].headers["connection"] == "close"
-            assert (await alice.get(alice.path)).json() == []
+    assert (await alice.get(alice.path)).json() == []
 
 
-@pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: f"{case.name} ({case.paragraph})")
-async def test_an_unambiguous_request_is_accepted(exchange, sent, alice, case):
-    (answer,) = await exchange(sent(case))
-    assert (answer.status_code, answer.headers["connection"]) == (201, "close"), answer.text
-    assert [task["title"] for task in (await alice.get(alice.path)).json()] == ["A"]
+async def test_an_unambiguous_request_is_accepted(exchange, sent, alice, subtests):
+    for case in ACCEPTED:
+        with subtests.test(case.name, paragraph=case.paragraph):
+            (answer,) = await exchange(sent(case))
+            assert (answer.status_code, answer.headers["connection"]) == (201, "close"), answer.text
+    assert [task["title"] for task in (await alice.get(alice.path)).json()] == ["A"] * len(ACCEPTED)
 
 
 async def test_the_next_request_begins_where_the_body_ends_whatever_empty_lines_follow(exchange, sent, subtests):
