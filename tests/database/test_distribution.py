@@ -151,13 +151,19 @@ async def url(make_database, starter) -> str:
     return made
 
 
-@pytest.fixture
-async def plain(url) -> AsyncIterator[asyncpg.Connection]:
-    """A connection to a database whose server does not have Citus."""
+@pytest.fixture(scope="module")
+async def opened(url) -> AsyncIterator[asyncpg.Connection]:
+    """A connection for all tests."""
     connection = await asyncpg.connect(url)
     yield connection
-    await connection.execute("DROP EXTENSION IF EXISTS citus CASCADE")
     await connection.close()
+
+
+@pytest.fixture
+async def plain(opened) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to a database whose server does not have Citus."""
+    yield opened
+    await opened.execute("DROP EXTENSION IF EXISTS citus CASCADE")
 
 
 @pytest.fixture
@@ -177,12 +183,10 @@ async def offered(plain, url, extensions) -> AsyncIterator[asyncpg.Connection]:
     if int(await plain.fetchval("SHOW server_version_num")) < 180000 or not (parse(url)["host"] or "/").startswith("/"):
         pytest.skip("NO STAND-IN FOR CITUS CAN BE OFFERED: that takes PostgreSQL 18, on this machine")
     name = parse(url)["database"]
-    await plain.execute(f"ALTER DATABASE \"{name}\" SET extension_control_path = '$system:{extensions}'")
-    connection = await asyncpg.connect(url)
-    yield connection
-    await connection.execute("DROP EXTENSION IF EXISTS citus CASCADE")
-    await connection.close()
-    await plain.execute(f'ALTER DATABASE "{name}" RESET extension_control_path')
+    path = f"SET extension_control_path = '$system:{extensions}'"
+    await plain.execute(f'{path}; ALTER DATABASE "{name}" {path}')  # for this session and for later ones
+    yield plain
+    await plain.execute(f'RESET extension_control_path; ALTER DATABASE "{name}" RESET extension_control_path')
 
 
 @pytest.fixture
@@ -226,20 +230,19 @@ def test_the_way_back_copies_every_table_in_an_order_that_foreign_keys_allow():
     assert re.sub(r" \([^)]*\)|'", "", copied) == " ".join(table.name for table in distribution.TABLES)
 
 
-async def test_users_are_distributed_by_id_and_their_rows_beside_them_on_the_stand_in(stand_in, distribute):
+async def test_users_are_distributed_by_id_and_their_rows_and_functions_beside_them_once_on_the_stand_in(
+    stand_in, distribute
+):
     assert await distribute() == [*DONE, ALONE]
     assert await distributed(stand_in) == AT_WORK
-
-
-async def test_functions_are_sent_to_the_node_of_their_owner_as_a_whole_on_the_stand_in(stand_in, distribute):
-    await distribute()
     rows = [tuple(row) for row in await stand_in.fetch(FUNCTIONS_FOUND)]
     assert rows == sorted([*((name, None, None, None) for name in PARTS), *((name, 0, 1, True) for name in OWNED)])
 
+    assert await distribute() == [*ALREADY, ALONE]
+    assert await distribute("--dry-run") == [*ALREADY, ALONE]
+    assert await distributed(stand_in) == AT_WORK
 
-async def test_a_function_that_a_migration_made_joins_the_others_on_the_stand_in(stand_in, distribute):
-    await distribute()
-    # As in Citus, a new function exists on every node, but its calls are not sent to a node.
+    # A function that a migration made. As in Citus, it exists on every node, but its calls are not sent to a node.
     found = "objid IN ('erase_owner'::regproc, 'task_document'::regproc)"
     await stand_in.execute("UPDATE pg_dist_object SET distribution_argument_index = NULL, colocationid = NULL, "
                            f"force_delegation = NULL WHERE {found}")  # fmt: skip
@@ -248,13 +251,6 @@ async def test_a_function_that_a_migration_made_joins_the_others_on_the_stand_in
         "doable: distributed the function erase_owner by owner.",
         ALONE,
     ]
-
-
-async def test_distributed_tables_are_not_changed_on_the_stand_in(stand_in, distribute):
-    await distribute()
-    assert await distribute() == [*ALREADY, ALONE]
-    assert await distribute("--dry-run") == [*ALREADY, ALONE]
-    assert await distributed(stand_in) == AT_WORK
 
 
 async def test_a_table_that_came_later_joins_the_others_on_the_stand_in(stand_in, distribute):
@@ -293,12 +289,6 @@ async def test_distribute_prints_the_number_of_worker_nodes_on_the_stand_in(stan
     assert (await distribute())[-1] == "doable: 1 worker node can store these tables."
 
 
-async def test_distribute_uses_the_url_of_migrations_on_the_stand_in(stand_in, distribute, url):
-    nowhere = "postgres://ada@127.0.0.1:1/tasks"
-    assert await distribute(DATABASE_URL=nowhere, MIGRATIONS_DATABASE_URL=url) == [*DONE, ALONE]
-    assert await distributed(stand_in) == AT_WORK
-
-
 async def test_a_server_without_citus_gets_an_error_that_says_so(plain, distribute):
     assert await distribute(fails=True) == [distribution.NOT_OFFERED]
     assert await distribute("--dry-run", fails=True) == [distribution.NOT_OFFERED]
@@ -330,28 +320,39 @@ async def test_a_schema_of_a_later_release_is_left_to_that_release_on_the_stand_
     assert await distributed(stand_in) == []
 
 
-@pytest.mark.parametrize(
-    "otherwise",
-    [
-        "INSERT INTO pg_dist_partition VALUES ('tasks', 'h', 'user_id', 1, 's')",
-        "INSERT INTO pg_dist_partition VALUES ('users', 'h', 'id', 1, 's'), ('tasks', 'h', 'id', 1, 's')",
-        "INSERT INTO pg_dist_partition VALUES ('users', 'h', 'id', 1, 's'), ('tasks', 'h', 'user_id', 2, 's')",
-        "INSERT INTO pg_dist_partition VALUES ('users', 'h', 'id', 1, 's'), ('tasks', 'n', NULL, 2, 't')",
-    ],
-    ids=["without users", "by another column", "in another group", "as a reference table"],
-)
+OTHERWISE = {
+    "without users": "INSERT INTO pg_dist_partition VALUES ('tasks', 'h', 'user_id', 1, 's')",
+    "by another column": (
+        "INSERT INTO pg_dist_partition VALUES ('users', 'h', 'id', 1, 's'), ('tasks', 'h', 'id', 1, 's')"
+    ),
+    "in another group": (
+        "INSERT INTO pg_dist_partition VALUES ('users', 'h', 'id', 1, 's'), ('tasks', 'h', 'user_id', 2, 's')"
+    ),
+    "as a reference table": (
+        "INSERT INTO pg_dist_partition VALUES ('users', 'h', 'id', 1, 's'), ('tasks', 'n', NULL, 2, 't')"
+    ),
+}
+
+
 async def test_a_table_with_another_distribution_is_refused_and_not_changed_on_the_stand_in(
-    stand_in, distribute, otherwise
+    stand_in, distribute, subtests
 ):
-    await stand_in.execute(otherwise)
-    before = await distributed(stand_in)
-    assert await distribute(fails=True) == [distribution.OTHERWISE.format("tasks", "user_id", "users")]
-    assert await distributed(stand_in) == before
+    for how, statement in OTHERWISE.items():
+        with subtests.test(how):
+            await stand_in.execute("DELETE FROM pg_dist_partition")
+            await stand_in.execute(statement)
+            before = await distributed(stand_in)
+            assert await distribute(fails=True) == [distribution.OTHERWISE.format("tasks", "user_id", "users")]
+            assert await distributed(stand_in) == before
 
 
-async def test_a_table_that_is_only_registered_in_citus_is_distributed_on_the_stand_in(stand_in, distribute):
+async def test_a_table_that_is_only_registered_in_citus_is_distributed_at_the_url_of_migrations_on_the_stand_in(
+    stand_in, distribute, url
+):
     await stand_in.execute("INSERT INTO pg_dist_partition VALUES ('aerich', 'n', NULL, 0, 's')")
-    assert await distribute() == [*DONE, ALONE]
+    nowhere = "postgres://ada@127.0.0.1:1/tasks"
+    assert await distribute(DATABASE_URL=nowhere, MIGRATIONS_DATABASE_URL=url) == [*DONE, ALONE]
+    assert await distributed(stand_in) == AT_WORK
 
 
 async def test_when_one_table_is_refused_none_is_distributed_on_the_stand_in(stand_in, distribute):
