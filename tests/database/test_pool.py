@@ -196,10 +196,10 @@ async def test_hundreds_of_cancelled_requests_lose_neither_a_turn_nor_a_connecti
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
         outcomes.append(type(outcome))
 
-    for _ in range(25):
+    for _ in range(15):
         await asyncio.gather(*map(request, range(16)))
-    assert outcomes.count(asyncio.CancelledError) > 100, "or nothing was tried"
-    assert outcomes.count(asyncpg.Record) >= 100, "all that were not cancelled"
+    assert outcomes.count(asyncio.CancelledError) > 60, "or nothing was tried"
+    assert outcomes.count(asyncpg.Record) >= 60, "all that were not cancelled"
     assert set(outcomes) == {asyncio.CancelledError, asyncpg.Record}
     await is_whole(client)
 
@@ -319,16 +319,17 @@ READS = {
 }
 
 
-@pytest.mark.parametrize("read", READS.values(), ids=READS)
-async def test_every_read_only_statement_is_retried_once(server, opened, relay, read):
+async def test_every_read_only_statement_is_retried_once(server, opened, relay, subtests):
     await relay.open()
     client = opened(relay.url)
-    await is_whole(client)
-    before = figures.database_retries
-    relay.cut()
-    with contextlib.suppress(TaskNotFoundError):
-        await read(client)
-    assert figures.database_retries - before == 1
+    for what, read in READS.items():
+        with subtests.test(what):
+            await is_whole(client)
+            before = figures.database_retries
+            relay.cut()
+            with contextlib.suppress(TaskNotFoundError):
+                await read(client)
+            assert figures.database_retries - before == 1
     await is_whole(client)
 
 

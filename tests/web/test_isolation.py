@@ -19,6 +19,7 @@ from tests.ownership import OF_NO_OWNER, assert_names_one_user
 PARAMETERS = {"user_id": "alice", "task_id": "1", "list_id": "1", "name": "none"}
 PUBLIC = {"/docs", "/docs/{name}", "/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"}
 BODY = {"title": "Mine now", "completed": True}
+READS_A_BODY = {"POST", "PUT", "PATCH", "DELETE"}
 SAME_ID = {"X-Request-ID": "the-same"}
 
 # The streams' poll of revisions reads several users, and belongs to no request.
@@ -124,7 +125,8 @@ async def test_a_task_of_another_user_gets_the_same_response_as_one_that_never_e
     templates = {(method, template) for method, template in routes[0] if "{task_id}" in template}
     assert len(templates) >= 14
     for method, template in sorted(templates):
-        for body in (BODY, {"completed": True}, {"completed": False}, {}, {"title": ""}, {"nonsense": 1}):
+        bodies = (BODY, {"completed": True}, {"completed": False}, {}, {"title": ""}, {"nonsense": 1})
+        for body in bodies if method in READS_A_BODY else bodies[:1]:
             answers = []
             for task_id in (foreign, missing):
                 path = template.format(user_id="alice", task_id=task_id)
@@ -142,7 +144,8 @@ async def test_a_list_of_another_user_gets_the_same_response_as_one_that_never_e
     assert len(templates) >= 14
     for method, template in sorted(templates):
         for name in ("id", "uid"):
-            for body in ({"name": "Mine now"}, {}, {"name": ""}, {"nonsense": 1}):
+            bodies = ({"name": "Mine now"}, {}, {"name": ""}, {"nonsense": 1})
+            for body in bodies if method in READS_A_BODY else bodies[:1]:
                 answers = []
                 for one in (foreign, missing):
                     path = template.format(user_id="alice", list_id=one[name])
@@ -193,28 +196,25 @@ async def test_the_writes_of_one_user_are_invisible_to_others(alice, bob):
     assert [task["title"] for task in (await bob.get(bob.path)).json()] == ["Bob's"]
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("id", 999), ("uid", "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04"), ("user_id", "bob"),
-        ("created_at", "1999-01-01T00:00:00Z"), ("updated_at", "1999-01-01T00:00:00Z"),
-        ("completed_at", "1999-01-01T00:00:00Z"), ("version", 999),
-    ],
-)  # fmt: skip
-async def test_fields_that_the_service_assigns_cannot_be_set(alice, bob, field, value):
-    created = await alice.make(
-        **({field: value} if field != "uid" else {})
-    )  # a client may choose the uid of a new task
-    assert created[field] != value
+ASSIGNED = {
+    "id": 999, "uid": "019aceef-9a40-7c1e-8f3a-5b1d6c2e9f04", "user_id": "bob", "created_at": "1999-01-01T00:00:00Z",
+    "updated_at": "1999-01-01T00:00:00Z", "completed_at": "1999-01-01T00:00:00Z", "version": 999,
+}  # fmt: skip
+
+
+async def test_fields_that_the_service_assigns_cannot_be_set(alice, bob):
+    # A client may choose the uid of a new task.
+    created = await alice.make(**{field: value for field, value in ASSIGNED.items() if field != "uid"})
+    assert all(created[field] != value for field, value in ASSIGNED.items())
     for method, path, body in (
         ("PUT", "", {"title": "B"}),
         ("PATCH", "", {"title": "C"}),
         ("PATCH", "/complete", {"completed": True}),
         ("POST", "/complete", {"completed": False}),
     ):
-        response = await alice.request(method, f"{alice.path}/{created['id']}{path}", json={**body, field: value})
+        response = await alice.request(method, f"{alice.path}/{created['id']}{path}", json={**body, **ASSIGNED})
         assert response.status_code == 200
-        assert response.json()[field] != value
+        assert all(response.json()[field] != value for field, value in ASSIGNED.items())
         assert response.json()["user_id"] == "alice"
         assert response.json()["id"] == created["id"]
     assert (await bob.get(bob.path)).json() == []
