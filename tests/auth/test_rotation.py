@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,9 @@ import jwt
 import pytest
 
 from service.auth.keys import KeySet
-from service.errors import UnavailableError
+from service.auth.trust import token_verifier
+from service.config import Settings
+from service.errors import InvalidTokenError, UnavailableError
 from service.web.limiting import RateLimiter
 
 ROOT = Path(__file__).parents[2]
@@ -135,11 +138,15 @@ async def test_the_commands_of_the_guide_rotate_a_secret(launch, settings, unuse
     port = unused_port()
     listed = ",".join(secrets[name] for name in accepted)
     variables = {"DATABASE_URL": settings.database_url, "BETTER_AUTH_SECRET": listed, "PORT": str(port)}
-    launch([*DOABLE, "run"], **variables)
-    for name, secret in secrets.items():
-        sent = jwt.encode({"sub": "ada", "exp": 2**32}, secret, "HS256")
-        response = await eventually(lambda sent=sent: answer(port, sent))
-        assert response.status_code == (200 if name in accepted else 401)
+    sent = {name: jwt.encode({"sub": "ada", "exp": 2**32}, secret, "HS256") for name, secret in secrets.items()}
+    verifier = token_verifier(Settings.from_environ(variables), None)
+    for name, token in sent.items():
+        with nullcontext() if name in accepted else pytest.raises(InvalidTokenError):
+            assert (await verifier.verify(token)).user_id == "ada"
+    if step == 2:  # one service is enough to see that it uses this verifier
+        launch([*DOABLE, "run"], **variables)
+        for token in sent.values():
+            assert (await eventually(lambda token=token: answer(port, token))).status_code == 200
     checked = launch([*DOABLE, "check"], **variables)
     assert await checked.exit_code() == 0, checked.stderr
     line = "  - HS256 with one of 2 secrets in BETTER_AUTH_SECRET, any issuer, any audience"

@@ -196,12 +196,14 @@ async def test_a_page_may_read_every_answer_of_every_route(app, alice, http, cal
     stranger = caller("mallory")
     walked = set()
     file = next(iter(app.ctx.documentation.files))
-    for template, method in sorted({(route.ctx.template, m) for route in app.router.routes for m in route.methods}):
+    routes = {(route.ctx.template, one, one in route.ctx.allow) for route in app.router.routes for one in route.methods}
+    for template, method, is_allowed in sorted(routes):
         if template.endswith("/events"):
             continue  # below
         path = template.replace("{user_id}", "alice").replace("{task_id}", "1").replace("{name}", file)
-        # Nothing reads the body of a request without a token or of a stranger.
-        for client, content in ((http, None), (alice, None), (alice, b"{"), (stranger, b"{")):
+        # Nothing reads the body of a request without a token or of a stranger, and a 405 depends on nothing else.
+        sent = ((http, None), (alice, None), (alice, b"{"), (stranger, b"{"))
+        for client, content in sent if is_allowed else sent[1:2]:
             headers = {"Origin": OURS, "Content-Type": "application/json"}
             response = await client.request(method, path, content=content, headers=headers)
             walked.add(response.status_code)
