@@ -398,12 +398,13 @@ async def test_workers_end_when_the_supervisor_is_killed_and_leave_the_port_free
     assert {line["process"] for line in gone} == workers
 
 
-async def test_unread_stdout_drops_lines_and_hangs_neither_requests_nor_a_stop(
-    settings, free_port, eventually, starter, tmp_path
-):  # fmt: skip
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_unread_stdout_drops_lines_and_hangs_neither_requests_nor_a_stop(  # noqa: PLR0913, PLR0917 - all are fixtures
+    settings, free_port, eventually, starter, tmp_path, workers
+):
     environment = {
         "PATH": os.environ["PATH"], "DATABASE_URL": settings.database_url, "PORT": str(free_port),
-        "BETTER_AUTH_SECRET": settings.better_auth_secret, "WEB_CONCURRENCY": "2", "RATE_LIMIT": "off",
+        "BETTER_AUTH_SECRET": settings.better_auth_secret, "WEB_CONCURRENCY": str(workers), "RATE_LIMIT": "off",
     }  # fmt: skip
     # A pipe with room for a few lines only, so that little traffic fills it.
     small = "from service.logs import output; from service.__main__ import main; output.ROOM = 4096; main(['run'])"
