@@ -37,15 +37,19 @@ class Client(httpx.AsyncClient):
             together.update(headers)
         content = {name: options.get(name) for name in ("content", "data", "files", "json", "params")}
         address = parsed(self._base + url if isinstance(url, str) and "://" not in url else url)
-        return httpx.Request(
-            method, address, headers=together, extensions={"timeout": self.timeout.as_dict()}, **content
-        )
+        timeout = options.get("timeout", httpx.USE_CLIENT_DEFAULT)
+        seconds = self.timeout if timeout is httpx.USE_CLIENT_DEFAULT else httpx.Timeout(timeout)
+        return httpx.Request(method, address, headers=together, extensions={"timeout": seconds.as_dict()}, **content)
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_unused: object) -> httpx.Response:
         """Send a request. Return its response, whose body remains to be read if it is a `stream`."""
         response = await self._carrier.handle_async_request(request)
-        if not stream:
-            await response.aread()
+        try:
+            if not stream:
+                await response.aread()
+        except BaseException:
+            await response.aclose()
+            raise
         return response
 
 
