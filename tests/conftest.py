@@ -280,7 +280,7 @@ async def through_pooler() -> AsyncIterator[Callable[[str], Awaitable[str]]]:
             (folder / "pgbouncer.ini").write_text(
                 f"[databases]\n* = host={there['host']} port={there['port']} user={there['user']} {password}\n"
                 f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-                "pool_mode = transaction\ndefault_pool_size = 4\n"
+                "pool_mode = transaction\ndefault_pool_size = 8\n"  # below the service's own pool of 10
             )
             user = ["-u", "nobody"] if os.geteuid() == 0 else []
             command = [program, *user, "-q", str(folder / "pgbouncer.ini")]
@@ -685,7 +685,8 @@ class Relay:
     def __init__(self, url: str, port: int):
         target = parse(url)
         login = quote(target["user"] or "", safe="") + (f":{quote(target['password'])}" if target["password"] else "")
-        self.url = f"postgres://{login}@127.0.0.1:{port}/{target['database']}"
+        pooler = "?pgbouncer=true" if target["pgbouncer"] else ""
+        self.url = f"postgres://{login}@127.0.0.1:{port}/{target['database']}{pooler}"
         self._target, self.port = target, port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
