@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --extra redis --extra otel --univer
 LOCKED := $(PYTHON) -c 'import fcntl, subprocess, sys; lock = open(".install.lock", "w"); fcntl.flock(lock, fcntl.LOCK_EX); sys.exit(subprocess.call(["sh", "-ec", sys.argv[1]]))'
 PEERS := $(addsuffix /.done,$(addprefix benchmarks/.venvs/,fastapi_asyncpg fastapi_psycopg2) $(patsubst %,benchmarks/peers/%/node_modules,fastify fastify_equal))
 # The tests that also run through a pooler and on a cluster; those that start processes of their own need a plain PostgreSQL.
-ANY_DATABASE := $(addprefix tests/,auth idempotency sync tasks transfer users web database/test_distributable.py database/test_placement.py \
+ANY_DATABASE := $(addprefix tests/,auth idempotency lists sync tasks transfer users web database/test_distributable.py database/test_placement.py \
 	database/test_scoping.py operations/test_documentation.py operations/test_health.py operations/test_metrics.py) \
 	$(addprefix --ignore=tests/,auth/test_rotation.py idempotency/test_retries.py sync/test_event_streams.py transfer/test_transfers.py \
 	web/test_resources.py)

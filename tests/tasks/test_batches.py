@@ -536,6 +536,7 @@ class TestTogether:
         assert user["task_count"] == len((await alice.get(alice.path)).json())
         assert user["revision"] == await connection.fetchval("SELECT max(version) FROM tasks")
 
+    @pytest.mark.one_database(reason="locks")
     async def test_the_first_batch_of_a_user_sees_all_of_an_earlier_write_or_nothing(
         self, alice, connection, eventually
     ):
