@@ -14,7 +14,7 @@ from service.database.keyset import Page
 from service.errors import FieldError, InvalidInputError
 from service.idempotency import replay
 from service.recurrence import zones
-from service.tasks import listing, schemas
+from service.tasks import listing, schemas, summary
 from service.tasks.caller import tasks_of
 from service.tasks.keyed import KeyedTasks
 from service.tasks.schemas import EXAMPLE
@@ -133,10 +133,10 @@ async def delete_tasks(request: ApiRequest) -> HTTPResponse:
     sent = parameters.read(request.query_string, DeleteParameters, listing.REPEATABLE)
     if ("list", "") in parameters.pairs(request.query_string):  # ignored, it would stand for all lists
         raise InvalidInputError([FieldError("list", "must not be empty here; send an id or uid of a list, or inbox")])
-    completed = None if sent.status == "all" else sent.status == "completed"
     deleted = await tasks_of(request).delete_many(
-        completed=completed, lists=listing.lists_of(sent.list), trash_quota=request.settings.trash_quota
-    )
+        completed=listing.completed_of(sent.status), lists=listing.lists_of(sent.list),
+        trash_quota=request.settings.trash_quota,
+    )  # fmt: skip
     return responses.json_value(schemas.DeletedCount(deleted))
 
 
@@ -160,7 +160,7 @@ async def summarise_tasks(request: ApiRequest) -> HTTPResponse:
     if known := await conditions.unchanged(request, tasks.state, etag):
         return known
     async with request.heavy():
-        state, *counts = await tasks.of_lists(lists).summarise(today.date(), starts, ends)
+        state, *counts = await summary.summarise(tasks.of_lists(lists), today.date(), starts, ends)
     return responses.json_value(TaskSummary(*counts), headers={"ETag": etag(state)})
 
 

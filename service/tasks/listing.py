@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from dataclasses import fields as fields_of
+from dataclasses import replace
 from datetime import datetime, time, timezone
 from functools import lru_cache
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -115,7 +113,6 @@ class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):
     count: Counted = False
 
 
-PARTS = attrgetter(*(part.name for part in fields_of(TaskQuery)))
 REPEATABLE = frozenset({"list", "priority", "tag"})
 INBOX = "inbox"
 
@@ -133,6 +130,11 @@ class Listing(NamedTuple):
 
 def _priorities(sent: list[str]) -> tuple[int, ...]:
     return tuple(sorted({read_priority(priority) for priority in sent}))
+
+
+def completed_of(status: str) -> bool | None:
+    """Return whether the parameter `status` selects completed tasks or pending ones; None for all."""
+    return None if status == "all" else status == "completed"
 
 
 def lists_of(sent: list[str]) -> Lists | None:
@@ -176,16 +178,20 @@ def _bound(at: time) -> Callable[[str | UnsetType], datetime | None]:
     return lambda sent: None if sent is UNSET else moments.read_bound(sent, at)
 
 
-# Each reader converts a value of the right type to a part of the query, or raises ValueError, as `fields.CLEANERS` do.
-READERS: Mapping[str, Callable[[Any], object]] = MappingProxyType(
+# The part of the query to which a parameter belongs, and the reader that converts its value, which has the right type.
+# A reader raises ValueError for an invalid value, as `fields.CLEANERS` do.
+READERS: Mapping[str, tuple[str, Callable[[Any], object]]] = MappingProxyType(
     {
-        "list": _lists,
-        "parent": _parent,
-        "priority": _priorities,
-        "tag": _tags,
-        "due_before": _bound(time.min),
-        "due_after": _bound(moments.LAST_MOMENT),
-        "q": _search,
+        "status": ("completed", completed_of),
+        "list": ("lists", _lists),
+        "parent": ("parent", _parent),
+        "priority": ("priorities", _priorities),
+        "tag": ("tags", _tags),
+        "due_before": ("due_before", _bound(time.min)),
+        "due_after": ("due_after", _bound(moments.LAST_MOMENT)),
+        "overdue": ("overdue", bool),
+        "q": ("text", _search),
+        "count": ("count", bool),
     }
 )
 
@@ -200,9 +206,9 @@ def read(query_string: str) -> Listing:
     descending = sent.order == "desc" if sent.order is not UNSET else sort in NATURALLY_DESCENDING
     found: dict[str, Any] = {}
     faults = []
-    for name, read_value in READERS.items():
+    for name, (part, read_value) in READERS.items():
         try:
-            found[name] = read_value(getattr(sent, name))
+            found[part] = read_value(getattr(sent, name))
         except ValueError as error:
             faults.append(FieldError(name, str(error) or validation.rule(ListParameters, name)))
     if faults:
@@ -210,26 +216,13 @@ def read(query_string: str) -> Listing:
     limit = None if sent.limit is UNSET else sent.limit
     if sent.cursor is not UNSET and limit is None:
         raise InvalidInputError([FieldError("cursor", "needs a limit; send the limit of the previous page")])
-    query = TaskQuery(
-        completed=None if sent.status == "all" else sent.status == "completed",
-        lists=found["list"],
-        parent=found["parent"],
-        priorities=found["priority"],
-        tags=found["tag"],
-        due_before=found["due_before"],
-        due_after=found["due_after"],
-        overdue=sent.overdue,
-        text=found["q"],
-        sort=sort,
-        descending=descending,
-        limit=limit,
-        count=sent.count,
-    )
-    listed = b"" if limit is None else cursors.fingerprint(asdict(query) | {"limit": None, "count": None})
+    query = TaskQuery(**found, sort=sort, descending=descending, limit=limit)
+    # Without the parts that have their defaults: a later release may have more parts, and must know these cursors.
+    listed = b"" if limit is None else cursors.fingerprint(replace(query, limit=None, count=False).given())
     if sent.cursor is not UNSET:
         query = replace(query, after=cursors.read(sent.cursor, listed, query.sort))
     heavy = limit is None or query.count or query.text is not None or len(query.tags) > 1
-    mark, following = conditions.mark_of(PARTS(query)), paging.following(query_string)
+    mark, following = conditions.mark_of(tuple(query.given().items())), paging.following(query_string)
     return Listing(query, listed, mark, following, verbs_of(query), heavy)
 
 

@@ -6,15 +6,16 @@ terminal, which is a function that builds the SQL text, and a method that execut
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from datetime import date, datetime
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pypika_tortoise.terms import Term
 from tortoise.expressions import RawSQL, Subquery
 
-from service.database.expressions import Sql, Writer, where
+from service.database.expressions import Writer, where
 from service.database.functions import DOCUMENT, TRASHED_DOCUMENT
 from service.database.items import Reference, StoredItem
 from service.database.keyset import Page, Position
@@ -30,12 +31,11 @@ from service.tasks.selection import (
     Walk,
     first_page,
     next_page,
-    owner_state,
     page_of,
     whole,
 )
 from service.users.models import User
-from service.users.queryset import NEVER_WRITTEN, UserQuerySet
+from service.users.queryset import UserQuerySet
 
 if TYPE_CHECKING:
     from service.database.scoping import Row
@@ -47,17 +47,6 @@ STORED = {
 }  # fmt: skip
 ARCHIVED = "lists.archived AND lists.deleted_at IS NULL"
 ANY_DOCUMENT = f"CASE WHEN tasks.deleted_at IS NULL THEN {DOCUMENT} ELSE {TRASHED_DOCUMENT} END"
-
-
-class Summary(NamedTuple):
-    """The numbers of live tasks, and the state of the owner in the same snapshot (see `UserQuerySet.state`)."""
-
-    state: str
-    total: int
-    pending: int
-    completed: int
-    overdue: int
-    due_today: int
 
 
 class TaskQuerySet(OwnedQuerySet["Task"]):
@@ -128,6 +117,12 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
             "OR ({}::boolean AND tasks.list_id IS NULL)",
             ids, self.owner_term, uids, inbox,
         ))  # fmt: skip
+
+    def of_parent(self, parent: Reference) -> Self:
+        """Select the subtasks of the task with this id or uid, or with AT_TOP_LEVEL the tasks without a parent."""
+        if parent == AT_TOP_LEVEL:
+            return self.at_top_level()
+        return self.under(parent) if isinstance(parent, int) else self.under_uid(parent)
 
     @verb
     def at_top_level(self) -> Self:
@@ -212,24 +207,9 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
     def matching(self, query: TaskQuery) -> Self:
         """Select live tasks with the filters of `query`, in its order."""
         tasks = self.live().of_lists(query.lists)
-        if query.parent == AT_TOP_LEVEL:
-            tasks = tasks.at_top_level()
-        elif query.parent is not None:
-            tasks = tasks.under(query.parent) if isinstance(query.parent, int) else tasks.under_uid(query.parent)
-        if query.completed is not None:
-            tasks = tasks.completed() if query.completed else tasks.pending()
-        if query.priorities:
-            tasks = tasks.with_priority(*query.priorities)
-        if query.tags:
-            tasks = tasks.tagged(*query.tags)
-        if query.due_before:
-            tasks = tasks.due_before(query.due_before)
-        if query.due_after:
-            tasks = tasks.due_after(query.due_after)
-        if query.overdue:
-            tasks = tasks.overdue()
-        if query.text:
-            tasks = tasks.containing(query.text)
+        for name, value in query.given().items():
+            if name not in NO_FILTERS:
+                tasks = FILTERS[name](tasks, value)
         return tasks.sorted_by(query.sort, descending=query.descending)
 
     async def find(self, task_id: Reference) -> StoredItem:
@@ -252,10 +232,20 @@ class TaskQuerySet(OwnedQuerySet["Task"]):
             row = await self.fetch_one(NEXT_PAGE[count], limit, *after)
         return page_of(row)
 
-    async def summarise(self, today: date, starts: datetime, ends: datetime) -> Summary:
-        """Count the live tasks. In the caller's time zone, `today` lasts from `starts` until before `ends`."""
-        row = await self.fetch_one(_summary, today, starts, ends)
-        return Summary(row["state"] or NEVER_WRITTEN, *(row[column] for column in Summary._fields[1:]))
+
+# How each filter of a TaskQuery selects, given its value, and the parts that are no filters. `lists` restricts every
+# query. A part in neither of the two is an error, so that no filter is accepted and then ignored.
+FILTERS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType({
+    "completed": lambda tasks, completed: tasks.completed() if completed else tasks.pending(),
+    "parent": TaskQuerySet.of_parent,
+    "priorities": lambda tasks, priorities: tasks.with_priority(*priorities),
+    "tags": lambda tasks, tags: tasks.tagged(*tags),
+    "due_before": TaskQuerySet.due_before,
+    "due_after": TaskQuerySet.due_after,
+    "overdue": lambda tasks, _true: tasks.overdue(),
+    "text": TaskQuerySet.containing,
+})  # fmt: skip
+NO_FILTERS = frozenset({"lists", "sort", "descending", "limit", "after", "count"})
 
 
 def verbs_of(query: TaskQuery) -> Verbs:
@@ -283,16 +273,3 @@ def _found(tasks: TaskQuerySet, sql: Writer, task_id: Term) -> str:
 
 def _found_by_uid(tasks: TaskQuerySet, sql: Writer, uid: Term) -> str:
     return sql(tasks.live().filter(where("tasks.uid = {}::uuid", uid)).columns(**STORED))
-
-
-def _summary(tasks: TaskQuerySet, sql: Writer, today: Term, starts: Term, ends: Term) -> str:
-    overdue = "tasks.due_date < {} OR tasks.due_at < now()"
-    due_today = "tasks.due_date = {} OR (tasks.due_at >= {} AND tasks.due_at < {})"
-    return sql(tasks.live().columns(
-        state=f"({owner_state(tasks, sql)})",
-        total="count(*)",
-        pending="count(*) FILTER (WHERE NOT tasks.completed)",
-        completed="count(*) FILTER (WHERE tasks.completed)",
-        overdue=Sql(f"count(*) FILTER (WHERE NOT tasks.completed AND ({overdue}))", today),
-        due_today=Sql(f"count(*) FILTER (WHERE NOT tasks.completed AND ({due_today}))", today, starts, ends),
-    ))  # fmt: skip

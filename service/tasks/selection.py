@@ -8,9 +8,9 @@ tasks of one user, at most 10,000 by default; an index for it would cost every w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pypika_tortoise.terms import Term
 from tortoise.expressions import Q, RawSQL
@@ -132,6 +132,10 @@ class TaskQuery:
     limit: int | None = None
     after: Position | None = None
     count: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """Return the parts that differ from their defaults, by name."""
+        return {part.name: value for part in fields(self) if (value := getattr(self, part.name)) != part.default}
 
 
 def page_of(row: Row) -> Page:

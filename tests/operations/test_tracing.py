@@ -25,6 +25,7 @@ from service.serving.worker import STOP_GRACE
 from service.tasks import writes as user_tasks
 from service.tasks.models import Task
 from service.tasks.selection import TaskQuery
+from service.tasks.summary import summarise
 from tests.locks import WAITING
 from tests.recording import sent
 
@@ -426,7 +427,7 @@ def test_a_statement_is_named_by_what_it_does_to_which_table(server):
     }
     assert lists == {"SELECT lists tasks users"}
     assert read(lambda tasks: tasks.find(1)) == "SELECT tasks"
-    assert read(lambda tasks: tasks.summarise(None, None, None)) == "SELECT tasks users"
+    assert read(lambda tasks: summarise(tasks, None, None, None)) == "SELECT tasks users"
     assert [summary(text) for text in (user_tasks.CREATE, user_tasks.COMPLETE[int], user_tasks.DELETE[str])] == [
         "EXECUTE create_task", "EXECUTE complete_task", "EXECUTE delete_task",
     ]  # fmt: skip

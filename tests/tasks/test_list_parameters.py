@@ -14,6 +14,7 @@ from service.database.keyset import Page, Position
 from service.errors import InvalidInputError
 from service.tasks import listing
 from service.tasks.models import Task
+from service.tasks.queryset import FILTERS, NO_FILTERS
 from service.tasks.selection import KEYS, Lists, TaskQuery
 from service.web import cursors, paging
 from tests.recording import sent
@@ -78,13 +79,14 @@ SAMPLES = {
 OF_A_PAGE = {"limit", "count", "cursor"}  # a cursor stays valid if these change
 
 
-def test_every_parameter_changes_the_query_and_its_etag_and_each_filter_the_list_of_a_cursor(subtests):
+def test_every_parameter_changes_the_statement_and_its_etag_and_each_filter_the_list_of_a_cursor(server, subtests):
     plain = listing.read("limit=5")
     for name in [*listing.ListParameters.__struct_fields__, *listing.ALIASES]:
         with subtests.test(name=name):
             meant = listing.ALIASES.get(name, name)
             asked = listing.read(urlencode({"limit": "5"} | {name: SAMPLES[meant]}))
             assert asked.query != plain.query
+            assert statement("alice", asked.query) != statement("alice", plain.query)
             assert asked.mark != plain.mark
             assert (asked.listed == plain.listed) == (meant in OF_A_PAGE)
             assert asked.query == listing.read(urlencode({"limit": "5"} | {meant: SAMPLES[meant]})).query
@@ -103,6 +105,22 @@ def test_equal_queries_have_equal_fingerprints_and_different_queries_different_o
         "sort=title", "sort=title&order=desc", "sort=due_date", "sort=priority", "order=asc",
     ]  # fmt: skip
     assert len({listed(query) for query in others}) == len(others)
+
+
+# During a deployment, the old release and the new one read each other's cursors. A new filter must not change these.
+def test_a_cursor_is_valid_in_later_releases(subtests):
+    filters = "status=pending&list=inbox&list=5&tag=Home&due_after=2026-12-24&overdue=true&q=Milk&sort=title&order=desc"
+    for query, cursor, position in [
+        ("limit=2", "k8QIJUMmP4nPu4ihNwc", Position("7", 7)),
+        (f"limit=3&{filters}", "k8QIo7SfzQfbscChYgc", Position("b", 7)),
+    ]:
+        with subtests.test(query=query):
+            assert listing.read(f"{query}&cursor={cursor}").query.after == position
+
+
+def test_every_part_of_a_query_is_a_filter_or_named_as_none():
+    assert {part.name for part in dataclasses.fields(TaskQuery)} == FILTERS.keys() | NO_FILTERS
+    assert not FILTERS.keys() & NO_FILTERS
 
 
 @settings(max_examples=60)

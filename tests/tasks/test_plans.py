@@ -19,6 +19,7 @@ from service.operations import retention
 from service.sync import changes
 from service.tasks.models import Task
 from service.tasks.selection import SORTS, Lists, TaskQuery
+from service.tasks.summary import summarise
 from service.tasks.writes import UserTasks
 from service.transfer import archive
 from service.users.queryset import SyncPosition
@@ -162,7 +163,7 @@ async def test_any_other_page_sorts_only_keys_and_ids_of_the_owners_tasks(crowd,
         lambda tasks: tasks.owner.state(),
         lambda tasks: tasks.owner.position(),
         lambda tasks: tasks.owner.exported(),
-        lambda tasks: tasks.summarise(MOMENT.date(), MOMENT, MOMENT),
+        lambda tasks: summarise(tasks, MOMENT.date(), MOMENT, MOMENT),
         lambda tasks: anext(archive.pages(tasks)),
         lambda tasks: anext(archive.pages(tasks.live())),
         lambda tasks: anext(archive.pages_with_names(tasks)),

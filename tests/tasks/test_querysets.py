@@ -22,6 +22,7 @@ from service.errors import UnscopedQueryError
 from service.tasks.models import Task
 from service.tasks.queryset import verbs_of
 from service.tasks.selection import TaskQuery
+from service.tasks.summary import summarise
 from service.tasks.writes import UserTasks
 from service.transfer import archive
 from service.users.models import User
@@ -268,7 +269,7 @@ class TestTheOwner:
             lambda tasks: tasks.tagged("a").filter(title="ada").page(3, Position("1", 1), count=True),
             lambda tasks: tasks.filter(title="ada").sorted_by("title", descending=True).page(3, Position("a", 1)),
             lambda tasks: tasks.filter(title="*").trashed().page(3, Position("2026-12-24 00:00:00+00", 1), count=True),
-            lambda tasks: tasks.filter(title="x").summarise(NOW.date(), NOW, NOW),
+            lambda tasks: summarise(tasks.filter(title="x"), NOW.date(), NOW, NOW),
             lambda tasks: anext(archive.pages(tasks.filter(title="x"))),
             lambda tasks: anext(archive.pages_with_names(tasks.filter(title="x"))),
         ],
