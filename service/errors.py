@@ -1,4 +1,4 @@
-"""The domain's errors. They know no HTTP: `web.problems` alone maps each of them to a response."""
+"""The domain's errors. They know no HTTP: `web.codes` has the problem of each, and `web.problems` the response."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ from service.config import Settings
 from service.errors import FieldError, InvalidInputError
 from service.tasks import schemas
 from service.tasks.listing import ListParameters
-from service.web.problems import PROBLEMS, ProblemDetails, details
+from service.web.codes import PROBLEMS
+from service.web.problems import ProblemDetails, details
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"

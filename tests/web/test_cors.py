@@ -7,7 +7,7 @@ from sanic.exceptions import SanicException
 
 from service import errors
 from service.tasks.writes import UserTasks
-from service.web import problems
+from service.web.codes import CODES, FRAMEWORK, PROBLEMS
 from tests.answers import Answer
 
 OURS = "https://app.example.com"
@@ -242,8 +242,8 @@ def arguments(kind: type[errors.DoableError]) -> tuple[object, ...]:
 
 async def test_a_page_may_read_every_kind_of_error(alice, monkeypatch, subtests):
     for error in [
-        *(kind(*arguments(kind)) for kind in problems.CODES),
-        *(SanicException("", status_code=status) for status in problems.FRAMEWORK),
+        *(kind(*arguments(kind)) for kind in CODES),
+        *(SanicException("", status_code=status) for status in FRAMEWORK),
         ValueError("a bug"),
     ]:
         with subtests.test(error=error):
@@ -254,7 +254,7 @@ async def test_a_page_may_read_every_kind_of_error(alice, monkeypatch, subtests)
             monkeypatch.setattr(UserTasks, "find", fail)
             response = await alice.get(f"{alice.path}/1", headers={"Origin": OURS})
             assert response.status_code >= 400
-            assert response.json()["code"] in problems.PROBLEMS
+            assert response.json()["code"] in PROBLEMS
             is_readable(response)
 
 

@@ -12,7 +12,7 @@ import pytest
 from service.tasks.listing import ListParameters
 from service.tasks.schemas import TaskDraft
 from service.web import openapi
-from service.web.problems import PROBLEMS
+from service.web.codes import PROBLEMS
 
 READ_ONLY = {"type", "id", "uid", "user_id", "completed_at", "created_at", "updated_at", "deleted_at", "version"} | {
     "series", "series_start", "occurrence", "occurrence_number", "next_due",

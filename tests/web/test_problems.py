@@ -10,6 +10,7 @@ import pytest
 
 from service import errors
 from service.web import problems
+from service.web.codes import CODES, FRAMEWORK, PROBLEMS
 
 # Raised before requests are served, or never raised to the outside: in a response they are bugs, and 500.
 NEVER_ANSWERED = {
@@ -23,22 +24,22 @@ def domain() -> list[type[errors.DoableError]]:
 
 
 def test_every_error_of_the_domain_has_its_problem():
-    assert set(domain()) - NEVER_ANSWERED == set(problems.CODES)
-    assert set(problems.CODES.values()) <= set(problems.PROBLEMS)
+    assert set(domain()) - NEVER_ANSWERED == set(CODES)
+    assert set(CODES.values()) <= set(PROBLEMS)
 
 
 def test_every_error_of_the_framework_has_its_problem():
-    for status, (code, detail) in problems.FRAMEWORK.items():
-        assert problems.PROBLEMS[code].status == status
+    for status, (code, detail) in FRAMEWORK.items():
+        assert PROBLEMS[code].status == status
         assert detail.endswith(".")
 
 
 def test_every_problem_can_happen():
-    reached = {*problems.CODES.values(), *(code for code, _ in problems.FRAMEWORK.values()), "internal_error"}
-    assert reached == set(problems.PROBLEMS)
+    reached = {*CODES.values(), *(code for code, _ in FRAMEWORK.values()), "internal_error"}
+    assert reached == set(PROBLEMS)
 
 
-@pytest.mark.parametrize("problem", problems.PROBLEMS.values(), ids=problems.PROBLEMS)
+@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 def test_each_row_of_the_table_is_whole(problem):
     assert problem.code == problem.code.lower().replace(" ", "_")
     assert 400 <= HTTPStatus(problem.status) <= 599
@@ -75,7 +76,7 @@ def test_each_detail_is_a_sentence_for_people(kind):
 def test_a_detail_of_input_names_each_fault_and_the_body_lists_them():
     error = errors.InvalidInputError([errors.FieldError("a", "is required"), errors.FieldError("", "is odd")])
     assert error.detail == "a: is required; is odd."
-    body = problems.details(problems.PROBLEMS["validation_error"], error.detail, "id-1", error)
+    body = problems.details(PROBLEMS["validation_error"], error.detail, "id-1", error)
     assert msgspec.to_builtins(body) == {
         "type": "urn:doable:problem:validation_error",
         "title": "Invalid input",
@@ -88,6 +89,6 @@ def test_a_detail_of_input_names_each_fault_and_the_body_lists_them():
 
 
 def test_a_body_without_faults_has_no_errors():
-    body = problems.details(problems.PROBLEMS["not_found"], "There is none.", "id-1", ValueError("secret"))
+    body = problems.details(PROBLEMS["not_found"], "There is none.", "id-1", ValueError("secret"))
     assert "errors" not in msgspec.to_builtins(body)
     assert b"secret" not in msgspec.json.encode(body)

@@ -16,9 +16,10 @@ from msgspec import Struct
 from sanic import Sanic
 
 from service.web import methods
+from service.web.codes import PROBLEMS
 from service.web.openapi import preamble, refusals
 from service.web.openapi.shapes import Answer, Body, Description, example_of
-from service.web.problems import PROBLEMS, ProblemDetails
+from service.web.problems import ProblemDetails
 from service.web.request import MERGEABLE, PLAIN
 
 REFERENCE = "#/components/schemas/{name}"

@@ -10,7 +10,7 @@ import msgspec
 
 from service import errors
 from service.web import problems
-from service.web.problems import PROBLEMS, Problem
+from service.web.codes import CODES, FRAMEWORK, INTERNAL, PROBLEMS, Problem
 
 REQUEST_ID = "3f1c9a5e7b2d4860-2a"
 SAMPLES: Mapping[str, errors.DoableError] = {
@@ -91,6 +91,6 @@ def _example(problem: Problem, sample: errors.DoableError | None) -> Any:  # noq
 
 
 def _detail(code: str) -> str:
-    sentences = {named: kind.detail for kind, named in problems.CODES.items()}
-    sentences |= dict(problems.FRAMEWORK.values())
-    return sentences.get(code, problems.INTERNAL)
+    sentences = {named: kind.detail for kind, named in CODES.items()}
+    sentences |= dict(FRAMEWORK.values())
+    return sentences.get(code, INTERNAL)

@@ -64,7 +64,7 @@ class Body(NamedTuple):
 class Description:
     """The description of one method of one path; a route has it as `ctx_description`.
 
-    `problems` are codes of `service.web.problems.PROBLEMS`. `headers` are the names of the request headers that the
+    `problems` are codes of `service.web.codes.PROBLEMS`. `headers` are the names of the request headers that the
     operation reads (see `preamble.READ`). An operation that is `guarded` deletes more than one item. Its path has no
     example of a user id, so that a page that fills in examples cannot run it by accident.
     """
