@@ -40,18 +40,6 @@ class ConfigurationError(DoableError):
         self.faults = faults
 
 
-class UnscopedQueryError(DoableError):
-    """A query was built without an owner. This is always a bug of the service, and the query is never run."""
-
-    detail = "Name the owner first: use .for_user(user_id)."
-
-
-class MissingRowError(DoableError):
-    """A statement that always returns a row returned none. This is always a bug of the service."""
-
-    detail = "A statement that always returns a row returned none."
-
-
 class CredentialsMissingError(DoableError):
     """The request contains no bearer token."""
 

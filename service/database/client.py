@@ -13,8 +13,8 @@ from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from service.database.failures import is_lost, translate
 from service.database.fair_queue import Owner
 from service.database.handover import Handover
-from service.database.transactions import FairTransaction, Session
-from service.errors import MissingRowError, UnavailableError
+from service.database.transactions import FairTransaction, MissingRowError, Session
+from service.errors import UnavailableError
 from service.telemetry import figures
 
 

@@ -24,7 +24,7 @@ from tortoise.models import Model
 from tortoise.queryset import QuerySet, ValuesQuery
 
 from service.database.expressions import Condition, Constants, Numbered, Writer
-from service.errors import UnscopedQueryError
+from service.database.scoping import UnscopedQueryError
 
 if TYPE_CHECKING:
     from service.database.scoping import Connection, Row

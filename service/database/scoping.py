@@ -10,9 +10,15 @@ from tortoise.manager import Manager
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
-from service.errors import UnscopedQueryError
+from service.errors import DoableError
 
 M = TypeVar("M", bound=Model)
+
+
+class UnscopedQueryError(DoableError):
+    """A query was built without an owner. This is always a bug of the service, and the query is never run."""
+
+    detail = "Name the owner first: use .for_user(user_id)."
 
 
 class Row(Protocol):

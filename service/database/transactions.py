@@ -10,7 +10,13 @@ from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContextPooled
 from tortoise.connection import get_connections
 
-from service.errors import MissingRowError
+from service.errors import DoableError
+
+
+class MissingRowError(DoableError):
+    """A statement that always returns a row returned none. This is always a bug of the service."""
+
+    detail = "A statement that always returns a row returned none."
 
 
 class Session:

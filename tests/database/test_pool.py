@@ -14,7 +14,8 @@ import pytest
 from service.config import Settings
 from service.database import credentials, handover
 from service.database.client import FairClient
-from service.errors import MissingRowError, TaskNotFoundError, UnavailableError
+from service.database.transactions import MissingRowError
+from service.errors import TaskNotFoundError, UnavailableError
 from service.sync.changes import ITEMS, changes_since, positions_of_several_users
 from service.tasks.models import Task
 from service.telemetry import figures

@@ -10,8 +10,7 @@ from tortoise import Tortoise
 from tortoise.models import Model
 
 from service import database
-from service.database.scoping import OwnedModel, ScopedManager
-from service.errors import UnscopedQueryError
+from service.database.scoping import OwnedModel, ScopedManager, UnscopedQueryError
 from service.idempotency.models import IdempotencyKey
 from service.lists.models import List
 from service.tasks.models import Task

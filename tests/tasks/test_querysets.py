@@ -18,7 +18,7 @@ from tortoise.queryset import AwaitableQuery, QuerySet
 from service.database import querysets
 from service.database.keyset import Page, Position
 from service.database.querysets import SHAPES, OwnedQuerySet, Step, compiled
-from service.errors import UnscopedQueryError
+from service.database.scoping import UnscopedQueryError
 from service.tasks.models import Task
 from service.tasks.queryset import verbs_of
 from service.tasks.selection import TaskQuery
