@@ -76,31 +76,10 @@ class TaskNotFoundError(DoableError):
 
 
 class VersionMismatchError(DoableError):
-    """The task or list is not at the version that the client expects, so nothing was written.
+    """The task or list, `document`, is not at the version that the client expects, so nothing was written."""
 
-    `version` and `document` (JSON) are the current ones. `mangled` means that a proxy has changed the client's ETag, so
-    that it can never match; `excluded`, that the client excluded the current version with If-None-Match.
-    """
-
-    def __init__(
-        self, version: int, document: str, noun: str = "task", *, mangled: bool = False, excluded: bool = False
-    ) -> None:
-        """Say what to do. The `noun` is task or list."""
-        if mangled:
-            detail = (
-                'A proxy that compresses responses has changed the ETag in If-Match (to W/"…", or with a suffix such '
-                "as -gzip), so it can never match; send the version as 'if_version' in the body, without If-Match."
-            )
-        elif excluded:
-            detail = (
-                f"If-None-Match excludes this write, because the {noun} exists at version {version}; compare your "
-                "change with 'current' and try again."
-            )
-        else:
-            detail = (
-                f"The {noun} has changed since you read it, and is now at version {version}; compare your change with "
-                "'current', and send it again with that version."
-            )
+    def __init__(self, detail: str, document: str) -> None:
+        """Store the reason, and the JSON of the current task or list."""
         super().__init__(detail)
         self.document = document
 

@@ -9,6 +9,19 @@ from service.errors import VersionMismatchError
 
 MAXIMUM_BIGINT = 2**63 - 1  # the largest id, version or revision
 
+EXCLUDED = (
+    "If-None-Match excludes this write, because the {noun} exists at version {version}; compare your change with "
+    "'current' and try again."
+)
+CHANGED = (
+    "The {noun} has changed since you read it, and is now at version {version}; compare your change with 'current', "
+    "and send it again with that version."
+)
+MANGLED = (
+    'A proxy that compresses responses has changed the ETag in If-Match (to W/"…", or with a suffix such as -gzip), so '
+    "it can never match; send the version as 'if_version' in the body, without If-Match."
+)
+
 
 class Expected(NamedTuple):
     """The conditions of a write: the item must be at one of `versions` (None: any), and at none of `excluded`.
@@ -33,9 +46,9 @@ class Expected(NamedTuple):
 
     def mismatch(self, version: int, document: str, noun: str = "task") -> VersionMismatchError:
         """Return the error for an item that may not be written. The `noun` is task or list."""
-        if self._is_named(version):
-            return VersionMismatchError(version, document, noun, excluded=True)
-        return VersionMismatchError(version, document, noun, mangled=self.mangled)
+        unnamed = MANGLED if self.mangled else CHANGED
+        reason = EXCLUDED if self._is_named(version) else unnamed
+        return VersionMismatchError(reason.format(noun=noun, version=version), document)
 
     def _is_named(self, version: int) -> bool:
         return self.versions is None or version in self.versions

@@ -220,7 +220,7 @@ def is_readable(response, what: str = "") -> None:
 
 
 ARGUMENTS = {
-    errors.VersionMismatchError: (5, "{}"),
+    errors.VersionMismatchError: ("The task has changed.", "{}"),
     errors.SuccessorChangedError: ("{}",),
     errors.TaskQuotaError: (1,),
     errors.ListQuotaError: (1,),

@@ -68,7 +68,7 @@ def test_each_detail_is_a_sentence_for_people(kind):
         errors.ListQuotaError: (500,),
         errors.UidInTrashError: ("task",),
         errors.IdempotencyFullError: (10_000, 10_485_760),
-        errors.VersionMismatchError: (7, "{}"),
+        errors.VersionMismatchError: ("The task has changed.", "{}"),
         errors.InvalidTokenError: ("a reason for the log",),
         errors.UnavailableError: ("pool",),
         errors.UnsupportedMediaTypeError: ("Send the body as it is.", "Accept-Encoding", "identity"),

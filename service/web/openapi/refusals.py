@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from service import errors
+from service.database.expected import Expected
 from service.web import problems
 from service.web.codes import CODES, FRAMEWORK, INTERNAL, PROBLEMS, Problem
 
@@ -47,7 +48,7 @@ def components(task: object) -> dict[str, Any]:
 
     `task` is the example of a task in them.
     """
-    mismatch = errors.VersionMismatchError(7, msgspec.json.encode(task).decode())
+    mismatch = Expected([6]).mismatch(7, msgspec.json.encode(task).decode())
     samples = {"version_mismatch": mismatch, **SAMPLES}
     return {
         "examples": {
