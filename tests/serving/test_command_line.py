@@ -569,12 +569,17 @@ async def test_make_run_allows_only_the_origins_that_are_set_and_names_a_misspel
 async def test_make_run_says_why_there_is_no_playground(visit, settings, environment, why):
     guest = await visit(DATABASE_URL=settings.database_url, **environment)
     assert f"  There is no playground. {why}\n" in guest.process.stdout
+    (token,) = re.findall(r"export TOKEN=(\S+)", guest.process.stdout)
     async with httpx.AsyncClient(verify=False) as client:
         for path in ("/playground", "/playground/session"):
             answer = await client.get(guest.address + path, headers={"Sec-Fetch-Site": "same-origin"})
             assert answer.status_code == 404
         page = await client.get(guest.address, headers={"Accept": "text/html"})
         assert re.findall(r'<a href="([^"]+)"', page.text)[0] == "/docs"
+        assert "/playground" not in (await client.get(guest.address)).text
+        assert (await client.get(f"{guest.address}/docs")).status_code == 200
+        mine = {"Authorization": f"Bearer {token}"}  # signed with the secret that the service accepts
+        assert (await client.get(f"{guest.address}/api/me/tasks", headers=mine)).status_code == 200
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the tests are run by an ordinary user already")
