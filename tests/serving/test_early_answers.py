@@ -64,6 +64,8 @@ async def test_a_refusal_arrives_although_the_client_sends_its_long_body_first(p
         ("Content-Length: 20971520", "/api/bob/import", token("alice"), 403),
         ("Content-Length: 20971520", "/api/me/tasks", token("alice"), 413),
         ("Content-Length: 20971520", "/api/me/tasks/batch", "nonsense", 401),
+        ("Content-Length: 20971520", "/api/me/tasks/batch", token("alice"), 413),
+        ("Transfer-Encoding: chunked", "/api/me/tasks", token("alice"), 413),
         ("Transfer-Encoding: chunked", "/api/me/import", "nonsense", 401),
         ("Transfer-Encoding: chunked", "/api/me/tasks/batch", token("alice"), 413),
         ("Transfer-Encoding: chunked", "/nothing", "nonsense", 404),

@@ -460,14 +460,15 @@ async def test_the_log_names_the_address_each_worker_and_the_stop(start, user, f
     assert [line["cut_off"] for line in stopped] == [0] * workers
 
 
-@pytest.mark.parametrize(("option", "host"), [([], "0.0.0.0"), (["--development"], "127.0.0.1")])
+@pytest.mark.parametrize(("option", "host", "workers"), [([], "0.0.0.0", 2), (["--development"], "127.0.0.1", 1)])
 async def test_a_busy_port_is_an_error_before_anything_is_started(  # noqa: PLR0913, PLR0917 - fixtures and a case
-    launch, settings, free_port, tmp_path, option, host
+    launch, settings, free_port, tmp_path, option, host, workers
 ):
     with socket.create_server(("127.0.0.1", free_port)):
         process = launch(
             [sys.executable, "-m", "service", "run", *option], cwd=tmp_path, PORT=str(free_port), HOST=host,
-            DATABASE_URL="" if option else settings.database_url, BETTER_AUTH_SECRET=settings.better_auth_secret,
+            DATABASE_URL="" if option else settings.database_url, WEB_CONCURRENCY=str(workers),
+            BETTER_AUTH_SECRET=settings.better_auth_secret,
         )  # fmt: skip
         assert await process.exit_code() == 1
     assert process.stdout == ""
