@@ -235,8 +235,8 @@ async def test_users_are_distributed_by_id_and_their_rows_and_functions_beside_t
 ):
     assert await distribute() == [*DONE, ALONE]
     assert await distributed(stand_in) == AT_WORK
-    rows = [tuple(row) for row in await stand_in.fetch(FUNCTIONS_FOUND)]
-    assert rows == sorted([*((name, None, None, None) for name in PARTS), *((name, 0, 1, True) for name in OWNED)])
+    placed = sorted([*((name, None, None, None) for name in PARTS), *((name, 0, 1, True) for name in OWNED)])
+    assert [tuple(row) for row in await stand_in.fetch(FUNCTIONS_FOUND)] == placed
 
     assert await distribute() == [*ALREADY, ALONE]
     assert await distribute("--dry-run") == [*ALREADY, ALONE]
@@ -251,6 +251,7 @@ async def test_users_are_distributed_by_id_and_their_rows_and_functions_beside_t
         "doable: distributed the function erase_owner by owner.",
         ALONE,
     ]
+    assert [tuple(row) for row in await stand_in.fetch(FUNCTIONS_FOUND)] == placed
 
 
 async def test_a_table_that_came_later_joins_the_others_on_the_stand_in(stand_in, distribute):
