@@ -45,7 +45,7 @@ WORK_AS_THEY_STAND = {
     "export-and-import/importTasks": 200,
     "health/getReadiness": 200,
 }
-# An example with a body beside parameters in the path. The page needs a second of CPU time or two for each request, so
+# An example with a body and a parameter in the path. The page needs one to two seconds of CPU time for each request, so
 # only `make trials` sends all of them. test_openapi.py sends all examples without the page.
 ONE_OF_THEM = ["tasks/updateTask"]
 # These routes delete more than one item. The page does not fill in the user, and sends nothing without one.

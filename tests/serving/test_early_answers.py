@@ -57,7 +57,7 @@ def converse(port: int, head: str, pieces: int, *, chunked: bool = False) -> tup
     return received, taken
 
 
-# Each service takes as much CPU time as all these requests, so they share one.
+# The requests share one service, because its start takes as much CPU time as all of them.
 async def test_a_refusal_arrives_although_the_client_sends_its_long_body_first(port, subtests):
     for framing, path, bearing, status in (
         ("Content-Length: 20971520", "/api/me/import", "nonsense", 401),

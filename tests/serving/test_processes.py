@@ -145,7 +145,8 @@ def workers_of(process) -> set[int]:
     return {child.pid for child in psutil.Process(process.process.pid).children()}
 
 
-# A worker of two gets only the first signal, so a second one is a matter of the process that got it.
+# A supervisor forwards only the first signal to its workers. Two workers need no case with one signal, because the test
+# waits for the effect of the first signal before it sends the second.
 @pytest.mark.parametrize(("workers", "signals"), [(1, 1), (1, 2), (2, 2)])
 async def test_a_stop_waits_for_the_responses_of_requests_in_flight(start, user, lock, workers, signals):
     # A user's share is half of a worker's pool: enough for all three requests, even on one worker.

@@ -48,7 +48,7 @@ async def unread(alice, connection, server) -> AsyncIterator[Callable[[], None]]
         "INSERT INTO tasks (user_id, id, uid, title_key, tag_keys, "
         "title, completed, priority, tags, created_at, updated_at, version, document) "
         "SELECT user_id, 100 + number, gen_random_uuid(), '', '{}', 'Long', false, 0, '{}', now(), now(), "
-        # Four pages of an export of 10 MB.
+        # An export of 10 MB, in four pages.
         """100 + number, replace(document, '"description" : null', '"description" : "' || repeat('x', 10000) || '"') """
         "FROM tasks, generate_series(1, 1000) AS number WHERE id = $1",
         made["id"],
