@@ -175,7 +175,7 @@ async def test_an_ambiguous_request_is_a_bad_request_and_ends_the_connection(exc
             assert len(answers) == 1, "what follows is no request"
             refusal(answers[0], 400, "bad_request")
             assert answers[0].headers["connection"] == "close"
-    assert (await alice.get(alice.path)).json() == []
+            assert (await alice.get(alice.path)).json() == []
 
 
 async def test_an_unambiguous_request_is_accepted(exchange, sent, alice, subtests):
