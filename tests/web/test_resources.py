@@ -208,7 +208,8 @@ async def use(address: str) -> None:
     ends = time.monotonic() + 1.6
     while time.monotonic() < ends:
         writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        async with asyncio.timeout(30):
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
         await asyncio.sleep(0.2)  # idle in between, as a browser is
     writer.close()
 
