@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # The requirements files do not contain the project itself, which runs from this folder. With $DATABASE_URL, `make run` needs no
-# embedded PostgreSQL. Each file has a marker of its own.
+# embedded PostgreSQL. Each file has a marker of its own. The environment of the tests contains those of the service.
 RUN_FILE := $(if $(strip $(value DATABASE_URL)),requirements.txt,requirements-run.txt)
 RUN := $(VENV)/.$(basename $(RUN_FILE))-$(shell cksum < $(RUN_FILE) | cut -d' ' -f1)
 DEV := $(VENV)/.dev-$(shell cksum < requirements-dev.txt | cut -d' ' -f1)
@@ -24,7 +24,7 @@ ROOT_OK := $(shell [ "$$(id -u)" = 0 ] && echo --root-user-action=ignore)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(RUN) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or with $DATABASE_URL
+run: $(or $(wildcard $(DEV)),$(RUN)) ## serve the API on $PORT (8000) with an embedded PostgreSQL, or with $DATABASE_URL
 	@exec $(BIN)/python -m service run --development
 
 example: examples/nextjs/node_modules/.done ## serve the Next.js example on port 3000, beside BETTER_AUTH_URL=http://localhost:3000 make run (needs npm)
@@ -55,14 +55,17 @@ bench-check: $(DEV) ## fail if a request costs more instructions or WAL than rec
 bench-statements: $(DEV) ## print each statement's cost in PostgreSQL: instructions (with valgrind), bytes of WAL, µs (on Linux)
 	@$(BIN)/python -m benchmarks statements
 
+# Every check runs, even if an earlier one fails.
 check: $(DEV) ## check format, lint, types, imports, and drift of migrations and of the client's types
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
-	@$(BIN)/python -c "import asyncio, sys; from service.database.migrations import drift; sys.exit('; '.join(map(str, asyncio.run(drift()))) or 0)"
-	@$(BIN)/python -m clients.document --check
-	@$(BIN)/python -m pytest -m types -q tests/clients
+	@failed=; step() { "$$@" || failed=1; }; \
+	step $(BIN)/ruff format --check .; \
+	step $(BIN)/ruff check .; \
+	step $(BIN)/mypy; \
+	step $(BIN)/lint-imports; \
+	step $(BIN)/python -c "import asyncio, sys; from service.database.migrations import drift; sys.exit('; '.join(map(str, asyncio.run(drift()))) or 0)"; \
+	step $(BIN)/python -m clients.document --check; \
+	step $(BIN)/python -m pytest -m types -q tests/clients; \
+	test -z "$$failed"
 
 format: $(DEV) ## format the code
 	@$(BIN)/ruff format .
