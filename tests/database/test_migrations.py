@@ -249,10 +249,10 @@ EXCLUSIVE = """
 RUN_IN_TRANSACTION = True
 
 async def upgrade(db):
-    return "ALTER TABLE tasks ADD COLUMN colour text"
+    return "ALTER TABLE tasks ADD COLUMN flavour text"
 
 async def downgrade(db):
-    return "ALTER TABLE tasks DROP COLUMN colour"
+    return "ALTER TABLE tasks DROP COLUMN flavour"
 
 """
 
@@ -265,7 +265,7 @@ async def with_exclusive_migration(make_database, python, tmp_path) -> dict[str,
     shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
     text = (migrations.SOURCE / "service" / VERSIONS[-1]).read_text()
     state = text[text.index("MODELS_STATE") :]
-    (tmp_path / "aerich" / "service" / "999_20261231000000_colour.py").write_text(EXCLUSIVE + state)
+    (tmp_path / "aerich" / "service" / "999_20261231000000_flavour.py").write_text(EXCLUSIVE + state)
     return {"DATABASE_URL": url, "FOLDER": str(tmp_path / "aerich"), "MIGRATION_LOCK_TIMEOUT": "0.3"}
 
 
@@ -274,7 +274,7 @@ RUN_IN_TRANSACTION = True
 
 async def upgrade(db):
     return r'''
-ALTER TABLE tasks ADD COLUMN colour varchar(20), ADD COLUMN place text NOT NULL DEFAULT 'a0';
+ALTER TABLE tasks ADD COLUMN flavour varchar(20), ADD COLUMN place text NOT NULL DEFAULT 'a0';
 -- What was kept is without the new member; a column that is dropped and added is empty, and no row is written for it.
 DO $$ BEGIN
     IF EXISTS (SELECT FROM tasks) THEN
@@ -307,25 +307,24 @@ NEW = (*OLD, False, None)
 
 @pytest.fixture
 async def next_release(make_database, python, tmp_path) -> dict[str, str]:
-    """The environment of a release that adds the field `colour`, with a function that creates tasks with it."""
+    """The environment of a release that adds the field `flavour`, with a function that creates tasks with it."""
     url = await make_database("field")
     await python(MIGRATE, DATABASE_URL=url)
     shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
     (tmp_path / "sql").mkdir()
     for file in functions.FILES.values():
         shutil.copy(file, tmp_path / "sql")
-    document = functions.source("task_document").replace('"version" : %s,', '"version" : %s, "colour" : %s,')
+    document = functions.source("task_document").replace('"version" : %s,', '"version" : %s, "flavour" : %s,')
     document = document.replace(
-        "    task.version,\n", "    task.version,\n    coalesce(to_json(task.colour)::text, 'null'),\n"
+        "    task.version,\n", "    task.version,\n    coalesce(to_json(task.flavour)::text, 'null'),\n"
     )
     (tmp_path / "sql" / "task_document.sql").write_text(document)
-    create = functions.source("create_task").replace("FUNCTION create_task(", "FUNCTION create_task_2(")
-    create = create.replace("seat text[],", "seat text[], colour text,")
-    create = create.replace("task.version := task.id;", "task.version := task.id;\n    task.colour := colour;")
-    (tmp_path / "sql" / "create_task_2.sql").write_text(create)
+    create = functions.source("create_task").replace("seat text[],", "seat text[], flavour text,")
+    create = create.replace("task.version := task.id;", "task.version := task.id;\n    task.flavour := flavour;")
+    (tmp_path / "sql" / "create_task.sql").write_text(create)
     state = (migrations.SOURCE / "service" / VERSIONS[-1]).read_text()
     text = FIELD.format(document=document.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"), create=create)
-    (tmp_path / "aerich" / "service" / "999_20261231000000_colour.py").write_text(
+    (tmp_path / "aerich" / "service" / "999_20261231000000_flavour.py").write_text(
         text + state[state.index("MODELS_STATE") :]
     )
     return {"DATABASE_URL": url, "FOLDER": str(tmp_path / "aerich"), "SQL": str(tmp_path / "sql")}
@@ -360,7 +359,7 @@ async def test_a_field_is_added_while_the_old_release_reads_and_writes_and_no_ro
     await eventually(lambda: min(done) > 5)
     process = launch([sys.executable, "-W", "error", "-c", RELEASE], **next_release)
     assert await process.exit_code() == 0, process.stderr
-    assert process.stdout.strip() == "999_20261231000000_colour.py"
+    assert process.stdout.strip() == "999_20261231000000_flavour.py"
     before = min(done)
     await eventually(lambda: min(done) > before + 5)
     stop.set()
@@ -368,12 +367,12 @@ async def test_a_field_is_added_while_the_old_release_reads_and_writes_and_no_ro
     assert await connection.fetchval("SELECT pg_relation_filenode('tasks')") == file, "the table was written anew"
     assert await connection.fetchval(f"{kept} AND user_id = 'ada'") == 0, "what lacked the field is built at read"
     built = await connection.fetchval("SELECT task_document(tasks) FROM tasks WHERE user_id = 'ada' AND id = 1")
-    assert json.loads(built)["colour"] is None
-    assert await connection.fetchval(f"{kept} AND document NOT LIKE '%colour%'") == 0, "the old release writes it too"
+    assert json.loads(built)["flavour"] is None
+    assert await connection.fetchval(f"{kept} AND document NOT LIKE '%flavour%'") == 0, "the old release writes it too"
     row = await connection.fetchrow(
-        functions.call("create_task_2", 18), *NEW[:4], new_uid(), *NEW[4:], "green"
+        functions.call("create_task", 18), *NEW[:4], new_uid(), *NEW[4:], "green"
     )  # fmt: skip
-    assert json.loads(row["document"])["colour"] == "green"
+    assert json.loads(row["document"])["flavour"] == "green"
     await connection.close()
 
 
@@ -468,7 +467,7 @@ async def test_a_migration_that_needs_a_table_gives_up_behind_a_long_transaction
         process = launch([sys.executable, "-W", "error", "-c", LOCKED], **with_exclusive_migration)
         await eventually(lambda: "could not lock its table" in process.stderr)
     assert await process.exit_code() == 0, process.stderr
-    assert process.stdout.strip() == "999_20261231000000_colour.py"
+    assert process.stdout.strip() == "999_20261231000000_flavour.py"
     await long.close()
     await reader.close()
 
@@ -477,7 +476,7 @@ BOTH = EXCLUSIVE.replace("ALTER TABLE tasks ADD", "LOCK TABLE users; ALTER TABLE
 
 
 async def test_a_migration_is_repeated_after_a_deadlock_with_a_request(with_exclusive_migration, launch, eventually):
-    file = Path(with_exclusive_migration["FOLDER"]) / "service" / "999_20261231000000_colour.py"
+    file = Path(with_exclusive_migration["FOLDER"]) / "service" / "999_20261231000000_flavour.py"
     file.write_text(file.read_text().replace(EXCLUSIVE, BOTH))
     request, watcher = [await asyncpg.connect(with_exclusive_migration["DATABASE_URL"]) for _ in range(2)]
     await request.execute("SET deadlock_timeout = '1min'")  # so that the migration is the victim
@@ -494,7 +493,7 @@ async def test_a_migration_is_repeated_after_a_deadlock_with_a_request(with_excl
         await request.fetch("SELECT count(*) FROM users")  # returns when the deadlock has ended the migration
     assert await process.exit_code() == 0, process.stderr
     assert "could not lock its table" in process.stderr
-    assert process.stdout.strip() == "999_20261231000000_colour.py"
+    assert process.stdout.strip() == "999_20261231000000_flavour.py"
     await request.close()
     await watcher.close()
 
@@ -516,10 +515,10 @@ CONCURRENT = """
 RUN_IN_TRANSACTION = False
 
 async def upgrade(db):
-    return "CREATE INDEX CONCURRENTLY tasks_colour ON tasks (user_id, title)"
+    return "CREATE INDEX CONCURRENTLY tasks_flavour ON tasks (user_id, title)"
 
 async def downgrade(db):
-    return "DROP INDEX tasks_colour"
+    return "DROP INDEX tasks_flavour"
 
 """
 
@@ -532,11 +531,11 @@ async def limit(connection: asyncpg.Connection, milliseconds: int) -> None:
 
 
 async def test_no_time_limit_of_the_database_applies_to_a_migration(with_exclusive_migration, launch):
-    file = Path(with_exclusive_migration["FOLDER"]) / "service" / "999_20261231000000_colour.py"
+    file = Path(with_exclusive_migration["FOLDER"]) / "service" / "999_20261231000000_flavour.py"
     text = file.read_text()
     for number, in_transaction in ((998, True), (999, False)):
         noting = NOTING.format(in_transaction=in_transaction).replace("noted_", f"noted_{number}_")
-        file.with_name(f"{number}_20261231000000_colour.py").write_text(text.replace(EXCLUSIVE, noting))
+        file.with_name(f"{number}_20261231000000_flavour.py").write_text(text.replace(EXCLUSIVE, noting))
     connection = await asyncpg.connect(with_exclusive_migration["DATABASE_URL"])
     await limit(connection, 600_000)
     process = launch([sys.executable, "-W", "error", "-c", LOCKED], **with_exclusive_migration)
@@ -560,7 +559,7 @@ async def test_a_migration_and_its_lock_outlast_the_time_limits_of_the_database(
     with_exclusive_migration, launch, eventually
 ):
     url = with_exclusive_migration["DATABASE_URL"]
-    file = Path(with_exclusive_migration["FOLDER"]) / "service" / "999_20261231000000_colour.py"
+    file = Path(with_exclusive_migration["FOLDER"]) / "service" / "999_20261231000000_flavour.py"
     file.write_text(file.read_text().replace(EXCLUSIVE, CONCURRENT))
     long, watcher = await asyncpg.connect(url), await asyncpg.connect(url)
     await limit(watcher, 1_000)
@@ -573,7 +572,7 @@ async def test_a_migration_and_its_lock_outlast_the_time_limits_of_the_database(
 
         await eventually(outlasted)
     assert await process.exit_code() == 0, process.stderr
-    assert process.stdout.strip() == "999_20261231000000_colour.py"
+    assert process.stdout.strip() == "999_20261231000000_flavour.py"
     await long.close()
     await watcher.close()
 
@@ -610,7 +609,7 @@ async def test_models_and_migrations_agree(python):
 @pytest.mark.parametrize(
     ("change", "column"),
     [
-        ('Task._meta.add_field("colour", fields.TextField(null=True))', "colour"),
+        ('Task._meta.add_field("flavour", fields.TextField(null=True))', "flavour"),
         ('Task._meta.fields_map["description"].null = False', "description"),
     ],
 )

@@ -194,9 +194,9 @@ async def test_every_fault_is_named_at_once_and_in_the_order_of_sending(alice, r
     }
     sent = {"title": " ", "description": "d" * 1001, "tags": [" "]}
     refusal(await alice.post(alice.path, json=sent), 422, "validation_error", "title", "description", "tags")
-    sent = {"title": " ", "due_date": "2026-12-24T00:00:00Z", "due_at": "2026-12-24", "colour": "red"}
+    sent = {"title": " ", "due_date": "2026-12-24T00:00:00Z", "due_at": "2026-12-24", "flavour": "red"}
     refusal(
-        await alice.post(alice.path, json=sent), 422, "validation_error", "title", "due_date", "due_at", "colour"
+        await alice.post(alice.path, json=sent), 422, "validation_error", "title", "due_date", "due_at", "flavour"
     )  # fmt: skip
 
 

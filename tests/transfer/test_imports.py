@@ -167,7 +167,7 @@ async def test_one_broken_task_of_a_document_is_named_and_nothing_is_written(ali
         ({}, ["title"]),
         ({"title": "x" * 201}, ["title"]),
         ({"title": "B", "priority": "urgent", "tags": "home"}, ["priority", "tags"]),
-        ({"title": "B", "colour": "red"}, ["colour"]),
+        ({"title": "B", "flavour": "red"}, ["flavour"]),
         ({"title": "B", "completed": "yes"}, ["completed"]),
         ({"title": "B", "due_date": "2026-12-24", "due_at": WHEN}, ["due_at"]),
         ({"title": "B", "created_at": "2026-01-01T00:00:00"}, ["created_at"]),

@@ -47,10 +47,10 @@ class TestShape:
     @pytest.mark.parametrize(
         ("line", "body"),
         [
-            ("POST /api/me/tasks", {"titel": "x", "colour": 1, "title": "x"}),
-            ("GET /api/me/tasks?titel=x&colour=1", None),
+            ("POST /api/me/tasks", {"titel": "x", "flavour": 1, "title": "x"}),
+            ("GET /api/me/tasks?titel=x&flavour=1", None),
             ("POST /api/me/tasks/batch", {"operations": [{"op": "create", "task": {"title": "x", "titel": "x"}}] * 2}),
-            ("POST /api/me/import", {"tasks": [{"title": "x", "titel": "x"}, {"title": "x", "colour": 1}]}),
+            ("POST /api/me/import", {"tasks": [{"title": "x", "titel": "x"}, {"title": "x", "flavour": 1}]}),
         ],
     )
     async def test_an_answer_lists_the_known_names_once_however_many_are_not_known(self, alice, line, body):
@@ -72,7 +72,7 @@ class TestShape:
         assert sys.getrefcount(name) == before
 
     async def test_the_error_for_a_table_header_lists_the_columns_once(self, alice):
-        sent = {"content": "title,colour,shape\nx,y,z\n", "headers": {"Content-Type": "text/csv"}}
+        sent = {"content": "title,flavour,shape\nx,y,z\n", "headers": {"Content-Type": "text/csv"}}
         response = await alice.request("POST", "/api/me/import", **sent)
         assert response.status_code == 422
         assert [error["message"].count("the columns are") for error in response.json()["errors"]] == [1, 0]

@@ -235,7 +235,7 @@ async def test_every_example_of_a_change_is_accepted_in_every_media_type(alice, 
 async def test_responses_conform_to_the_document(alice, operations, check):
     created = await alice.post(alice.path, json={"title": "A task", "due_at": "2026-12-24T18:00:00+01:00"})
     listed = await alice.get(alice.path)
-    refused = await alice.post(alice.path, json={"title": "", "colour": "red"})
+    refused = await alice.post(alice.path, json={"title": "", "flavour": "red"})
     for method, status, response in (("POST", "201", created), ("GET", "200", listed), ("POST", "422", refused)):
         media_type = response.headers["content-type"]
         answer = operations[method, "/api/{user_id}/tasks"]["responses"][status]
