@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from clients import document
+from service.lists.schemas import List, ListFields
+from service.tasks.schemas import Task, TaskFields
 from service.web import openapi
 from tests.clients.control import Control
 from tests.end_to_end.npm import NODE, NPM, install
@@ -19,6 +21,7 @@ from tests.end_to_end.test_snippets import write_project
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "typescript"
+LEFT_OUT = {"user_id", "series_start", "occurrence_number"}  # fields of responses that a replication does not need
 SECONDS = 300  # for one command, on a busy machine
 
 needs_node = pytest.mark.skipif(
@@ -54,6 +57,19 @@ def test_types_of_another_api_and_edited_types_are_noticed(app):
     changed["components"]["schemas"]["Task"]["properties"]["urgency"] = {"type": "string"}
     assert document.fault(changed, types) == "the API has changed since types.gen.ts was generated"
     assert document.fault(described, types.partition("\n")[2]) == "types.gen.ts has no header with digests"
+
+
+def test_the_replication_of_rxdb_has_each_field():
+    """The compiler finds a field that is missing elsewhere. Only trials install RxDB, so that it can check rxdb.js."""
+    text = (CLIENT / "src" / "rxdb.js").read_text()
+    common = re.search(r"const all = {(.*?)};", text)[1]
+    for kind, shown, sent in (("task", Task, TaskFields), ("list", List, ListFields)):
+        schema = re.search(rf'schemaOf\("{kind}", {{(.*?)}}\)', text, re.DOTALL)[1]
+        writable = re.search(rf"^  {kind}: \[(.*)\],$", text, re.MULTILINE)[1]
+        fields = {"uid", *re.findall(r"(\w+):", schema + common)}
+        assert fields == {*shown.__struct_fields__} - LEFT_OUT
+        read_only = {name for name, annotation in sent.__annotations__.items() if "ReadOnly" in annotation}
+        assert {*re.findall(r"\w+", writable)} == fields & {*sent.__struct_fields__} - read_only
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 // the writes that wait in the outbox, applied to `base` in their order. The view is `overlay` over `base`. When `base`
 // changes, the overlay is computed again, so nothing is ever rolled back.
 
+import { EMPTY } from "../blank.js";
 import { same } from "./merge.js";
 
 /** @typedef {"task" | "list"} Kind */
@@ -37,13 +38,6 @@ import { same } from "./merge.js";
 /** @typedef {Record<Kind, Map<string, Row | undefined>>} Changed the rows before the step, by uid */
 
 export const KINDS = /** @type {Kind[]} */ (["task", "list"]);
-const EMPTY = {
-  task: {
-    id: null, description: null, completed: false, completed_at: null, priority: "none", tags: [], due_date: null,
-    due_at: null, list_id: null, parent_id: null, position: "", repeat: null, series: null, occurrence: null, next_due: null,
-  },
-  list: { id: null, color: null, archived: false, position: "" },
-};
 const REFERENCES = ["list_id", "parent_id"];
 
 /** @returns {Record<Kind, Map<string, any>>} */
