@@ -307,7 +307,7 @@ NEW = (*OLD, False, None)
 
 @pytest.fixture
 async def next_release(make_database, python, tmp_path) -> dict[str, str]:
-    """The environment of a release that adds the field `flavour`, with a function that creates tasks with it."""
+    """The environment of a release that adds the field `flavour`, with a second version of `create_task`."""
     url = await make_database("field")
     await python(MIGRATE, DATABASE_URL=url)
     shutil.copytree(migrations.SOURCE / "service", tmp_path / "aerich" / "service")
@@ -319,7 +319,7 @@ async def next_release(make_database, python, tmp_path) -> dict[str, str]:
         "    task.version,\n", "    task.version,\n    coalesce(to_json(task.flavour)::text, 'null'),\n"
     )
     (tmp_path / "sql" / "task_document.sql").write_text(document)
-    create = functions.source("create_task").replace("seat text[],", "seat text[], flavour text,")
+    create = functions.source("create_task").replace(",\n    OUT outcome", ", flavour text,\n    OUT outcome")
     create = create.replace("task.version := task.id;", "task.version := task.id;\n    task.flavour := flavour;")
     (tmp_path / "sql" / "create_task.sql").write_text(create)
     state = (migrations.SOURCE / "service" / VERSIONS[-1]).read_text()
@@ -370,7 +370,7 @@ async def test_a_field_is_added_while_the_old_release_reads_and_writes_and_no_ro
     assert json.loads(built)["flavour"] is None
     assert await connection.fetchval(f"{kept} AND document NOT LIKE '%flavour%'") == 0, "the old release writes it too"
     row = await connection.fetchrow(
-        functions.call("create_task", 18), *NEW[:4], new_uid(), *NEW[4:], "green"
+        functions.call("create_task", len(NEW) + 2), *NEW[:4], new_uid(), *NEW[4:], "green"
     )  # fmt: skip
     assert json.loads(row["document"])["flavour"] == "green"
     await connection.close()
