@@ -42,8 +42,8 @@ ANOTHER_HISTORY = (
     "database, and migrate again."
 )
 OTHER_FUNCTIONS = (
-    "Functions in the database differ from their files in service/*/sql: {}. A changed function needs a new name and a "
-    "migration (docs/how-to/change-the-schema-safely.md); in development, delete the folder .data and migrate again."
+    "Functions in the database differ from their files in service/*/sql: {}. A changed function needs a migration "
+    "(docs/how-to/change-the-schema-safely.md); in development, delete the folder .data and migrate again."
 )
 
 APPLIED = "SELECT version FROM aerich WHERE app = $1 ORDER BY id DESC"  # the newest first
