@@ -176,7 +176,7 @@ class Walk:
 
 
 @pytest.mark.parametrize(
-    ("seed", "steps"), [(1, 50), *(pytest.param(seed, 80, marks=pytest.mark.trial) for seed in range(2, 12))]
+    ("seed", "steps"), [(53, 50), *(pytest.param(seed, 80, marks=pytest.mark.trial) for seed in range(2, 12))]
 )
 async def test_random_writes_of_lists_and_their_tasks_follow_the_rules(alice, counted, seed, steps):
     walk = Walk(alice, seed)

@@ -242,7 +242,7 @@ def compare(several: list[Series]) -> None:
 
 @needs_node
 def test_random_series_and_every_change_of_the_clock_in_ten_years_agree_with_the_package():
-    chance = random.Random(5545)
+    chance = random.Random(1005)  # of many seeds, this one gives rules with most parts
     through_changes = [*series_through_changes(chance)]
     assert len(through_changes) == 4 * 96
     compare([*through_changes[chance.randrange(4) :: 4], *islice(some_series(chance), 30)])
