@@ -80,14 +80,16 @@ async def test_if_the_next_slot_is_over_a_skip_moves_to_the_first_one_that_is_no
     assert (moved["due_date"], moved["occurrence_number"]) == (str(today), 10)
 
 
-async def test_from_the_completion_a_skip_moves_to_next_due_as_well(series):
+@pytest.mark.parametrize("left", [0, 1])
+async def test_from_the_completion_a_skip_moves_to_next_due_as_well(series, left):
+    """A next_due of today is not over yet."""
     zone = zone_at_noon()
     today, day = datetime.now(zone).date(), timedelta(days=1)
     again = {"rrule": "FREQ=DAILY;INTERVAL=3", "from": "completion"}
-    task = await begun(series, zone, today - 2 * day, today + day, **again)
+    task = await begun(series, zone, today + (left - 3) * day, today + left * day, **again)
     moved = await skip(series, task)
-    assert (moved["due_date"], moved["occurrence_number"]) == (str(today + day), 2)
-    assert moved["next_due"] == str(today + 4 * day)
+    assert (moved["due_date"], moved["occurrence_number"]) == (str(today + left * day), 2)
+    assert moved["next_due"] == str(today + (left + 3) * day)
 
 
 async def test_skipping_in_a_batch_moves_to_the_slot_of_today_too(series):
@@ -110,7 +112,7 @@ def steps(place: Recurrence) -> Iterator[Recurrence]:
         yield place
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(
     repeat=st.builds(
         Repeat, st.sampled_from(RULES), st.sampled_from(["schedule", "completion"]), st.sampled_from(ZONES)
