@@ -290,7 +290,7 @@ def read_until_closed(client: socket.socket) -> bytes:
 
 
 async def test_an_export_has_only_a_part_of_the_tasks_in_memory(alice, connection):
-    await alice.get(EXPORT, params={"format": "csv"})  # what the first request leaves in memory does not count
+    await alice.get(EXPORT, params={"format": "csv"})  # the first request leaves objects in memory, which do not count
     await connection.execute(INSERT, "alice", 5_000, "x" * 1_000)
     for form in ("json", "csv"):
         size = 0
