@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from service.transfer.formats import lines
+
 IMPORT, EXPORT = "/api/me/import", "/api/me/export"
 CSV = {"Content-Type": "text/csv"}
 ASSIGNED = {"id": ..., "uid": ..., "user_id": ..., "version": ...}
@@ -338,6 +340,14 @@ async def test_the_quota_counts_only_live_tasks_and_refuses_the_whole_file(alice
     assert (await alice.post(IMPORT, json=file({"title": "A", "deleted_at": WHEN}, {"title": "B"}))).status_code == 200
     refusal(await alice.post(IMPORT, json=file({"title": "C"})), 409, "task_quota_exceeded")
     assert (await alice.post(IMPORT, json=file({"title": "D", "deleted_at": WHEN}))).status_code == 200
+
+
+async def test_one_task_more_than_a_file_may_have_is_refused(alice, refusal, monkeypatch):
+    """Other tests import 10,000 tasks, which is the limit, and find it in the error."""
+    monkeypatch.setattr(lines, "MAXIMUM_TASKS", 2)
+    refusal(await alice.post(IMPORT, content="title\nA\nB\nC\n", headers=CSV), 422, "validation_error", "tasks")
+    response = await alice.post(IMPORT, content="title\nA\nB\n", headers=CSV)
+    assert response.json() == {"imported": 2, "skipped": 0}
 
 
 async def test_of_two_concurrent_imports_beyond_the_quota_one_is_refused_as_a_whole(alice, connection, refusal):
