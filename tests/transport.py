@@ -16,11 +16,15 @@ import httptools
 import httpx
 
 CONNECTIONS = 100  # at once, as in HTTPX
+DEFAULT = httpx.USE_CLIENT_DEFAULT  # in place of an option that is not given
 parsed = functools.lru_cache(1_000)(httpx.URL)  # tests ask for the same paths again and again
 
 
 class Client(httpx.AsyncClient):
-    """HTTPX without cookies, redirects, authentication and hooks. A URL is a path below `base_url`, or absolute."""
+    """HTTPX without cookies, redirects, authentication and hooks. A URL is a path below `base_url`, or absolute.
+
+    An option that it does not support is a TypeError.
+    """
 
     def __init__(self, base_url: str, headers: dict[str, str] | None = None) -> None:
         self._carrier = Transport()
@@ -35,14 +39,16 @@ class Client(httpx.AsyncClient):
         if headers:
             together = together.copy()
             together.update(headers)
-        content = {name: options.get(name) for name in ("content", "data", "files", "json", "params")}
+        content = {name: options.pop(name, None) for name in ("content", "data", "files", "json", "params")}
         address = parsed(self._base + url if isinstance(url, str) and "://" not in url else url)
-        timeout = options.get("timeout", httpx.USE_CLIENT_DEFAULT)
-        seconds = self.timeout if timeout is httpx.USE_CLIENT_DEFAULT else httpx.Timeout(timeout)
+        timeout = options.pop("timeout", DEFAULT)
+        _refuse(options)
+        seconds = self.timeout if timeout is DEFAULT else httpx.Timeout(timeout)
         return httpx.Request(method, address, headers=together, extensions={"timeout": seconds.as_dict()}, **content)
 
-    async def send(self, request: httpx.Request, *, stream: bool = False, **_unused: object) -> httpx.Response:
+    async def send(self, request: httpx.Request, *, stream: bool = False, **options: object) -> httpx.Response:
         """Send a request. Return its response, whose body remains to be read if it is a `stream`."""
+        _refuse(options)
         response = await self._carrier.handle_async_request(request)
         try:
             if not stream:
@@ -51,6 +57,12 @@ class Client(httpx.AsyncClient):
             await response.aclose()
             raise
         return response
+
+
+def _refuse(options: dict[str, object]) -> None:
+    """Raise TypeError if an option has a value. HTTPX passes all options, most of them without one."""
+    if given := [name for name, value in options.items() if value is not None and value is not DEFAULT]:
+        raise TypeError(f"the client of the tests does not support {', '.join(given)}")
 
 
 class Transport(httpx.AsyncBaseTransport):
